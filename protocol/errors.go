@@ -1,0 +1,123 @@
+package protocol
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrMalformed is wrapped by every error about a message that breaks the
+// protocol, whether it was received or about to be sent.
+var ErrMalformed = errors.New("protocol: malformed message")
+
+// What a server may answer instead of a reply. On the wire each is a kind of
+// message without a payload; Failure and Message.Err translate.
+var (
+	ErrInternal         = errors.New("webwire: internal error of the server")
+	ErrShutdown         = errors.New("webwire: server is shutting down")
+	ErrSessionNotFound  = errors.New("webwire: session not found")
+	ErrSessionFull      = errors.New("webwire: session has as many connections as it may have")
+	ErrSessionsDisabled = errors.New("webwire: server has sessions disabled")
+	ErrProtocol         = errors.New("webwire: server found the request malformed")
+)
+
+var failures = [...]struct {
+	kind Kind
+	err  error
+}{
+	{ReplyInternalError, ErrInternal},
+	{ReplyShutdown, ErrShutdown},
+	{ReplySessionNotFound, ErrSessionNotFound},
+	{ReplySessionFull, ErrSessionFull},
+	{ReplySessionsDisabled, ErrSessionsDisabled},
+	{ReplyProtocolError, ErrProtocol},
+}
+
+// Error is what an application answers to a request that it refuses: the one sort
+// of error whose content crosses the wire. errors.Is compares codes only:
+//
+//	errors.Is(err, &protocol.Error{Code: "NO_SUCH_ROOM"})
+type Error struct {
+	Code    string // for programs: 1 to 255 bytes, each 32 to 126
+	Message string // for people: UTF-8, may be empty
+}
+
+func (e *Error) Error() string {
+	if e.Message == "" {
+		return e.Code
+	}
+	return e.Code + ": " + e.Message
+}
+
+// Is reports whether target is an *Error with the same code.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t != nil && t.Code == e.Code
+}
+
+// Failure returns the reply that tells a client of err: an *Error as it is, the
+// errors of this package as their kind of reply, and anything else as
+// ReplyInternalError without a word about it, because it may contain what the
+// client must not know. An *Error that cannot be sent, for its code, is such an
+// internal error too. A nil err is a mistake of the caller and an internal error.
+func Failure(id ID, err error) Message {
+	var app *Error
+	if errors.As(err, &app) && app != nil && checkName(app.Code, required) == nil {
+		message := strings.ToValidUTF8(app.Message, "\uFFFD")
+		return Message{Kind: ReplyError, ID: id, Name: app.Code, Payload: Text(message)}
+	}
+	for _, f := range failures {
+		if errors.Is(err, f.err) {
+			return Message{Kind: f.kind, ID: id}
+		}
+	}
+	return Message{Kind: ReplyInternalError, ID: id}
+}
+
+// Err returns the error that a message of a replying kind stands for, nil for a
+// Reply, and an error that wraps ErrMalformed for what is no reply at all.
+func (m Message) Err() error {
+	switch m.Kind {
+	case Reply:
+		return nil
+	case ReplyError:
+		return m.appError()
+	}
+	for _, f := range failures {
+		if m.Kind == f.kind {
+			return f.err
+		}
+	}
+	return malformed("a " + m.Kind.String() + " is no reply")
+}
+
+// errorObject is the payload of a ReplyError in 1.2 (section 3.3).
+type errorObject struct {
+	Code    string `json:"c"`
+	Message string `json:"m,omitempty"`
+}
+
+// appError returns the *Error of a ReplyError. One that came in 1.2 has no name:
+// it is kept as the JSON it was, which only those who want to know take apart.
+func (m Message) appError() error {
+	if m.Name != "" {
+		return &Error{Code: strings.Clone(m.Name), Message: m.Payload.Text()}
+	}
+	var o errorObject
+	if err := json.Unmarshal(m.Payload.Data, &o); err != nil {
+		return fmt.Errorf("%w: error reply is not JSON: %w", ErrMalformed, err)
+	}
+	return &Error{Code: o.Code, Message: o.Message}
+}
+
+// jsonError returns a ReplyError as 1.2 writes it.
+func jsonError(m Message) Message {
+	var buf bytes.Buffer
+	// Two strings always have a JSON form.
+	_ = json.NewEncoder(&buf).Encode(errorObject{m.Name, m.Payload.Text()})
+	m.Name = ""
+	m.Payload = Payload{UTF8, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))}
+	return m
+}

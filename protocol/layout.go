@@ -1,0 +1,146 @@
+package protocol
+
+import "maps"
+
+// This file holds every difference between the published versions, in how
+// messages look (the rows) and in what peers do (the Manners).
+
+// layout says what a message of one type byte consists of, in this order: the
+// type byte, the id, the length of the name and the name, a pad byte if a UTF-16
+// payload would otherwise start at an odd offset, the payload.
+type layout struct {
+	kind     Kind
+	encoding Encoding
+	id       bool
+	name     segment
+	payload  segment
+	least    uint8 // bytes of payload; zero: what payload says
+}
+
+// segment says whether a message has a name or a payload.
+type segment uint8
+
+const (
+	absent   segment = iota // there is none; more bytes are malformed
+	ignored                 // there should be none, but senders may add bytes
+	optional                // there may be one
+	orName                  // of a payload: there is one, or a name, or both
+	required                // there is one, of at least one byte (UTF-16: two)
+)
+
+// spec is a version: its messages and its manners.
+type spec struct {
+	layouts [256]layout              // by type byte; kind 0: no such type
+	types   [kinds][encodings]uint16 // the inverse, plus one; 0: the version has no such message
+
+	session    sessionFields // what session objects contain
+	jsonErrors bool          // application errors are JSON objects (1.2)
+	manners    Manners
+}
+
+// rows is a version's table: the type byte, and what the message consists of.
+type rows map[uint8]layout
+
+// The rows that are the same in all versions, and those that grew. Later tables
+// are made of earlier ones and what changed.
+var (
+	rows1_2 = rows{
+		0:   {kind: ReplyError, encoding: UTF8, id: true, payload: required}, // JSON
+		1:   {kind: ReplyShutdown, id: true},
+		2:   {kind: ReplyInternalError, id: true},
+		3:   {kind: ReplySessionNotFound, id: true},
+		4:   {kind: ReplySessionFull, id: true},
+		5:   {kind: ReplySessionsDisabled, id: true},
+		21:  {kind: SessionCreated, encoding: UTF8, payload: required},
+		22:  {kind: SessionClosed},
+		31:  {kind: CloseSession, id: true},
+		32:  {kind: RestoreSession, encoding: UTF8, id: true, payload: required},
+		63:  {kind: Signal, encoding: Binary, name: optional, payload: required},
+		64:  {kind: Signal, encoding: UTF8, name: optional, payload: required},
+		65:  {kind: Signal, encoding: UTF16, name: optional, payload: required},
+		127: {kind: Request, encoding: Binary, id: true, name: optional, payload: required},
+		128: {kind: Request, encoding: UTF8, id: true, name: optional, payload: required},
+		129: {kind: Request, encoding: UTF16, id: true, name: optional, payload: required},
+		191: {kind: Reply, encoding: Binary, id: true, payload: optional},
+		192: {kind: Reply, encoding: UTF8, id: true, payload: optional},
+		193: {kind: Reply, encoding: UTF16, id: true, payload: optional},
+	}
+	rows1_3 = rows1_2.with(rows{
+		0:   {kind: ReplyError, encoding: UTF8, id: true, name: required, payload: optional},
+		1:   {kind: ReplyShutdown, id: true, payload: ignored},
+		2:   {kind: ReplyInternalError, id: true, payload: ignored},
+		3:   {kind: ReplySessionNotFound, id: true, payload: ignored},
+		4:   {kind: ReplySessionFull, id: true, payload: ignored},
+		5:   {kind: ReplySessionsDisabled, id: true, payload: ignored},
+		127: {kind: Request, encoding: Binary, id: true, name: optional, payload: orName},
+		128: {kind: Request, encoding: UTF8, id: true, name: optional, payload: orName},
+		129: {kind: Request, encoding: UTF16, id: true, name: optional, payload: orName},
+	})
+	rows1_4 = rows1_3.with(rows{
+		6: {kind: ReplyProtocolError, id: true, payload: ignored},
+	})
+	rows1_5 = rows1_4.with(rows{
+		33: {kind: Heartbeat},
+	})
+	rows2_0 = rows1_3.with(rows{
+		23: {kind: AcceptConf, encoding: Binary, payload: required, least: confSize},
+		33: {kind: Heartbeat},
+		63: {kind: Signal, encoding: Binary, name: optional, payload: orName},
+		64: {kind: Signal, encoding: UTF8, name: optional, payload: orName},
+	})
+)
+
+// The versions. 1.3 and 1.4 changed while they bore the same number; where the
+// two states of 1.3 contradict each other this is the later one.
+var (
+	spec1_2 = spec{
+		session:    sessionFields{early: true, info: true},
+		jsonErrors: true,
+		manners: Manners{
+			TextFrames: true, ConfirmClose: true,
+			badRequest: Disconnect, badOther: Disconnect, strayReply: Disconnect,
+		},
+	}.with(rows1_2)
+	spec1_3 = spec{
+		session: sessionFields{early: true, late: true},
+		manners: Manners{
+			TextFrames: true, ConfirmClose: true,
+			badRequest: AnswerInternalError, badOther: AnswerInternalError,
+		},
+	}.with(rows1_3)
+	spec1_4 = spec{
+		session: sessionFields{late: true},
+		manners: Manners{
+			TextFrames: true, ConfirmClose: true,
+			badRequest: AnswerProtocolError,
+		},
+	}.with(rows1_4)
+	spec1_5 = spec{
+		session: sessionFields{late: true},
+		manners: Manners{
+			Heartbeats: true, TextFrames: true, ConfirmClose: true,
+			badRequest: AnswerProtocolError,
+		},
+	}.with(rows1_5)
+	spec2_0 = spec{
+		session: sessionFields{late: true},
+		manners: Manners{
+			Heartbeats: true, Conf: true,
+			badRequest: Disconnect, badOther: Disconnect,
+		},
+	}.with(rows2_0)
+)
+
+func (r rows) with(changed rows) rows {
+	all := maps.Clone(r)
+	maps.Copy(all, changed)
+	return all
+}
+
+func (s spec) with(r rows) spec {
+	for typ, l := range r {
+		s.layouts[typ] = l
+		s.types[l.kind][l.encoding] = uint16(typ) + 1
+	}
+	return s
+}

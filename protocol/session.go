@@ -1,0 +1,97 @@
+package protocol
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Session is a session as it crosses the wire, in SessionCreated and in the reply
+// to RestoreSession. Its String does not show the key.
+type Session struct {
+	Key      string
+	Created  time.Time
+	LastSeen time.Time       // zero where the version does not say
+	Info     json.RawMessage // nil if there is none
+}
+
+// String describes the session without its key, which is a secret.
+func (s Session) String() string { return "session of " + s.Created.Format(time.RFC3339) }
+
+// GoString is String, for %#v.
+func (s Session) GoString() string { return s.String() }
+
+// sessionFields says which fields a version's clients read.
+type sessionFields struct {
+	early bool // key, crt, inf: 1.2 and early 1.3
+	late  bool // k, c, l, i: late 1.3 and after
+	info  bool // an empty info object is written, not left out
+}
+
+// sessionObject has the fields of all versions (sections 3.4 and 4.3).
+type sessionObject struct {
+	Key      string          `json:"key,omitempty"`
+	Created  *time.Time      `json:"crt,omitempty"`
+	Info     json.RawMessage `json:"inf,omitempty"`
+	K        string          `json:"k,omitempty"`
+	C        *time.Time      `json:"c,omitempty"`
+	LastSeen *time.Time      `json:"l,omitempty"`
+	I        json.RawMessage `json:"i,omitempty"`
+}
+
+// AppendSession appends the session to dst as the clients of the version read it.
+// Info must be JSON; only 1.2 defines it as any value, later versions as an
+// object, which the published Go clients of those insist on.
+func (v Version) AppendSession(dst []byte, s Session) ([]byte, error) {
+	sp := v.spec()
+	if sp == nil {
+		return dst, ErrVersion
+	}
+	var o sessionObject
+	if sp.session.early {
+		o.Key, o.Created, o.Info = s.Key, &s.Created, s.Info
+		if len(o.Info) == 0 {
+			o.Info = json.RawMessage("null")
+		}
+	}
+	if sp.session.late {
+		o.K, o.C, o.LastSeen = s.Key, &s.Created, &s.LastSeen
+		if compact := bytes.TrimSpace(s.Info); !bytes.Equal(compact, []byte("null")) && !bytes.Equal(compact, []byte("{}")) {
+			o.I = s.Info
+		}
+	}
+	data, err := json.Marshal(o)
+	if err != nil {
+		return dst, fmt.Errorf("protocol: encode session: %w", err)
+	}
+	return append(dst, data...), nil
+}
+
+// ParseSession returns the session that b holds in the form of any version. It
+// copies what it returns. The error wraps ErrMalformed.
+func ParseSession(b []byte) (Session, error) {
+	var o sessionObject
+	if err := json.Unmarshal(b, &o); err != nil {
+		// The cause is left out: it may quote the key.
+		return Session{}, malformed("session is not JSON of the expected form")
+	}
+	s := Session{Key: o.Key, Info: o.Info}
+	created := o.Created
+	if o.K != "" {
+		s.Key, s.Info, created = o.K, o.I, o.C
+	}
+	if s.Key == "" {
+		return Session{}, malformed("session without a key")
+	}
+	if created != nil {
+		s.Created = *created
+	}
+	if o.LastSeen != nil {
+		s.LastSeen = *o.LastSeen
+	}
+	if bytes.Equal(s.Info, []byte("null")) {
+		s.Info = nil
+	}
+	return s, nil
+}
