@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
@@ -51,7 +52,7 @@ func (v Version) Parse(b []byte) (Message, error) {
 	if len(b) == 0 {
 		return Message{}, errEmpty
 	}
-	l := &s.layouts[b[0]]
+	l := &s.byType[b[0]]
 	m := Message{Kind: l.kind}
 	if l.kind == 0 {
 		return m, errType
@@ -74,9 +75,6 @@ func (v Version) Parse(b []byte) (Message, error) {
 		if size > len(b)-pos {
 			return m, errShortName
 		}
-		if size == 0 && l.name == required {
-			return m, errNoName
-		}
 		name = b[pos : pos+size]
 		pos += size
 	}
@@ -92,95 +90,75 @@ func (v Version) Parse(b []byte) (Message, error) {
 		}
 	}
 	data := b[pos:]
-	if err := l.checkPayload(len(data), len(name)); err != nil {
-		return m, err
+	if l.payload == ignored {
+		data = nil
+	}
+	if !l.fits(len(name), len(data)) {
+		return m, l.fault(len(name), len(data))
 	}
 	if len(name) > 0 {
 		m.Name = unsafe.String(&name[0], len(name))
 	}
 	m.Payload.Encoding = l.encoding
-	if len(data) > 0 && l.payload != ignored {
+	if len(data) > 0 {
 		m.Payload.Data = data
 	}
 	return m, nil
 }
 
-// checkPayload says whether a message with so much name may have so much payload.
-func (l *layout) checkPayload(size, name int) error {
-	switch {
-	case size < int(l.least):
-		return errNoPayload
-	case size > 0:
-		if l.payload == absent {
-			return errTrailing
-		}
-	case l.payload == required, l.payload == orName && name == 0:
-		return errNoPayload
-	}
-	return nil
-}
-
 // Append appends the message to dst and returns the extended slice. It does not
-// allocate beyond what dst needs to grow, except for the JSON of a ReplyError
-// in 1.2. If the message breaks a rule of the version Append returns dst as it
+// allocate beyond what dst needs to grow, except for the JSON of a ReplyError in
+// 1.2. If the message breaks a rule of the version Append returns dst as it
 // was, and an error that wraps ErrMalformed: a name over 255 bytes or with bytes
-// outside 32 to 126, a payload missing where there must be one or of a size its
-// encoding does not allow, a kind that the version does not have.
+// outside 32 to 126, a payload missing where there must be one, present where
+// there is none, or of a size its encoding does not allow, a kind that the version
+// does not have in that encoding. What m holds must not lie in dst's capacity.
 func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	s := v.spec()
 	if s == nil {
 		return dst, ErrVersion
 	}
-	if s.jsonErrors && m.Kind == ReplyError && m.Name != "" {
-		m = jsonError(m)
-	}
-	if m.Kind >= kinds || m.Payload.Encoding >= encodings || s.types[m.Kind][m.Payload.Encoding] == 0 {
+	if m.Kind >= kinds || m.Payload.Encoding >= encodings {
 		return dst, errNotInTables
 	}
-	typ := uint8(s.types[m.Kind][m.Payload.Encoding] - 1)
-	l := &s.layouts[typ]
-
-	data := m.Payload.Data
-	if err := l.checkPayload(len(data), len(m.Name)); err != nil {
-		return dst, err
-	}
-	if m.Payload.Encoding == UTF16 && len(data)%unitSize != 0 {
+	l := &s.byKind[m.Kind][m.Payload.Encoding]
+	name, data := m.Name, m.Payload.Data
+	switch {
+	case !l.fits(len(name), len(data)):
+		if s.jsonErrors && l.kind == ReplyError && name != "" {
+			return v.Append(dst, jsonError(m))
+		}
+		return dst, l.fault(len(name), len(data))
+	case l.encoding == UTF16 && len(data)%unitSize != 0:
 		return dst, errOdd
-	}
-	if err := checkName(m.Name, l.name); err != nil {
-		return dst, err
+	case len(name) > maxName:
+		return dst, errLongName
+	case !validName(name):
+		return dst, errNameBytes
 	}
 
+	size := int(l.fixed) + len(name)
+	if l.encoding == UTF16 {
+		size += size % unitSize
+	}
 	start := len(dst)
-	dst = append(dst, typ)
+	dst = slices.Grow(dst, size+len(data))[:start+size]
+	head := dst[start:]
+	head[size-1] = 0 // the pad byte, if there is one
+	head[0] = l.typ
 	if l.id {
-		dst = append(dst, m.ID[:]...)
+		*(*ID)(head[1:]) = m.ID
 	}
 	if l.name != absent {
-		dst = append(dst, uint8(len(m.Name)))
-		dst = append(dst, m.Name...)
-	}
-	if m.Payload.Encoding == UTF16 && (len(dst)-start)%unitSize != 0 {
-		dst = append(dst, 0)
+		head[l.fixed-1] = uint8(len(name))
+		copy(head[l.fixed:], name)
 	}
 	return append(dst, data...), nil
 }
 
-// checkName says whether a message whose name is a segment of that sort may have
-// this name. It looks at eight bytes at a time.
-func checkName(name string, sort segment) error {
-	if name == "" {
-		if sort == required {
-			return errNoName
-		}
-		return nil
-	}
-	switch {
-	case sort == absent:
-		return errTrailing
-	case len(name) > maxName:
-		return errLongName
-	}
+// validName reports whether every byte is one that names may have. It looks at
+// eight bytes at a time.
+func validName(name string) bool {
 	const (
 		ones  = 0x0101010101010101
 		highs = 0x80 * ones
@@ -191,13 +169,13 @@ func checkName(name string, sort segment) error {
 		// A byte's high bit ends up set if it was, if the byte is below
 		// firstName, or if it is above lastName.
 		if (w|(w-firstName*ones)|(w+(0x7f-lastName)*ones))&highs != 0 {
-			return errNameBytes
+			return false
 		}
 	}
 	for _, c := range b {
 		if c < firstName || c > lastName {
-			return errNameBytes
+			return false
 		}
 	}
-	return nil
+	return true
 }

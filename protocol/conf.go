@@ -36,7 +36,7 @@ func (m Message) Conf() (Conf, error) {
 	return Conf{
 		Version:     Version{data[0], data[1]},
 		ReadTimeout: time.Duration(binary.LittleEndian.Uint32(data[2:])) * time.Millisecond,
-		MessageSize: int(binary.LittleEndian.Uint32(data[6:])),
+		MessageSize: int(min(int64(binary.LittleEndian.Uint32(data[6:])), math.MaxInt)),
 		SubProtocol: string(data[confSize:]),
 	}, nil
 }

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,7 +44,10 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Message == "" {
+	switch {
+	case e == nil:
+		return "<nil>" // a handler's typed nil reaches the log
+	case e.Message == "":
 		return e.Code
 	}
 	return e.Code + ": " + e.Message
@@ -54,7 +56,12 @@ func (e *Error) Error() string {
 // Is reports whether target is an *Error with the same code.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && t != nil && t.Code == e.Code
+	return ok && e != nil && t != nil && t.Code == e.Code
+}
+
+// sendable reports whether every version can carry the error's code.
+func (e *Error) sendable() bool {
+	return e != nil && e.Code != "" && len(e.Code) <= maxName && validName(e.Code)
 }
 
 // Failure returns the reply that tells a client of err: an *Error as it is, the
@@ -64,7 +71,7 @@ func (e *Error) Is(target error) bool {
 // internal error too. A nil err is a mistake of the caller and an internal error.
 func Failure(id ID, err error) Message {
 	var app *Error
-	if errors.As(err, &app) && app != nil && checkName(app.Code, required) == nil {
+	if errors.As(err, &app) && app.sendable() {
 		message := strings.ToValidUTF8(app.Message, "\uFFFD")
 		return Message{Kind: ReplyError, ID: id, Name: app.Code, Payload: Text(message)}
 	}
@@ -114,10 +121,8 @@ func (m Message) appError() error {
 
 // jsonError returns a ReplyError as 1.2 writes it.
 func jsonError(m Message) Message {
-	var buf bytes.Buffer
 	// Two strings always have a JSON form.
-	_ = json.NewEncoder(&buf).Encode(errorObject{m.Name, m.Payload.Text()})
-	m.Name = ""
-	m.Payload = Payload{UTF8, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))}
+	data, _ := json.Marshal(errorObject{m.Name, m.Payload.Text()})
+	m.Name, m.Payload = "", Payload{UTF8, data}
 	return m
 }

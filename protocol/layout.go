@@ -1,6 +1,9 @@
 package protocol
 
-import "maps"
+import (
+	"maps"
+	"math"
+)
 
 // This file holds every difference between the published versions, in how
 // messages look (the rows) and in what peers do (the Manners).
@@ -15,6 +18,12 @@ type layout struct {
 	name     segment
 	payload  segment
 	least    uint8 // bytes of payload; zero: what payload says
+
+	// What follows is computed from the above.
+
+	typ    uint8 // the type byte
+	fixed  uint8 // bytes before the name, or where it would be
+	shapes uint8 // what fault allows, see fits
 }
 
 // segment says whether a message has a name or a payload.
@@ -30,8 +39,8 @@ const (
 
 // spec is a version: its messages and its manners.
 type spec struct {
-	layouts [256]layout              // by type byte; kind 0: no such type
-	types   [kinds][encodings]uint16 // the inverse, plus one; 0: the version has no such message
+	byType [256]layout              // kind 0: the version has no such message
+	byKind [kinds][encodings]layout // the same layouts
 
 	session    sessionFields // what session objects contain
 	jsonErrors bool          // application errors are JSON objects (1.2)
@@ -94,7 +103,7 @@ var (
 // two states of 1.3 contradict each other this is the later one.
 var (
 	spec1_2 = spec{
-		session:    sessionFields{early: true, info: true},
+		session:    sessionFields{early: true},
 		jsonErrors: true,
 		manners: Manners{
 			TextFrames: true, ConfirmClose: true,
@@ -139,8 +148,58 @@ func (r rows) with(changed rows) rows {
 
 func (s spec) with(r rows) spec {
 	for typ, l := range r {
-		s.layouts[typ] = l
-		s.types[l.kind][l.encoding] = uint16(typ) + 1
+		l.typ, l.fixed = typ, 1
+		if l.id {
+			l.fixed += idSize
+		}
+		if l.name != absent {
+			l.fixed++
+		}
+		for name := range 2 {
+			for data := range 2 {
+				if l.fault(name, data*math.MaxUint8) == nil {
+					l.shapes |= shape(name, data)
+				}
+			}
+		}
+		s.byType[typ] = l
+		s.byKind[l.kind][l.encoding] = l
 	}
 	return s
+}
+
+// fault returns what is wrong with a message of the layout that has a name and a
+// payload of so many bytes, nil if nothing is. Inlined it would slow down the
+// messages that fit.
+//
+//go:noinline
+func (l *layout) fault(name, data int) error {
+	switch {
+	case l.kind == 0:
+		return errNotInTables
+	case name == 0 && l.name == required:
+		return errNoName
+	case name > 0 && l.name == absent, data > 0 && l.payload <= ignored:
+		return errTrailing
+	case data == 0 && (l.payload == required || l.payload == orName && name == 0), data < int(l.least):
+		return errNoPayload
+	}
+	return nil
+}
+
+// fits reports whether fault finds nothing, in a fraction of its time.
+func (l *layout) fits(name, data int) bool {
+	return l.shapes&shape(name, data) != 0 && data >= int(l.least)
+}
+
+// shape says whether there is a name, and whether there is a payload: one bit.
+func shape(name, data int) uint8 {
+	n := 0
+	if name > 0 {
+		n = 1
+	}
+	if data > 0 {
+		n += 2
+	}
+	return 1 << n
 }

@@ -41,7 +41,7 @@ const (
 
 	Request        // wants a Reply: ID, Name, Payload
 	CloseSession   // wants the session closed and a Reply: ID
-	RestoreSession // wants the session of a key and a Reply: ID, Payload (the key)
+	RestoreSession // wants the session of a key and a Reply: ID, Payload (the key, UTF-8)
 	Heartbeat      // says that the client is alive; 1.5 and later
 
 	// Sent by both.
@@ -51,16 +51,16 @@ const (
 	// Sent by servers.
 
 	Reply                 // answers with success: ID, Payload
-	ReplyError            // answers with an error of the application: ID, Name (its code), Payload (its message)
+	ReplyError            // answers with an error of the application: ID, Name (its code), Payload (its message, UTF-8)
 	ReplyShutdown         // refuses because the server shuts down: ID
 	ReplyInternalError    // the handler failed: ID
 	ReplySessionNotFound  // no session has that key: ID
 	ReplySessionFull      // the session has as many connections as it may: ID
 	ReplySessionsDisabled // the server has no sessions: ID
 	ReplyProtocolError    // the request was malformed: ID; 1.4 and 1.5
-	SessionCreated        // the connection got a session: Payload (see Version.AppendSession)
+	SessionCreated        // the connection got a session: Payload (UTF-8, see Version.AppendSession)
 	SessionClosed         // the connection's session is closed
-	AcceptConf            // opens a connection: Payload (see Conf); 2.0
+	AcceptConf            // opens a connection: Payload (binary, see Conf); 2.0
 
 	kinds
 )

@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -20,7 +21,8 @@ type Metadata struct {
 	Versions []Version
 
 	// ReadTimeout is the silence after which the server hangs up, in whole
-	// seconds. Sent for 1.5 only, zero otherwise.
+	// seconds. Sent by endpoints that speak 1.5, among others or alone; zero
+	// otherwise.
 	ReadTimeout time.Duration
 }
 
@@ -36,7 +38,7 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 	for _, v := range m.Versions {
 		o.Versions = append(o.Versions, v.String())
 	}
-	if m.Version == V1_5 {
+	if m.Version == V1_5 || slices.Contains(m.Versions, V1_5) {
 		o.ReadTimeout = max(1, clamp32(int64(m.ReadTimeout/time.Second)))
 	}
 	return json.Marshal(o)

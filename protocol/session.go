@@ -22,11 +22,12 @@ func (s Session) String() string { return "session of " + s.Created.Format(time.
 // GoString is String, for %#v.
 func (s Session) GoString() string { return s.String() }
 
+var errNoKey = malformed("session without a key")
+
 // sessionFields says which fields a version's clients read.
 type sessionFields struct {
 	early bool // key, crt, inf: 1.2 and early 1.3
 	late  bool // k, c, l, i: late 1.3 and after
-	info  bool // an empty info object is written, not left out
 }
 
 // sessionObject has the fields of all versions (sections 3.4 and 4.3).
@@ -42,11 +43,16 @@ type sessionObject struct {
 
 // AppendSession appends the session to dst as the clients of the version read it.
 // Info must be JSON; only 1.2 defines it as any value, later versions as an
-// object, which the published Go clients of those insist on.
+// object, which the published Go clients of those insist on. A session without a
+// key, or with what has no JSON form, is an error that wraps ErrMalformed; dst is
+// returned as it was then.
 func (v Version) AppendSession(dst []byte, s Session) ([]byte, error) {
 	sp := v.spec()
 	if sp == nil {
 		return dst, ErrVersion
+	}
+	if s.Key == "" {
+		return dst, errNoKey
 	}
 	var o sessionObject
 	if sp.session.early {
@@ -57,13 +63,13 @@ func (v Version) AppendSession(dst []byte, s Session) ([]byte, error) {
 	}
 	if sp.session.late {
 		o.K, o.C, o.LastSeen = s.Key, &s.Created, &s.LastSeen
-		if compact := bytes.TrimSpace(s.Info); !bytes.Equal(compact, []byte("null")) && !bytes.Equal(compact, []byte("{}")) {
+		if info := bytes.TrimSpace(s.Info); !bytes.Equal(info, []byte("null")) && !bytes.Equal(info, []byte("{}")) {
 			o.I = s.Info
 		}
 	}
 	data, err := json.Marshal(o)
 	if err != nil {
-		return dst, fmt.Errorf("protocol: encode session: %w", err)
+		return dst, fmt.Errorf("%w: session: %w", ErrMalformed, err)
 	}
 	return append(dst, data...), nil
 }
@@ -82,7 +88,7 @@ func ParseSession(b []byte) (Session, error) {
 		s.Key, s.Info, created = o.K, o.I, o.C
 	}
 	if s.Key == "" {
-		return Session{}, malformed("session without a key")
+		return Session{}, errNoKey
 	}
 	if created != nil {
 		s.Created = *created

@@ -11,7 +11,7 @@ import (
 // zero Version is none: its Parse and Append fail.
 type Version struct{ Major, Minor byte }
 
-// The published versions (sections 3 to 8 of PROTOCOL.md).
+// The published versions (sections 3 to 7 of PROTOCOL.md).
 var (
 	V1_2 = Version{1, 2}
 	V1_3 = Version{1, 3}
@@ -62,17 +62,17 @@ func ParseToken(token string) (Version, error) {
 
 // spec returns what distinguishes the version, nil for an unknown one.
 func (v Version) spec() *spec {
-	switch v {
-	case V1_2:
+	switch uint16(v.Major)<<8 | uint16(v.Minor) {
+	case 0x0102:
 		return &spec1_2
-	case V2_0:
-		return &spec2_0
-	case V1_3:
+	case 0x0103:
 		return &spec1_3
-	case V1_4:
+	case 0x0104:
 		return &spec1_4
-	case V1_5:
+	case 0x0105:
 		return &spec1_5
+	case 0x0200:
+		return &spec2_0
 	}
 	return nil
 }

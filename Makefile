@@ -1,0 +1,67 @@
+# `make help` lists the targets. Needs Go; everything else is pinned in
+# internal/tools and built into bin/.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+FUZZTIME ?= 10s
+TIMEOUT  ?= 5m
+
+# The race detector needs a C compiler.
+RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+# The modules of this repository: all of go.work, or the one of go.mod.
+MODULES = $(shell go list -m -f '{{.Dir}}')
+
+# in runs a command in every module.
+in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint vuln fuzz cover clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## run the example server
+	go run ./examples/echo
+
+test: ## vet and test everything, with the race detector
+	$(call in,go vet ./...)
+	$(call in,go test $(RACE) -timeout $(TIMEOUT) ./...)
+
+lint: bin/staticcheck ## check format and run the linters
+	@files=$$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +); \
+	if [ -n "$$files" ]; then echo "not formatted by gofmt:"; echo "$$files"; exit 1; fi
+	$(call in,go vet ./...)
+	$(call in,$(CURDIR)/bin/staticcheck ./...)
+
+vuln: bin/govulncheck ## look for known vulnerabilities (needs network)
+	$(call in,$(CURDIR)/bin/govulncheck ./...)
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@for dir in $(MODULES); do \
+		cd "$$dir"; \
+		go test -list '^Fuzz' ./... | \
+		awk '/^Fuzz/ { names[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }' | \
+		while read -r pkg name; do \
+			echo "+ $$pkg $$name"; \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+		done; \
+	done
+
+cover: ## measure test coverage, per package
+	@go test -timeout $(TIMEOUT) -coverpkg=./... -coverprofile=coverage.out ./... > coverage.txt || { cat coverage.txt; exit 1; }
+	@awk -F '[: ]' ' \
+		NR > 1 { block = $$1 ":" $$2; size[block] = $$3; if ($$4 > 0) hit[block] = 1 } \
+		END { for (block in size) { pkg = block; sub("/[^/]*$$", "", pkg); all[pkg] += size[block]; sum += size[block]; \
+			if (block in hit) { done[pkg] += size[block]; sumdone += size[block] } } \
+			for (pkg in all) printf "%6.1f %%  %s\n", 100 * done[pkg] / all[pkg], pkg | "sort -k 3"; close("sort -k 3"); \
+			if (sum) printf "%6.1f %%  total\n", 100 * sumdone / sum }' coverage.out
+
+clean: ## remove what the targets made
+	rm -rf bin coverage.out coverage.txt
+
+# Built apart from the workspace: its modules do not have the tools.
+bin/%: internal/tools/go.mod
+	GOWORK=off GOBIN=$(CURDIR)/bin go -C internal/tools install tool
+	@touch $@

@@ -1,0 +1,190 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// dial connects and agrees with the server on how to speak (section 2 of
+// PROTOCOL.md). No message was sent when it returns.
+func (c *Client) dial(ctx context.Context) (*link.Link, error) {
+	conn, err := c.dialer.Dial(ctx, c.tokens()...)
+	if err != nil {
+		return nil, fmt.Errorf("client: dial: %w", c.explain(ctx, err))
+	}
+	l, err := c.agree(ctx, conn)
+	if err != nil {
+		_ = conn.Close(transport.StatusProtocol, "no agreement on the protocol") // err says why
+		return nil, err
+	}
+	return l, nil
+}
+
+func (c *Client) tokens() []string {
+	tokens := make([]string, len(c.opts.Versions))
+	for i, v := range c.opts.Versions {
+		tokens[i] = v.Token()
+	}
+	return tokens
+}
+
+// explain finds out whether an endpoint refused a connection because of the
+// version: some tell so only when asked for their metadata.
+func (c *Client) explain(ctx context.Context, err error) error {
+	var refused *transport.RefusedError
+	prober, ok := c.dialer.(transport.Prober)
+	if !ok || !errors.As(err, &refused) || !permanent(err) {
+		return err
+	}
+	meta, probeErr := probe(ctx, prober)
+	if probeErr != nil && !errors.Is(probeErr, protocol.ErrVersion) {
+		return err
+	}
+	if c.common(meta) {
+		return err
+	}
+	return &VersionError{Server: spoken(meta), Client: c.opts.Versions, Cause: err}
+}
+
+// common reports whether the endpoint speaks a version that the client may.
+func (c *Client) common(meta protocol.Metadata) bool {
+	return slices.ContainsFunc(spoken(meta), func(v protocol.Version) bool {
+		return slices.Contains(c.opts.Versions, v)
+	})
+}
+
+func spoken(meta protocol.Metadata) []protocol.Version {
+	all := meta.Versions
+	if meta.Version.Known() && !slices.Contains(all, meta.Version) {
+		all = append(all, meta.Version)
+	}
+	return all
+}
+
+func probe(ctx context.Context, p transport.Prober) (meta protocol.Metadata, err error) {
+	body, err := p.Probe(ctx)
+	if err != nil {
+		return meta, err
+	}
+	err = json.Unmarshal(body, &meta)
+	return meta, err
+}
+
+// agree finds out which version to speak on a connection and what the server
+// wants to be known, and returns the link on it.
+func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, error) {
+	version, meta, err := c.version(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	manners := version.Manners()
+	limits := transport.Limits{
+		MaxMessageSize: c.opts.MaxMessageSize,
+		ReadTimeout:    c.opts.ReadTimeout,
+		WriteTimeout:   c.opts.WriteTimeout,
+	}
+	if pingsIgnored(conn, c.dialer, version) {
+		limits.ReadTimeout = noReadTimeout
+	}
+	conn.SetLimits(limits)
+
+	conf := protocol.Conf{ReadTimeout: meta.ReadTimeout}
+	if manners.Conf {
+		if conf, err = c.awaitConf(ctx, conn, version); err != nil {
+			return nil, err
+		}
+	}
+	silence := c.opts.ReadTimeout
+	if conf.ReadTimeout > 0 {
+		silence = min(silence, conf.ReadTimeout)
+	}
+	return link.New(context.Background(), link.Config{
+		Conn:        conn,
+		Version:     version,
+		OutboxSize:  c.opts.OutboxSize,
+		InboxSize:   c.opts.InboxSize,
+		Concurrency: 1,
+		KeepAlive:   silence / 3,
+		Heartbeat:   manners.Heartbeats,
+		MaxMessage:  conf.MessageSize,
+		WakeCheck:   wakeCheck,
+	}), nil
+}
+
+// version returns the version to speak on a connection: the one that both ends
+// agreed on, or that of an endpoint that negotiates nothing.
+func (c *Client) version(ctx context.Context, conn transport.Conn) (protocol.Version, protocol.Metadata, error) {
+	var meta protocol.Metadata
+	if token := conn.Protocol(); token != "" {
+		v, err := protocol.ParseToken(token)
+		if err != nil || !slices.Contains(c.opts.Versions, v) {
+			return v, meta, &VersionError{Client: c.opts.Versions, Cause: fmt.Errorf("client: server chose %q, which was not offered", token)}
+		}
+		return v, meta, nil
+	}
+	prober, ok := c.dialer.(transport.Prober)
+	if !ok {
+		return c.opts.Version, meta, nil
+	}
+	meta, err := probe(ctx, prober)
+	var refused *transport.RefusedError
+	switch {
+	case errors.As(err, &refused) && permanent(err), errors.As(err, &refused) && refused.StatusCode == 501:
+		// Published servers of 2.0 have no metadata, but tell on the connection.
+		if slices.Contains(c.opts.Versions, protocol.V2_0) {
+			return protocol.V2_0, meta, nil
+		}
+		return protocol.Version{}, meta, &VersionError{Client: c.opts.Versions, Cause: err}
+	case errors.Is(err, protocol.ErrVersion):
+		return protocol.Version{}, meta, &VersionError{Server: spoken(meta), Client: c.opts.Versions, Cause: err}
+	case err != nil:
+		return protocol.Version{}, meta, fmt.Errorf("client: metadata: %w", err)
+	case !slices.Contains(c.opts.Versions, meta.Version):
+		return protocol.Version{}, meta, &VersionError{Server: []protocol.Version{meta.Version}, Client: c.opts.Versions}
+	}
+	return meta.Version, meta, nil
+}
+
+// awaitConf reads the message with which a server opens a connection (section 7.1).
+func (c *Client) awaitConf(ctx context.Context, conn transport.Conn, v protocol.Version) (protocol.Conf, error) {
+	stop := context.AfterFunc(ctx, func() {
+		_ = conn.Abort() // ends the Read, which reports it
+	})
+	b, err := conn.Read(nil)
+	if !stop() {
+		return protocol.Conf{}, fmt.Errorf("client: server did not open the connection: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		return protocol.Conf{}, fmt.Errorf("client: server did not open the connection: %w", err)
+	}
+	m, err := v.Parse(b)
+	if err != nil {
+		return protocol.Conf{}, fmt.Errorf("client: server did not open the connection: %w", err)
+	}
+	conf, err := m.Conf()
+	if err != nil {
+		return protocol.Conf{}, err
+	}
+	if conf.Version.Major != v.Major {
+		return conf, &VersionError{Server: []protocol.Version{conf.Version}, Client: c.opts.Versions}
+	}
+	return conf, nil
+}
+
+// noReadTimeout is for servers whose silence means nothing.
+const noReadTimeout = 30 * 24 * time.Hour
+
+// pingsIgnored reports whether the peer is one of the published servers that do not
+// answer pings (section 10): nothing shows then that an idle one is still there.
+func pingsIgnored(conn transport.Conn, d transport.Dialer, v protocol.Version) bool {
+	_, negotiates := d.(transport.Prober)
+	return negotiates && conn.Protocol() == "" && v != protocol.V1_2 && v != protocol.V1_3
+}

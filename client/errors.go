@@ -1,0 +1,103 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+)
+
+var (
+	// ErrDisconnected is what methods that need a connection return while there is
+	// none, and what a *DisconnectedError is.
+	ErrDisconnected = errors.New("client: disconnected")
+
+	// ErrClosed is what methods return after Close. It unwraps to net.ErrClosed.
+	ErrClosed error = closedError{}
+
+	// errSlowHook ends a connection whose signals are not taken.
+	errSlowHook = errors.New("client: OnServerSignal does not keep up with the signals of the server")
+
+	errSessionForgotten = errors.New("client: session was given up while it was restored")
+)
+
+type closedError struct{}
+
+func (closedError) Error() string { return "client: closed" }
+func (closedError) Unwrap() error { return net.ErrClosed }
+
+// DisconnectedError is the outcome of a request whose connection was lost before
+// its reply came. It is an ErrDisconnected.
+type DisconnectedError struct {
+	// Sent says that the server may have executed the request. If it is false the
+	// server has never seen it: trying again does no harm.
+	Sent bool
+
+	// Cause is why the connection was lost.
+	Cause error
+}
+
+func (e *DisconnectedError) Error() string {
+	if e.Sent {
+		return fmt.Sprintf("client: disconnected, the server may have executed the request: %v", e.Cause)
+	}
+	return fmt.Sprintf("client: disconnected, the request was not sent: %v", e.Cause)
+}
+
+// Unwrap returns ErrDisconnected and the cause.
+func (e *DisconnectedError) Unwrap() []error { return []error{ErrDisconnected, e.Cause} }
+
+// TimeoutError is the outcome of a request that was not answered within
+// Options.Timeout, or that found no connection within it. The server may have
+// executed the request. It is a context.DeadlineExceeded.
+type TimeoutError struct {
+	After time.Duration
+	Cause error // why there is no connection, nil if there was one
+}
+
+func (e *TimeoutError) Error() string {
+	if e.Cause != nil {
+		return fmt.Sprintf("client: not connected within %v: %v", e.After, e.Cause)
+	}
+	return fmt.Sprintf("client: no reply within %v", e.After)
+}
+
+// Unwrap returns context.DeadlineExceeded and the cause.
+func (e *TimeoutError) Unwrap() []error { return []error{context.DeadlineExceeded, e.Cause} }
+
+// VersionError is what connecting to a server fails with that speaks no version of
+// the protocol in common with the client. Trying again does not help.
+type VersionError struct {
+	Server []protocol.Version // what the server speaks, as far as it is known
+	Client []protocol.Version // what the client may speak
+	Cause  error              // how that was found out, may be nil
+}
+
+func (e *VersionError) Error() string {
+	text := fmt.Sprintf("client: no common version of the protocol: server speaks %v, client %v", e.Server, e.Client)
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+func (e *VersionError) Unwrap() error { return e.Cause }
+
+// public returns an error of the link as the client's callers know it.
+func public(err error) error {
+	var lost *link.LostError
+	var late *link.TimeoutError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &lost):
+		return &DisconnectedError{Sent: lost.Sent, Cause: lost.Cause}
+	case errors.As(err, &late):
+		return &TimeoutError{After: late.After}
+	}
+	return err
+}

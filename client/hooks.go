@@ -1,0 +1,91 @@
+package client
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/session"
+)
+
+// Hooks are functions that the client calls when something happens. Each may be
+// nil. They are called one at a time, in the order in which things happened, on a
+// goroutine of their own: a hook may take its time and call any method of the
+// client. A panic in a hook is logged.
+//
+// A hook that is slow holds up the next ones. When more signals wait than
+// Options.InboxSize has room for, the client stops reading, replies included; if
+// that lasts for Options.WriteTimeout the connection is closed and made anew.
+type Hooks struct {
+	// OnConnected is called when the client is connected, and its session, if it
+	// had one, is restored.
+	OnConnected func()
+
+	// OnDisconnected is called when a connection ended that OnConnected told of:
+	// with ErrClosed after Close, with a *transport.CloseError if the server
+	// closed it, with an error of the network otherwise.
+	OnDisconnected func(reason error)
+
+	// OnConnectFailed is called when the client gives up connecting, because trying
+	// again would not help: the server speaks no common version of the protocol,
+	// is not who it claims to be, or refuses. Connect makes the client try again.
+	OnConnectFailed func(err error)
+
+	// OnServerSignal is called with each signal of the server. The payload belongs
+	// to the hook. Nil: signals are dropped, and counted in Stats.
+	OnServerSignal func(name string, p protocol.Payload)
+
+	// OnSessionCreated is called when the server created a session for the client.
+	// It is not called when a session is restored.
+	OnSessionCreated func(s session.Session)
+
+	// OnSessionClosed is called when the client's session was closed, by the server
+	// or another client that has it, or turned out not to exist any more when it
+	// was to be restored. It is not called by the client's own CloseSession.
+	OnSessionClosed func()
+}
+
+// hook is the call of a hook, as a task of the hooks' queue.
+type hook struct {
+	client *Client
+	name   string
+	call   func()
+}
+
+func (h *hook) Run() { h.call() }
+
+func (h *hook) Panicked(value any, stack []byte) {
+	if value == nil {
+		value = "runtime.Goexit was called"
+	}
+	h.client.log(slog.LevelError, "webwire: hook panicked", "hook", h.name,
+		"panic", fmt.Sprint(value), "stack", string(stack))
+}
+
+// later puts the call of a hook into the queue. There is always room for it: such
+// calls come a few per connection, and connections do not come in quick succession.
+func (c *Client) later(name string, call func()) {
+	c.hooks.Put(nil, 0, &hook{c, name, call})
+}
+
+// signal is the call of OnServerSignal, in one allocation for a short signal.
+type signal struct {
+	client *Client
+	msg    protocol.Message
+	space  [64]byte
+}
+
+func newSignal(c *Client, m protocol.Message) *signal {
+	s := &signal{client: c}
+	s.msg = m.Clone(s.space[:0])
+	return s
+}
+
+func (s *signal) Run() { s.client.opts.Hooks.OnServerSignal(s.msg.Name, s.msg.Payload) }
+
+func (s *signal) Panicked(value any, stack []byte) {
+	(&hook{client: s.client, name: "OnServerSignal"}).Panicked(value, stack)
+}
+
+var _ link.Task = (*signal)(nil)

@@ -1,0 +1,111 @@
+package client
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Options says what a client does. The zero value of every field works.
+type Options struct {
+	// Hooks are called when something happens.
+	Hooks Hooks
+
+	// Timeout bounds requests, and the waiting for a connection, where the context
+	// has no deadline. Zero: one minute.
+	Timeout time.Duration
+
+	// DisableAutoconnect makes the client connect only when Connect is called, and
+	// not again after the connection was lost. Methods that need a connection
+	// return ErrDisconnected at once while there is none.
+	DisableAutoconnect bool
+
+	// DialTimeout bounds each attempt to connect. Zero: ten seconds.
+	DialTimeout time.Duration
+
+	// MinBackoff and MaxBackoff bound the pause between attempts to connect. The
+	// n-th pause is random, up to MinBackoff doubled n times and at most
+	// MaxBackoff; it is longer where the server asks for that. The count starts
+	// anew after a connection that lasted for MaxBackoff. Zero: half a second and
+	// ten seconds.
+	MinBackoff, MaxBackoff time.Duration
+
+	// Versions are the versions of the protocol to agree on with servers that
+	// negotiate, the best first. Nil: 2.0, then 1.2.
+	Versions []protocol.Version
+
+	// Version is spoken over transports without negotiation, such as memory and
+	// stream: it must be the server's. Zero: 1.2.
+	Version protocol.Version
+
+	// MaxMessageSize is the longest message that is accepted, in bytes. A longer
+	// one ends the connection. Zero: transport.DefaultMaxMessageSize.
+	MaxMessageSize int
+
+	// OutboxSize bounds, in bytes, what waits to be sent, and InboxSize the signals
+	// that wait for OnServerSignal. Zero: 1 MiB each.
+	OutboxSize, InboxSize int
+
+	// ReadTimeout is the silence after which the connection counts as lost. A
+	// server that is silent for a third of it is pinged.
+	// Zero: transport.DefaultReadTimeout.
+	ReadTimeout time.Duration
+
+	// WriteTimeout is how long one write may take before the connection counts as
+	// lost, and how long OnServerSignal may hold up reading once InboxSize is
+	// used up. Zero: transport.DefaultWriteTimeout.
+	WriteTimeout time.Duration
+
+	// Keys keeps the session's key while the program does not run, see KeyFile.
+	// Nil: the session is forgotten when the program ends.
+	Keys KeyStore
+
+	// Logger gets what goes wrong and is told to nobody else: panics of hooks,
+	// failures of Keys. Nil: slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultTimeout     = time.Minute
+	defaultDialTimeout = 10 * time.Second
+	defaultMinBackoff  = 500 * time.Millisecond
+	defaultMaxBackoff  = 10 * time.Second
+	defaultBoxSize     = 1 << 20
+	maxRetryAfter      = 10 * time.Minute // what a server may ask for
+
+	// wakeCheck is how often the client looks whether the system slept.
+	wakeCheck = time.Second
+)
+
+func (o Options) withDefaults() Options {
+	limits := transport.Limits{
+		MaxMessageSize: o.MaxMessageSize,
+		ReadTimeout:    o.ReadTimeout,
+		WriteTimeout:   o.WriteTimeout,
+	}.WithDefaults()
+	o.MaxMessageSize, o.ReadTimeout, o.WriteTimeout = limits.MaxMessageSize, limits.ReadTimeout, limits.WriteTimeout
+	defaultTo(&o.Timeout, defaultTimeout)
+	defaultTo(&o.DialTimeout, defaultDialTimeout)
+	defaultTo(&o.MinBackoff, defaultMinBackoff)
+	defaultTo(&o.MaxBackoff, defaultMaxBackoff)
+	defaultTo(&o.OutboxSize, defaultBoxSize)
+	defaultTo(&o.InboxSize, defaultBoxSize)
+	if len(o.Versions) == 0 {
+		o.Versions = []protocol.Version{protocol.V2_0, protocol.V1_2}
+	}
+	if o.Version == (protocol.Version{}) {
+		o.Version = protocol.V1_2
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+func defaultTo[N ~int | ~int64](field *N, value N) {
+	if *field <= 0 {
+		*field = value
+	}
+}

@@ -1,0 +1,106 @@
+package client
+
+import "context"
+
+// Status says how a client stands with its server.
+type Status uint8
+
+const (
+	Disconnected Status = iota // not connected, and not about to be
+	Connecting                 // connecting, or waiting to try again
+	Connected
+	Closed // for good
+)
+
+// String returns the name of the status in lower case.
+func (s Status) String() string {
+	switch s {
+	case Disconnected:
+		return "disconnected"
+	case Connecting:
+		return "connecting"
+	case Connected:
+		return "connected"
+	case Closed:
+		return "closed"
+	}
+	return "unknown"
+}
+
+// Status returns the status of the moment.
+func (c *Client) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.status
+}
+
+// AwaitChange waits until the status is another than from, and returns it. It may
+// miss a status that does not last. The error is ctx.Err().
+//
+//	for s := client.Disconnected; ; {
+//		if s, err = c.AwaitChange(ctx, s); err != nil {
+//			return err
+//		}
+//		show(s)
+//	}
+func (c *Client) AwaitChange(ctx context.Context, from Status) (Status, error) {
+	for {
+		c.mu.Lock()
+		status, changed := c.status, c.changed
+		c.mu.Unlock()
+		if status != from {
+			return status, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return status, ctx.Err()
+		}
+	}
+}
+
+// setStatus changes the status and wakes who waits for that. The caller holds mu.
+func (c *Client) setStatus(s Status) {
+	if c.status == Closed || c.status == s {
+		return
+	}
+	c.status = s
+	c.notify()
+}
+
+// notify wakes who waits for a change. The caller holds mu.
+func (c *Client) notify() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// Stats is what a client did and does, for a metrics library to poll.
+type Stats struct {
+	Pending int // requests without an outcome now
+
+	Connects                 uint64 // connections so far
+	Attempts                 uint64 // attempts to connect so far
+	Sent, Received           uint64 // messages so far
+	BytesSent, BytesReceived uint64 // of messages, without the framing of the transport
+	Dropped                  uint64 // messages so far that were received and not handled: late replies, signals without a hook
+}
+
+// Stats returns the counts of now.
+func (c *Client) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counts := c.past
+	s := Stats{Connects: c.connects, Attempts: c.attempts}
+	if l := c.link.Load(); l != nil {
+		counts.Add(l.Stats())
+		s.Pending, _ = l.InFlight()
+	}
+	s.Sent, s.Received = counts.Sent, counts.Received
+	s.BytesSent, s.BytesReceived = counts.BytesSent, counts.BytesReceived
+	s.Dropped = counts.Dropped
+	return s
+}
+
+// PendingRequests returns the number of requests that were sent and have no
+// outcome yet.
+func (c *Client) PendingRequests() int { return c.Stats().Pending }

@@ -1,0 +1,269 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// LostError is the outcome of a request whose connection ended before its reply.
+type LostError struct {
+	Sent  bool // the peer may have received and executed it
+	Cause error
+}
+
+func (e *LostError) Error() string {
+	if e.Sent {
+		return "connection lost after the request was sent: " + e.Cause.Error()
+	}
+	return "connection lost before the request was sent: " + e.Cause.Error()
+}
+
+func (e *LostError) Unwrap() error { return e.Cause }
+
+// TimeoutError is the outcome of a request that was not answered in time. It is a
+// context.DeadlineExceeded.
+type TimeoutError struct{ After time.Duration }
+
+func (e *TimeoutError) Error() string { return fmt.Sprintf("no reply within %v", e.After) }
+
+func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
+
+// ErrTooMany is what a request gets when the connection has the most it can have.
+var ErrTooMany = errors.New("webwire: over a million requests are in flight on the connection")
+
+// The number of a request, its id on the wire, is made of the index of its call
+// in the table and of a count that makes it unique.
+const (
+	indexBits = 20
+	maxCalls  = 1 << indexBits
+)
+
+// call is a request that waits for its reply. Calls are reused: a request at work
+// needs no timer, no map entry and no channel of its own.
+type call struct {
+	index    uint64
+	number   uint64       // of the request that waits; zero once its outcome is decided
+	done     chan outcome // has room for the one outcome
+	then     func(protocol.Payload) error
+	seq      uint64 // its place in the outbox; guarded by the outbox
+	timeout  time.Duration
+	deadline time.Duration // since Link.epoch; zero: none
+}
+
+type outcome struct {
+	payload protocol.Payload
+	err     error
+}
+
+// calls is the table of the requests in flight, guarded by the Link's mutex.
+type calls struct {
+	all     []*call
+	free    []*call
+	waiting int    // calls whose outcome is not decided
+	count   uint64 // requests so far
+	sweepAt time.Duration
+	sweep   *time.Timer // fails the overdue at sweepAt; nil until the first deadline
+}
+
+// take returns a call for a new request, nil if there are too many.
+func (t *calls) take() *call {
+	var c *call
+	if n := len(t.free); n > 0 {
+		c = t.free[n-1]
+		t.free = t.free[:n-1]
+	} else if len(t.all) < maxCalls {
+		c = &call{index: uint64(len(t.all)), done: make(chan outcome, 1)}
+		t.all = append(t.all, c)
+	} else {
+		return nil
+	}
+	t.count++
+	c.number = t.count<<indexBits | c.index
+	c.seq = 0
+	t.waiting++
+	return c
+}
+
+// decide returns the call that waits as the given number, which is the caller's to
+// send the outcome to, or nil.
+func (t *calls) decide(number uint64) *call {
+	index := number & (maxCalls - 1)
+	if number == 0 || index >= uint64(len(t.all)) || t.all[index].number != number {
+		return nil
+	}
+	c := t.all[index]
+	c.number = 0
+	t.waiting--
+	return c
+}
+
+// Request sends m, a message of a kind that is answered, and returns the payload
+// of the reply, which is the caller's. The error is that of a refusing reply (see
+// protocol.Message.Err), a *LostError, a *TimeoutError, or ctx.Err(); if the
+// request could not be composed it wraps protocol.ErrMalformed. A timeout of
+// zero is none. If then is not nil it gets the payload of a Reply first, on the
+// goroutine that reads: no later message was received before it returned, and
+// its error becomes that of the request.
+func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Duration, then func(protocol.Payload) error) (protocol.Payload, error) {
+	if err := ctx.Err(); err != nil {
+		return protocol.Payload{}, err
+	}
+	c, err := l.register(timeout, then)
+	if err != nil {
+		return protocol.Payload{}, err
+	}
+	m.ID = protocol.NewID(c.number)
+	number := c.number
+	if err := l.send(ctx, &m, &c.seq); err != nil {
+		// Unless the outcome is decided, it is that the request was not sent.
+		if c := l.decide(number); c != nil {
+			if l.Cause() != nil {
+				err = &LostError{Cause: err}
+			}
+			c.done <- outcome{err: err}
+		}
+	}
+	var out outcome
+	select {
+	case out = <-c.done:
+	default:
+		out = l.await(ctx, c, number)
+	}
+	l.release(c)
+	return out.payload, out.err
+}
+
+func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
+	cancelled := ctx.Done()
+	if cancelled == nil {
+		return <-c.done
+	}
+	select {
+	case out := <-c.done:
+		return out
+	case <-cancelled:
+		if l.decide(number) != nil {
+			return outcome{err: ctx.Err()}
+		}
+		return <-c.done // the outcome was decided first, and is here or about to be
+	}
+}
+
+func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error) (*call, error) {
+	var c *call
+	err := ErrTooMany
+	l.update(func(s *state) {
+		if s.phase == closed {
+			err = &LostError{Cause: s.cause}
+			return
+		}
+		c = s.calls.take()
+		if c == nil {
+			return
+		}
+		err = nil
+		c.then, c.timeout, c.deadline = then, timeout, 0
+		if timeout > 0 {
+			c.deadline = time.Since(l.epoch) + timeout
+			l.armSweep(&s.calls, c.deadline)
+		}
+	})
+	return c, err
+}
+
+// decide is calls.decide under the lock.
+func (l *Link) decide(number uint64) (c *call) {
+	l.update(func(s *state) { c = s.calls.decide(number) })
+	return c
+}
+
+func (l *Link) release(c *call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.then = nil
+	l.state.calls.free = append(l.state.calls.free, c)
+}
+
+// settle gives a reply to the request that waits for it, and reports whether there
+// is one: a reply may be late, a duplicate, or invented. err is what Parse said.
+func (l *Link) settle(m protocol.Message, err error) bool {
+	c := l.decide(m.ID.Uint64())
+	if c == nil {
+		return false
+	}
+	if err == nil {
+		err = m.Err()
+	}
+	out := outcome{err: err}
+	if err == nil {
+		out.payload = protocol.Payload{
+			Encoding: m.Payload.Encoding,
+			Data:     append([]byte(nil), m.Payload.Data...),
+		}
+		if c.then != nil {
+			out.err = c.then(out.payload)
+		}
+	}
+	c.done <- out
+	return true
+}
+
+// armSweep sees to it that the overdue are looked for at deadline at the latest.
+func (l *Link) armSweep(t *calls, deadline time.Duration) {
+	if t.sweepAt != 0 && t.sweepAt <= deadline {
+		return
+	}
+	t.sweepAt = deadline
+	in := deadline - time.Since(l.epoch)
+	if t.sweep == nil {
+		t.sweep = time.AfterFunc(in, l.failOverdue)
+	} else {
+		t.sweep.Reset(in)
+	}
+}
+
+func (l *Link) failOverdue() {
+	var overdue []*call
+	l.update(func(s *state) {
+		now := time.Since(l.epoch)
+		next := time.Duration(0)
+		for _, c := range s.calls.all {
+			switch {
+			case c.number == 0 || c.deadline == 0:
+			case c.deadline <= now:
+				overdue = append(overdue, s.calls.decide(c.number))
+			case next == 0 || c.deadline < next:
+				next = c.deadline
+			}
+		}
+		s.calls.sweepAt = 0
+		if next != 0 && s.phase != closed {
+			l.armSweep(&s.calls, next)
+		}
+	})
+	for _, c := range overdue {
+		c.done <- outcome{err: &TimeoutError{After: c.timeout}}
+	}
+}
+
+// failAll decides every request in flight: the connection has ended.
+func (l *Link) failAll(cause error) {
+	var lost []*call
+	l.update(func(s *state) {
+		for _, c := range s.calls.all {
+			if c.number != 0 {
+				lost = append(lost, s.calls.decide(c.number))
+			}
+		}
+		if s.calls.sweep != nil {
+			s.calls.sweep.Stop()
+		}
+	})
+	for _, c := range lost {
+		c.done <- outcome{err: &LostError{Sent: l.out.wasHanded(&c.seq), Cause: cause}}
+	}
+}

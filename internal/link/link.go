@@ -1,0 +1,336 @@
+// Package link is what both ends of a connection share. A connection is symmetric
+// in what it has to do well, which is written here once:
+//
+//   - write in batches, within a budget (outbox);
+//   - match replies to requests, and give each request exactly one outcome (calls);
+//   - run user code in order or concurrently, behind one panic barrier (Queue, tasks);
+//   - notice a peer that is gone (liveness);
+//   - drain and end (Link).
+//
+// What differs between server and client is their [Role]: which messages each may
+// get and what it does about them. A Link does not know who dialled.
+package link
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Role is what a Link asks of its end's side. Its methods are called one at a time
+// on the goroutine of Run and must not block longer than they may hold up reading.
+type Role interface {
+	// Receive gets every message that is not a reply to a request in flight. Name
+	// and payload are valid until it returns.
+	Receive(m protocol.Message)
+
+	// Malformed gets what Parse returned for a message that it rejected.
+	Malformed(m protocol.Message, err error)
+}
+
+// Config is what a Link is made of. The last three fields are optional.
+type Config struct {
+	Conn        transport.Conn
+	Version     protocol.Version
+	OutboxSize  int           // in bytes
+	InboxSize   int           // in bytes, of messages that wait for their handler
+	Concurrency int           // of Go
+	KeepAlive   time.Duration // a peer that was silent for so long is pinged
+	Heartbeat   bool          // send protocol.Heartbeat too when nothing was sent for so long
+	MaxMessage  int           // the longest message the peer takes, in bytes; zero: any
+	WakeCheck   time.Duration // look so often whether the system slept; zero: never
+}
+
+// Link is one end of a connection. Its methods may be used concurrently.
+type Link struct {
+	conn  transport.Conn
+	conf  Config
+	role  Role
+	epoch time.Time
+
+	out   outbox
+	in    Queue
+	slots chan struct{} // one for each task of Go that runs
+
+	ctx    context.Context // of tasks; ends with the connection
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	state state
+
+	active     atomic.Int32   // requests and tasks in flight; a hint for the outbox
+	working    sync.WaitGroup // the goroutines of Go
+	background sync.WaitGroup // the goroutines of goOwned
+	pulse      pulse
+
+	received, receivedBytes, dropped atomic.Uint64
+}
+
+// state is what is in flight on the connection. Only update changes it.
+type state struct {
+	phase phase
+	cause error // why the phase is closed
+	tasks int   // waiting or running
+	calls calls
+	cut   bool // this side dropped the connection: tasks that wait need not run
+
+	drained chan struct{} // closed once draining is over; nil before it began
+}
+
+type phase uint8
+
+const (
+	open     phase = iota
+	draining       // no new tasks
+	closed         // nothing new
+)
+
+// New returns a Link that does nothing until Run. Tasks get contexts derived from
+// ctx.
+func New(ctx context.Context, conf Config) *Link {
+	l := &Link{conn: conf.Conn, conf: conf, epoch: time.Now(), slots: make(chan struct{}, conf.Concurrency)}
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	l.in.Limit = conf.InboxSize
+	l.out = outbox{
+		conn: conf.Conn, version: conf.Version, limit: conf.OutboxSize,
+		crowded: func() bool { return l.active.Load() > 1 },
+		failed:  l.end,
+	}
+	return l
+}
+
+// update changes what is in flight, and finds out whether that ends the draining.
+func (l *Link) update(change func(*state)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &l.state
+	change(s)
+	l.active.Store(int32(s.tasks + s.calls.waiting))
+	if s.drained != nil && s.tasks == 0 && s.calls.waiting == 0 {
+		select {
+		case <-s.drained:
+		default:
+			close(s.drained)
+		}
+	}
+}
+
+// Context returns the context of the connection, which ends with it.
+func (l *Link) Context() context.Context { return l.ctx }
+
+// Conn returns the connection below.
+func (l *Link) Conn() transport.Conn { return l.conn }
+
+// Version returns the version of the protocol that both ends speak.
+func (l *Link) Version() protocol.Version { return l.conf.Version }
+
+// Run reads until the connection ends and returns why, once every task is over and
+// all is released. It is called once.
+func (l *Link) Run(role Role) error {
+	l.role = role
+	l.startPulse()
+	l.read()
+	l.stopPulse()
+	l.in.Wait()
+	l.working.Wait()
+	l.background.Wait()
+	return l.Cause()
+}
+
+func (l *Link) read() {
+	var buf []byte
+	for {
+		b, err := l.conn.Read(buf)
+		if err != nil {
+			l.end(err)
+			return
+		}
+		l.received.Add(1)
+		l.receivedBytes.Add(uint64(len(b)))
+		m, err := l.conf.Version.Parse(b)
+		switch {
+		case m.Kind.IsReply() && l.settle(m, err):
+		case err != nil:
+			l.role.Malformed(m, err)
+		default:
+			l.role.Receive(m)
+		}
+		buf = reuse(b)
+	}
+}
+
+// keptRead is the size of the largest read buffer that a connection keeps while it
+// waits for the next message.
+const keptRead = 64 << 10
+
+func reuse(b []byte) []byte {
+	if cap(b) > keptRead {
+		return nil
+	}
+	return b[:0]
+}
+
+// Send adds a message to the outbox and waits for room within ctx. That it
+// returned nil does not mean that the message was written.
+func (l *Link) Send(ctx context.Context, m protocol.Message) error { return l.send(ctx, &m, nil) }
+
+func (l *Link) send(ctx context.Context, m *protocol.Message, seq *uint64) error {
+	if err := l.checkSize(overhead + len(m.Name) + len(m.Payload.Data)); err != nil {
+		return err
+	}
+	flush, err := l.out.add(ctx, m, seq)
+	if flush {
+		l.flush(ctx)
+	}
+	return err
+}
+
+// flush writes on this goroutine if ctx never ends, as then the time limit of a
+// write is all that bounds the caller. Otherwise it must not hold the caller up.
+func (l *Link) flush(ctx context.Context) {
+	if ctx != nil && ctx.Done() == nil {
+		l.out.flush()
+		return
+	}
+	l.goOwned(l.out.flush)
+}
+
+// TrySendEncoded adds a message that is already encoded, without copying it, and
+// waits for nothing. The error is ErrOutboxFull if there is no room.
+func (l *Link) TrySendEncoded(msg []byte) error {
+	if err := l.checkSize(len(msg)); err != nil {
+		return err
+	}
+	flush, err := l.out.addEncoded(nil, msg)
+	if flush {
+		l.flush(nil)
+	}
+	return err
+}
+
+// TooBigError is what a message gets that is longer than the peer takes.
+type TooBigError struct{ Size, Limit int } // in bytes
+
+func (e *TooBigError) Error() string {
+	return fmt.Sprintf("webwire: message of %d bytes is over the %d that the peer accepts", e.Size, e.Limit)
+}
+
+func (l *Link) checkSize(size int) error {
+	if l.conf.MaxMessage > 0 && size > l.conf.MaxMessage {
+		return &TooBigError{Size: size, Limit: l.conf.MaxMessage}
+	}
+	return nil
+}
+
+// goOwned runs f on a goroutine that Run waits for, unless the connection has
+// ended: there is nothing left to do then.
+func (l *Link) goOwned(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state.phase == closed {
+		return
+	}
+	l.background.Go(f)
+}
+
+// Drain refuses new tasks from now on. The channel that it returns is closed once
+// no task is waiting or running and no request is in flight.
+func (l *Link) Drain() <-chan struct{} {
+	var drained chan struct{}
+	l.update(func(s *state) {
+		if s.phase == open {
+			s.phase = draining
+		}
+		if s.drained == nil {
+			s.drained = make(chan struct{})
+		}
+		drained = s.drained
+	})
+	return drained
+}
+
+// Close drains the connection, flushes the outbox and closes the connection with
+// the given status. It does not wait for any of that.
+func (l *Link) Close(status transport.Status, reason string, cause error) {
+	drained := l.Drain()
+	l.goOwned(func() {
+		select {
+		case <-drained:
+			l.Flush(l.ctx)
+			l.Disconnect(status, reason, cause)
+		case <-l.ctx.Done():
+		}
+	})
+}
+
+// Flush waits until everything in the outbox is written, or never will be, or ctx
+// ends.
+func (l *Link) Flush(ctx context.Context) {
+	select {
+	case <-l.out.empty():
+	case <-ctx.Done():
+	}
+}
+
+// Disconnect ends the connection with a close status. cause becomes that of Run.
+// It returns once the connection is closed, within the close timeout.
+func (l *Link) Disconnect(status transport.Status, reason string, cause error) {
+	l.setCause(cause)
+	// Its error is of no interest: the connection is over either way.
+	_ = l.conn.Close(status, reason)
+	l.end(cause)
+}
+
+// DisconnectLater is Disconnect for callers that must not wait.
+func (l *Link) DisconnectLater(status transport.Status, reason string, cause error) {
+	l.setCause(cause)
+	l.goOwned(func() { l.Disconnect(status, reason, cause) })
+}
+
+// Abort drops the connection at once, and what waits for its handler.
+func (l *Link) Abort(cause error) {
+	l.update(func(s *state) { s.cut = true })
+	l.end(cause)
+}
+
+// Cause returns why the connection ended or is about to, nil before.
+func (l *Link) Cause() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.cause
+}
+
+// setCause sets the cause of the end to come: the first one stands.
+func (l *Link) setCause(cause error) {
+	l.update(func(s *state) {
+		if s.cause == nil {
+			s.cause = cause
+		}
+	})
+}
+
+// end drops the connection and decides what is in flight. Tasks go on; their
+// context ends.
+func (l *Link) end(cause error) {
+	first := false
+	l.update(func(s *state) {
+		first = s.phase != closed
+		s.phase = closed
+		if s.cause == nil {
+			s.cause = cause
+		}
+		cause = s.cause
+	})
+	if !first {
+		return
+	}
+	l.out.fail(cause)
+	l.failAll(cause)
+	l.cancel(cause)
+	_ = l.conn.Abort() // releases what the connection holds; nothing can be done about an error
+}

@@ -1,0 +1,248 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// ErrOutboxFull is what a sender that does not wait gets when the peer reads too
+// slowly.
+var ErrOutboxFull = errors.New("webwire: outbox is full: the peer reads too slowly")
+
+const (
+	// maxBatch is the size in bytes from which a batch takes no further message:
+	// one batch is one Write, which has a time limit.
+	maxBatch = 128 << 10
+
+	// keptBatch is the capacity up to which the memory of a batch is reused.
+	keptBatch = 256 << 10
+
+	// overhead is what a message may have besides its name and payload: type
+	// byte, id, length of the name, pad byte.
+	overhead = 11
+)
+
+// outbox holds what is to be written to a connection, within a budget of bytes.
+// There is no goroutine behind it: whoever adds a message while nobody writes
+// becomes the flusher, and writes what there is in one batch, and what others
+// added meanwhile in the next. So an idle connection costs nothing and waits for
+// nothing, and a busy one gets batches by itself.
+type outbox struct {
+	conn    transport.Conn
+	version protocol.Version
+	limit   int         // budget in bytes; a message of any size fits an empty outbox
+	crowded func() bool // whether others are about to add something
+	failed  func(error) // told of the first failed write
+
+	mu       sync.Mutex
+	queue    []*batch // to be written; messages are added to the last one
+	bytes    int      // added and not yet written
+	flushing bool     // somebody is the flusher
+	added    uint64   // messages added so far
+	handed   uint64   // messages that were handed to the connection so far
+	sent     uint64   // bytes written so far
+	err      error    // why nothing can be added any more
+
+	room chan struct{} // closed once bytes shrink; nil if nobody waits for that
+	idle chan struct{} // closed once all is written; nil if nobody waits for that
+}
+
+type batch struct {
+	msgs [][]byte
+	buf  []byte // what most of msgs alias
+	size int    // of all msgs, in bytes
+}
+
+// batches is shared by all connections, so that idle ones hold no memory.
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+func (b *batch) release() {
+	if cap(b.buf) > keptBatch {
+		return
+	}
+	clear(b.msgs)
+	b.msgs, b.buf, b.size = b.msgs[:0], b.buf[:0], 0
+	batches.Put(b)
+}
+
+// add appends the message m. If there is no room it waits within ctx, if ctx is
+// not nil, and fails otherwise. It stores the message's number in *seq, from 1 on,
+// if seq is not nil. The caller must call flush if it says so.
+func (o *outbox) add(ctx context.Context, m *protocol.Message, seq *uint64) (flush bool, err error) {
+	if err := o.lockRoom(ctx, overhead+len(m.Name)+len(m.Payload.Data)); err != nil {
+		return false, err
+	}
+	defer o.mu.Unlock()
+	b := o.last()
+	start := len(b.buf)
+	buf, err := o.version.Append(b.buf, *m)
+	if err != nil {
+		if len(b.msgs) == 0 {
+			o.dropLast()
+		}
+		return false, err
+	}
+	b.buf = buf
+	// If buf was moved to grow, earlier messages keep their old memory.
+	return o.append(b, buf[start:len(buf):len(buf)], seq), nil
+}
+
+// addEncoded is add for a message that is already encoded. It does not copy it.
+func (o *outbox) addEncoded(ctx context.Context, msg []byte) (flush bool, err error) {
+	if err := o.lockRoom(ctx, len(msg)); err != nil {
+		return false, err
+	}
+	defer o.mu.Unlock()
+	return o.append(o.last(), msg, nil), nil
+}
+
+// lockRoom returns with the lock held and room for size bytes, or with an error.
+func (o *outbox) lockRoom(ctx context.Context, size int) error {
+	o.mu.Lock()
+	for {
+		if o.err != nil {
+			o.mu.Unlock()
+			return o.err
+		}
+		if o.bytes == 0 || o.bytes+size <= o.limit {
+			return nil
+		}
+		if ctx == nil {
+			o.mu.Unlock()
+			return ErrOutboxFull
+		}
+		if o.room == nil {
+			o.room = make(chan struct{})
+		}
+		room := o.room
+		o.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		o.mu.Lock()
+	}
+}
+
+// last returns the batch to add to.
+func (o *outbox) last() *batch {
+	if n := len(o.queue); n > 0 && o.queue[n-1].size < maxBatch {
+		return o.queue[n-1]
+	}
+	b := batches.Get().(*batch)
+	o.queue = append(o.queue, b)
+	return b
+}
+
+func (o *outbox) dropLast() {
+	n := len(o.queue) - 1
+	o.queue[n].release()
+	o.queue = o.queue[:n]
+}
+
+func (o *outbox) append(b *batch, msg []byte, seq *uint64) (flush bool) {
+	b.msgs = append(b.msgs, msg)
+	b.size += len(msg)
+	o.bytes += len(msg)
+	o.added++
+	if seq != nil {
+		*seq = o.added
+	}
+	flush = !o.flushing
+	o.flushing = true
+	return flush
+}
+
+// flush writes until nothing is left. It does not return before, so who must not
+// be held up for as long as a write may take calls it on another goroutine.
+func (o *outbox) flush() {
+	for {
+		if o.crowded() {
+			runtime.Gosched() // the next system call then carries their messages too
+		}
+		o.mu.Lock()
+		if o.err != nil || len(o.queue) == 0 {
+			o.flushing = false
+			o.wake(&o.idle)
+			o.mu.Unlock()
+			return
+		}
+		b := o.queue[0]
+		o.queue = append(o.queue[:0], o.queue[1:]...)
+		o.handed += uint64(len(b.msgs))
+		o.mu.Unlock()
+
+		err := o.conn.Write(b.msgs...)
+
+		o.mu.Lock()
+		o.bytes -= b.size
+		o.sent += uint64(b.size)
+		o.wake(&o.room)
+		o.mu.Unlock()
+		b.release()
+		if err != nil {
+			o.fail(err)
+			o.failed(err)
+		}
+	}
+}
+
+// fail makes every later add fail with err, drops what is not written and wakes
+// who waits.
+func (o *outbox) fail(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return
+	}
+	o.err = err
+	for _, b := range o.queue {
+		b.release()
+	}
+	o.queue = nil
+	o.wake(&o.room)
+	o.wake(&o.idle)
+}
+
+// empty returns a channel that is closed once everything added so far is written,
+// or never will be.
+func (o *outbox) empty() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.idle == nil {
+		o.idle = make(chan struct{})
+	}
+	idle := o.idle
+	if !o.flushing || o.err != nil {
+		o.wake(&o.idle)
+	}
+	return idle
+}
+
+// wasHanded reports whether the message with this number may have reached the
+// peer. *seq is zero if the message was not added.
+func (o *outbox) wasHanded(seq *uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return *seq != 0 && *seq <= o.handed
+}
+
+// counts returns how many messages and bytes were given to the connection.
+func (o *outbox) counts() (messages, bytes uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.handed, o.sent
+}
+
+func (o *outbox) wake(ch *chan struct{}) {
+	if *ch != nil {
+		close(*ch)
+		*ch = nil
+	}
+}

@@ -1,0 +1,213 @@
+package wsnet
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Endpoint is what a client connects to, and how.
+type Endpoint struct {
+	URL     string      // ws, wss, http or https
+	Header  http.Header // sent along; Host replaces the host of the URL
+	TLS     *tls.Config // nil: the defaults of crypto/tls
+	Proxy   func(*http.Request) (*url.URL, error)
+	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// refusalTime bounds how long the text of a refusal is waited for.
+const refusalTime = 2 * time.Second
+
+// Handshake is the client's side of one attempt to connect. It has an
+// http.Transport of its own: nothing is shared with, left to or taken from
+// another attempt.
+type Handshake struct {
+	Client *http.Client // does not follow redirects; an answer 101 has the Conn as its body
+	URL    string       // http or https
+	Header http.Header  // for the request, not nil
+	Host   string       // for the request; empty: that of URL
+
+	name      string // the endpoint's URL, for error messages
+	ctx       context.Context
+	endpoint  Endpoint
+	transport *http.Transport
+
+	mu    sync.Mutex
+	over  bool     // no connection may be dialled any more
+	wire  net.Conn // the one that was dialled
+	guard *Conn    // around it after an answer 101
+}
+
+// Open prepares an attempt, within ctx. Either Conn or Fail ends it.
+func (e Endpoint) Open(ctx context.Context) (*Handshake, error) {
+	u, err := parseURL(e.URL)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handshake{
+		URL:      u.String(),
+		Header:   e.Header.Clone(),
+		Host:     e.Header.Get("Host"),
+		name:     u.Redacted(),
+		ctx:      ctx,
+		endpoint: e,
+	}
+	if h.Header == nil {
+		h.Header = make(http.Header)
+	}
+	h.Header.Del("Host")
+	config := e.TLS.Clone()
+	if config == nil {
+		config = new(tls.Config)
+	}
+	config.NextProtos = []string{"http/1.1"} // HTTP/2 can not be upgraded this way
+	proxy := e.Proxy
+	if proxy == nil {
+		proxy = http.ProxyFromEnvironment
+	}
+	h.transport = &http.Transport{
+		Proxy:                  proxy,
+		DialContext:            h.dial,
+		TLSClientConfig:        config,
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	h.Client = &http.Client{
+		Transport:     roundTripper(h.switchProtocols),
+		CheckRedirect: noRedirect,
+	}
+	return h, nil
+}
+
+// parseURL returns the http or https URL of an endpoint.
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		var reason *url.Error // quotes the URL, which may have a password in it
+		if errors.As(err, &reason) {
+			err = reason.Err
+		}
+		return nil, fmt.Errorf("websocket: endpoint URL: %w", err)
+	}
+	switch u.Scheme {
+	case "ws":
+		u.Scheme = "http"
+	case "wss":
+		u.Scheme = "https"
+	case "http", "https":
+	default:
+		return nil, fmt.Errorf("websocket: endpoint URL %q: the scheme has to be ws, wss, http or https", u.Redacted())
+	}
+	if u.Hostname() == "" {
+		return nil, fmt.Errorf("websocket: endpoint URL %q: the host is missing", u.Redacted())
+	}
+	u.Fragment = ""
+	return u, nil
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// noRedirect: whoever answers may send the client, and its headers, anywhere.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// dial is called by the transport, on a goroutine that may outlive the request.
+func (h *Handshake) dial(_ context.Context, network, addr string) (net.Conn, error) {
+	dial := h.endpoint.NetDial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	// The transport's context does not end with the caller's: it would like
+	// to keep the connection for later.
+	wire, err := dial(h.ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || h.wire != nil {
+		wire.Close()
+		return nil, net.ErrClosed
+	}
+	h.wire = wire
+	return wire, nil
+}
+
+// switchProtocols sends the request of the library and puts the connection
+// under guard if the server agrees.
+func (h *Handshake) switchProtocols(r *http.Request) (*http.Response, error) {
+	resp, err := h.transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		return nil, h.refused(resp)
+	}
+	stream, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		resp.Body.Close()
+		return nil, errors.New("the connection of the answer is not available")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	// stream is above TLS, and ahead of it are the bytes that came with the
+	// answer.
+	h.guard = newConn(Client, stream, h.wire, nil)
+	h.guard.tls = resp.TLS != nil
+	resp.Body = h.guard
+	return resp, nil
+}
+
+func (h *Handshake) refused(resp *http.Response) *transport.RefusedError {
+	defer resp.Body.Close()
+	timer := time.AfterFunc(refusalTime, h.drop)
+	defer timer.Stop()
+	return refused(resp)
+}
+
+// drop closes the connection, and every one that is still being dialled.
+func (h *Handshake) drop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over = true
+	if h.wire != nil {
+		h.wire.Close()
+	}
+}
+
+// Conn returns the connection after a successful handshake.
+func (h *Handshake) Conn() *Conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.guard
+}
+
+// Fail releases what a failed attempt holds, and returns its error as it is to
+// be reported.
+func (h *Handshake) Fail(err error) error {
+	h.drop()
+	if conn := h.Conn(); conn != nil {
+		conn.Abort()
+		conn.Close()
+	}
+	return h.describe("dial", err)
+}
+
+func (h *Handshake) describe(doing string, err error) error {
+	var request *url.Error // names the method and the URL once more
+	if errors.As(err, &request) {
+		err = request.Err
+	}
+	return fmt.Errorf("websocket: %s %s: %w", doing, h.name, err)
+}

@@ -1,0 +1,47 @@
+package server
+
+import (
+	"errors"
+	"iter"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// Broadcast sends a signal to many clients, srv.Conns() for instance. It encodes
+// it once for each version of the protocol, and waits for nobody: a connection
+// whose outbox is full is closed with StatusSlowConsumer, and its
+// OnClientDisconnected told ErrSlowConsumer. It returns how many connections took
+// the signal, and why it could not be composed for the others, if so: err wraps
+// protocol.ErrMalformed, or is about a message longer than a 2.0 client accepts.
+// Connections that are closed count as neither.
+func Broadcast(to iter.Seq[*Conn], name string, p protocol.Payload) (sent int, err error) {
+	encoded := make(map[protocol.Version][]byte, 1)
+	var failed []error
+	for c := range to {
+		v := c.info.Version
+		msg, ok := encoded[v]
+		if !ok {
+			var err error
+			msg, err = v.Append(nil, protocol.Message{Kind: protocol.Signal, Name: name, Payload: p})
+			if err != nil {
+				failed = append(failed, err)
+			}
+			encoded[v] = msg
+		}
+		if len(msg) == 0 {
+			continue
+		}
+		err := c.link.TrySendEncoded(msg)
+		var tooBig *link.TooBigError
+		switch {
+		case err == nil:
+			sent++
+		case errors.Is(err, link.ErrOutboxFull):
+			c.tooSlow()
+		case errors.As(err, &tooBig):
+			failed = append(failed, err)
+		}
+	}
+	return sent, errors.Join(failed...)
+}

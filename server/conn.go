@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Conn is a connection of a client, from OnClientConnected to OnClientDisconnected.
+// Its methods may be called from any goroutine.
+type Conn struct {
+	server *Server
+	link   *link.Link
+	info   Info
+	stop   func() bool // of the watch over the context given to ServeConn
+
+	announced bool        // OnClientConnected was called
+	session   sessionSlot // guarded by server.sessions
+	fails     int         // restores that failed in a row; those run one at a time
+	callers   int         // of Shutdown, in handlers and hooks; guarded by server.mu
+}
+
+// Info says what is known of a connection.
+type Info struct {
+	RemoteAddr net.Addr
+	UserAgent  string           // of the HTTP request, empty for other transports
+	Connected  time.Time        // since when
+	Version    protocol.Version // of the protocol that is spoken
+}
+
+// open prepares a connection and registers it. After an error the connection is
+// closed.
+func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*Conn, error) {
+	s := e.server
+	info.Version = e.version
+	if v, err := protocol.ParseToken(conn.Protocol()); err == nil {
+		info.Version = v
+	}
+	info.RemoteAddr = conn.RemoteAddr()
+	info.Connected = time.Now()
+	if !info.Version.Known() {
+		_ = conn.Close(transport.StatusInternal, "unknown protocol version") // the error below says more
+		return nil, ErrVersion
+	}
+	manners := info.Version.Manners()
+
+	limits := s.opts.limits()
+	limits.MaxMessageSize = e.maxMessageSize
+	conn.SetLimits(limits)
+	if t, ok := conn.(interface{ AcceptText(bool) }); ok {
+		t.AcceptText(manners.TextFrames)
+	}
+	conf := link.Config{
+		Conn:        conn,
+		Version:     info.Version,
+		OutboxSize:  s.opts.OutboxSize,
+		InboxSize:   s.opts.InboxSize,
+		Concurrency: s.opts.Concurrency,
+		KeepAlive:   s.opts.ReadTimeout / 3,
+	}
+	if manners.Conf {
+		conf.MaxMessage = e.maxMessageSize
+	}
+	c := &Conn{server: s, info: info}
+	c.link = link.New(context.WithValue(ctx, connKey{}, c), conf)
+	if !s.add(c) {
+		_ = conn.Close(transport.StatusGoingAway, "server shutting down")
+		return nil, ErrServerClosed
+	}
+	if manners.Conf {
+		// A failure to send it is found by the reader.
+		_ = c.link.Send(context.Background(), protocol.Conf{
+			Version:     info.Version,
+			ReadTimeout: s.opts.ReadTimeout,
+			MessageSize: e.maxMessageSize,
+		}.Message())
+	}
+	c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
+	return c, nil
+}
+
+// connKey is the key of the *Conn in the contexts of its handlers.
+type connKey struct{}
+
+// serve runs the connection until its end.
+func (c *Conn) serve() error {
+	defer c.server.remove(c) // also if a hook ends this goroutine
+	hooks := &c.server.opts.Hooks
+	if hooks.OnClientConnected != nil {
+		c.link.Order(0, (*connected)(c))
+	}
+	reason := c.link.Run((*role)(c))
+	c.stop()
+	c.server.sessions.leave(c)
+	if hooks.OnClientDisconnected != nil && (c.announced || hooks.OnClientConnected == nil) {
+		link.Run(&disconnected{c, reason})
+	}
+	return reason
+}
+
+// Context returns the context that handlers of the connection get.
+func (c *Conn) Context() context.Context { return c.link.Context() }
+
+// Info returns what is known of the connection.
+func (c *Conn) Info() Info { return c.info }
+
+// Signal sends a signal to the client. It waits within ctx for room in the
+// connection's outbox; that it returned nil means that the signal will be sent
+// unless the connection is lost.
+func (c *Conn) Signal(ctx context.Context, name string, p protocol.Payload) error {
+	return c.sendError(c.link.Send(ctx, protocol.Message{Kind: protocol.Signal, Name: name, Payload: p}))
+}
+
+// sendError names the connection's end as the reason why nothing can be sent.
+func (c *Conn) sendError(err error) error {
+	if err != nil && c.link.Cause() != nil {
+		return &sendFailed{err}
+	}
+	return err
+}
+
+type sendFailed struct{ cause error }
+
+func (e *sendFailed) Error() string   { return "server: connection lost: " + e.cause.Error() }
+func (e *sendFailed) Unwrap() []error { return []error{ErrConnClosed, e.cause} }
+
+// Close ends the connection in good order: new requests are refused with the
+// shutdown error and new signals dropped, running handlers finish, their replies
+// and what else waits is sent, then the connection is closed. Close starts that and
+// returns at once, so that handlers and hooks of the connection may call it;
+// OnClientDisconnected tells when it is done.
+func (c *Conn) Close() { c.link.Close(transport.StatusNormal, "", ErrConnClosed) }
+
+// Abort drops the connection at once.
+func (c *Conn) Abort() { c.link.Abort(ErrConnClosed) }
+
+// tooSlow ends a connection whose outbox is full.
+func (c *Conn) tooSlow() {
+	c.link.DisconnectLater(transport.StatusSlowConsumer, "slow consumer", ErrSlowConsumer)
+}

@@ -1,0 +1,212 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/session"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// maxRestores is how many restores may fail in a row before the connection is
+// closed: keys cannot be guessed, and shall not be tried.
+const maxRestores = 5
+
+// Session returns the session of the connection, and whether it has one.
+func (c *Conn) Session() (session.Session, bool) {
+	t := &c.server.sessions
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return c.session.session, c.session.state == taken
+}
+
+// CreateSession creates a session for the connection, with info in its JSON form:
+// any value, though only a JSON object, or nil, suits the published clients of all
+// versions. The session is saved, then the client is told, before the reply to
+// the request that is being handled. The error is ErrSessionActive if the
+// connection has a session, protocol.ErrSessionsDisabled, or that of the store or of
+// OnSessionCreated; there is no session then.
+func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, error) {
+	t := &c.server.sessions
+	if t.store == nil {
+		return session.Session{}, protocol.ErrSessionsDisabled
+	}
+	data, err := json.Marshal(info)
+	if err != nil {
+		return session.Session{}, fmt.Errorf("server: session info: %w", err)
+	}
+	if string(data) == "null" {
+		data = nil
+	}
+	if _, err := t.claim(c); err != nil {
+		return session.Session{}, err
+	}
+	defer t.unclaim(c)
+
+	now := time.Now()
+	s := session.Session{Key: c.server.opts.Hooks.OnSessionKeyGeneration(), Created: now, LastSeen: now, Info: data}
+	if err := session.CheckKey(s.Key); err != nil {
+		return session.Session{}, fmt.Errorf("server: OnSessionKeyGeneration: %w", err)
+	}
+	l, err := t.hold(ctx, s.Key, true)
+	if err != nil {
+		return session.Session{}, err
+	}
+	joined := false
+	defer func() {
+		if !joined {
+			t.release(l)
+		}
+	}()
+	if err := t.store.create(ctx, c, s); err != nil {
+		return session.Session{}, err
+	}
+	object, err := c.sessionObject(s)
+	if err == nil {
+		err = t.join(c, l, s, protocol.Message{Kind: protocol.SessionCreated, Payload: object})
+	}
+	if err != nil {
+		t.store.undo(ctx, s.Key)
+		return session.Session{}, err
+	}
+	joined = true
+	return s, nil
+}
+
+// CloseSession closes the session of the connection, if it has one, as
+// Server.CloseSession does: every connection of the session loses it, and every
+// client is told, before the reply to the request that is being handled.
+func (c *Conn) CloseSession(ctx context.Context) error { return c.closeSession(ctx, nil) }
+
+func (c *Conn) closeSession(ctx context.Context, quiet *Conn) error {
+	t := &c.server.sessions
+	if t.store == nil {
+		return protocol.ErrSessionsDisabled
+	}
+	s, ok := c.Session()
+	if !ok {
+		return nil
+	}
+	return t.close(ctx, s.Key, quiet)
+}
+
+// restore gives the connection the session of key and answers the request id with it.
+func (c *Conn) restore(ctx context.Context, id protocol.ID, key string) error {
+	t := &c.server.sessions
+	if t.store == nil {
+		return protocol.ErrSessionsDisabled
+	}
+	if session.CheckKey(key) != nil {
+		return protocol.ErrSessionNotFound
+	}
+	if s, err := t.claim(c); err != nil {
+		if s.Key == key {
+			return c.answerSession(id, s) // once more what it has
+		}
+		return err
+	}
+	defer t.unclaim(c)
+	l, err := t.hold(ctx, key, false)
+	if err != nil {
+		return err
+	}
+	joined := false
+	defer func() {
+		if !joined {
+			t.release(l)
+		}
+	}()
+	s, err := t.store.load(ctx, c, key)
+	if err != nil {
+		return err
+	}
+	object, err := c.sessionObject(s)
+	if err != nil {
+		return err
+	}
+	err = t.join(c, l, s, protocol.Message{Kind: protocol.Reply, ID: id, Payload: object})
+	joined = err == nil
+	return err
+}
+
+func (c *Conn) answerSession(id protocol.ID, s session.Session) error {
+	object, err := c.sessionObject(s)
+	if err != nil {
+		return err
+	}
+	c.reply(protocol.Message{Kind: protocol.Reply, ID: id, Payload: object})
+	return nil
+}
+
+// sessionObject returns the session in the form of the connection's version.
+func (c *Conn) sessionObject(s session.Session) (protocol.Payload, error) {
+	data, err := c.info.Version.AppendSession(nil, protocol.Session(s))
+	return protocol.Payload{Encoding: protocol.UTF8, Data: data}, err
+}
+
+// sessionRequest is a request to restore or close the session, in flight.
+type sessionRequest struct {
+	conn *Conn
+	msg  protocol.Message
+}
+
+func newSessionRequest(c *Conn, m protocol.Message) *sessionRequest {
+	return &sessionRequest{c, m.Clone(nil)}
+}
+
+func (r *sessionRequest) Run() {
+	c, id, ctx := r.conn, r.msg.ID, r.conn.link.Context()
+	if r.msg.Kind == protocol.RestoreSession {
+		r.count(c.restore(ctx, id, r.msg.Payload.Text()))
+		return
+	}
+	quiet := c
+	if c.info.Version.Manners().ConfirmClose {
+		quiet = nil
+	}
+	if err := c.closeSession(ctx, quiet); err != nil {
+		c.fail(id, r.msg.Kind.String(), err)
+		return
+	}
+	c.reply(protocol.Message{Kind: protocol.Reply, ID: id})
+}
+
+// count answers a restore that failed, unless it succeeded, and ends a connection
+// on which too many did.
+func (r *sessionRequest) count(err error) {
+	c := r.conn
+	if err == nil {
+		c.fails = 0
+		return
+	}
+	err = answer(err)
+	c.fail(r.msg.ID, r.msg.Kind.String(), err)
+	if refused := protocol.Failure(r.msg.ID, err).Kind != protocol.ReplyInternalError; refused {
+		c.fails++
+	}
+	if c.fails >= maxRestores {
+		c.link.Close(transport.StatusPolicy, "too many failed attempts to restore a session", ErrTooManyRestores)
+	}
+}
+
+func (r *sessionRequest) Panicked(value any, stack []byte) {
+	r.conn.panicked("session store or hook", value, stack)
+	r.conn.reply(protocol.Failure(r.msg.ID, protocol.ErrInternal))
+}
+
+// lastUse is the task of noting when a connection left its session.
+type lastUse struct {
+	conn *Conn
+	key  string
+}
+
+func (u *lastUse) Run() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(u.conn.link.Context()), undoTimeout)
+	defer cancel()
+	u.conn.server.sessions.store.touch(ctx, u.key)
+}
+
+func (u *lastUse) Panicked(value any, stack []byte) { u.conn.panicked("session store", value, stack) }

@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Endpoint is a way into a server: it decides which version of the protocol is
+// spoken to peers that negotiate nothing. All endpoints of a server share its
+// connections, sessions, handlers and hooks.
+type Endpoint struct {
+	server         *Server
+	version        protocol.Version
+	maxMessageSize int
+}
+
+// Endpoint returns a further way into the server, to be mounted at a path of its
+// own:
+//
+//	http.Handle("/", srv)
+//	http.Handle("/v2", srv.Endpoint(protocol.V2_0, 8192))
+//
+// maxMessageSize is what Options.MaxMessageSize is for the server; clients of 2.0
+// are told, and get no longer messages either. Zero: Options.MaxMessageSize.
+// A version that does not exist makes every connection fail with ErrVersion.
+func (s *Server) Endpoint(v protocol.Version, maxMessageSize int) *Endpoint {
+	if maxMessageSize <= 0 {
+		maxMessageSize = s.opts.MaxMessageSize
+	}
+	return &Endpoint{server: s, version: v, maxMessageSize: maxMessageSize}
+}
+
+// Serve is [Server.Serve] for the endpoint.
+func (e *Endpoint) Serve(ln transport.Listener) error { return e.server.serve(e, ln) }
+
+// ServeConn is [Server.ServeConn] for the endpoint.
+func (e *Endpoint) ServeConn(ctx context.Context, conn transport.Conn) error {
+	c, err := e.open(ctx, conn, Info{})
+	if err != nil {
+		return err
+	}
+	return c.serve()
+}
+
+// ServeHTTP is [Server.ServeHTTP] for the endpoint.
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := e.server
+	switch {
+	case s.isClosing():
+		refuseClosing(w)
+	case r.Method == http.MethodOptions:
+		s.opts.Hooks.OnOptions(w, r)
+	case r.Method == protocol.MetadataMethod:
+		e.serveMetadata(w)
+	default:
+		e.upgrade(w, r)
+	}
+}
+
+func refuseClosing(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", retryAfter)
+	http.Error(w, "Server shutting down", http.StatusServiceUnavailable)
+}
+
+func (e *Endpoint) serveMetadata(w http.ResponseWriter) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Content-Type", "application/json")
+	// An error means that the peer went away.
+	_ = json.NewEncoder(w).Encode(protocol.Metadata{
+		Version:     e.version,
+		Versions:    versions,
+		ReadTimeout: e.server.opts.ReadTimeout,
+	})
+}
+
+func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
+	s := e.server
+	if hook := s.opts.Hooks.BeforeUpgrade; hook != nil && !hook(w, r) {
+		return
+	}
+	if s.opts.Upgrader == nil {
+		http.Error(w, "This server takes no connections over HTTP: it has no Upgrader", http.StatusNotImplemented)
+		return
+	}
+	conn, err := s.opts.Upgrader.Upgrade(w, r, tokens...)
+	if err != nil {
+		s.opts.Logger.Debug("webwire: upgrade refused", "remote", r.RemoteAddr, "error", err)
+		return
+	}
+	// The request's context ends when this returns, its values shall not.
+	c, err := e.open(context.WithoutCancel(r.Context()), conn, Info{UserAgent: r.UserAgent()})
+	if err != nil {
+		return // open closed the connection
+	}
+	go c.serve() // Shutdown and Close own it
+}

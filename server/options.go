@@ -1,0 +1,120 @@
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/session"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Options says what a server does. The zero value of every field works.
+type Options struct {
+	// Hooks are called when something happens.
+	Hooks Hooks
+
+	// Upgrader turns HTTP requests into connections, &websocket.Upgrader{} of
+	// transport/websocket for instance. Nil: the server takes no connections
+	// over HTTP and answers 501.
+	Upgrader transport.Upgrader
+
+	// Sessions is where sessions are kept. Nil: in memory, or with the session
+	// hooks alone if both OnSessionCreated and OnSessionLookup are set.
+	Sessions session.Store
+
+	// DisableSessions makes the server refuse to create and restore sessions.
+	DisableSessions bool
+
+	// MaxSessionConns is how many connections may have the same session at once.
+	// Zero: any number.
+	MaxSessionConns int
+
+	// Concurrency is how many requests of one connection are handled at once.
+	// Zero: 64.
+	Concurrency int
+
+	// MaxMessageSize is the longest message that is accepted, in bytes. A longer
+	// one ends its connection. Zero: transport.DefaultMaxMessageSize.
+	MaxMessageSize int
+
+	// OutboxSize bounds, in bytes, what waits to be sent to one connection, and
+	// InboxSize what waits there to be handled. A message of any size fits where
+	// nothing else waits. Zero: 1 MiB each.
+	OutboxSize, InboxSize int
+
+	// ReadTimeout is the silence after which a connection counts as lost. Peers
+	// that are silent for a third of it are pinged. Zero: transport.DefaultReadTimeout.
+	ReadTimeout time.Duration
+
+	// WriteTimeout is how long one write may take before the connection counts
+	// as lost. Zero: transport.DefaultWriteTimeout.
+	WriteTimeout time.Duration
+
+	// Version is spoken to peers that negotiate nothing, as the published clients
+	// do. Peers that do negotiate get the best version that both sides speak.
+	// Zero: protocol.V1_2.
+	Version protocol.Version
+
+	// Logger gets what goes wrong and is told to nobody else: errors of handlers
+	// that the peer does not learn, panics, failures of the session store.
+	// Nil: slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultConcurrency = 64
+	defaultBoxSize     = 1 << 20
+	retryAfter         = "1" // seconds that clients are told to wait while the server shuts down
+)
+
+func (o Options) withDefaults() Options {
+	limits := o.limits().WithDefaults()
+	o.MaxMessageSize, o.ReadTimeout, o.WriteTimeout = limits.MaxMessageSize, limits.ReadTimeout, limits.WriteTimeout
+	if o.Concurrency <= 0 {
+		o.Concurrency = defaultConcurrency
+	}
+	if o.OutboxSize <= 0 {
+		o.OutboxSize = defaultBoxSize
+	}
+	if o.InboxSize <= 0 {
+		o.InboxSize = defaultBoxSize
+	}
+	if o.Version == (protocol.Version{}) {
+		o.Version = protocol.V1_2
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	h := &o.Hooks
+	hooksStore := h.OnSessionCreated != nil && h.OnSessionLookup != nil
+	if o.Sessions == nil && !o.DisableSessions && !hooksStore {
+		o.Sessions = &session.MemoryStore{}
+	}
+	if h.OnOptions == nil {
+		h.OnOptions = allowMetadata
+	}
+	if h.OnRequest == nil {
+		h.OnRequest = NotFound
+	}
+	if h.OnSessionKeyGeneration == nil {
+		h.OnSessionKeyGeneration = session.NewKey
+	}
+	return o
+}
+
+func (o Options) limits() transport.Limits {
+	return transport.Limits{
+		MaxMessageSize: o.MaxMessageSize,
+		ReadTimeout:    o.ReadTimeout,
+		WriteTimeout:   o.WriteTimeout,
+	}
+}
+
+// allowMetadata answers the CORS preflight of browsers that are about to ask for
+// the metadata (section 2.2 of PROTOCOL.md).
+func allowMetadata(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Access-Control-Allow-Methods", protocol.MetadataMethod)
+}

@@ -1,0 +1,170 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// role is a Conn in its part as the serving end of its link.
+type role Conn
+
+// Receive starts what a message asks for.
+func (r *role) Receive(m protocol.Message) {
+	c := (*Conn)(r)
+	size := len(m.Name) + len(m.Payload.Data)
+	switch m.Kind {
+	case protocol.Request:
+		if in := newRequest(c, m); !c.link.Go(size, in) {
+			c.refuse(m.ID)
+		}
+	case protocol.Signal:
+		if c.server.opts.Hooks.OnSignal == nil || !c.link.Order(size, newSignal(c, m)) {
+			c.link.Drop()
+		}
+	case protocol.RestoreSession, protocol.CloseSession:
+		if !c.link.Order(size, newSessionRequest(c, m)) {
+			c.refuse(m.ID)
+		}
+	case protocol.Heartbeat:
+		// That it arrived is all it says.
+	default:
+		c.react(c.info.Version.Manners().Misdirected(m.Kind), m.ID)
+	}
+}
+
+// Malformed does what the version says about a message that breaks it.
+func (r *role) Malformed(m protocol.Message, _ error) {
+	c := (*Conn)(r)
+	c.react(c.info.Version.Manners().Malformed(m), m.ID)
+}
+
+func (c *Conn) react(reaction protocol.Reaction, id protocol.ID) {
+	switch reaction {
+	case protocol.Ignore:
+		c.link.Drop()
+	case protocol.AnswerInternalError:
+		c.reply(protocol.Failure(id, protocol.ErrInternal))
+	case protocol.AnswerProtocolError:
+		c.reply(protocol.Failure(id, protocol.ErrProtocol))
+	case protocol.Disconnect:
+		c.link.Disconnect(transport.StatusProtocol, "protocol error", ErrProtocolViolation)
+	}
+}
+
+// refuse answers a request that came after the connection took its last.
+func (c *Conn) refuse(id protocol.ID) { c.reply(protocol.Failure(id, protocol.ErrShutdown)) }
+
+// reply sends a reply. If that cannot be composed, for its payload, the client
+// learns that the server failed.
+func (c *Conn) reply(m protocol.Message) {
+	err := c.link.Send(context.Background(), m)
+	if err == nil || c.link.Cause() != nil {
+		return
+	}
+	c.log(slog.LevelError, "webwire: reply cannot be sent", "error", err)
+	// If this fails too the connection is gone.
+	_ = c.link.Send(context.Background(), protocol.Failure(m.ID, protocol.ErrInternal))
+}
+
+// fail answers a request whose handler returned err.
+func (c *Conn) fail(id protocol.ID, name string, err error) {
+	m := protocol.Failure(id, err)
+	if m.Kind == protocol.ReplyInternalError && !errors.Is(err, protocol.ErrInternal) {
+		c.log(slog.LevelError, "webwire: request failed", "request", name, "error", err)
+	}
+	c.reply(m)
+}
+
+// panicked logs the end of user code that did not return.
+func (c *Conn) panicked(what string, value any, stack []byte) {
+	if value == nil {
+		value = "runtime.Goexit was called"
+	}
+	c.log(slog.LevelError, "webwire: "+what+" panicked", "panic", fmt.Sprint(value), "stack", string(stack))
+}
+
+func (c *Conn) log(level slog.Level, msg string, args ...any) {
+	c.server.opts.Logger.Log(context.Background(), level, msg, append(args, "remote", c.info.RemoteAddr.String())...)
+}
+
+// inlineSize is up to which size a message is kept beside its request or signal.
+const inlineSize = 64
+
+// request is a Request in flight, with everything it needs in one allocation.
+type request struct {
+	Request
+	id    protocol.ID
+	space [inlineSize]byte
+}
+
+func newRequest(c *Conn, m protocol.Message) *request {
+	in := &request{id: m.ID}
+	m = m.Clone(in.space[:0])
+	in.Request = Request{Conn: c, Name: m.Name, Payload: m.Payload}
+	return in
+}
+
+func (in *request) Run() {
+	c := in.Conn
+	p, err := c.server.opts.Hooks.OnRequest(c.link.Context(), &in.Request)
+	if err != nil {
+		c.fail(in.id, in.Name, err)
+		return
+	}
+	c.reply(protocol.Message{Kind: protocol.Reply, ID: in.id, Payload: p})
+}
+
+func (in *request) Panicked(value any, stack []byte) {
+	in.Conn.panicked("handler of request "+quoted(in.Name), value, stack)
+	in.Conn.reply(protocol.Failure(in.id, protocol.ErrInternal))
+}
+
+// signal is a Signal in flight.
+type signal struct {
+	Signal
+	space [inlineSize]byte
+}
+
+func newSignal(c *Conn, m protocol.Message) *signal {
+	in := &signal{}
+	m = m.Clone(in.space[:0])
+	in.Signal = Signal{Conn: c, Name: m.Name, Payload: m.Payload}
+	return in
+}
+
+func (in *signal) Run() { in.Conn.server.opts.Hooks.OnSignal(in.Conn.link.Context(), &in.Signal) }
+
+func (in *signal) Panicked(value any, stack []byte) {
+	in.Conn.panicked("handler of signal "+quoted(in.Name), value, stack)
+}
+
+// connected and disconnected are the calls of the hooks of that name.
+type connected Conn
+
+func (h *connected) Run() {
+	h.announced = true
+	h.server.opts.Hooks.OnClientConnected((*Conn)(h))
+}
+
+func (h *connected) Panicked(value any, stack []byte) {
+	(*Conn)(h).panicked("OnClientConnected", value, stack)
+}
+
+type disconnected struct {
+	conn   *Conn
+	reason error
+}
+
+func (h *disconnected) Run() { h.conn.server.opts.Hooks.OnClientDisconnected(h.conn, h.reason) }
+
+func (h *disconnected) Panicked(value any, stack []byte) {
+	h.conn.panicked("OnClientDisconnected", value, stack)
+}
+
+var _ link.Role = (*role)(nil)

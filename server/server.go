@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Server holds connections and dispatches what arrives on them. It is an
+// http.Handler: mount it where clients shall connect, or serve any other transport
+// with Serve and ServeConn. Its methods may be called from any goroutine, those
+// of handlers and hooks included.
+type Server struct {
+	opts     Options
+	sessions sessions
+	root     *Endpoint
+
+	mu        sync.Mutex
+	conns     map[*Conn]struct{}
+	listeners map[transport.Listener]struct{}
+	closing   bool          // no new connections
+	changed   chan struct{} // closed when a connection is gone; nil if nobody waits for that
+	accepted  uint64        // connections so far
+	past      link.Stats    // of connections that are gone
+}
+
+// New returns a server. It does nothing until it is given connections.
+func New(opts Options) *Server {
+	s := &Server{
+		opts:      opts.withDefaults(),
+		conns:     make(map[*Conn]struct{}),
+		listeners: make(map[transport.Listener]struct{}),
+	}
+	s.sessions.init(s)
+	s.root = s.Endpoint(s.opts.Version, s.opts.MaxMessageSize)
+	return s
+}
+
+// ServeHTTP answers OPTIONS and metadata requests, and makes connections of the
+// others. It returns as soon as that is done; the connection goes on.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.root.ServeHTTP(w, r) }
+
+// Serve serves the connections that ln accepts, until that ends: with
+// ErrServerClosed after Shutdown or Close, with the error of ln otherwise. It
+// closes ln.
+func (s *Server) Serve(ln transport.Listener) error { return s.root.Serve(ln) }
+
+// ServeConn serves one connection of any transport and returns why it ended, once
+// its last handler returned. When ctx ends the connection is dropped; handlers get
+// its values.
+func (s *Server) ServeConn(ctx context.Context, conn transport.Conn) error {
+	return s.root.ServeConn(ctx, conn)
+}
+
+// Conns returns the connections of the moment at which the iteration begins.
+func (s *Server) Conns() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		for _, c := range s.snapshot() {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Server) snapshot() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	conns := make([]*Conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// add registers a connection, unless the server takes none any more.
+func (s *Server) add(c *Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.accepted++
+	return true
+}
+
+// remove forgets a connection: nothing of it is left.
+func (s *Server) remove(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.past.Add(c.link.Stats())
+	s.notify()
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// serve accepts connections until that ends.
+func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return errors.Join(ErrServerClosed, ln.Close())
+	}
+	s.listeners[ln] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, ln)
+		s.mu.Unlock()
+		_ = ln.Close() // ends what an error of Accept left
+	}()
+
+	var running sync.WaitGroup
+	defer running.Wait()
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			if s.isClosing() {
+				return ErrServerClosed
+			}
+			return err
+		}
+		running.Go(func() {
+			// Why it ended is OnClientDisconnected's to know.
+			_ = e.ServeConn(context.Background(), conn)
+		})
+	}
+}
+
+// versions are all that the server speaks, the best first.
+var versions = protocol.Versions()
+
+var tokens = func() []string {
+	var all []string
+	for _, v := range versions {
+		all = append(all, v.Token())
+	}
+	return slices.Clip(all)
+}()

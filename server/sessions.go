@@ -1,0 +1,276 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/session"
+)
+
+// sessions knows which connections have which session. Everything in it, and the
+// sessionSlot of every connection, is guarded by one lock, under which nobody
+// waits: what clients are told about a session is put into their outboxes under
+// it too, so that they learn of every change in the order in which it happened.
+type sessions struct {
+	store *hookedStore // nil: sessions are disabled
+	max   int          // connections of one session; zero: any number
+
+	mu   sync.Mutex
+	live map[string]*live // by key
+}
+
+// live is a session that connections have or are about to get, or that is being
+// closed.
+type live struct {
+	key     string
+	conns   map[*Conn]struct{}
+	held    int           // places taken: by conns, and by those about to join them
+	closing chan struct{} // closed when the attempt to close the session is over; nil if there is none
+	dead    bool          // closed for good; it is in no map any more
+}
+
+// sessionSlot is a connection's place for a session.
+type sessionSlot struct {
+	state   slotState
+	session session.Session // if taken
+	live    *live           // likewise
+}
+
+type slotState uint8
+
+const (
+	free    slotState = iota
+	claimed           // a session is being created or restored
+	taken
+	left // the connection is gone
+)
+
+func (t *sessions) init(s *Server) {
+	t.max = s.opts.MaxSessionConns
+	t.live = make(map[string]*live)
+	if !s.opts.DisableSessions {
+		t.store = &hookedStore{hooks: &s.opts.Hooks, store: s.opts.Sessions, log: s.opts.Logger}
+	}
+}
+
+// claim reserves the connection's slot. If it is taken the session is returned
+// with ErrSessionActive.
+func (t *sessions) claim(c *Conn) (session.Session, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch c.session.state {
+	case free:
+		c.session.state = claimed
+		return session.Session{}, nil
+	case left:
+		return session.Session{}, ErrConnClosed
+	}
+	return c.session.session, ErrSessionActive
+}
+
+func (t *sessions) unclaim(c *Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.session.state == claimed {
+		c.session.state = free
+	}
+}
+
+// hold takes one of the places of a session. It waits for somebody who is just
+// closing the session.
+func (t *sessions) hold(ctx context.Context, key string, fresh bool) (*live, error) {
+	for {
+		t.mu.Lock()
+		l := t.live[key]
+		switch {
+		case l == nil:
+			l = t.enter(key)
+			fallthrough
+		case l.closing == nil && !fresh && (t.max <= 0 || l.held < t.max):
+			l.held++
+			t.mu.Unlock()
+			return l, nil
+		case fresh:
+			t.mu.Unlock()
+			return nil, errKeyInUse
+		case l.closing == nil:
+			t.mu.Unlock()
+			return nil, protocol.ErrSessionFull
+		}
+		closing := l.closing
+		t.mu.Unlock()
+		select {
+		case <-closing:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (t *sessions) enter(key string) *live {
+	l := &live{key: key, conns: make(map[*Conn]struct{})}
+	t.live[key] = l
+	return l
+}
+
+// release gives a place back that nobody joined.
+func (t *sessions) release(l *live) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.held--
+	t.tidy(l)
+}
+
+func (t *sessions) tidy(l *live) {
+	if l.held == 0 && l.closing == nil && !l.dead {
+		l.dead = true
+		delete(t.live, l.key)
+	}
+}
+
+// join gives the connection the session whose place it holds, and tells the client
+// with the message that tell returns.
+func (t *sessions) join(c *Conn, l *live, s session.Session, tell protocol.Message) error {
+	msg, err := c.info.Version.Append(nil, tell)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case l.dead:
+		return protocol.ErrSessionNotFound
+	case c.session.state == left:
+		return ErrConnClosed
+	}
+	if err := c.link.TrySendEncoded(msg); err != nil {
+		return c.sendError(err)
+	}
+	c.session = sessionSlot{taken, s, l}
+	l.conns[c] = struct{}{}
+	return nil
+}
+
+// leave takes the session from a connection that is gone.
+func (t *sessions) leave(c *Conn) {
+	t.mu.Lock()
+	slot := c.session
+	c.session = sessionSlot{state: left}
+	if slot.state == taken {
+		delete(slot.live.conns, c)
+		slot.live.held--
+		t.tidy(slot.live)
+	}
+	t.mu.Unlock()
+	if slot.state == taken {
+		link.Run(&lastUse{c, slot.session.Key})
+	}
+}
+
+// close deletes a session and takes it from all connections that have it, which
+// are told, except quiet.
+func (t *sessions) close(ctx context.Context, key string, quiet *Conn) error {
+	t.mu.Lock()
+	l := t.live[key]
+	for l != nil && l.closing != nil {
+		closing := l.closing
+		t.mu.Unlock()
+		select {
+		case <-closing:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		t.mu.Lock()
+		l = t.live[key]
+	}
+	if l == nil {
+		l = t.enter(key)
+	}
+	l.closing = make(chan struct{})
+	t.mu.Unlock()
+
+	deleted := false
+	defer func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		close(l.closing)
+		l.closing = nil
+		if !deleted {
+			t.tidy(l)
+			return
+		}
+		l.dead = true
+		delete(t.live, key)
+		for c := range l.conns {
+			c.session = sessionSlot{state: free}
+			if c != quiet {
+				c.tellClosed()
+			}
+		}
+		clear(l.conns)
+	}()
+	err := t.store.delete(ctx, key)
+	deleted = err == nil
+	return err
+}
+
+// tellClosed tells the client that its session is closed.
+func (c *Conn) tellClosed() {
+	// A SessionClosed can always be composed.
+	msg, _ := c.info.Version.Append(nil, protocol.Message{Kind: protocol.SessionClosed})
+	if err := c.link.TrySendEncoded(msg); err != nil {
+		c.tooSlow() // or gone, then this does nothing
+	}
+}
+
+// CloseSession deletes a session and takes it from every connection that has it;
+// their clients are told. Closing a session that does not exist does nothing.
+// After an error of the store the session stays as it was.
+func (s *Server) CloseSession(ctx context.Context, key string) error {
+	if s.sessions.store == nil {
+		return protocol.ErrSessionsDisabled
+	}
+	if session.CheckKey(key) != nil {
+		return nil
+	}
+	return s.sessions.close(ctx, key, nil)
+}
+
+// SessionConns returns the connections that have a session at the moment at which
+// the iteration begins.
+func (s *Server) SessionConns(key string) iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		t := &s.sessions
+		t.mu.Lock()
+		var conns []*Conn
+		if l := t.live[key]; l != nil {
+			for c := range l.conns {
+				conns = append(conns, c)
+			}
+		}
+		t.mu.Unlock()
+		for _, c := range conns {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// count returns the number of sessions that connections have.
+func (t *sessions) count() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, l := range t.live {
+		if len(l.conns) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+var errKeyInUse = errors.New("server: OnSessionKeyGeneration returned the key of a session that exists")

@@ -1,0 +1,264 @@
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+)
+
+// FileStoreOptions are the optional settings of a FileStore.
+type FileStoreOptions struct {
+	// MaxAge is how long a session lives after it was last seen. Processes that
+	// share a directory should agree on it. Zero: for ever.
+	MaxAge time.Duration
+}
+
+// FileStore is a Store in a directory, a file per session.
+//
+// A session is on the disk when Save returns, whole: its file is written under
+// another name, synced, renamed, and the directory is synced. A process that is
+// killed in between leaves the session as it was. A file that got damaged all the
+// same is reported as [ErrDamaged] and left where it is.
+//
+// A file is named after the [Hash] of its session's key and can be read by the
+// owner only. Nothing outside the directory is reached through it, not by symbolic
+// links either. LastSeen is the file's modification time where that is later than
+// the time that was saved, so Touch is one system call; copies of the directory
+// must preserve the times (cp -p, rsync -a, tar).
+//
+// Several goroutines may use a FileStore, and several processes may have one
+// directory open, as long as it is not on a network file system. On systems
+// without flock, Windows above all, it is one FileStore at a time.
+type FileStore struct {
+	root   *os.Root
+	dir    *os.File // the root itself, to lock and to sync
+	maxAge time.Duration
+	turn   chan struct{} // a slot, taken by who holds the lock in this process
+
+	sweeping sync.Mutex
+	round    *os.File // the root once more: a position in its listing
+}
+
+// OpenFileStore opens the store in dir, which is made if it does not exist. What
+// killed processes left there unfinished more than an hour ago is removed.
+//
+// Sessions of all keys share dir itself: the file systems of our days find a name
+// among millions at once, and subdirectories would be more to sync.
+func OpenFileStore(dir string, opts FileStoreOptions) (*FileStore, error) {
+	if err := makeDir(dir); err != nil {
+		return nil, storeError(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	st := &FileStore{root: root, maxAge: opts.MaxAge, turn: make(chan struct{}, 1)}
+	if st.dir, err = root.Open("."); err == nil {
+		st.round, err = root.Open(".")
+	}
+	if err == nil {
+		err = st.removeLeftovers()
+	}
+	if err != nil {
+		st.Close()
+		return nil, storeError(err)
+	}
+	return st, nil
+}
+
+// Close releases the directory. Later calls of other methods fail.
+func (st *FileStore) Close() error {
+	err := st.root.Close()
+	for _, f := range []*os.File{st.dir, st.round} {
+		if f != nil {
+			f.Close() // read only, nothing can be lost
+		}
+	}
+	return storeError(err)
+}
+
+// Save implements [Store]. It fails for a key that [CheckKey] refuses and for an
+// Info that is not JSON. When ctx ends before the new file has taken the place of
+// the old one nothing happened; after that Save completes.
+func (st *FileStore) Save(ctx context.Context, s Session) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.check(); err != nil {
+		return err
+	}
+	hash := Hash(s.Key)
+	data, err := encodeRecord(hash, s)
+	if err != nil {
+		return err
+	}
+	temp := newTempName()
+	err = st.write(temp, data, fileTime(s.lastUse()))
+	if err == nil {
+		err = st.exclusive(ctx, func() error { return st.root.Rename(temp, fileName(hash)) })
+	}
+	if err != nil {
+		st.root.Remove(temp) // whatever comes of it, the first error is the one to report
+		return storeError(err)
+	}
+	if err := syncDir(st.dir); err != nil {
+		return storeError(err)
+	}
+	st.sweepNext(ctx)
+	return nil
+}
+
+// Load implements [Store].
+func (st *FileStore) Load(ctx context.Context, key string) (Session, error) {
+	if err := ctx.Err(); err != nil {
+		return Session{}, err
+	}
+	hash := Hash(key)
+	data, seen, err := st.read(fileName(hash))
+	if err != nil {
+		return Session{}, lookupError(err)
+	}
+	s, err := decodeRecord(hash, data)
+	if err != nil {
+		return Session{}, fmt.Errorf("%w: file %s: %w", ErrDamaged, fileName(hash), err)
+	}
+	if expired(seen, st.maxAge) {
+		return Session{}, ErrNotFound
+	}
+	s.Key = key
+	if seen.After(fileTime(s.lastUse())) {
+		s.LastSeen = storable(seen)
+	}
+	return s, nil
+}
+
+// Touch implements [Store].
+func (st *FileStore) Touch(ctx context.Context, key string, seen time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	name := fileName(Hash(key))
+	return lookupError(st.exclusive(ctx, func() error {
+		info, err := st.root.Stat(name)
+		if err != nil {
+			return err
+		}
+		if expired(info.ModTime(), st.maxAge) {
+			return ErrNotFound
+		}
+		if seen = fileTime(seen); !seen.After(info.ModTime()) {
+			return nil
+		}
+		return st.root.Chtimes(name, time.Time{}, seen)
+	}))
+}
+
+// Delete implements [Store].
+func (st *FileStore) Delete(ctx context.Context, key string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := ignoreNotExist(st.root.Remove(fileName(Hash(key)))); err != nil {
+		return storeError(err)
+	}
+	// Also if somebody else removed it, perhaps a moment ago: deleted means
+	// that it does not come back.
+	return storeError(syncDir(st.dir))
+}
+
+// write makes a new file that is on the disk when write returns.
+func (st *FileStore) write(name string, data []byte, modified time.Time) error {
+	f, err := st.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = st.root.Chtimes(name, time.Time{}, modified)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// read returns content and modification time of one and the same file, even while
+// Save puts another in its place.
+func (st *FileStore) read(name string) ([]byte, time.Time, error) {
+	f, err := st.root.Open(name)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return data, info.ModTime(), nil
+}
+
+// exclusive runs change while nobody else, in this process or another, runs one.
+// What is atomic by itself goes without: reading, removing a file whatever its
+// age. The lock is for decisions about a file that a rename could make wrong, and
+// for that rename. Nothing is synced under it.
+func (st *FileStore) exclusive(ctx context.Context, change func() error) error {
+	select {
+	case st.turn <- struct{}{}:
+		defer func() { <-st.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := lock(ctx, st.dir); err != nil {
+		return err
+	}
+	defer unlock(st.dir)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return change()
+}
+
+// storeError says where an error of the file system comes from.
+func storeError(err error) error {
+	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
+		return err
+	}
+	return fmt.Errorf("session: %w", err)
+}
+
+// lookupError is storeError for operations on a file that may not exist.
+func lookupError(err error) error {
+	if err == ErrNotFound || errors.Is(err, fs.ErrNotExist) {
+		return ErrNotFound
+	}
+	return storeError(err)
+}
+
+func fileName(hash [sha256.Size]byte) string { return hex.EncodeToString(hash[:]) }
+
+// fileTime returns t if a file can have that modification time, and else the
+// nearest that surely can be set.
+func fileTime(t time.Time) time.Time {
+	first, last := time.Unix(0, 0), time.Unix(1<<33, 0) // in the year 2242
+	if t.Before(first) {
+		return first
+	}
+	if t.After(last) {
+		return last
+	}
+	return t
+}

@@ -1,0 +1,158 @@
+package session_test
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/session"
+	"github.com/webwire-go/webwire/session/sessiontest"
+)
+
+func TestMemoryStore(t *testing.T) {
+	sessiontest.Harness{
+		Open: func(*testing.T) session.Store { return new(session.MemoryStore) },
+		OpenExpiring: func(_ *testing.T, maxAge time.Duration) session.Store {
+			return &session.MemoryStore{MaxAge: maxAge}
+		},
+		Reopen: func(_ *testing.T, st session.Store) session.Store { return st },
+	}.Run(t)
+}
+
+func TestMemoryStoreExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		testExpiryByClock(t, &session.MemoryStore{MaxAge: time.Hour})
+	})
+}
+
+// testExpiryByClock runs in a bubble, on a store whose sessions live for an hour.
+func testExpiryByClock(t *testing.T, st session.Store) {
+	t.Helper()
+	s := session.Session{Key: session.NewKey(), Created: time.Now(), LastSeen: time.Now()}
+	if err := st.Save(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		time.Sleep(time.Hour - 1)
+		if err := st.Touch(t.Context(), s.Key, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(time.Hour - 1)
+	if got, err := st.Load(t.Context(), s.Key); err != nil || !got.LastSeen.Equal(time.Now().Add(1-time.Hour)) {
+		t.Fatalf("last seen %v, %v", got.LastSeen, err)
+	}
+	time.Sleep(1)
+	if _, err := st.Load(t.Context(), s.Key); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("Load: %v", err)
+	}
+	if err := st.Touch(t.Context(), s.Key, time.Now()); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("Touch: %v", err)
+	}
+}
+
+// Sessions that expire are removed by those that come, without a sweep.
+func TestMemoryStoreIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := &session.MemoryStore{MaxAge: time.Hour}
+		var saved []session.Session
+		for i := range 10_000 { // 100 are alive at any time
+			time.Sleep(time.Hour / 100)
+			s := session.Session{Key: fmt.Sprint(i), LastSeen: time.Now()}
+			if err := st.Save(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			saved = append(saved, s)
+		}
+		for _, s := range saved[len(saved)-100:] {
+			if _, err := st.Load(t.Context(), s.Key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := st.Sweep(t.Context()); n > 100 || err != nil {
+			t.Errorf("%d expired sessions were left, %v", n, err)
+		}
+		time.Sleep(time.Hour)
+		if n, err := st.Sweep(t.Context()); n != 100 || err != nil {
+			t.Errorf("swept %d sessions, %v", n, err)
+		}
+		if n, err := st.Sweep(t.Context()); n != 0 || err != nil {
+			t.Errorf("swept %d sessions, %v", n, err)
+		}
+	})
+}
+
+func TestMemoryStoreFreesMemory(t *testing.T) {
+	const n = 20_000
+	for name, empty := range map[string]func(*session.MemoryStore){
+		"Delete": func(st *session.MemoryStore) {
+			for i := range n {
+				st.Delete(t.Context(), fmt.Sprint(i))
+			}
+		},
+		"Sweep": func(st *session.MemoryStore) {
+			st.MaxAge = time.Nanosecond
+			st.Sweep(t.Context())
+		},
+		"Save": func(st *session.MemoryStore) {
+			st.MaxAge = time.Minute
+			for range n {
+				st.Save(t.Context(), session.Session{Key: "one", LastSeen: time.Now()})
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var st session.MemoryStore
+			before := heap()
+			for i := range n {
+				st.Save(t.Context(), session.Session{Key: fmt.Sprint(i), Created: time.Unix(1, 0), LastSeen: time.Unix(1, 0)})
+			}
+			full := heap()
+			empty(&st)
+			after := heap()
+			if full-before < 2<<20 || after-before > 200<<10 {
+				t.Errorf("%d sessions took %d bytes, and %d are still taken", n, full-before, after-before)
+			}
+			runtime.KeepAlive(&st)
+		})
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// testRefusals saves what no store should keep.
+func testRefusals(t *testing.T, st session.Store) {
+	t.Helper()
+	for name, s := range map[string]session.Session{
+		"empty key":   {},
+		"control":     {Key: secret + "\n"},
+		"long":        {Key: strings.Repeat(secret, 10)},
+		"no JSON":     {Key: secret, Info: []byte(`{"a":`)},
+		"two values":  {Key: secret, Info: []byte(`1 2`)},
+		"only spaces": {Key: secret, Info: []byte(` `)},
+	} {
+		err := st.Save(t.Context(), s)
+		if err == nil {
+			t.Errorf("%s: saved", name)
+			continue
+		}
+		if strings.Contains(err.Error(), secret) || strings.Count(err.Error(), "session: ") != 1 {
+			t.Errorf("%s: error is %v", name, err)
+		}
+		if _, err := st.Load(t.Context(), s.Key); !errors.Is(err, session.ErrNotFound) {
+			t.Errorf("%s: Load: %v", name, err)
+		}
+	}
+}
+
+func TestMemoryStoreRefuses(t *testing.T) { testRefusals(t, new(session.MemoryStore)) }

@@ -1,0 +1,95 @@
+// Package session holds the sessions of WebWire clients: what a session is, and
+// where it is kept while its client is away.
+//
+// A session is known by its key, a secret that the server makes up with [NewKey]
+// and tells the client. Whoever has the key has the session, so the key is
+// treated as a password: no method of [Session] prints it, no error of this
+// package contains it, encoding/json leaves it out, and a [Store] keeps its
+// SHA-256 only (see [Hash]). A stolen store opens no session.
+//
+// Two stores are ready for use. A [MemoryStore] forgets everything when the
+// process ends:
+//
+//	store := &session.MemoryStore{MaxAge: 30 * 24 * time.Hour}
+//
+// A [FileStore] keeps a file per session, which is on the disk before the client
+// hears of it, and may be shared by the processes of one machine:
+//
+//	store, err := session.OpenFileStore("/var/lib/chat/sessions", session.FileStoreOptions{
+//		MaxAge: 30 * 24 * time.Hour,
+//	})
+//
+// Either is given to the server in its options. To keep sessions elsewhere
+// implement [Store], four methods, and run the suite in session/sessiontest on it.
+package session
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Session is what the server remembers of a client between its connections.
+//
+// It prints as a short fingerprint of its key, and so it does inside structs,
+// slices and maps. Package fmt sets two limits. It calls no method on unexported
+// fields, so a struct that keeps a Session in one and has no String method of its
+// own must not be printed whole. And it calls none for %p and %w, which make no
+// sense for a Session; go vet reports them.
+//
+// Its JSON form is everything but the key. That is what a log may contain and
+// what a store may write down; who sends a session to its client composes the
+// message of the client's protocol version, and names the key there.
+type Session struct {
+	Key      string    `json:"-" xml:"-"`
+	Created  time.Time `json:"created"`
+	LastSeen time.Time `json:"lastSeen"`
+
+	// Info is what the application keeps in the session, one JSON value. None
+	// at all and null mean the same, a store may return either for the other.
+	Info json.RawMessage `json:"info,omitempty"`
+}
+
+// InfoAs decodes the application's part of a session. The zero T is returned if
+// there is none; who must tell that from an empty value asks for a pointer:
+//
+//	cart, err := session.InfoAs[*Cart](s) // nil, nil: no info
+func InfoAs[T any](s Session) (T, error) {
+	var v T
+	if len(s.Info) == 0 {
+		return v, nil
+	}
+	if err := json.Unmarshal(s.Info, &v); err != nil {
+		var zero T
+		return zero, fmt.Errorf("session: decoding info: %w", err)
+	}
+	return v, nil
+}
+
+// check returns what forbids to store s.
+func (s Session) check() error {
+	if err := CheckKey(s.Key); err != nil {
+		return err
+	}
+	if len(s.Info) > 0 && !json.Valid(s.Info) {
+		return errInfo
+	}
+	return nil
+}
+
+// lastUse is the time from which the session's age counts.
+func (s Session) lastUse() time.Time {
+	if s.Created.After(s.LastSeen) {
+		return s.Created
+	}
+	return s.LastSeen
+}
+
+// expired says whether something last used at t is too old for maxAge.
+func expired(t time.Time, maxAge time.Duration) bool {
+	return maxAge > 0 && time.Since(t) >= maxAge
+}
+
+// storable is t as a store returns it: UTC, and without a monotonic reading,
+// which means nothing to another process.
+func storable(t time.Time) time.Time { return t.Round(0).UTC() }

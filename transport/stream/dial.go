@@ -1,0 +1,38 @@
+package stream
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+
+	"github.com/webwire-go/webwire/transport"
+)
+
+// A Dialer is a transport.Dialer that connects to one address.
+type Dialer struct {
+	Network string      // as for net.Dial: "tcp", "unix", ... Zero: "tcp"
+	Address string      // as for net.Dial: "example.com:7000", "/run/app.sock", ...
+	TLS     *tls.Config // without ServerName, the host of Address. Zero: no TLS
+}
+
+// Dial connects within ctx, the TLS handshake included. Nothing is negotiated.
+// An error of ctx is returned as it is.
+func (d Dialer) Dial(ctx context.Context, _ ...string) (transport.Conn, error) {
+	network := d.Network
+	if network == "" {
+		network = "tcp"
+	}
+	dial := new(net.Dialer).DialContext
+	if d.TLS != nil {
+		dial = (&tls.Dialer{Config: d.TLS}).DialContext
+	}
+	nc, err := dial(ctx, network, d.Address)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("stream: %w", err) // it says "dial" itself
+	}
+	return New(nc), nil
+}

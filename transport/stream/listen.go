@@ -1,0 +1,50 @@
+package stream
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+
+	"github.com/webwire-go/webwire/transport"
+)
+
+// A Listener is a transport.Listener over a net.Listener.
+type Listener struct {
+	net net.Listener
+}
+
+// Listen listens at an address, as net.Listen does, with TLS if config is not nil.
+func Listen(network, address string, config *tls.Config) (*Listener, error) {
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err) // it says "listen" itself
+	}
+	if config != nil {
+		l = tls.NewListener(l, config)
+	}
+	return NewListener(l), nil
+}
+
+// NewListener makes connections of what l accepts. Closing it closes l.
+func NewListener(l net.Listener) *Listener { return &Listener{net: l} }
+
+// Accept implements transport.Listener. It does not wait for a TLS handshake:
+// that is done with the first Read or Write of the connection, within its limits.
+func (l *Listener) Accept() (transport.Conn, error) {
+	nc, err := l.net.Accept()
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err) // it says "accept" itself
+	}
+	return New(nc), nil
+}
+
+// Close implements transport.Listener.
+func (l *Listener) Close() error { return l.net.Close() }
+
+// Addr implements transport.Listener.
+func (l *Listener) Addr() net.Addr { return l.net.Addr() }
+
+var (
+	_ transport.Dialer   = Dialer{}
+	_ transport.Listener = (*Listener)(nil)
+)

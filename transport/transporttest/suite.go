@@ -1,0 +1,125 @@
+// Package transporttest is the promises of a transport in executable form: a
+// suite that every implementation of [transport.Conn] runs.
+//
+// A transport tells the suite how to make connections, and the suite does the
+// rest:
+//
+//	func TestConn(t *testing.T) {
+//		transporttest.Run(t, transporttest.Harness{
+//			Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
+//				x, y := mytransport.Pipe()
+//				x.SetLimits(a)
+//				y.SetLimits(b)
+//				return x, y
+//			},
+//		})
+//	}
+//
+// If the two ends of a connection differ, as the client and the server of a
+// WebSocket do, run the suite twice, the second time with the ends swapped.
+//
+// A transport over byte streams sets [Harness.Bare] and [Harness.Frame] as well,
+// and is then tested against peers that misbehave: that stop in the middle of a
+// frame, never read, ignore a close or vanish.
+package transporttest
+
+import (
+	"net"
+	"testing"
+	"testing/synctest"
+
+	"github.com/webwire-go/webwire/transport"
+)
+
+// A Harness makes the connections that the suite tests. Its functions register
+// with t.Cleanup the end of whatever they start besides the connections; the
+// suite ends the connections itself, and looks for what was left behind after
+// the clean-up. Only Pair is required.
+type Harness struct {
+	// Pair returns the two ends of a new connection with their limits set.
+	Pair func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn)
+
+	// Bare returns one end of a new connection with its limits set and, in
+	// place of the other end, the byte stream under it as it is once both
+	// ends are connected, handshake and encryption done. The suite closes it.
+	// Nil skips the tests of misbehaving peers.
+	Bare func(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn)
+
+	// Frame returns the bytes by which the owner of the bare stream sends msg,
+	// as one frame that begins with its length. Required with Bare.
+	Frame func(msg []byte) []byte
+
+	// Negotiate returns the two ends of a new connection whose dialling end
+	// offered some protocol tokens and whose other end supports some.
+	// Nil for a transport that does not negotiate: its Protocol must be empty.
+	Negotiate func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn)
+
+	// Bubble runs every test in a testing/synctest bubble, where time is
+	// virtual. All channels and goroutines of the transport then have to be
+	// made inside Pair, and it must not block on anything else.
+	Bubble bool
+}
+
+// A promise is one test of the suite.
+type promise struct {
+	name string
+	test func(*testing.T, Harness)
+	bare bool // needs Bare and Frame
+}
+
+var promises = [][]promise{messages, closing, timing, misbehaviour, resources}
+
+// Run tests the transport that h makes connections of, one subtest per promise.
+// It counts goroutines and descriptors, so no other test may run at the same time.
+func Run(t *testing.T, h Harness) {
+	if h.Pair == nil {
+		t.Fatal("transporttest: the harness has no Pair")
+	}
+	if h.Bare != nil && h.Frame == nil {
+		t.Fatal("transporttest: the harness has Bare and no Frame")
+	}
+	for _, group := range promises {
+		for _, p := range group {
+			t.Run(p.name, func(t *testing.T) {
+				if p.bare && h.Bare == nil {
+					t.Skip("the harness has no Bare")
+				}
+				if h.Bubble {
+					// The bubble itself fails if a goroutine is left.
+					synctest.Test(t, func(t *testing.T) { p.test(t, h) })
+					return
+				}
+				// Registered first, so it looks after all other clean-up.
+				quiet := goroutines()
+				t.Cleanup(func() { awaitQuiet(t, quiet) })
+				p.test(t, h)
+			})
+		}
+	}
+}
+
+// pair makes a connection whose ends are dropped when the test ends.
+func (h Harness) pair(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
+	t.Helper()
+	x, y := h.Pair(t, a, b)
+	dropAtEnd(t, x)
+	dropAtEnd(t, y)
+	return x, y
+}
+
+// bare makes a connection and the byte stream in place of its other end.
+func (h Harness) bare(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
+	t.Helper()
+	conn, raw := h.Bare(t, limits)
+	dropAtEnd(t, conn)
+	t.Cleanup(func() { raw.Close() })
+	return conn, raw
+}
+
+func dropAtEnd(t *testing.T, c transport.Conn) {
+	t.Cleanup(func() {
+		if err := c.Abort(); err != nil {
+			t.Errorf("Abort at the end of the test: %v", err)
+		}
+	})
+}

@@ -1,0 +1,176 @@
+// Package websocket carries WebWire over WebSocket (RFC 6455), with the library
+// nhooyr.io/websocket.
+//
+// A server upgrades requests, a client dials:
+//
+//	conn, err := websocket.Upgrader{}.Upgrade(w, r)
+//
+//	conn, err := websocket.Dialer{URL: "wss://example.com/chat"}.Dial(ctx)
+//
+// As a rule neither is called by hand: the server and the client of WebWire take
+// an [Upgrader] and a [Dialer] in their options, and use them.
+//
+// # Who may connect
+//
+// Browsers let any page on the web open a WebSocket to any server, with the
+// cookies of its user. The zero [Upgrader] therefore accepts pages of the very
+// scheme, host and port they connect to, and no other; programs that are not
+// browsers send no Origin and may connect. Pages served from elsewhere are listed
+// in Origins.
+//
+// A server behind a proxy that terminates TLS sees plain requests, so it takes
+// itself for http://, while its pages come from https://. List what the user sees
+// in the address bar:
+//
+//	websocket.Upgrader{Origins: []string{"https://example.com"}}
+//
+// # What a peer can not do
+//
+// Every limit of [transport.Limits] is enforced on the network connection below
+// the library, and holds whatever the peer does: stall inside a frame, stop
+// reading, send empty frames or pings without end, announce a message longer
+// than it sends, ignore a close. Memory grows with what has arrived, not with
+// what was announced. Compression is not negotiated.
+//
+// The messages of one Write leave in one system call, which is what a busy
+// connection spends its time on. An idle one costs a goroutine of the library
+// and about two kilobytes of buffers.
+package websocket
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+
+	//lint:ignore SA1019 deprecated in favour of github.com/coder/websocket, and the default all the same; this is the only import
+	"nhooyr.io/websocket"
+
+	"github.com/webwire-go/webwire/internal/wsconn"
+	"github.com/webwire-go/webwire/internal/wsnet"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Upgrader accepts connections. It is a value without state: copies are as good
+// as the original, and all may be used concurrently.
+type Upgrader struct {
+	// Origins lists the web pages that may connect besides those of the same
+	// scheme, host and port, each as "scheme://host[:port]". "*" lets every
+	// page connect, with the cookies of its user; it is for servers that take no
+	// notice of cookies. Nil: the same scheme, host and port only.
+	Origins []string
+
+	// AcceptText makes Read return text messages as the bytes they consist of.
+	// It can be changed for one connection, see [TextAccepter]. False: a text
+	// message closes the connection with [transport.StatusUnsupported].
+	AcceptText bool
+}
+
+// Upgrade implements [transport.Upgrader]. Requests that are not allowed to
+// connect are answered with 403, those that do not ask for a WebSocket with
+// 426 or another status of the 400s.
+func (u Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, supported ...string) (transport.Conn, error) {
+	handshake, err := wsnet.Accept(w, r, u.Origins, supported)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := websocket.Accept(handshake, r, &websocket.AcceptOptions{
+		Subprotocols:       handshake.Protocols(),
+		InsecureSkipVerify: true, // its check ignores the scheme
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil, handshake.Fail(err)
+	}
+	return newConn(conn, handshake.Conn(), handshake.Protocol(), u.AcceptText), nil
+}
+
+// Dialer connects to one endpoint. It is a value without state: copies are as
+// good as the original, and all may be used concurrently.
+type Dialer struct {
+	// URL is the address of the endpoint. Its scheme is ws or http without TLS,
+	// wss or https with it. A user and password in it are sent as basic
+	// authentication.
+	URL string
+
+	// Header is sent with each request, authentication for instance. A Host
+	// in it replaces that of the URL. Nil: nothing besides what is necessary.
+	Header http.Header
+
+	// TLS is used for wss and https. Nil: the defaults of crypto/tls.
+	TLS *tls.Config
+
+	// Proxy returns the proxy for a request, or nil for none; http, https and
+	// socks5 are possible. Nil: [http.ProxyFromEnvironment].
+	Proxy func(*http.Request) (*url.URL, error)
+
+	// NetDial opens the network connection, to the proxy if there is one.
+	// Nil: a [net.Dialer].
+	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// AcceptText is as in [Upgrader].
+	AcceptText bool
+}
+
+// Dial implements [transport.Dialer]. Redirects are not followed; they are
+// refusals as any answer but 101 is. A certificate that is not trusted is
+// reported as a *[tls.CertificateVerificationError].
+func (d Dialer) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
+	handshake, err := d.endpoint().Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, _, err := websocket.Dial(ctx, handshake.URL, &websocket.DialOptions{
+		HTTPClient:      handshake.Client,
+		HTTPHeader:      handshake.Header,
+		Host:            handshake.Host,
+		Subprotocols:    offer,
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil, handshake.Fail(err)
+	}
+	return newConn(conn, handshake.Conn(), conn.Subprotocol(), d.AcceptText), nil
+}
+
+// Probe implements [transport.Prober] with the HTTP method WEBWIRE.
+func (d Dialer) Probe(ctx context.Context) ([]byte, error) {
+	return d.endpoint().Probe(ctx)
+}
+
+func (d Dialer) endpoint() wsnet.Endpoint {
+	return wsnet.Endpoint{URL: d.URL, Header: d.Header, TLS: d.TLS, Proxy: d.Proxy, NetDial: d.NetDial}
+}
+
+// TextAccepter is implemented by every connection of this package. A server
+// that learns from the first message what its peer speaks decides with it.
+type TextAccepter interface {
+	// AcceptText says whether text messages are accepted from now on. It may be
+	// called at any time.
+	AcceptText(accept bool)
+}
+
+func newConn(conn *websocket.Conn, wire *wsnet.Conn, protocol string, acceptText bool) transport.Conn {
+	return wsconn.New[websocket.MessageType, websocket.StatusCode](conn, wire, wsconn.Options{
+		Protocol:   protocol,
+		AcceptText: acceptText,
+		PeerClose:  peerClose,
+	})
+}
+
+func peerClose(err error) (transport.Status, string, bool) {
+	var e websocket.CloseError
+	if !errors.As(err, &e) {
+		return 0, "", false
+	}
+	return transport.Status(e.Code), e.Reason, true
+}
+
+// The promises to the packages that use this one.
+var (
+	_ transport.Upgrader = Upgrader{}
+	_ transport.Dialer   = Dialer{}
+	_ transport.Prober   = Dialer{}
+)
