@@ -89,11 +89,12 @@ func (e *VersionError) Unwrap() error { return e.Cause }
 
 // public returns an error of the link as the client's callers know it.
 func public(err error) error {
+	if err == nil {
+		return nil // before the variables below, which cost an allocation each
+	}
 	var lost *link.LostError
 	var late *link.TimeoutError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &lost):
 		return &DisconnectedError{Sent: lost.Sent, Cause: lost.Cause}
 	case errors.As(err, &late):

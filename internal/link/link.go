@@ -53,9 +53,8 @@ type Link struct {
 	role  Role
 	epoch time.Time
 
-	out   outbox
-	in    Queue
-	slots chan struct{} // one for each task of Go that runs
+	out outbox
+	in  Queue
 
 	ctx    context.Context // of tasks; ends with the connection
 	cancel context.CancelCauseFunc
@@ -64,7 +63,7 @@ type Link struct {
 	state state
 
 	active     atomic.Int32   // requests and tasks in flight; a hint for the outbox
-	working    sync.WaitGroup // the goroutines of Go
+	working    sync.WaitGroup // the workers
 	background sync.WaitGroup // the goroutines of goOwned
 	pulse      pulse
 
@@ -77,8 +76,9 @@ type state struct {
 	cause error // why the phase is closed
 	tasks int   // waiting or running
 	calls calls
-	cut   bool // this side dropped the connection: tasks that wait need not run
+	cut   bool // this side dropped the connection: tasks of Order need not run
 
+	workers workers
 	drained chan struct{} // closed once draining is over; nil before it began
 }
 
@@ -93,7 +93,7 @@ const (
 // New returns a Link that does nothing until Run. Tasks get contexts derived from
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
-	l := &Link{conn: conf.Conn, conf: conf, epoch: time.Now(), slots: make(chan struct{}, conf.Concurrency)}
+	l := &Link{conn: conf.Conn, conf: conf, epoch: time.Now()}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.in.Limit = conf.InboxSize
 	l.out = outbox{

@@ -3,6 +3,7 @@ package link
 import (
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 )
 
 // A Task is a piece of user code to run: a handler or a hook. Panicked is called
@@ -35,7 +36,7 @@ type Queue struct {
 	mu    sync.Mutex
 	items []queued
 	bytes int
-	busy  bool          // the goroutine exists
+	busy  atomic.Bool   // the goroutine exists; only changed under mu
 	room  chan struct{} // closed once there is more room; nil if nobody waits for that
 	done  sync.WaitGroup
 }
@@ -84,19 +85,15 @@ func (q *Queue) full(size int) bool { return size > 0 && q.bytes > 0 && q.bytes+
 func (q *Queue) add(size int, t Task) {
 	q.items = append(q.items, queued{t, size})
 	q.bytes += size
-	if !q.busy {
-		q.busy = true
+	if !q.busy.Load() {
+		q.busy.Store(true)
 		q.done.Add(1)
 		go q.drain()
 	}
 }
 
 // Idle reports whether no task is waiting or running.
-func (q *Queue) Idle() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return !q.busy
-}
+func (q *Queue) Idle() bool { return !q.busy.Load() }
 
 // Wait returns once no task is waiting or running. Nothing may be put meanwhile.
 func (q *Queue) Wait() { q.done.Wait() }
@@ -112,7 +109,7 @@ func (q *Queue) drain() {
 		q.mu.Lock()
 		if len(q.items) == 0 {
 			q.items = nil
-			q.busy = false
+			q.busy.Store(false)
 			finished = true
 			q.mu.Unlock()
 			q.done.Done()

@@ -4,16 +4,19 @@ package link
 // as every task of Order that came before is over. If it returns false the link
 // takes no tasks any more and t will not be run. Only Role's methods call it.
 func (l *Link) Go(size int, t Task) bool {
-	if !l.begin() {
-		return false
-	}
-	if l.in.Idle() {
-		select {
-		case l.slots <- struct{}{}:
-			l.spawn(t)
-			return true
-		default:
+	taken, handed := false, false
+	idle := l.in.Idle()
+	l.update(func(s *state) {
+		if taken = s.phase == open; !taken {
+			return
 		}
+		s.tasks++
+		if handed = idle && s.workers.held < l.conf.Concurrency; handed {
+			l.hand(&s.workers, t)
+		}
+	})
+	if !taken || handed {
+		return taken
 	}
 	return l.put(size, &start{link: l, task: t})
 }
@@ -21,7 +24,13 @@ func (l *Link) Go(size int, t Task) bool {
 // Order runs t alone: after every task that came before was started, those of
 // Order ended, and before any later task is started. It returns as Go does.
 func (l *Link) Order(size int, t Task) bool {
-	return l.begin() && l.put(size, &alone{link: l, task: t})
+	taken := false
+	l.update(func(s *state) {
+		if taken = s.phase == open; taken {
+			s.tasks++
+		}
+	})
+	return taken && l.put(size, &alone{link: l, task: t})
 }
 
 // put waits for room in the inbox: that is how a peer that sends faster than its
@@ -34,55 +43,40 @@ func (l *Link) put(size int, t Task) bool {
 	return ok
 }
 
-func (l *Link) begin() (ok bool) {
-	l.update(func(s *state) {
-		if ok = s.phase == open; ok {
-			s.tasks++
-		}
-	})
-	return ok
-}
-
 func (l *Link) finish() { l.update(func(s *state) { s.tasks-- }) }
 
-// spawn starts a task of Go, whose slot was taken.
-func (l *Link) spawn(t Task) {
-	l.working.Add(1)
-	go l.work(t)
-}
+// Drop counts a message that is not handled.
+func (l *Link) Drop() { l.dropped.Add(1) }
 
-func (l *Link) work(t Task) {
-	defer l.working.Done()
-	defer l.finish()
-	defer func() { <-l.slots }()
-	Run(t)
-}
-
-// skip reports whether a task that waited in the inbox need not run any more:
-// nobody is there for the reply, or this side dropped the connection.
-func (l *Link) skip(wantsReply bool) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state.cut || wantsReply && l.state.phase == closed
-}
-
-// start is a task of Go that waits in the inbox. Its turn is to be started.
+// start is a task of Go that waits in the inbox. Its turn is to be handed to a
+// worker, once one may take it.
 type start struct {
 	link *Link
 	task Task
 }
 
-func (s *start) Run() {
-	s.link.slots <- struct{}{} // a running task frees its slot, whatever becomes of the connection
-	if s.link.skip(true) {
-		<-s.link.slots
-		s.link.finish()
-		return
+func (t *start) Run() {
+	l := t.link
+	for {
+		var freed <-chan struct{}
+		l.update(func(s *state) {
+			switch {
+			case s.phase == closed: // nobody is there for the reply
+				s.tasks--
+			case s.workers.held < l.conf.Concurrency:
+				l.hand(&s.workers, t.task)
+			default:
+				freed = s.workers.awaitFree()
+			}
+		})
+		if freed == nil {
+			return
+		}
+		<-freed // a task in work ends, whatever becomes of the connection
 	}
-	s.link.spawn(s.task)
 }
 
-func (s *start) Panicked(any, []byte) {} // Run does not panic
+func (t *start) Panicked(any, []byte) {} // Run does not panic
 
 // alone is a task of Order.
 type alone struct {
@@ -90,16 +84,16 @@ type alone struct {
 	task Task
 }
 
-func (a *alone) Run() {
-	defer a.link.finish()
-	if a.link.skip(false) {
-		a.link.Drop()
+func (t *alone) Run() {
+	l := t.link
+	defer l.finish()
+	cut := false
+	l.update(func(s *state) { cut = s.cut })
+	if cut {
+		l.Drop()
 		return
 	}
-	Run(a.task)
+	Run(t.task)
 }
 
-func (a *alone) Panicked(any, []byte) {} // run told the task
-
-// Drop counts a message that is not handled.
-func (l *Link) Drop() { l.dropped.Add(1) }
+func (t *alone) Panicked(any, []byte) {} // the inner Run told the task

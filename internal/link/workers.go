@@ -1,0 +1,99 @@
+package link
+
+// workers are the goroutines that run the tasks of Go. There are none while there
+// is nothing to do. One that finds more tasks ready than its own starts the next
+// before it begins, and one that is done takes what is ready: so every task has a
+// worker at once even if others block, and quick tasks that arrive together share
+// a few goroutines.
+type workers struct {
+	ready    []Task // to be taken, from first on
+	first    int
+	held     int           // tasks that are ready or run, at most Config.Concurrency
+	starting bool          // a worker was started and has not taken its first task
+	freed    chan struct{} // closed when held shrinks; nil if nobody waits for that
+}
+
+// hand gives t to a worker. The caller holds the link's mutex.
+func (l *Link) hand(w *workers, t Task) {
+	w.held++
+	w.ready = append(w.ready, t)
+	l.startWorker(w)
+}
+
+func (l *Link) startWorker(w *workers) {
+	if w.starting || w.first == len(w.ready) {
+		return
+	}
+	w.starting = true
+	l.working.Add(1)
+	go l.work()
+}
+
+// take returns the task that is ready first, nil if there is none.
+func (w *workers) take() Task {
+	if w.first == len(w.ready) {
+		return nil
+	}
+	t := w.ready[w.first]
+	w.ready[w.first] = nil
+	w.first++
+	if w.first == len(w.ready) {
+		w.ready, w.first = w.ready[:0], 0
+	}
+	return t
+}
+
+// done takes note that a task is over.
+func (w *workers) done() {
+	w.held--
+	if w.freed != nil {
+		close(w.freed)
+		w.freed = nil
+	}
+}
+
+// awaitFree returns a channel that is closed when a task is over.
+func (w *workers) awaitFree() <-chan struct{} {
+	if w.freed == nil {
+		w.freed = make(chan struct{})
+	}
+	return w.freed
+}
+
+// work is a worker.
+func (l *Link) work() {
+	defer l.working.Done()
+	var t Task
+	l.update(func(s *state) {
+		s.workers.starting = false
+		t = s.workers.take()
+		l.startWorker(&s.workers)
+	})
+	returned := true
+	defer func() {
+		if !returned { // a task called runtime.Goexit and takes this goroutine with it
+			l.update(func(s *state) {
+				s.tasks--
+				s.workers.done()
+				l.startWorker(&s.workers)
+			})
+		}
+	}()
+	for t != nil {
+		returned = false
+		Run(t)
+		returned = true
+		t = l.next()
+	}
+}
+
+// next takes note that a task is over and returns the next one, nil if there is none.
+func (l *Link) next() (t Task) {
+	l.update(func(s *state) {
+		s.tasks--
+		s.workers.done()
+		t = s.workers.take()
+		l.startWorker(&s.workers)
+	})
+	return t
+}
