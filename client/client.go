@@ -192,7 +192,9 @@ func (c *Client) look(explicit, first bool) (*link.Link, <-chan struct{}, error)
 	case explicit && first:
 		c.gaveUp = false
 		c.start()
-	case c.gaveUp || explicit && once:
+	case explicit && (c.gaveUp || once):
+		return nil, nil, c.failure
+	case c.gaveUp:
 		return nil, nil, &DisconnectedError{Cause: c.failure}
 	case once:
 		return nil, nil, ErrDisconnected

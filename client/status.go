@@ -76,9 +76,9 @@ func (c *Client) notify() {
 
 // Stats is what a client did and does, for a metrics library to poll.
 type Stats struct {
-	Pending int // requests without an outcome now
+	InFlight int // requests that were sent and have no outcome now
 
-	Connects                 uint64 // connections so far
+	Connects                 uint64 // connections so far; all but the first are reconnects
 	Attempts                 uint64 // attempts to connect so far
 	Sent, Received           uint64 // messages so far
 	BytesSent, BytesReceived uint64 // of messages, without the framing of the transport
@@ -93,7 +93,7 @@ func (c *Client) Stats() Stats {
 	s := Stats{Connects: c.connects, Attempts: c.attempts}
 	if l := c.link.Load(); l != nil {
 		counts.Add(l.Stats())
-		s.Pending, _ = l.InFlight()
+		s.InFlight, _ = l.InFlight()
 	}
 	s.Sent, s.Received = counts.Sent, counts.Received
 	s.BytesSent, s.BytesReceived = counts.BytesSent, counts.BytesReceived
@@ -103,4 +103,4 @@ func (c *Client) Stats() Stats {
 
 // PendingRequests returns the number of requests that were sent and have no
 // outcome yet.
-func (c *Client) PendingRequests() int { return c.Stats().Pending }
+func (c *Client) PendingRequests() int { return c.Stats().InFlight }

@@ -67,17 +67,17 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 	}
 	c := &Conn{server: s, info: info}
 	c.link = link.New(context.WithValue(ctx, connKey{}, c), conf)
-	if !s.add(c) {
-		_ = conn.Close(transport.StatusGoingAway, "server shutting down")
-		return nil, ErrServerClosed
-	}
-	if manners.Conf {
+	if manners.Conf { // before anybody can send anything else
 		// A failure to send it is found by the reader.
 		_ = c.link.Send(context.Background(), protocol.Conf{
 			Version:     info.Version,
 			ReadTimeout: s.opts.ReadTimeout,
 			MessageSize: e.maxMessageSize,
 		}.Message())
+	}
+	if !s.add(c) {
+		_ = conn.Close(transport.StatusGoingAway, "server shutting down") // the error below says more
+		return nil, ErrServerClosed
 	}
 	c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 	return c, nil

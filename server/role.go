@@ -49,16 +49,26 @@ func (c *Conn) react(reaction protocol.Reaction, id protocol.ID) {
 	case protocol.Ignore:
 		c.link.Drop()
 	case protocol.AnswerInternalError:
-		c.reply(protocol.Failure(id, protocol.ErrInternal))
+		c.answer(protocol.Failure(id, protocol.ErrInternal))
 	case protocol.AnswerProtocolError:
-		c.reply(protocol.Failure(id, protocol.ErrProtocol))
+		c.answer(protocol.Failure(id, protocol.ErrProtocol))
 	case protocol.Disconnect:
 		c.link.Disconnect(transport.StatusProtocol, "protocol error", ErrProtocolViolation)
 	}
 }
 
 // refuse answers a request that came after the connection took its last.
-func (c *Conn) refuse(id protocol.ID) { c.reply(protocol.Failure(id, protocol.ErrShutdown)) }
+func (c *Conn) refuse(id protocol.ID) { c.answer(protocol.Failure(id, protocol.ErrShutdown)) }
+
+// answer is reply for the goroutine that reads, which must not wait for a peer
+// that does not.
+func (c *Conn) answer(m protocol.Message) {
+	// A reply of these kinds can always be composed.
+	msg, _ := c.info.Version.Append(nil, m)
+	if err := c.link.TrySendEncoded(msg); err != nil {
+		c.tooSlow() // or gone, then this does nothing
+	}
+}
 
 // reply sends a reply. If that cannot be composed, for its payload, the client
 // learns that the server failed.

@@ -219,13 +219,7 @@ func (t *sessions) close(ctx context.Context, key string, quiet *Conn) error {
 }
 
 // tellClosed tells the client that its session is closed.
-func (c *Conn) tellClosed() {
-	// A SessionClosed can always be composed.
-	msg, _ := c.info.Version.Append(nil, protocol.Message{Kind: protocol.SessionClosed})
-	if err := c.link.TrySendEncoded(msg); err != nil {
-		c.tooSlow() // or gone, then this does nothing
-	}
-}
+func (c *Conn) tellClosed() { c.answer(protocol.Message{Kind: protocol.SessionClosed}) }
 
 // CloseSession deletes a session and takes it from every connection that has it;
 // their clients are told. Closing a session that does not exist does nothing.

@@ -4,7 +4,7 @@ package server
 type Stats struct {
 	Open     int // connections now
 	Sessions int // sessions that connections have now
-	Requests int // handlers that run or wait now, of requests and signals
+	InFlight int // requests and signals whose handlers run or wait now
 
 	Accepted                 uint64 // connections so far
 	Sent, Received           uint64 // messages so far
@@ -20,7 +20,7 @@ func (s *Server) Stats() Stats {
 	for c := range s.conns {
 		counts.Add(c.link.Stats())
 		_, tasks := c.link.InFlight()
-		st.Requests += tasks
+		st.InFlight += tasks
 	}
 	s.mu.Unlock()
 	st.Sessions = s.sessions.count()

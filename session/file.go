@@ -73,13 +73,17 @@ func OpenFileStore(dir string, opts FileStoreOptions) (*FileStore, error) {
 	return st, nil
 }
 
-// Close releases the directory. Later calls of other methods fail.
+// Close releases the directory. Other methods fail from then on, those that wait
+// for another process included.
 func (st *FileStore) Close() error {
 	err := st.root.Close()
-	for _, f := range []*os.File{st.dir, st.round} {
-		if f != nil {
-			f.Close() // read only, nothing can be lost
-		}
+	if st.dir != nil {
+		st.dir.Close() // read only, nothing can be lost
+	}
+	if st.round != nil {
+		st.sweeping.Lock() // an os.File must not be closed while its names are read
+		defer st.sweeping.Unlock()
+		st.round.Close()
 	}
 	return storeError(err)
 }

@@ -193,11 +193,13 @@ func (l *Link) send(ctx context.Context, m *protocol.Message, seq *uint64) error
 // flush writes on this goroutine if ctx never ends, as then the time limit of a
 // write is all that bounds the caller. Otherwise it must not hold the caller up.
 func (l *Link) flush(ctx context.Context) {
-	if ctx != nil && ctx.Done() == nil {
-		l.out.flush()
+	if ctx != nil && ctx.Done() == nil && l.out.flush() {
 		return
 	}
-	l.goOwned(l.out.flush)
+	l.goOwned(func() {
+		for !l.out.flush() {
+		}
+	})
 }
 
 // TrySendEncoded adds a message that is already encoded, without copying it, and

@@ -159,10 +159,15 @@ func (o *outbox) append(b *batch, msg []byte, seq *uint64) (flush bool) {
 	return flush
 }
 
-// flush writes until nothing is left. It does not return before, so who must not
-// be held up for as long as a write may take calls it on another goroutine.
-func (o *outbox) flush() {
-	for {
+// maxRounds is how many batches a flusher writes before it leaves the rest to
+// another: it may have something else to do, and others may keep adding for ever.
+const maxRounds = 8
+
+// flush writes until nothing is left, and reports whether it did: if not the
+// caller must see to it that somebody else goes on. Who must not be held up for
+// as long as a few writes may take calls it on another goroutine.
+func (o *outbox) flush() (done bool) {
+	for range maxRounds {
 		if o.crowded() {
 			runtime.Gosched() // the next system call then carries their messages too
 		}
@@ -171,7 +176,7 @@ func (o *outbox) flush() {
 			o.flushing = false
 			o.wake(&o.idle)
 			o.mu.Unlock()
-			return
+			return true
 		}
 		b := o.queue[0]
 		o.queue = append(o.queue[:0], o.queue[1:]...)
@@ -191,6 +196,7 @@ func (o *outbox) flush() {
 			o.failed(err)
 		}
 	}
+	return false
 }
 
 // fail makes every later add fail with err, drops what is not written and wakes
