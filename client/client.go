@@ -20,6 +20,7 @@ type Client struct {
 	dialer transport.Dialer
 	opts   Options
 	hooks  link.Queue
+	keys   link.Queue // calls of Options.Keys
 
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]
@@ -38,7 +39,7 @@ type Client struct {
 	attempts uint64
 	past     link.Stats // of connections that are gone
 
-	owned sync.WaitGroup // the goroutine that connects
+	owned sync.WaitGroup // the goroutine that connects, and those of requests about the session
 }
 
 // New returns a client of the endpoint that d dials. It does nothing until it is
@@ -218,8 +219,8 @@ func (c *Client) lastFailure() error {
 
 // Close ends the client for good. What Signal accepted is sent, pending requests
 // fail with ErrClosed, the connection is closed and OnDisconnected called. Close
-// does not wait for hooks, which may call it. It returns within a few seconds,
-// whatever the server does, and may be called several times.
+// does not wait for hooks, which may call it, but for Options.Keys. It returns within
+// a few seconds, whatever the server does, and may be called several times.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	l := c.link.Load()
@@ -233,6 +234,7 @@ func (c *Client) Close() error {
 	}
 	c.cancel()
 	c.owned.Wait()
+	c.flushKeys()
 	return nil
 }
 

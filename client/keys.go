@@ -8,6 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // KeyStore keeps the key of a client's session while the program does not run. The
@@ -72,7 +76,13 @@ func (c *Client) loadKey() {
 	if loaded {
 		return
 	}
-	key, err := c.opts.Keys.LoadKey()
+	var key string
+	err := errKeyStorePanicked
+	select {
+	case <-c.callKeys("", func() { key, err = c.opts.Keys.LoadKey() }):
+	case <-c.ctx.Done():
+		return
+	}
 	if err != nil {
 		c.log(slog.LevelError, "webwire: session key cannot be loaded, the next connection will try again", "error", err)
 		return
@@ -84,3 +94,67 @@ func (c *Client) loadKey() {
 		c.session.key = key
 	}
 }
+
+// saveKey has Options.Keys keep the key. The channel that it returns is closed once
+// that is done.
+func (c *Client) saveKey(key string) (saved <-chan struct{}) {
+	if c.opts.Keys == nil {
+		return nothingToSave
+	}
+	return c.callKeys(key, func() {
+		if err := c.opts.Keys.SaveKey(key); err != nil {
+			c.log(slog.LevelError, "webwire: session key cannot be saved", "error", link.Conceal(err, key))
+		}
+	})
+}
+
+// callKeys has Options.Keys called: one call at a time, in order, and not behind
+// hooks, which may take as long as they want.
+func (c *Client) callKeys(key string, call func()) (done <-chan struct{}) {
+	k := &keyCall{client: c, key: key, call: call, done: make(chan struct{})}
+	c.keys.Put(nil, 0, k)
+	return k.done
+}
+
+// flushKeys waits until the keys are saved, but not for ever.
+func (c *Client) flushKeys() {
+	if c.opts.Keys == nil {
+		return
+	}
+	limit := time.NewTimer(transport.DefaultCloseTimeout)
+	defer limit.Stop()
+	select {
+	case <-c.callKeys("", func() {}):
+	case <-limit.C:
+	}
+}
+
+// keyCall is a call of Options.Keys, as a task of its queue.
+type keyCall struct {
+	client *Client
+	key    string // not to be logged
+	call   func()
+	done   chan struct{}
+}
+
+func (k *keyCall) Run() {
+	defer close(k.done)
+	k.call()
+}
+
+func (k *keyCall) Panicked(value any, stack []byte) {
+	if value != nil {
+		value = link.ConcealText(fmt.Sprint(value), k.key)
+	}
+	(&hook{client: k.client, name: "Options.Keys"}).Panicked(value, stack)
+}
+
+var (
+	errKeyStorePanicked = errors.New("client: Options.Keys panicked")
+
+	nothingToSave = func() <-chan struct{} {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}()
+)

@@ -30,6 +30,10 @@ func (s *serving) prepare() {
 	if c.status == Closed {
 		return // Close drops the connection
 	}
+	if c.session.renounced { // the server believes that this connection has the session
+		s.link.DisconnectLater(transport.StatusNormal, "", errSessionForgotten)
+		return
+	}
 	s.since = time.Now()
 	c.failure = nil
 	c.connects++
@@ -49,7 +53,7 @@ func (s *serving) Receive(m protocol.Message) {
 			s.link.Drop()
 			return
 		}
-		s.queue(newSignal(c, m), len(m.Name)+len(m.Payload.Data))
+		s.queue(newSignal(c, m), link.Cost(m))
 	case protocol.SessionCreated:
 		if err := c.sessionCreated(m.Payload.Data); err != nil {
 			s.violated(err)

@@ -15,11 +15,15 @@ import (
 // mutex. The key is kept while there is no connection, and while the server could
 // not restore the session for the moment.
 type sessionState struct {
-	loaded  bool // Options.Keys was asked
+	loaded  bool // Options.Keys was asked, or need not be any more
 	key     string
 	current session.Session
 	active  bool // the connection has the session
 	changes int  // of the key, to tell whether it is still the one it was
+
+	renounced bool // it was closed while the connection that has it could not be used yet
+	closing   int  // calls of CloseSession that wait for the server
+	closed    bool // meanwhile the server said that it is closed
 }
 
 // Session returns the client's session, and whether it has one: one that the
@@ -57,7 +61,7 @@ func (c *Client) RestoreSession(ctx context.Context, key string) error {
 			c.keep(s)
 		}
 		return err
-	})
+	}, func(error) {})
 }
 
 // CloseSession closes the client's session, for all clients that have it. Without a
@@ -65,37 +69,74 @@ func (c *Client) RestoreSession(ctx context.Context, key string) error {
 // the server until it expires there.
 func (c *Client) CloseSession(ctx context.Context) error {
 	c.mu.Lock()
+	s := &c.session
 	l := c.link.Load()
 	if c.status == Closed {
 		c.mu.Unlock()
 		return ErrClosed
 	}
-	if l == nil || !c.session.active {
+	if l == nil || !s.active {
+		s.renounced = s.renounced || s.active
+		if !s.loaded { // there may be a key that nobody asked for yet
+			s.loaded = true
+			c.saveKey("")
+		}
 		c.forget()
 		c.mu.Unlock()
 		return nil
 	}
+	s.closing++
 	c.mu.Unlock()
 	return c.settle(ctx, l, protocol.Message{Kind: protocol.CloseSession}, func(protocol.Payload) error {
-		c.sessionClosed()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.forget()
 		return nil
-	})
+	}, c.closeSettled)
+}
+
+// closeSettled takes note that a CloseSession is over. If it failed, and yet the
+// session was closed, OnSessionClosed is how the user learns of that.
+func (c *Client) closeSettled(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.session
+	s.closing--
+	if s.closed && err != nil {
+		c.tellClosed()
+	}
+	if s.closing == 0 || err != nil {
+		s.closed = false
+	}
 }
 
 // settle sends a request that changes the session and waits for its outcome within
 // ctx. The request itself goes on if ctx ends, because both ends have to agree on
 // the session: if there is no outcome within Options.Timeout the connection is
-// given up.
-func (c *Client) settle(ctx context.Context, l *link.Link, m protocol.Message, then func(protocol.Payload) error) error {
+// given up. then is that of [link.Link.Request], over gets the outcome.
+func (c *Client) settle(ctx context.Context, l *link.Link, m protocol.Message, then func(protocol.Payload) error, over func(error)) error {
 	done := make(chan error, 1)
-	go func() {
-		_, err := l.Request(context.Background(), m, c.opts.Timeout, then)
-		var late *link.TimeoutError
-		if errors.As(err, &late) {
-			l.Disconnect(transport.StatusNormal, "", err)
-		}
-		done <- public(err)
-	}()
+	c.mu.Lock()
+	err := ctx.Err()
+	if c.status == Closed {
+		err = ErrClosed
+	}
+	if err == nil {
+		c.owned.Go(func() {
+			_, err := l.Request(context.Background(), m, c.opts.Timeout, then)
+			var late *link.TimeoutError
+			if errors.As(err, &late) {
+				l.Disconnect(transport.StatusNormal, "", err)
+			}
+			over(err)
+			done <- public(err)
+		})
+	}
+	c.mu.Unlock()
+	if err != nil {
+		over(err)
+		return err
+	}
 	select {
 	case err := <-done:
 		return err
@@ -111,6 +152,7 @@ func (c *Client) restoreKept(l *link.Link) error {
 	c.loadKey()
 	c.mu.Lock()
 	key, changes := c.session.key, c.session.changes
+	c.session.renounced = false
 	c.mu.Unlock()
 	if key == "" {
 		return nil
@@ -136,13 +178,14 @@ func (c *Client) restoreKept(l *link.Link) error {
 	case errors.Is(err, protocol.ErrSessionNotFound):
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.session.changes == changes {
-			c.forget()
+		if c.session.changes == changes && c.forget() {
+			c.tellClosed()
 		}
 		return nil
 	case errors.Is(err, protocol.ErrSessionFull), errors.Is(err, protocol.ErrInternal),
 		errors.Is(err, protocol.ErrSessionsDisabled), errors.As(err, &app):
-		c.log(slog.LevelWarn, "webwire: session cannot be restored now, the next connection will try again", "error", err)
+		c.log(slog.LevelWarn, "webwire: session cannot be restored now, the next connection will try again",
+			"error", link.Conceal(err, key))
 		return nil
 	}
 	return err
@@ -159,55 +202,63 @@ func (c *Client) sessionCreated(data []byte) error {
 	if err != nil {
 		return err
 	}
-	c.keep(s)
+	saved := c.keep(s)
 	if hook := c.opts.Hooks.OnSessionCreated; hook != nil {
-		c.later("OnSessionCreated", func() { hook(s) })
+		c.later("OnSessionCreated", func() {
+			<-saved
+			hook(s)
+		})
 	}
 	return nil
 }
 
-// keep makes s the session of the connection and keeps its key.
-func (c *Client) keep(s session.Session) {
+// keep makes s the session of the connection and keeps its key. The channel that it
+// returns is closed once the key is saved.
+func (c *Client) keep(s session.Session) (saved <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session.current, c.session.active = s, true
-	c.setKey(s.Key)
+	return c.setKey(s.Key)
 }
 
-// sessionClosed forgets the session of the connection.
+// sessionClosed forgets the session of the connection, which the server closed.
 func (c *Client) sessionClosed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session.active {
-		c.forget()
+	switch {
+	case !c.session.active:
+	case !c.forget():
+	case c.session.closing > 0:
+		c.session.closed = true // a CloseSession did it, most likely
+	default:
+		c.tellClosed()
 	}
 }
 
-// forget forgets the session, if there is one. The caller holds mu.
-func (c *Client) forget() {
+// forget forgets the session, and reports whether there was one. The caller holds mu.
+func (c *Client) forget() bool {
 	if c.session.key == "" {
-		return
+		return false
 	}
 	c.session.current, c.session.active = session.Session{}, false
 	c.setKey("")
+	return true
+}
+
+// tellClosed calls OnSessionClosed. The caller holds mu.
+func (c *Client) tellClosed() {
 	if hook := c.opts.Hooks.OnSessionClosed; hook != nil {
 		c.later("OnSessionClosed", hook)
 	}
 }
 
 // setKey changes the key and has it saved. The caller holds mu.
-func (c *Client) setKey(key string) {
+func (c *Client) setKey(key string) (saved <-chan struct{}) {
 	c.session.loaded = true
 	c.session.changes++
 	if c.session.key == key {
-		return
+		return nothingToSave
 	}
 	c.session.key = key
-	if c.opts.Keys != nil {
-		c.later("Keys", func() {
-			if err := c.opts.Keys.SaveKey(key); err != nil {
-				c.log(slog.LevelError, "webwire: session key cannot be saved", "error", err)
-			}
-		})
-	}
+	return c.saveKey(key)
 }

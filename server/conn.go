@@ -93,8 +93,16 @@ func (c *Conn) serve() error {
 	if hooks.OnClientConnected != nil {
 		c.link.Order(0, (*connected)(c))
 	}
+	vacated := make(chan struct{})
+	stop := context.AfterFunc(c.link.Context(), func() {
+		defer close(vacated)
+		c.server.sessions.vacate(c)
+	})
 	reason := c.link.Run((*role)(c))
 	c.stop()
+	if !stop() {
+		<-vacated
+	}
 	c.server.sessions.leave(c)
 	if hooks.OnClientDisconnected != nil && (c.announced || hooks.OnClientConnected == nil) {
 		link.Run(&disconnected{c, reason})

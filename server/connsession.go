@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,12 +16,14 @@ import (
 // closed: keys cannot be guessed, and shall not be tried.
 const maxRestores = 5
 
-// Session returns the session of the connection, and whether it has one.
+// Session returns the session of the connection, and whether it has one. Once the
+// connection has ended it is the one that the connection had last, so that
+// OnClientDisconnected knows whose connection it was.
 func (c *Conn) Session() (session.Session, bool) {
 	t := &c.server.sessions
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return c.session.session, c.session.state == taken
+	return c.session.session, c.session.session.Key != ""
 }
 
 // CreateSession creates a session for the connection, with info in its JSON form:
@@ -41,15 +44,15 @@ func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, er
 	if string(data) == "null" {
 		data = nil
 	}
-	if _, err := t.claim(c); err != nil {
+	if err := t.claim(c); err != nil {
 		return session.Session{}, err
 	}
 	defer t.unclaim(c)
 
 	now := time.Now()
-	s := session.Session{Key: c.server.opts.Hooks.OnSessionKeyGeneration(), Created: now, LastSeen: now, Info: data}
-	if err := session.CheckKey(s.Key); err != nil {
-		return session.Session{}, fmt.Errorf("server: OnSessionKeyGeneration: %w", err)
+	s := session.Session{Created: now, LastSeen: now, Info: data}
+	if s.Key, err = t.store.newKey(); err != nil {
+		return session.Session{}, err
 	}
 	l, err := t.hold(ctx, s.Key, true)
 	if err != nil {
@@ -81,16 +84,12 @@ func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, er
 // client is told, before the reply to the request that is being handled.
 func (c *Conn) CloseSession(ctx context.Context) error { return c.closeSession(ctx, nil) }
 
-func (c *Conn) closeSession(ctx context.Context, quiet *Conn) error {
+func (c *Conn) closeSession(ctx context.Context, r *sessionRequest) error {
 	t := &c.server.sessions
 	if t.store == nil {
 		return protocol.ErrSessionsDisabled
 	}
-	s, ok := c.Session()
-	if !ok {
-		return nil
-	}
-	return t.close(ctx, s.Key, quiet)
+	return t.close(ctx, "", c, r)
 }
 
 // restore gives the connection the session of key and answers the request id with it.
@@ -102,9 +101,9 @@ func (c *Conn) restore(ctx context.Context, id protocol.ID, key string) error {
 	if session.CheckKey(key) != nil {
 		return protocol.ErrSessionNotFound
 	}
-	if s, err := t.claim(c); err != nil {
-		if s.Key == key {
-			return c.answerSession(id, s) // once more what it has
+	if err := t.claim(c); err != nil {
+		if errors.Is(err, ErrSessionActive) {
+			err = t.again(c, id, key)
 		}
 		return err
 	}
@@ -132,15 +131,6 @@ func (c *Conn) restore(ctx context.Context, id protocol.ID, key string) error {
 	return err
 }
 
-func (c *Conn) answerSession(id protocol.ID, s session.Session) error {
-	object, err := c.sessionObject(s)
-	if err != nil {
-		return err
-	}
-	c.reply(protocol.Message{Kind: protocol.Reply, ID: id, Payload: object})
-	return nil
-}
-
 // sessionObject returns the session in the form of the connection's version.
 func (c *Conn) sessionObject(s session.Session) (protocol.Payload, error) {
 	data, err := c.info.Version.AppendSession(nil, protocol.Session(s))
@@ -149,12 +139,13 @@ func (c *Conn) sessionObject(s session.Session) (protocol.Payload, error) {
 
 // sessionRequest is a request to restore or close the session, in flight.
 type sessionRequest struct {
-	conn *Conn
-	msg  protocol.Message
+	conn      *Conn
+	msg       protocol.Message
+	confirmed bool // guarded by server.sessions
 }
 
 func newSessionRequest(c *Conn, m protocol.Message) *sessionRequest {
-	return &sessionRequest{c, m.Clone(nil)}
+	return &sessionRequest{conn: c, msg: m.Clone(nil)}
 }
 
 func (r *sessionRequest) Run() {
@@ -163,15 +154,21 @@ func (r *sessionRequest) Run() {
 		r.count(c.restore(ctx, id, r.msg.Payload.Text()))
 		return
 	}
-	quiet := c
-	if c.info.Version.Manners().ConfirmClose {
-		quiet = nil
-	}
-	if err := c.closeSession(ctx, quiet); err != nil {
+	if err := c.closeSession(ctx, r); err != nil {
 		c.fail(id, r.msg.Kind.String(), err)
+	}
+}
+
+// confirm tells the client, if it asked for that, that its connection has no
+// session: in the place among what it is told about sessions at which that is true.
+func (r *sessionRequest) confirm() {
+	if r == nil {
 		return
 	}
-	c.reply(protocol.Message{Kind: protocol.Reply, ID: id})
+	r.confirmed = true
+	// A reply without a payload can always be composed.
+	msg, _ := r.conn.info.Version.Append(nil, protocol.Message{Kind: protocol.Reply, ID: r.msg.ID})
+	r.conn.tell(msg)
 }
 
 // count answers a restore that failed, unless it succeeded, and ends a connection
@@ -194,7 +191,9 @@ func (r *sessionRequest) count(err error) {
 
 func (r *sessionRequest) Panicked(value any, stack []byte) {
 	r.conn.panicked("session store or hook", value, stack)
-	r.conn.reply(protocol.Failure(r.msg.ID, protocol.ErrInternal))
+	if !r.confirmed {
+		r.conn.reply(protocol.Failure(r.msg.ID, protocol.ErrInternal))
+	}
 }
 
 // lastUse is the task of noting when a connection left its session.
@@ -204,9 +203,10 @@ type lastUse struct {
 }
 
 func (u *lastUse) Run() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(u.conn.link.Context()), undoTimeout)
+	ctx, cancel := detached(u.conn.link.Context())
 	defer cancel()
-	u.conn.server.sessions.store.touch(ctx, u.key)
+	// That the session is closed meanwhile does not matter.
+	_ = u.conn.server.sessions.store.touch(ctx, u.key, time.Now())
 }
 
 func (u *lastUse) Panicked(value any, stack []byte) { u.conn.panicked("session store", value, stack) }

@@ -24,13 +24,11 @@ import (
 // a prefix and a longer prefix over a shorter one; "*" alone matches every name,
 // the empty one too. What matches nothing is answered by NotFound, or dropped.
 //
-// Patterns and middleware may be added at any time; what is running is not affected.
+// Patterns and middleware may be added at any time.
 type Mux struct {
 	mu       sync.RWMutex
 	requests table[RequestHandler]
 	signals  table[SignalHandler]
-	around   []func(RequestHandler) RequestHandler
-	aroundS  []func(SignalHandler) SignalHandler
 }
 
 // Request registers the handler of requests whose name matches the pattern. It
@@ -50,57 +48,86 @@ func (m *Mux) Signal(pattern string, h SignalHandler) {
 }
 
 // Use puts middleware around every handler of requests, and around NotFound where
-// there is none. The first acts first.
+// there is none. The first acts first. Each is called once, here: what it returns
+// serves all requests.
 func (m *Mux) Use(middleware ...func(next RequestHandler) RequestHandler) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.around = append(m.around[:len(m.around):len(m.around)], middleware...)
+	for _, around := range middleware {
+		m.mu.Lock()
+		i := m.requests.reserve()
+		m.mu.Unlock()
+		h := around(func(ctx context.Context, r *Request) (protocol.Payload, error) {
+			return m.request(r.Name, i+1)(ctx, r)
+		})
+		m.mu.Lock()
+		m.requests.around[i] = &h
+		m.mu.Unlock()
+	}
 }
 
 // UseSignal is Use for handlers of signals.
 func (m *Mux) UseSignal(middleware ...func(next SignalHandler) SignalHandler) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.aroundS = append(m.aroundS[:len(m.aroundS):len(m.aroundS)], middleware...)
+	for _, around := range middleware {
+		m.mu.Lock()
+		i := m.signals.reserve()
+		m.mu.Unlock()
+		h := around(func(ctx context.Context, s *Signal) { m.signal(s.Name, i+1)(ctx, s) })
+		m.mu.Lock()
+		m.signals.around[i] = &h
+		m.mu.Unlock()
+	}
 }
 
 // HandleRequest is the RequestHandler that a Mux is.
 func (m *Mux) HandleRequest(ctx context.Context, r *Request) (protocol.Payload, error) {
-	m.mu.RLock()
-	h, ok := m.requests.find(r.Name)
-	around := m.around
-	m.mu.RUnlock()
-	if !ok {
-		h = NotFound
-	}
-	return wrap(h, around)(ctx, r)
+	return m.request(r.Name, 0)(ctx, r)
 }
 
 // HandleSignal is the SignalHandler that a Mux is.
-func (m *Mux) HandleSignal(ctx context.Context, s *Signal) {
+func (m *Mux) HandleSignal(ctx context.Context, s *Signal) { m.signal(s.Name, 0)(ctx, s) }
+
+// request returns what handles a request after the first so many middlewares.
+func (m *Mux) request(name string, after int) RequestHandler {
 	m.mu.RLock()
-	h, ok := m.signals.find(s.Name)
-	around := m.aroundS
-	m.mu.RUnlock()
-	if !ok {
-		h = dropSignal
+	defer m.mu.RUnlock()
+	if h, ok := m.requests.next(name, after); ok {
+		return h
 	}
-	wrap(h, around)(ctx, s)
+	return NotFound
+}
+
+func (m *Mux) signal(name string, after int) SignalHandler {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if h, ok := m.signals.next(name, after); ok {
+		return h
+	}
+	return dropSignal
 }
 
 func dropSignal(_ context.Context, s *Signal) { s.Conn.link.Drop() }
-
-func wrap[H any](h H, around []func(H) H) H {
-	for i := len(around) - 1; i >= 0; i-- {
-		h = around[i](h)
-	}
-	return h
-}
 
 // table finds handlers by name.
 type table[H any] struct {
 	exact  map[string]H
 	prefix map[string]H
+	around []*H // nil while it is being made
+}
+
+// reserve returns the place of the next middleware.
+func (t *table[H]) reserve() int {
+	t.around = append(t.around, nil)
+	return len(t.around) - 1
+}
+
+// next returns the middleware at that place, or the next one there is, or the
+// handler of name.
+func (t *table[H]) next(name string, place int) (H, bool) {
+	for ; place < len(t.around); place++ {
+		if h := t.around[place]; h != nil {
+			return *h, true
+		}
+	}
+	return t.find(name)
 }
 
 func (t *table[H]) add(what, pattern string, h H) {

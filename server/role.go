@@ -17,7 +17,7 @@ type role Conn
 // Receive starts what a message asks for.
 func (r *role) Receive(m protocol.Message) {
 	c := (*Conn)(r)
-	size := len(m.Name) + len(m.Payload.Data)
+	size := link.Cost(m)
 	switch m.Kind {
 	case protocol.Request:
 		if in := newRequest(c, m); !c.link.Go(size, in) {

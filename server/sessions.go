@@ -36,8 +36,8 @@ type live struct {
 // sessionSlot is a connection's place for a session.
 type sessionSlot struct {
 	state   slotState
-	session session.Session // if taken
-	live    *live           // likewise
+	session session.Session // if taken; if left, the last one
+	live    *live           // if taken
 }
 
 type slotState uint8
@@ -57,19 +57,18 @@ func (t *sessions) init(s *Server) {
 	}
 }
 
-// claim reserves the connection's slot. If it is taken the session is returned
-// with ErrSessionActive.
-func (t *sessions) claim(c *Conn) (session.Session, error) {
+// claim reserves the connection's slot.
+func (t *sessions) claim(c *Conn) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch c.session.state {
 	case free:
 		c.session.state = claimed
-		return session.Session{}, nil
+		return nil
 	case left:
-		return session.Session{}, ErrConnClosed
+		return ErrConnClosed
 	}
-	return c.session.session, ErrSessionActive
+	return ErrSessionActive
 }
 
 func (t *sessions) unclaim(c *Conn) {
@@ -155,28 +154,66 @@ func (t *sessions) join(c *Conn, l *live, s session.Session, tell protocol.Messa
 	return nil
 }
 
-// leave takes the session from a connection that is gone.
-func (t *sessions) leave(c *Conn) {
+// again answers the request id to restore the session that the connection has.
+func (t *sessions) again(c *Conn, id protocol.ID, key string) error {
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.session.state != taken || c.session.session.Key != key {
+		return ErrSessionActive
+	}
+	object, err := c.sessionObject(c.session.session)
+	if err != nil {
+		return err
+	}
+	msg, err := c.info.Version.Append(nil, protocol.Message{Kind: protocol.Reply, ID: id, Payload: object})
+	if err != nil {
+		return err
+	}
+	return c.sendError(c.link.TrySendEncoded(msg))
+}
+
+// vacate takes the session from a connection that has ended: others need not wait
+// for its place until the last of its handlers returns. It returns the key of the
+// session that the connection had.
+func (t *sessions) vacate(c *Conn) (key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	slot := c.session
-	c.session = sessionSlot{state: left}
+	c.session = sessionSlot{state: left, session: slot.session}
 	if slot.state == taken {
 		delete(slot.live.conns, c)
 		slot.live.held--
 		t.tidy(slot.live)
 	}
-	t.mu.Unlock()
-	if slot.state == taken {
-		link.Run(&lastUse{c, slot.session.Key})
+	return slot.session.Key
+}
+
+// leave is vacate for a connection that is gone. It has the use noted.
+func (t *sessions) leave(c *Conn) {
+	if key := t.vacate(c); key != "" {
+		link.Run(&lastUse{c, key})
 	}
 }
 
 // close deletes a session and takes it from all connections that have it, which
-// are told, except quiet.
-func (t *sessions) close(ctx context.Context, key string, quiet *Conn) error {
+// are told. If by is not nil it is the session of that connection, and key does
+// not matter; if by has none nothing happens. r is the request of by's client that
+// is answered with it, nil if there is none.
+func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRequest) error {
 	t.mu.Lock()
-	l := t.live[key]
-	for l != nil && l.closing != nil {
+	var l *live
+	for {
+		if by != nil {
+			key = by.session.session.Key
+		}
+		if key == "" {
+			r.confirm()
+			t.mu.Unlock()
+			return nil
+		}
+		if l = t.live[key]; l == nil || l.closing == nil {
+			break
+		}
 		closing := l.closing
 		t.mu.Unlock()
 		select {
@@ -185,7 +222,10 @@ func (t *sessions) close(ctx context.Context, key string, quiet *Conn) error {
 			return ctx.Err()
 		}
 		t.mu.Lock()
-		l = t.live[key]
+		if l.dead && (by == nil || by.session.state == left) { // somebody else closed it
+			t.mu.Unlock()
+			return nil
+		}
 	}
 	if l == nil {
 		l = t.enter(key)
@@ -194,7 +234,7 @@ func (t *sessions) close(ctx context.Context, key string, quiet *Conn) error {
 	t.mu.Unlock()
 
 	deleted := false
-	defer func() {
+	defer func() { // also if a hook ends this goroutine
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		close(l.closing)
@@ -207,19 +247,34 @@ func (t *sessions) close(ctx context.Context, key string, quiet *Conn) error {
 		delete(t.live, key)
 		for c := range l.conns {
 			c.session = sessionSlot{state: free}
-			if c != quiet {
+			if c != by || r == nil || c.info.Version.Manners().ConfirmClose {
 				c.tellClosed()
 			}
 		}
 		clear(l.conns)
+		r.confirm()
 	}()
-	err := t.store.delete(ctx, key)
-	deleted = err == nil
-	return err
+	if err := t.store.remove(ctx, key); err != nil {
+		return err
+	}
+	deleted = true
+	t.store.removed(ctx, key)
+	return nil
 }
 
 // tellClosed tells the client that its session is closed.
-func (c *Conn) tellClosed() { c.answer(protocol.Message{Kind: protocol.SessionClosed}) }
+func (c *Conn) tellClosed() {
+	// A SessionClosed can always be composed.
+	msg, _ := c.info.Version.Append(nil, protocol.Message{Kind: protocol.SessionClosed})
+	c.tell(msg)
+}
+
+// tell sends what the client has to learn, without waiting.
+func (c *Conn) tell(msg []byte) {
+	if err := c.link.TrySendEncoded(msg); errors.Is(err, link.ErrOutboxFull) {
+		c.tooSlow()
+	}
+}
 
 // CloseSession deletes a session and takes it from every connection that has it;
 // their clients are told. Closing a session that does not exist does nothing.
@@ -231,7 +286,7 @@ func (s *Server) CloseSession(ctx context.Context, key string) error {
 	if session.CheckKey(key) != nil {
 		return nil
 	}
-	return s.sessions.close(ctx, key, nil)
+	return s.sessions.close(ctx, key, nil, nil)
 }
 
 // SessionConns returns the connections that have a session at the moment at which

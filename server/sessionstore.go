@@ -3,49 +3,89 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 )
 
 // hookedStore is the session store of a server together with the session hooks:
-// store first, hook second. Without a store the hooks alone are it.
+// store first, hook second. Without a store the hooks alone are it. It never
+// panics, and no error of it contains the key.
 type hookedStore struct {
 	hooks *Hooks
 	store session.Store // nil: none
 	log   *slog.Logger
 }
 
+// newKey returns the key of a new session.
+func (h *hookedStore) newKey() (key string, err error) {
+	err = h.run("OnSessionKeyGeneration", "", func() error {
+		key = h.hooks.OnSessionKeyGeneration()
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if err := session.CheckKey(key); err != nil {
+		return "", fmt.Errorf("server: OnSessionKeyGeneration: %w", err)
+	}
+	return key, nil
+}
+
 // create saves a new session, or leaves nothing of it behind.
-func (h *hookedStore) create(ctx context.Context, c *Conn, s session.Session) (err error) {
+func (h *hookedStore) create(ctx context.Context, c *Conn, s session.Session) error {
+	created := false
 	if h.store != nil {
-		if err := h.store.Save(ctx, s); err != nil {
+		defer func() { // also if a hook ends this goroutine
+			if !created {
+				h.discard(ctx, s.Key)
+			}
+		}()
+		if err := h.run("session store", s.Key, func() error { return h.store.Save(ctx, s) }); err != nil {
 			return err
 		}
 	}
-	if h.hooks.OnSessionCreated == nil {
-		return nil
-	}
-	created := false
-	defer func() {
-		if !created && h.store != nil { // the hook refused, or panicked
-			h.undo(ctx, s.Key)
+	if h.hooks.OnSessionCreated != nil {
+		err := h.run("OnSessionCreated", s.Key, func() error { return h.hooks.OnSessionCreated(ctx, c, s) })
+		if err != nil {
+			return err
 		}
-	}()
-	err = h.hooks.OnSessionCreated(ctx, c, s)
-	created = err == nil
-	return err
+	}
+	created = true
+	return nil
 }
 
-// undo deletes a session that its client was not told of.
-func (h *hookedStore) undo(ctx context.Context, key string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+// discard deletes what the store may have of a session that was not created.
+func (h *hookedStore) discard(ctx context.Context, key string) {
+	ctx, cancel := detached(ctx)
 	defer cancel()
-	if err := h.delete(ctx, key); err != nil {
+	h.report(h.run("session store", key, func() error { return h.store.Delete(ctx, key) }))
+}
+
+// undo deletes a session that was created and that its client was not told of.
+func (h *hookedStore) undo(ctx context.Context, key string) {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	err := h.remove(ctx, key)
+	if err == nil {
+		h.removed(ctx, key)
+	}
+	h.report(err)
+}
+
+func (h *hookedStore) report(err error) {
+	if err != nil {
 		h.log.Error("webwire: session that was not handed out cannot be deleted", "error", err)
 	}
+}
+
+// detached returns a context for what has to be done although ctx may have ended.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 }
 
 const undoTimeout = 10 * time.Second
@@ -55,53 +95,97 @@ func (h *hookedStore) load(ctx context.Context, c *Conn, key string) (session.Se
 	s := session.Session{Key: key}
 	now := time.Now()
 	if h.store != nil {
-		var err error
-		if s, err = h.store.Load(ctx, key); err != nil {
-			return s, err
-		}
-		switch err := h.store.Touch(ctx, key, now); {
-		case errors.Is(err, session.ErrNotFound): // closed meanwhile
-			return s, err
+		err := h.run("session store", key, func() (err error) {
+			s, err = h.store.Load(ctx, key)
+			return err
+		})
+		switch {
 		case err != nil:
-			h.log.Warn("webwire: session store failed to note a use", "error", err)
+			return session.Session{}, err
+		case s.Key != key:
+			return session.Session{}, errOtherSession
+		}
+		if err := h.touch(ctx, key, now); err != nil { // closed meanwhile
+			return session.Session{}, err
 		}
 	}
 	if h.hooks.OnSessionLookup != nil {
-		var err error
-		if s, err = h.hooks.OnSessionLookup(ctx, c, s); err != nil {
-			return s, err
+		err := h.run("OnSessionLookup", key, func() (err error) {
+			s, err = h.hooks.OnSessionLookup(ctx, c, s)
+			return err
+		})
+		if err != nil {
+			return session.Session{}, err
 		}
 	}
 	s.Key, s.LastSeen = key, now
 	return s, nil
 }
 
-// touch notes that a session was in use until now.
-func (h *hookedStore) touch(ctx context.Context, key string) {
+var errOtherSession = fmt.Errorf("server: the session store returned another session: %w", session.ErrDamaged)
+
+// touch notes that a session was in use at that time. Its error is
+// session.ErrNotFound; any other is logged.
+func (h *hookedStore) touch(ctx context.Context, key string, seen time.Time) error {
+	if h.store == nil {
+		return nil
+	}
+	err := h.run("session store", key, func() error { return h.store.Touch(ctx, key, seen) })
+	if err == nil || errors.Is(err, session.ErrNotFound) {
+		return err
+	}
+	h.log.Warn("webwire: session store failed to note a use", "error", err)
+	return nil
+}
+
+// remove deletes a session. Without a store that is what OnSessionClosed does.
+func (h *hookedStore) remove(ctx context.Context, key string) error {
+	if h.store != nil {
+		return h.run("session store", key, func() error { return h.store.Delete(ctx, key) })
+	}
+	return h.closed(ctx, key)
+}
+
+// removed tells OnSessionClosed, if there is a store, that a session is deleted.
+func (h *hookedStore) removed(ctx context.Context, key string) {
 	if h.store == nil {
 		return
 	}
-	if err := h.store.Touch(ctx, key, time.Now()); err != nil && !errors.Is(err, session.ErrNotFound) {
-		h.log.Warn("webwire: session store failed to note a use", "error", err)
+	if err := h.closed(ctx, key); err != nil && !errors.Is(err, protocol.ErrInternal) {
+		h.log.Error("webwire: OnSessionClosed failed", "error", err)
 	}
 }
 
-// delete deletes a session.
-func (h *hookedStore) delete(ctx context.Context, key string) error {
-	if h.store != nil {
-		if err := h.store.Delete(ctx, key); err != nil {
-			return err
-		}
-	}
+func (h *hookedStore) closed(ctx context.Context, key string) error {
 	if h.hooks.OnSessionClosed == nil {
 		return nil
 	}
-	err := h.hooks.OnSessionClosed(ctx, key)
-	if err != nil && h.store != nil { // too late: the session is gone
-		h.log.Error("webwire: OnSessionClosed failed", "error", err)
-		return nil
+	return h.run("OnSessionClosed", key, func() error { return h.hooks.OnSessionClosed(ctx, key) })
+}
+
+// run calls the store or a hook. A panic is logged, and becomes an error that is
+// protocol.ErrInternal.
+func (h *hookedStore) run(what, key string, call func() error) error {
+	t := &storeCall{log: h.log, what: what, key: key, call: call}
+	link.Run(t)
+	return link.Conceal(t.err, key)
+}
+
+type storeCall struct {
+	log       *slog.Logger
+	what, key string
+	call      func() error
+	err       error
+}
+
+func (t *storeCall) Run() { t.err = t.call() }
+
+func (t *storeCall) Panicked(value any, stack []byte) {
+	t.err = fmt.Errorf("server: %s panicked: %w", t.what, protocol.ErrInternal)
+	if value == nil {
+		value = "runtime.Goexit was called"
 	}
-	return err
+	t.log.Error("webwire: "+t.what+" panicked", "panic", link.ConcealText(fmt.Sprint(value), t.key), "stack", string(stack))
 }
 
 // answer returns what a client is told when its session cannot be restored.

@@ -13,7 +13,6 @@ package link
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +58,9 @@ type Link struct {
 	ctx    context.Context // of tasks; ends with the connection
 	cancel context.CancelCauseFunc
 
+	gone     chan struct{} // closed once the connection is dropped
+	dropOnce sync.Once
+
 	mu    sync.Mutex
 	state state
 
@@ -72,11 +74,12 @@ type Link struct {
 
 // state is what is in flight on the connection. Only update changes it.
 type state struct {
-	phase phase
-	cause error // why the phase is closed
-	tasks int   // waiting or running
-	calls calls
-	cut   bool // this side dropped the connection: tasks of Order need not run
+	phase   phase
+	cause   error // why the phase is closed, or is about to be
+	parting bool  // somebody closes the connection in good order
+	tasks   int   // waiting or running
+	calls   calls
+	cut     bool // this side dropped the connection: tasks of Order need not run
 
 	workers workers
 	drained chan struct{} // closed once draining is over; nil before it began
@@ -97,7 +100,7 @@ func New(ctx context.Context, conf Config) *Link {
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.in.Limit = conf.InboxSize
 	l.out = outbox{
-		conn: conf.Conn, version: conf.Version, limit: conf.OutboxSize,
+		conn: conf.Conn, version: conf.Version, limit: conf.OutboxSize, maxMessage: conf.MaxMessage,
 		crowded: func() bool { return l.active.Load() > 1 },
 		failed:  l.end,
 	}
@@ -180,7 +183,9 @@ func reuse(b []byte) []byte {
 func (l *Link) Send(ctx context.Context, m protocol.Message) error { return l.send(ctx, &m, nil) }
 
 func (l *Link) send(ctx context.Context, m *protocol.Message, seq *uint64) error {
-	if err := l.checkSize(overhead + len(m.Name) + len(m.Payload.Data)); err != nil {
+	// What is hopeless need not wait for room. With its header a message has its
+	// exact size only once it is encoded.
+	if err := checkSize(len(m.Name)+len(m.Payload.Data), l.conf.MaxMessage); err != nil {
 		return err
 	}
 	flush, err := l.out.add(ctx, m, seq)
@@ -205,7 +210,7 @@ func (l *Link) flush(ctx context.Context) {
 // TrySendEncoded adds a message that is already encoded, without copying it, and
 // waits for nothing. The error is ErrOutboxFull if there is no room.
 func (l *Link) TrySendEncoded(msg []byte) error {
-	if err := l.checkSize(len(msg)); err != nil {
+	if err := checkSize(len(msg), l.conf.MaxMessage); err != nil {
 		return err
 	}
 	flush, err := l.out.addEncoded(nil, msg)
@@ -222,9 +227,9 @@ func (e *TooBigError) Error() string {
 	return fmt.Sprintf("webwire: message of %d bytes is over the %d that the peer accepts", e.Size, e.Limit)
 }
 
-func (l *Link) checkSize(size int) error {
-	if l.conf.MaxMessage > 0 && size > l.conf.MaxMessage {
-		return &TooBigError{Size: size, Limit: l.conf.MaxMessage}
+func checkSize(size, limit int) error {
+	if limit > 0 && size > limit {
+		return &TooBigError{Size: size, Limit: limit}
 	}
 	return nil
 }
@@ -280,24 +285,50 @@ func (l *Link) Flush(ctx context.Context) {
 }
 
 // Disconnect ends the connection with a close status. cause becomes that of Run.
-// It returns once the connection is closed, within the close timeout.
+// It returns once the connection is closed, within the close timeout. If the
+// connection is ending already it only waits for that.
 func (l *Link) Disconnect(status transport.Status, reason string, cause error) {
-	l.setCause(cause)
-	// Its error is of no interest: the connection is over either way.
-	_ = l.conn.Close(status, reason)
-	l.end(cause)
+	first := false
+	l.update(func(s *state) { first = s.part(cause) })
+	if first {
+		l.part(status, reason)
+	}
+	<-l.gone
 }
 
 // DisconnectLater is Disconnect for callers that must not wait.
 func (l *Link) DisconnectLater(status transport.Status, reason string, cause error) {
-	l.setCause(cause)
-	l.goOwned(func() { l.Disconnect(status, reason, cause) })
+	l.update(func(s *state) {
+		if s.part(cause) {
+			l.background.Go(func() { l.part(status, reason) })
+		}
+	})
+}
+
+// part closes the connection for the caller whom state.part chose: a second close
+// would not wait for the first, and the drop after it would cut that short.
+func (l *Link) part(status transport.Status, reason string) {
+	// Its error is of no interest: the connection is over either way.
+	_ = l.conn.Close(status, reason)
+	l.end(nil) // there is a cause
+	l.drop()
+}
+
+// part reports whether the caller is the one to close the connection.
+func (s *state) part(cause error) bool {
+	if s.phase == closed || s.parting {
+		return false
+	}
+	s.parting = true
+	s.cause = cause
+	return true
 }
 
 // Abort drops the connection at once, and what waits for its handler.
 func (l *Link) Abort(cause error) {
 	l.update(func(s *state) { s.cut = true })
 	l.end(cause)
+	l.drop()
 }
 
 // Cause returns why the connection ended or is about to, nil before.
@@ -307,21 +338,13 @@ func (l *Link) Cause() error {
 	return l.state.cause
 }
 
-// setCause sets the cause of the end to come: the first one stands.
-func (l *Link) setCause(cause error) {
-	l.update(func(s *state) {
-		if s.cause == nil {
-			s.cause = cause
-		}
-	})
-}
-
-// end drops the connection and decides what is in flight. Tasks go on; their
-// context ends.
+// end decides what is in flight, and drops the connection unless somebody is about
+// to close it in good order: then what failed may well have failed for that. Tasks
+// go on; their context ends.
 func (l *Link) end(cause error) {
-	first := false
+	first, parting := false, false
 	l.update(func(s *state) {
-		first = s.phase != closed
+		first, parting = s.phase != closed, s.parting
 		s.phase = closed
 		if s.cause == nil {
 			s.cause = cause
@@ -334,5 +357,13 @@ func (l *Link) end(cause error) {
 	l.out.fail(cause)
 	l.failAll(cause)
 	l.cancel(cause)
-	_ = l.conn.Abort() // releases what the connection holds; nothing can be done about an error
+	if !parting {
+		l.drop()
+	}
+}
+
+// drop releases what the connection holds.
+func (l *Link) drop() {
+	_ = l.conn.Abort() // nothing can be done about an error
+	l.dropOnce.Do(func() { close(l.gone) })
 }

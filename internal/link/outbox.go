@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 
@@ -25,7 +26,17 @@ const (
 	// overhead is what a message may have besides its name and payload: type
 	// byte, id, length of the name, pad byte.
 	overhead = 11
+
+	// addedCost is the memory, in bytes, of a message in a batch besides its bytes.
+	addedCost = 24
 )
+
+// TooBigError is what a message gets that is longer than the peer takes.
+type TooBigError struct{ Size, Limit int } // in bytes
+
+func (e *TooBigError) Error() string {
+	return fmt.Sprintf("webwire: message of %d bytes is over the %d that the peer accepts", e.Size, e.Limit)
+}
 
 // outbox holds what is to be written to a connection, within a budget of bytes.
 // There is no goroutine behind it: whoever adds a message while nobody writes
@@ -33,15 +44,18 @@ const (
 // added meanwhile in the next. So an idle connection costs nothing and waits for
 // nothing, and a busy one gets batches by itself.
 type outbox struct {
-	conn    transport.Conn
-	version protocol.Version
-	limit   int         // budget in bytes; a message of any size fits an empty outbox
-	crowded func() bool // whether others are about to add something
-	failed  func(error) // told of the first failed write
+	conn       transport.Conn
+	version    protocol.Version
+	limit      int         // budget in bytes; a message of any size fits an empty outbox
+	maxMessage int         // the longest message the peer takes; zero: any
+	crowded    func() bool // whether others are about to add something
+	failed     func(error) // told of the first failed write
+
+	maxMessage int // the longest message that add takes, in bytes; zero: any
 
 	mu       sync.Mutex
 	queue    []*batch // to be written; messages are added to the last one
-	bytes    int      // added and not yet written
+	bytes    int      // cost of what is added and not yet written
 	flushing bool     // somebody is the flusher
 	added    uint64   // messages added so far
 	handed   uint64   // messages that were handed to the connection so far
@@ -81,6 +95,9 @@ func (o *outbox) add(ctx context.Context, m *protocol.Message, seq *uint64) (flu
 	b := o.last()
 	start := len(b.buf)
 	buf, err := o.version.Append(b.buf, *m)
+	if err == nil {
+		err = checkSize(len(buf)-start, o.maxMessage)
+	}
 	if err != nil {
 		if len(b.msgs) == 0 {
 			o.dropLast()
@@ -94,11 +111,21 @@ func (o *outbox) add(ctx context.Context, m *protocol.Message, seq *uint64) (flu
 
 // addEncoded is add for a message that is already encoded. It does not copy it.
 func (o *outbox) addEncoded(ctx context.Context, msg []byte) (flush bool, err error) {
+	if err := o.checkSize(len(msg)); err != nil {
+		return false, err
+	}
 	if err := o.lockRoom(ctx, len(msg)); err != nil {
 		return false, err
 	}
 	defer o.mu.Unlock()
 	return o.append(o.last(), msg, nil), nil
+}
+
+func (o *outbox) checkSize(size int) error {
+	if o.maxMessage > 0 && size > o.maxMessage {
+		return &TooBigError{Size: size, Limit: o.maxMessage}
+	}
+	return nil
 }
 
 // lockRoom returns with the lock held and room for size bytes, or with an error.
@@ -109,7 +136,7 @@ func (o *outbox) lockRoom(ctx context.Context, size int) error {
 			o.mu.Unlock()
 			return o.err
 		}
-		if o.bytes == 0 || o.bytes+size <= o.limit {
+		if o.bytes == 0 || o.bytes+addedCost+size <= o.limit {
 			return nil
 		}
 		if ctx == nil {
@@ -149,7 +176,7 @@ func (o *outbox) dropLast() {
 func (o *outbox) append(b *batch, msg []byte, seq *uint64) (flush bool) {
 	b.msgs = append(b.msgs, msg)
 	b.size += len(msg)
-	o.bytes += len(msg)
+	o.bytes += addedCost + len(msg)
 	o.added++
 	if seq != nil {
 		*seq = o.added
@@ -186,7 +213,7 @@ func (o *outbox) flush() (done bool) {
 		err := o.conn.Write(b.msgs...)
 
 		o.mu.Lock()
-		o.bytes -= b.size
+		o.bytes -= len(b.msgs)*addedCost + b.size
 		o.sent += uint64(b.size)
 		o.wake(&o.room)
 		o.mu.Unlock()

@@ -1,5 +1,15 @@
 package link
 
+import "github.com/webwire-go/webwire/protocol"
+
+// taskCost is about the memory, in bytes, of a task that waits, besides the name
+// and the payload of its message. Without it messages of a byte, or of none, would
+// fill the memory long before they fill an inbox.
+const taskCost = 256
+
+// Cost returns the size of the task that handles m, for the budget of an inbox.
+func Cost(m protocol.Message) int { return taskCost + len(m.Name) + len(m.Payload.Data) }
+
 // Go runs t concurrently with others, up to the Concurrency of the link, as soon
 // as every task of Order that came before is over. If it returns false the link
 // takes no tasks any more and t will not be run. Only Role's methods call it.

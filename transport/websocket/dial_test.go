@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -141,6 +142,45 @@ func TestDialCancelled(t *testing.T) {
 		})
 	}
 	await(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+// The context reaches the dialling of the network connection.
+func TestDialCancelledBeforeConnecting(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	d := websocket.Dialer{URL: "ws://localhost", NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		defer close(ended)
+		cancel()
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(patience):
+			return nil, errors.New("the context never ended")
+		}
+	}}
+	start := time.Now()
+	if _, err := d.Dial(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Dial: %v", err)
+	}
+	<-ended
+	if took := time.Since(start); took > patience/2 {
+		t.Errorf("the dialling ended after %v", took)
+	}
+}
+
+// An answer 101 that proves nothing is an error, and the connection is dropped.
+func TestDialWrongKey(t *testing.T) {
+	addr, sockets := rawAnswer(t, func(string) string {
+		return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: AAAA\r\n\r\n"
+	})
+	if _, err := (websocket.Dialer{URL: "ws://" + addr}).Dial(t.Context()); err == nil {
+		t.Error("Dial accepted the answer")
+	}
+	socket := <-sockets
+	socket.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, socket); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is still open")
+	}
 }
 
 // An upgraded connection costs the client one goroutine, that of the library.

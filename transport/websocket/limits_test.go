@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -117,23 +118,86 @@ func TestEndlessFrames(t *testing.T) {
 
 // Pings that come at a bearable rate are welcome for ever.
 func TestEndlessKeepAlive(t *testing.T) {
-	limits := transport.Limits{MaxMessageSize: 1, ReadTimeout: 100 * time.Millisecond}
+	limits := transport.Limits{MaxMessageSize: 1, ReadTimeout: time.Second}
 	server, socket := bareServer(t, limits)
 	defer server.Abort()
 	read := make(chan error, 1)
 	go func() { _, err := server.Read(nil); read <- err }()
-	// In all more than the budget of a message, but not within a read timeout.
-	pings := bytes.Repeat(append(header(0x8A, 125, true), make([]byte, 125)...), 100)
+	// In all more than the 64 KiB that one message may take, but far from it
+	// within one read timeout.
+	pongs := bytes.Repeat(append(header(0x8A, 125, true), make([]byte, 125)...), 80)
 	ticker := time.NewTicker(limits.ReadTimeout / 4)
 	defer ticker.Stop()
-	for range 12 {
-		if _, err := socket.Write(pings); err != nil {
+	for range 9 {
+		if _, err := socket.Write(pongs); err != nil {
 			t.Fatalf("peer: %v", err)
 		}
 		select {
 		case err := <-read:
 			t.Fatalf("Read: %v", err)
 		case <-ticker.C:
+		}
+	}
+}
+
+// The close of a peer is answered before the connection ends.
+func TestCloseIsAnswered(t *testing.T) {
+	for range 20 {
+		server, socket := bareServer(t, transport.Limits{})
+		socket.Write(append(header(0x88, 2, true), 0x0F, 0xA1)) // 4001
+		if _, err := server.Read(nil); err == nil {
+			t.Error("Read returned a message")
+		}
+		wantFrames(t, socket, transport.StatusSlowConsumer)
+	}
+}
+
+// gated lets nothing through from some moment on.
+type gated struct {
+	net.Conn
+	shut   atomic.Bool
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (g *gated) Write(p []byte) (int, error) {
+	if g.shut.Load() {
+		<-g.closed
+		return 0, net.ErrClosed
+	}
+	return g.Conn.Write(p)
+}
+
+func (g *gated) Close() error {
+	g.once.Do(func() { close(g.closed) })
+	return g.Conn.Close()
+}
+
+// A peer that sends pings and does not read the answers is read all the same.
+func TestAnswersDoNotBlockTheReader(t *testing.T) {
+	addr, sockets := rawServer(t, "")
+	network := &gated{closed: make(chan struct{})}
+	client, err := websocket.Dialer{URL: "ws://" + addr, NetDial: func(ctx context.Context, netw, addr string) (_ net.Conn, err error) {
+		network.Conn, err = new(net.Dialer).DialContext(ctx, netw, addr)
+		return network, err
+	}}.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Abort()
+	socket := <-sockets
+	network.shut.Store(true)
+	for range 3 {
+		socket.Write(append(header(0x89, 0, false), append(header(0x82, 1, false), 'x')...))
+		read := make(chan error, 1)
+		go func() { _, err := client.Read(nil); read <- err }()
+		select {
+		case err := <-read:
+			if err != nil {
+				t.Fatalf("Read: %v", err)
+			}
+		case <-time.After(3 * time.Second): // the library gives up after 5
+			t.Fatal("Read waits for the answer to a ping")
 		}
 	}
 }

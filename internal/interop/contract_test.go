@@ -1,0 +1,57 @@
+package interop_test
+
+import (
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/webwire-go/webwire/internal/interop"
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// Our server keeps the contract with our client, in every version and over every
+// transport.
+
+// Most steps wait for something: the runs do so together.
+func TestContractOverSockets(t *testing.T) {
+	var all sync.WaitGroup
+	for _, v := range protocol.Versions() {
+		for _, n := range []interop.Network{
+			interop.WebSocket{},
+			interop.WebSocket{Silent: true}, // the endpoint's own version is spoken
+			interop.Stream{},
+		} {
+			all.Go(func() { contract(t, n, v) })
+		}
+	}
+	all.Wait()
+}
+
+func TestContractOverMemory(t *testing.T) {
+	for _, v := range protocol.Versions() {
+		t.Run(v.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { contract(t, new(interop.Memory), v) })
+		})
+	}
+}
+
+func contract(t *testing.T, n interop.Network, v protocol.Version) {
+	s, err := interop.Start(interop.Options{Network: n, Version: v, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer s.Close()
+	passed, _ := interop.RunContract(t.Context(), interop.Target{Network: n, Addr: s.Addr(), Version: v}, func(r interop.Result) {
+		switch {
+		case r.Skipped != "":
+			t.Logf("%T %v: skipped: %s: %s", n, v, r.Step, r.Skipped)
+		case r.Err != nil:
+			t.Errorf("%+v %v: %s: %v", n, v, r.Step, r.Err)
+		}
+	})
+	if passed < 30 {
+		t.Errorf("%T %v: only %d steps passed", n, v, passed)
+	}
+}

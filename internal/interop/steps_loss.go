@@ -1,0 +1,196 @@
+package interop
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// lossSteps are about connections that end.
+var lossSteps = []step{
+	{name: "kill", run: killed},
+	{name: "session restored after kill", run: restoredAfterKill},
+	{name: "session of one connection restored after kill", run: restoredUnderLimit},
+	{name: "idle connection outlives the read timeout", run: idle, slow: true},
+	{name: "silent peer is cut", run: silent, slow: true},
+	{name: "shutdown", run: shutdown, slow: true},
+}
+
+// kill has the server drop the connection, and waits for the client to notice.
+func (p *peer) kill() error {
+	_, err := p.ask("kill", "")
+	var lost *client.DisconnectedError
+	if !errors.As(err, &lost) || !lost.Sent {
+		return fmt.Errorf("kill: %v, want a disconnection", err)
+	}
+	_, err = received(p, p.lost, "OnDisconnected")
+	return err
+}
+
+func killed(r *run) error {
+	p, err := r.peer()
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.kill(), p.expect("echo", "again", "again"), p.lastSignals(nil))
+}
+
+func restoredAfterKill(r *run) error {
+	p, err := r.peer()
+	if err != nil {
+		return err
+	}
+	key, err := p.login(someInfo)
+	if err != nil {
+		return err
+	}
+	for range 3 {
+		if err := errors.Join(p.kill(), p.expectSession(key, someInfo)); err != nil {
+			return err
+		}
+		s, ok := p.Session()
+		if !ok || s.Key != key {
+			return fmt.Errorf("after the restore the client has %v, %v", s, ok)
+		}
+		if err := sameJSON("info that the client got", s.Info, someInfo); err != nil {
+			return err
+		}
+	}
+	return p.awaitConns(key, 1)
+}
+
+// restoredUnderLimit: the connection that was lost must not take the place.
+func restoredUnderLimit(r *run) error {
+	addr, err := r.spawn(`{"sessions":true,"maxSessionConns":1}`)
+	if err != nil {
+		return err
+	}
+	p, err := r.peerAt(addr)
+	if err != nil {
+		return err
+	}
+	key, err := p.login(someInfo)
+	if err != nil {
+		return err
+	}
+	for range 3 {
+		if err := errors.Join(p.kill(), p.expectSession(key, someInfo)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readTimeout is that of the servers of the next two steps.
+const readTimeout = time.Second
+
+func idle(r *run) error {
+	addr, err := r.spawn(`{"sessions":true,"readTimeoutMs":1000}`)
+	if err != nil {
+		return err
+	}
+	p, err := r.peerAt(addr)
+	if err != nil {
+		return err
+	}
+	if err := pause(r.ctx, 3*readTimeout); err != nil {
+		return err
+	}
+	if n := p.Stats().Connects; n != 1 {
+		return fmt.Errorf("the client connected %d times", n)
+	}
+	return p.expect("echo", "still there", "still there")
+}
+
+// silent dials and then does nothing, not even answer pings.
+func silent(r *run) error {
+	addr, err := r.spawn(`{"sessions":true,"readTimeoutMs":1000}`)
+	if err != nil {
+		return err
+	}
+	conn, err := r.Network.Dialer(addr).Dial(r.ctx, r.Version.Token())
+	if err != nil {
+		return err
+	}
+	defer conn.Abort()
+	if err := pause(r.ctx, 3*readTimeout); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if _, err := conn.Read(nil); err != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(readTimeout):
+		return errors.New("the server keeps the connection")
+	}
+}
+
+func shutdown(r *run) error {
+	addr, err := r.spawn(`{"sessions":true}`)
+	if err != nil {
+		return err
+	}
+	busy, err := r.peerAt(addr)
+	if err != nil {
+		return err
+	}
+	other, err := r.peerAt(addr)
+	if err != nil {
+		return err
+	}
+	key, err := other.login("")
+	if err != nil {
+		return err
+	}
+	slept := make(chan error, 1)
+	go func() { slept <- busy.expect("sleep", "1000", "slept 1000") }()
+	// The request must be at the server before the shutdown begins.
+	if err := errors.Join(busy.expect("echo", "x", "x"), other.expect("shutdown", "", "ok"), pause(r.ctx, 300*time.Millisecond)); err != nil {
+		return err
+	}
+	err = errors.Join(
+		other.refused("echo", "x", protocol.ErrShutdown),
+		busy.refused("echo", "x", protocol.ErrShutdown),
+		wanted("close session", other.CloseSession(r.ctx), protocol.ErrShutdown),
+		wanted("restore", busy.RestoreSession(r.ctx, key), protocol.ErrShutdown),
+		r.unavailable(addr),
+	)
+	if err := errors.Join(err, <-slept); err != nil {
+		return err
+	}
+	for _, p := range []*peer{busy, other} {
+		reason, err := received(p, p.lost, "OnDisconnected")
+		if err != nil {
+			return err
+		}
+		if !errors.Is(reason, net.ErrClosed) {
+			return fmt.Errorf("the connection ended with %w, want a close", reason)
+		}
+	}
+	for {
+		// The listener is closed soon after the connections.
+		conn, err := r.Network.Dialer(addr).Dial(r.ctx, r.Version.Token())
+		if err != nil && !refusedWith503(err) {
+			return nil
+		}
+		if err == nil {
+			_ = conn.Abort()
+			return errors.New("the server still takes connections")
+		}
+		if err := pause(r.ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("the listener is still open: %w", err)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package sim
+
+import (
+	"fmt"
+	"sync"
+)
+
+// history is what happened. Its methods may be called from any goroutine.
+type history struct {
+	damaged bool // messages were changed on the way: most rules do not hold then
+
+	mu         sync.Mutex
+	requests   []*request
+	unknown    []string // payloads of executions that belong to no request
+	signals    map[signal]*sending
+	receipts   []receipt
+	conns      map[string][]connEvent
+	closed     map[string]bool // keys of sessions that somebody wanted to close
+	violations []string        // found while it happened
+}
+
+// request is a request of a client, and what became of it.
+type request struct {
+	id         int
+	what       string
+	want       string // the reply, if it succeeds
+	outcomes   []outcome
+	executions int
+}
+
+type outcome struct {
+	reply string
+	err   error
+}
+
+// signal is the seq-th signal of a sender: a client, or a server's connection.
+type signal struct {
+	from string
+	seq  int
+}
+
+// sending is what its sender knows of a signal.
+type sending struct {
+	refused bool // it got an error
+}
+
+// receipt is the arrival of a signal at a server's connection or a client.
+type receipt struct {
+	at string
+	signal
+}
+
+// connEvent is something that happened on a server's connection.
+type connEvent string
+
+const (
+	evConnected    connEvent = "OnClientConnected"
+	evHandler      connEvent = "handler"
+	evDisconnected connEvent = "OnClientDisconnected"
+)
+
+func newHistory() *history {
+	return &history{
+		signals: make(map[signal]*sending),
+		conns:   make(map[string][]connEvent),
+		closed:  make(map[string]bool),
+	}
+}
+
+// request begins a request.
+func (h *history) request(what string) *request {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := &request{id: len(h.requests), what: what}
+	h.requests = append(h.requests, r)
+	return r
+}
+
+func (h *history) outcome(r *request, reply string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.outcomes = append(r.outcomes, outcome{reply, err})
+}
+
+func (h *history) executed(id int, payload string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if id < 0 || id >= len(h.requests) {
+		h.unknown = append(h.unknown, payload)
+		return
+	}
+	h.requests[id].executions++
+}
+
+// sending begins the sending of a signal.
+func (h *history) sending(s signal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.signals[s] = &sending{}
+}
+
+func (h *history) refused(s signal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.signals[s].refused = true
+}
+
+func (h *history) received(at string, s signal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.receipts = append(h.receipts, receipt{at, s})
+}
+
+// has reports whether a signal was received.
+func (h *history) has(s signal) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.receipts {
+		if r.signal == s {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *history) conn(name string, e connEvent) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.conns[name] = append(h.conns[name], e)
+}
+
+func (h *history) closing(key string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed[key] = true
+}
+
+func (h *history) wasClosed(key string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closed[key]
+}
+
+func (h *history) violated(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.violations = append(h.violations, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,243 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
+)
+
+// host is one server after another, all with the same sessions.
+type host struct {
+	w *world
+
+	mu      sync.Mutex
+	current *memory.Listener // nil while there is no server
+	srv     *server.Server
+	all     []*server.Server
+	names   map[*server.Conn]*peer
+	named   int
+	serving sync.WaitGroup
+}
+
+// peer is a server's connection, as a sender of signals.
+type peer struct {
+	name string
+	mu   sync.Mutex // orders signals
+	seq  int
+}
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+func (h *host) start() {
+	w := h.w
+	srv := server.New(server.Options{
+		Hooks: server.Hooks{
+			OnClientConnected: func(c *server.Conn) {
+				w.h.conn(h.peer(c).name, evConnected)
+			},
+			OnClientDisconnected: func(c *server.Conn, _ error) {
+				w.h.conn(h.peer(c).name, evDisconnected)
+			},
+			OnSignal:  h.onSignal,
+			OnRequest: h.onRequest,
+		},
+		Sessions:    w.store,
+		Version:     w.version,
+		Concurrency: w.concurrency,
+		ReadTimeout: w.readTimeout,
+		Logger:      quiet,
+	})
+	ln := memory.Listen()
+	h.mu.Lock()
+	h.current, h.srv = ln, srv
+	h.all = append(h.all, srv)
+	h.mu.Unlock()
+	faulty := w.faults.Listener(ln)
+	if w.mutate != nil {
+		faulty = &mutatingListener{faulty, w}
+	}
+	h.serving.Go(func() { _ = srv.Serve(faulty) }) // it ends when the world wants it to
+}
+
+// withdraw makes the host unreachable and returns the server, if there is one.
+func (h *host) withdraw() *server.Server {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	srv := h.srv
+	h.current, h.srv = nil, nil
+	return srv
+}
+
+func (h *host) listener() *memory.Listener {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.current
+}
+
+func (h *host) server() *server.Server {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.srv
+}
+
+func (h *host) servers() []*server.Server {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.all
+}
+
+func (h *host) peer(c *server.Conn) *peer {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.names[c]
+	if p == nil {
+		h.named++
+		p = &peer{name: "conn" + strconv.Itoa(h.named)}
+		h.names[c] = p
+	}
+	return p
+}
+
+func (h *host) onSignal(_ context.Context, s *server.Signal) {
+	name := h.peer(s.Conn).name
+	h.w.h.conn(name, evHandler)
+	h.w.h.received(name, parseSignal(s.Payload))
+}
+
+// onRequest does what the name of a request says. Its payload begins with the
+// request's number, then how long to take, in milliseconds.
+func (h *host) onRequest(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+	h.w.h.conn(h.peer(r.Conn).name, evHandler)
+	payload := string(r.Payload.Data)
+	id, ms := -1, 0
+	_, err := fmt.Sscanf(payload, "%d %d", &id, &ms)
+	if err != nil {
+		id = -1
+	}
+	h.w.h.executed(id, payload)
+	if ms > 0 && ms < 60_000 {
+		h.work(ctx, time.Duration(ms)*time.Millisecond, ms%2 == 0)
+	}
+	switch r.Name {
+	case "fail":
+		return protocol.Payload{}, &protocol.Error{Code: "FAILED", Message: payload}
+	case "panic":
+		panic(payload)
+	case "login":
+		s, err := r.Conn.CreateSession(ctx, map[string]int{"id": id})
+		if err != nil {
+			return protocol.Payload{}, &protocol.Error{Code: "LOGIN", Message: "no"}
+		}
+		return protocol.Bytes([]byte(s.Key)), nil
+	case "logout":
+		if s, ok := r.Conn.Session(); ok {
+			h.w.h.closing(s.Key)
+		}
+		if err := r.Conn.CloseSession(ctx); err != nil {
+			return protocol.Payload{}, &protocol.Error{Code: "LOGOUT", Message: "no"}
+		}
+	case "whoami":
+		s, _ := r.Conn.Session()
+		return protocol.Bytes([]byte("key:" + s.Key)), nil
+	case "signals":
+		for range 3 {
+			h.signal(ctx, r.Conn)
+		}
+	case "leave":
+		r.Conn.Close()
+	case "stop":
+		h.stopFromInside(ctx, r.Conn)
+	}
+	return protocol.Bytes([]byte("re: " + payload)), nil
+}
+
+// stopFromInside shuts the server down that handles the request, once in a
+// schedule, the one way or the other.
+func (h *host) stopFromInside(ctx context.Context, c *server.Conn) {
+	srv := h.withdraw()
+	if srv == nil {
+		return
+	}
+	defer h.start()
+	for other := range srv.Conns() {
+		if other != c {
+			continue
+		}
+		if h.w.seed%2 == 0 {
+			ctx = context.Background()
+		}
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		time.AfterFunc(3*time.Second, cancel)
+		h.w.within("Shutdown within a handler", 3100*time.Millisecond, func() { _ = srv.Shutdown(ctx) })
+		return
+	}
+	// An older server: nobody is to be left without one.
+	h.w.end(srv)
+}
+
+func (h *host) work(ctx context.Context, d time.Duration, stubborn bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	if stubborn {
+		<-timer.C
+		return
+	}
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// signal sends the next signal to a client.
+func (h *host) signal(ctx context.Context, c *server.Conn) signal {
+	p := h.peer(c)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seq++
+	s := signal{p.name, p.seq}
+	h.w.h.sending(s)
+	if err := c.Signal(ctx, "s", s.payload()); err != nil {
+		h.w.h.refused(s)
+	}
+	return s
+}
+
+func (s signal) payload() protocol.Payload {
+	return protocol.Bytes([]byte(s.from + " " + strconv.Itoa(s.seq)))
+}
+
+func parseSignal(p protocol.Payload) signal {
+	from, seq, _ := strings.Cut(string(p.Data), " ")
+	n, err := strconv.Atoi(seq)
+	if err != nil {
+		n = -1
+	}
+	return signal{from, n}
+}
+
+// mutatingListener is a listener whose connections are changed to be wrong.
+type mutatingListener struct {
+	transport.Listener
+	w *world
+}
+
+func (l *mutatingListener) Accept() (transport.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.w.mutate(l.w.version, conn), nil
+}
+
+var errDown = errors.New("sim: the host is down")

@@ -1,0 +1,204 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// stuffed sends until the server takes no more, and returns how many it took.
+func stuffed(t *testing.T, p *peer, msg []byte) (taken int) {
+	t.Helper()
+	stop := errors.New("stop")
+	done := make(chan error, 1)
+	go func() {
+		for {
+			if err := p.conn.Write(msg); err != nil {
+				done <- stop
+				return
+			}
+			if taken++; taken > 1<<20 {
+				done <- errors.New("the server takes everything")
+				return
+			}
+		}
+	}()
+	synctest.Wait()
+	select {
+	case err := <-done:
+		t.Fatal(err)
+	default:
+	}
+	return taken
+}
+
+// A slow signal handler does not stop the reading before the inbox is full, and
+// does then: the peer is slowed down, and loses nothing.
+func TestInbox(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		step := make(chan struct{})
+		handled := 0
+		srv := server.New(server.Options{InboxSize: 100_000, WriteTimeout: 24 * time.Hour, Hooks: server.Hooks{
+			OnSignal: func(context.Context, *server.Signal) {
+				<-step
+				handled++
+			},
+			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) { return r.Payload, nil },
+		}})
+		p := connectDeaf(t, context.Background(), srv, protocol.V1_2)
+		p.conn.SetLimits(transport.Limits{WriteTimeout: 24 * time.Hour})
+		p.listen()
+		msg, err := p.version.Append(nil, protocol.Message{Kind: protocol.Signal, Payload: protocol.Bytes(make([]byte, 10_000))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := stuffed(t, p, msg)
+		if taken < 10 || taken > 10+2+7 { // the inbox, one in the reader's hands, and the pipe
+			t.Errorf("%d signals of 10 kB fit an inbox of 100 kB", taken)
+		}
+		if n := int(srv.Stats().Received); n < 10 || n > 11 {
+			t.Errorf("%d signals were received", n)
+		}
+		for range 5 {
+			step <- struct{}{}
+		}
+		synctest.Wait()
+		if n := int(srv.Stats().Received); n < 15 || n > 16 {
+			t.Errorf("%d signals were received after 5 were handled", n)
+		}
+		p.conn.Abort()
+		close(step)
+		p.wait()
+	})
+}
+
+// Small messages, and such without any content, fill the inbox too: what waits
+// costs more memory than its bytes.
+func TestInboxOfSmallMessages(t *testing.T) {
+	for name, msg := range map[string]protocol.Message{
+		"signals":  {Kind: protocol.Signal, Payload: protocol.Text("x")},
+		"requests": {Kind: protocol.Request, ID: protocol.NewID(1), Payload: protocol.Text("x")},
+		"closes":   {Kind: protocol.CloseSession, ID: protocol.NewID(1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				release := make(chan struct{})
+				srv := server.New(server.Options{InboxSize: 1 << 20, ReadTimeout: 24 * time.Hour, Hooks: server.Hooks{
+					OnSignal: func(context.Context, *server.Signal) { <-release },
+				}})
+				p := connectDeaf(t, context.Background(), srv, protocol.V1_2)
+				p.conn.SetLimits(transport.Limits{WriteTimeout: 24 * time.Hour})
+				p.listen()
+				p.signal("block", "x")
+				b, err := p.version.Append(nil, msg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				before := heap()
+				taken := stuffed(t, p, b)
+				if grown := heap() - before; grown > 4<<20 {
+					t.Errorf("%d messages wait in %d bytes", taken, grown)
+				}
+				p.conn.Abort()
+				close(release)
+				p.wait()
+			})
+		})
+	}
+}
+
+// heap returns the bytes in use.
+func heap() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+func TestMessageTooBig(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{MaxMessageSize: 100, Hooks: server.Hooks{OnRequest: echo}})
+		p := connect(t, srv, protocol.V1_2)
+		p.request(1, "", string(make([]byte, 90))) // 10 bytes come before the payload
+		p.reply(1, protocol.Reply)
+		p.request(2, "", string(make([]byte, 91)))
+		ours, theirs := p.over()
+		for _, err := range []error{ours, theirs} {
+			var closed *transport.CloseError
+			if !errors.As(err, &closed) || closed.Status != transport.StatusTooBig {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
+}
+
+// What a 2.0 client takes is what it was told, to the byte.
+func TestReplyOfTheGreatestSize(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{MaxMessageSize: 100, Version: protocol.V2_0, Logger: discard, Hooks: server.Hooks{
+			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+				return protocol.Bytes(make([]byte, len(r.Payload.Data)+1)), nil
+			},
+		}})
+		p := connect(t, srv, protocol.V2_0)
+		if conf, err := p.receive().Conf(); err != nil || conf.MessageSize != 100 {
+			t.Fatal(conf, err)
+		}
+		p.request(1, "", string(make([]byte, 90)))
+		if m := p.reply(1, protocol.Reply); len(m.Payload.Data) != 91 { // 9 bytes come before it
+			t.Errorf("%d bytes", len(m.Payload.Data))
+		}
+		c := grab(t, srv)
+		if err := c.Signal(t.Context(), "", protocol.Bytes(make([]byte, 98))); err != nil {
+			t.Error(err)
+		}
+		p.receive()
+		if err := c.Signal(t.Context(), "", protocol.Bytes(make([]byte, 99))); err == nil {
+			t.Error("a signal of 101 bytes was sent")
+		}
+		p.quiet()
+	})
+}
+
+// A peer that does not read costs no more than OutboxSize, and its connection once
+// a write takes longer than WriteTimeout.
+func TestPeerThatDoesNotRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		reason := make(chan error, 1)
+		srv := server.New(server.Options{OutboxSize: 1 << 20, WriteTimeout: 7 * time.Second, Hooks: server.Hooks{
+			OnRequest: func(context.Context, *server.Request) (protocol.Payload, error) {
+				return protocol.Bytes(make([]byte, 100_000)), nil
+			},
+			OnClientDisconnected: func(_ *server.Conn, err error) { reason <- err },
+		}})
+		before := heap()
+		p := connectDeaf(t, context.Background(), srv, protocol.V1_2)
+		began := time.Now()
+		for i := range uint64(1000) {
+			p.request(i, "r", "x")
+		}
+		synctest.Wait()
+		// The outbox, the batch that is being written, and a reply in the hands of each handler.
+		if grown := heap() - before; grown > 1<<20+256<<10+64*110_000+1<<20 {
+			t.Errorf("a peer that does not read costs %d bytes", grown)
+		}
+		if err := <-reason; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(began); took != 7*time.Second {
+			t.Errorf("cut after %v", took)
+		}
+		p.wait()
+		if st := srv.Stats(); st.Open != 0 || st.InFlight != 0 {
+			t.Errorf("left behind: %+v", st)
+		}
+	})
+}

@@ -1,0 +1,66 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+)
+
+type sum struct{ A, B int }
+
+func TestTyped(t *testing.T) {
+	app := &protocol.Error{Code: "NEGATIVE"}
+	add := server.Typed(func(_ context.Context, r *server.Request, in sum) (map[string]int, error) {
+		if in.A < 0 {
+			return nil, fmt.Errorf("%s: %w", r.Name, app)
+		}
+		return map[string]int{"sum": in.A + in.B}, nil
+	})
+	for name, test := range map[string]struct {
+		in   protocol.Payload
+		out  string
+		code string
+	}{
+		"text":       {in: protocol.Text(`{"a":1,"b":2}`), out: `{"sum":3}`},
+		"binary":     {in: protocol.Bytes([]byte(`{"a":1}`)), out: `{"sum":1}`},
+		"UTF-16":     {in: protocol.UTF16Text(`{"b":5,"😀":0}`), out: `{"sum":5}`},
+		"empty":      {out: `{"sum":0}`},
+		"error":      {in: protocol.Text(`{"a":-1}`), code: "NEGATIVE"},
+		"no JSON":    {in: protocol.Text(`{"a":`), code: "BAD_REQUEST"},
+		"wrong type": {in: protocol.Text(`{"a":"one"}`), code: "BAD_REQUEST"},
+		"two values": {in: protocol.Text(`{} {}`), code: "BAD_REQUEST"},
+	} {
+		p, err := add(context.Background(), &server.Request{Name: "add", Payload: test.in})
+		if test.code != "" {
+			if !errors.Is(err, &protocol.Error{Code: test.code}) {
+				t.Errorf("%s: got %v, want %s", name, err, test.code)
+			}
+			continue
+		}
+		if err != nil || p.Text() != test.out || p.Encoding != protocol.UTF8 {
+			t.Errorf("%s: got %s %q, %v", name, p.Encoding, p.Text(), err)
+		}
+	}
+}
+
+func TestTypedResultWithoutJSON(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log record
+		srv := server.New(server.Options{Logger: log.logger(), Hooks: server.Hooks{
+			OnRequest: server.Typed(func(context.Context, *server.Request, any) (func(), error) {
+				return func() {}, nil
+			}),
+		}})
+		p := connect(t, srv, protocol.V1_2)
+		p.request(1, "r", "{}")
+		p.reply(1, protocol.ReplyInternalError)
+		if text := log.take(); !strings.Contains(text, "unsupported type") {
+			t.Errorf("log: %q", text)
+		}
+	})
+}

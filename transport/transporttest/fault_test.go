@@ -1,0 +1,244 @@
+package transporttest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
+	"github.com/webwire-go/webwire/transport/transporttest"
+)
+
+// faulty returns the two ends of a connection over a network that may fail.
+func faulty(t *testing.T, seed uint64) (a, b *transporttest.FaultConn) {
+	faults := transporttest.NewFaults(seed)
+	t.Cleanup(faults.Close)
+	x, y := memory.Pipe()
+	return faults.Wrap(x), faults.Wrap(y)
+}
+
+// Without faults a wrapped connection keeps the promises of a transport.
+func TestFaultsAreTransparent(t *testing.T) {
+	transporttest.Run(t, transporttest.Harness{
+		Bubble: true,
+		Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
+			x, y := faulty(t, 1)
+			x.SetLimits(a)
+			y.SetLimits(b)
+			return x, y
+		},
+	})
+}
+
+func TestCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := faulty(t, 1)
+		errs := make(chan error, 2)
+		for _, c := range []transport.Conn{a, b} {
+			go func() {
+				_, err := c.Read(nil)
+				errs <- err
+			}()
+		}
+		synctest.Wait()
+		a.Cut()
+		for range 2 {
+			var closed *transport.CloseError
+			if err := <-errs; err == nil || errors.As(err, &closed) {
+				t.Errorf("Read: %v, want an error of the network", err)
+			}
+		}
+		if err := a.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("Write: %v", err)
+		}
+	})
+}
+
+// An end that gets nothing any more notices that by itself, and so does the other
+// one if it is not told: pings do not help.
+func TestVanish(t *testing.T) {
+	for _, c := range []struct {
+		in, out      bool
+		wantA, wantB bool // whether the end finds out by the silence
+	}{
+		{true, true, true, true},
+		{true, false, true, false}, // a gives up, and b learns of it
+		{false, true, false, true}, // b gives up, and a learns of it
+	} {
+		t.Run(fmt.Sprintf("in=%t,out=%t", c.in, c.out), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := faulty(t, 1)
+				start := time.Now()
+				silent := func(conn transport.Conn) chan bool {
+					ch := make(chan bool, 1)
+					go func() {
+						for {
+							_, err := conn.Read(nil)
+							if err != nil {
+								ch <- errors.Is(err, os.ErrDeadlineExceeded)
+								return
+							}
+						}
+					}()
+					return ch
+				}
+				atA, atB := silent(a), silent(b)
+				if err := a.Ping(); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				a.Vanish(c.in, c.out)
+				for range 4 {
+					a.Ping()
+					b.Ping()
+					a.Write([]byte("lost"))
+					time.Sleep(5 * time.Second)
+				}
+				if got := <-atA; got != c.wantA {
+					t.Errorf("a noticed the silence: %t", got)
+				}
+				if got := <-atB; got != c.wantB {
+					t.Errorf("b noticed the silence: %t", got)
+				}
+				// Pings of the end that is heard are signs of life: add their time.
+				if took := time.Since(start); took > 50*time.Second {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// A network that is gone takes some bytes, then Write waits for its limit of time.
+func TestVanishedWritesAreStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := faulty(t, 1)
+		a.Vanish(true, true)
+		start := time.Now()
+		for n := 0; ; n++ {
+			if err := a.Write(make([]byte, 10_000)); err != nil {
+				if !errors.Is(err, os.ErrDeadlineExceeded) || n < 10 || n > 100 {
+					t.Errorf("Write %d: %v", n, err)
+				}
+				break
+			}
+		}
+		if took := time.Since(start); took != transport.DefaultWriteTimeout {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestDelayAndSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := faulty(t, 1)
+		b.Delay(time.Second)
+		if err := a.Write([]byte("late")); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if msg, err := b.Read(nil); string(msg) != "late" || err != nil {
+			t.Fatalf("Read %q, %v", msg, err)
+		}
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("the message took %v", took)
+		}
+
+		b.Delay(0)
+		b.Slow(time.Second)
+		start = time.Now()
+		if err := a.Write([]byte("1"), []byte("2"), []byte("3")); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := b.Read(nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("three messages took %v", took)
+		}
+	})
+}
+
+// The same seed does the same damage, and only to as many messages as it should.
+func TestCorrupt(t *testing.T) {
+	damaged := func(seed uint64) (msgs [][]byte) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := faulty(t, seed)
+			b.Corrupt(5)
+			for range 6 {
+				if err := a.Write([]byte("a message of some length")); err != nil {
+					t.Fatal(err)
+				}
+				msg, err := b.Read(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				msgs = append(msgs, msg)
+			}
+		})
+		return msgs
+	}
+	first, again := damaged(7), damaged(7)
+	for i := range first {
+		if !bytes.Equal(first[i], again[i]) {
+			t.Errorf("message %d: %q, then %q", i, first[i], again[i])
+		}
+		if whole := string(first[i]) == "a message of some length"; whole != (i == 5) {
+			t.Errorf("message %d: %q", i, first[i])
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := transporttest.NewFaults(1)
+		listener := memory.Listen()
+		accepted := make(chan transport.Conn, 1)
+		go func() {
+			conn, _ := faults.Listener(listener).Accept()
+			accepted <- conn
+		}()
+		d := faults.Dialer(listener)
+		faults.Refuse(transporttest.Refused, transporttest.Unavailable(3*time.Second), transporttest.Hanging)
+
+		if _, err := d.Dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("first Dial: %v", err)
+		}
+		_, err := d.Dial(t.Context())
+		var refused *transport.RefusedError
+		if !errors.As(err, &refused) || refused.StatusCode != 503 || refused.RetryAfter != 3*time.Second {
+			t.Errorf("second Dial: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := d.Dial(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("third Dial: %v", err)
+		}
+		conn, err := d.Dial(t.Context())
+		if err != nil {
+			t.Fatalf("fourth Dial: %v", err)
+		}
+		peer := <-accepted
+		if n := len(faults.Conns()); n != 2 {
+			t.Errorf("%d ends, want 2", n)
+		}
+		conn.Close(transport.StatusNormal, "")
+		if _, err := peer.Read(nil); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Read after a close: %v", err)
+		}
+		faults.Close()
+		if n := len(faults.Conns()); n != 0 {
+			t.Errorf("%d ends are left", n)
+		}
+	})
+}

@@ -1,0 +1,362 @@
+package transporttest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/webwire-go/webwire/transport"
+)
+
+// FaultConn is one end of a connection of [Faults]. The methods that are not those
+// of a transport.Conn are the faults; they may be called at any time, by
+// anybody.
+type FaultConn struct {
+	faults *Faults
+	inner  transport.Conn
+	limits transport.Limits
+
+	begin    sync.Once     // starts the pump
+	ended    chan struct{} // closed when cause is set
+	released chan struct{} // closed by Abort and Cut
+	arrived  chan arrival  // from the pump to Read
+
+	mu          sync.Mutex
+	rand        *rand.Rand
+	cause       error // why this end is of no use any more
+	isReleased  bool
+	answering   bool // a ping
+	lostIn      bool // what the peer sends vanishes
+	lostOut     bool // what this end sends vanishes
+	lostBytes   int  // that this end sent since
+	delay, slow time.Duration
+	damage      int // messages still to be damaged
+}
+
+// arrival is what the pump read.
+type arrival struct {
+	kind byte
+	msg  []byte
+	err  error
+	due  time.Time // not to be seen earlier
+}
+
+// The inner connection carries a message of one of these bytes for each that the
+// outer one sends, followed by the message if it is one.
+const (
+	isMessage = iota
+	isPing
+	isPong
+)
+
+var kinds = [][]byte{{isMessage}, {isPing}, {isPong}}
+
+// network is how many bytes a network that is gone takes until a Write waits.
+const network = 256 << 10
+
+var (
+	errCut     = fmt.Errorf("transporttest: connection cut: %w", syscall.ECONNRESET)
+	errSilence = fmt.Errorf("transporttest: read: %w", os.ErrDeadlineExceeded)
+	errStuck   = fmt.Errorf("transporttest: write: %w", os.ErrDeadlineExceeded)
+)
+
+// Cut loses the connection abruptly, for both ends, with all that is on its way.
+func (c *FaultConn) Cut() {
+	c.end(errCut)
+	c.release()
+	_ = c.inner.Abort() // nothing can be done about an error
+}
+
+// Vanish makes what the peer sends, or what this end sends, or both, vanish from
+// now on, closes included: nobody is told. A network that is gone takes some
+// bytes, then a Write waits for its time limit.
+func (c *FaultConn) Vanish(in, out bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lostIn = c.lostIn || in
+	c.lostOut = c.lostOut || out
+}
+
+// Delay makes everything arrive so much later at this end.
+func (c *FaultConn) Delay(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.delay = d
+}
+
+// Slow makes this end take so long for each message, before it reads the next one.
+func (c *FaultConn) Slow(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slow = d
+}
+
+// Corrupt damages the next n messages that arrive at this end: some bytes are
+// changed, or the end is missing.
+func (c *FaultConn) Corrupt(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.damage += n
+}
+
+// pump reads until the inner connection ends, also if this end is over and the
+// peer was not told.
+func (c *FaultConn) pump() {
+	defer c.faults.pumps.Done()
+	defer c.faults.forget(c, true)
+	for {
+		a := c.next()
+		c.mu.Lock()
+		lost, slow := c.lostIn, c.slow
+		a.due = time.Now().Add(c.delay)
+		if c.damage > 0 && len(a.msg) > 0 {
+			c.damage--
+			a.msg = c.damaged(a.msg)
+		}
+		c.mu.Unlock()
+		if !lost {
+			select {
+			case c.arrived <- a:
+			case <-c.ended:
+			}
+		}
+		if a.err != nil {
+			return
+		}
+		c.wait(slow)
+	}
+}
+
+// next reads what comes next.
+func (c *FaultConn) next() (a arrival) {
+	var kind []byte
+	if kind, a.err = c.inner.Read(nil); a.err != nil {
+		return a
+	}
+	if a.kind = kind[0]; a.kind == isMessage {
+		a.msg, a.err = c.inner.Read(nil)
+	}
+	return a
+}
+
+// damaged returns msg with some bytes changed, or without its end.
+func (c *FaultConn) damaged(msg []byte) []byte {
+	if c.rand.IntN(3) == 0 {
+		return msg[:c.rand.IntN(len(msg))]
+	}
+	for range 1 + c.rand.IntN(3) {
+		msg[c.rand.IntN(len(msg))] ^= byte(1 + c.rand.IntN(255))
+	}
+	return msg
+}
+
+// wait waits, unless this end is over.
+func (c *FaultConn) wait(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.ended:
+	}
+}
+
+// start begins to use the inner connection. Silence is noticed by this end, not
+// by the inner one, whose pings are not those that vanish.
+func (c *FaultConn) start() {
+	c.begin.Do(func() {
+		c.inner.SetLimits(transport.Limits{
+			MaxMessageSize: c.limits.MaxMessageSize,
+			ReadTimeout:    365 * 24 * time.Hour,
+			WriteTimeout:   c.limits.WriteTimeout,
+			CloseTimeout:   c.limits.CloseTimeout,
+		})
+		c.faults.pumps.Add(1)
+		go c.pump()
+	})
+}
+
+// Read implements transport.Conn.
+func (c *FaultConn) Read(buf []byte) ([]byte, error) {
+	c.start()
+	silence := time.NewTimer(c.limits.ReadTimeout)
+	defer silence.Stop()
+	for {
+		if err := c.over(); err != nil {
+			return nil, err
+		}
+		var a arrival
+		select {
+		case <-c.ended:
+			continue
+		case <-silence.C:
+			c.lose(errSilence)
+			continue
+		case a = <-c.arrived:
+		}
+		c.wait(time.Until(a.due))
+		if a.err != nil {
+			c.end(a.err)
+			continue
+		}
+		switch a.kind {
+		case isMessage:
+			return append(buf[:0], a.msg...), nil
+		case isPing:
+			c.answer()
+		}
+		silence.Reset(c.limits.ReadTimeout)
+	}
+}
+
+// answer answers a ping. Pings that are not answered yet are one, and a Write that
+// is stuck does not delay the Read.
+func (c *FaultConn) answer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.answering || c.cause != nil {
+		return
+	}
+	c.answering = true
+	c.faults.pumps.Go(func() {
+		_ = c.send(kinds[isPong]) // its error is the next one of Read
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.answering = false
+	})
+}
+
+// Write implements transport.Conn.
+func (c *FaultConn) Write(msgs ...[]byte) error {
+	both := make([][]byte, 0, 2*len(msgs))
+	for _, msg := range msgs {
+		both = append(both, kinds[isMessage], msg)
+	}
+	return c.send(both...)
+}
+
+// Ping implements transport.Conn.
+func (c *FaultConn) Ping() error { return c.send(kinds[isPing]) }
+
+func (c *FaultConn) send(msgs ...[]byte) error {
+	c.start()
+	c.mu.Lock()
+	err, lost := c.cause, c.lostOut
+	if lost {
+		for _, msg := range msgs {
+			c.lostBytes += len(msg)
+		}
+	}
+	stuck := c.lostBytes > network
+	c.mu.Unlock()
+	switch {
+	case err != nil:
+		return err
+	case stuck:
+		c.wait(c.limits.WriteTimeout)
+		c.lose(errStuck)
+		return c.over()
+	case lost:
+		return nil
+	}
+	if err := c.inner.Write(msgs...); err != nil {
+		c.end(err)
+		return c.over()
+	}
+	return nil
+}
+
+// Close implements transport.Conn.
+func (c *FaultConn) Close(status transport.Status, reason string) error {
+	if !status.Sendable() {
+		status = transport.StatusNormal
+	}
+	reason = transport.CutReason(reason)
+	if !c.end(&transport.CloseError{Status: status, Reason: reason, Local: true}) {
+		return nil
+	}
+	if !c.hidden() {
+		return c.inner.Close(status, reason)
+	}
+	// Nobody answers.
+	timer := time.NewTimer(c.limits.CloseTimeout)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.released:
+	}
+	return nil
+}
+
+// Abort implements transport.Conn.
+func (c *FaultConn) Abort() error {
+	c.end(&transport.CloseError{Status: transport.StatusNone, Reason: "aborted", Local: true})
+	c.release()
+	if c.hidden() {
+		return nil
+	}
+	return c.inner.Abort()
+}
+
+// SetLimits implements transport.Conn.
+func (c *FaultConn) SetLimits(limits transport.Limits) { c.limits = limits.WithDefaults() }
+
+// Protocol implements transport.Conn.
+func (c *FaultConn) Protocol() string { return c.inner.Protocol() }
+
+// RemoteAddr implements transport.Conn.
+func (c *FaultConn) RemoteAddr() net.Addr { return c.inner.RemoteAddr() }
+
+// lose gives up this end because of cause.
+func (c *FaultConn) lose(cause error) {
+	if c.end(cause) && !c.hidden() {
+		_ = c.inner.Abort() // nothing can be done about an error
+	}
+}
+
+// end makes this end useless, and reports whether it was of use before.
+func (c *FaultConn) end(cause error) bool {
+	c.mu.Lock()
+	first := c.cause == nil
+	if first {
+		c.cause = cause
+		close(c.ended)
+	}
+	c.mu.Unlock()
+	if first {
+		c.begin.Do(func() { c.faults.forget(c, true) }) // there is no pump
+		c.faults.forget(c, false)
+	}
+	return first
+}
+
+func (c *FaultConn) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.isReleased {
+		c.isReleased = true
+		close(c.released)
+	}
+}
+
+// over returns why this end is of no use any more.
+func (c *FaultConn) over() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}
+
+// hidden reports whether the peer does not learn what becomes of this end.
+func (c *FaultConn) hidden() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lostOut
+}
+
+var _ transport.Conn = (*FaultConn)(nil)
