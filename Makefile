@@ -6,6 +6,7 @@ SHELL       := bash
 
 FUZZTIME ?= 10s
 TIMEOUT  ?= 5m
+SEEDS    ?= 10000
 
 # The race detector needs a C compiler.
 RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
@@ -17,7 +18,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint vuln fuzz cover clean
+.PHONY: help run test sim soak lint vuln fuzz cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,14 @@ run: ## run the example server
 test: ## vet and test everything, with the race detector
 	$(call in,go vet ./...)
 	$(call in,go test $(RACE) -timeout $(TIMEOUT) ./...)
+
+sim: ## simulate SEEDS (10000) schedules over a failing network, or SEED=1234 again and again
+	@go test ./internal/sim -count 1 -v -timeout $(TIMEOUT) -run '^TestSim$$' \
+		$(if $(SEED),-sim.seed=$(SEED),-sim.seeds=$(SEEDS)) | \
+	awk '/^schedules=/ { last = $$0; next } { print; fflush() } END { print last }'
+
+soak: ## put load on real sockets for a few minutes
+	WEBWIRE_SOAK=1 go test ./internal/e2e/soak -count 1 -v -timeout 20m
 
 lint: bin/staticcheck ## check format and run the linters
 	@files=$$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +); \

@@ -107,15 +107,16 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 		silence = min(silence, conf.ReadTimeout)
 	}
 	return link.New(context.Background(), link.Config{
-		Conn:        conn,
-		Version:     version,
-		OutboxSize:  c.opts.OutboxSize,
-		InboxSize:   c.opts.InboxSize,
-		Concurrency: 1,
-		KeepAlive:   silence / 3,
-		Heartbeat:   manners.Heartbeats,
-		MaxMessage:  conf.MessageSize,
-		WakeCheck:   wakeCheck,
+		Conn:         conn,
+		Version:      version,
+		OutboxSize:   c.opts.OutboxSize,
+		InboxSize:    c.opts.InboxSize,
+		Concurrency:  1,
+		WriteTimeout: c.opts.WriteTimeout,
+		KeepAlive:    silence / 3,
+		Heartbeat:    manners.Heartbeats,
+		MaxMessage:   conf.MessageSize,
+		WakeCheck:    wakeCheck,
 	}), nil
 }
 

@@ -47,7 +47,12 @@ func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, er
 	if err := t.claim(c); err != nil {
 		return session.Session{}, err
 	}
-	defer t.unclaim(c)
+	joined := false
+	defer func() {
+		if !joined {
+			t.unclaim(c)
+		}
+	}()
 
 	now := time.Now()
 	s := session.Session{Created: now, LastSeen: now, Info: data}
@@ -58,7 +63,6 @@ func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, er
 	if err != nil {
 		return session.Session{}, err
 	}
-	joined := false
 	defer func() {
 		if !joined {
 			t.release(l)
@@ -72,7 +76,11 @@ func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, er
 		err = t.join(c, l, s, protocol.Message{Kind: protocol.SessionCreated, Payload: object})
 	}
 	if err != nil {
-		t.store.undo(ctx, s.Key)
+		if errors.Is(err, protocol.ErrSessionNotFound) { // closed already
+			t.store.discard(ctx, s.Key)
+		} else {
+			t.undo(ctx, s.Key)
+		}
 		return session.Session{}, err
 	}
 	joined = true
@@ -107,12 +115,16 @@ func (c *Conn) restore(ctx context.Context, id protocol.ID, key string) error {
 		}
 		return err
 	}
-	defer t.unclaim(c)
+	joined := false
+	defer func() {
+		if !joined {
+			t.unclaim(c)
+		}
+	}()
 	l, err := t.hold(ctx, key, false)
 	if err != nil {
 		return err
 	}
-	joined := false
 	defer func() {
 		if !joined {
 			t.release(l)
@@ -172,7 +184,8 @@ func (r *sessionRequest) confirm() {
 }
 
 // count answers a restore that failed, unless it succeeded, and ends a connection
-// on which too many did.
+// on which too many keys were tried. A key that exists, or that nobody looked up, is
+// no try.
 func (r *sessionRequest) count(err error) {
 	c := r.conn
 	if err == nil {
@@ -181,7 +194,7 @@ func (r *sessionRequest) count(err error) {
 	}
 	err = answer(err)
 	c.fail(r.msg.ID, r.msg.Kind.String(), err)
-	if refused := protocol.Failure(r.msg.ID, err).Kind != protocol.ReplyInternalError; refused {
+	if errors.Is(err, protocol.ErrSessionNotFound) {
 		c.fails++
 	}
 	if c.fails >= maxRestores {

@@ -44,20 +44,35 @@ func connect(t *testing.T, srv *server.Server, v protocol.Version) *peer {
 // connectDeaf is connect for a peer that does not read until it is told to listen.
 func connectDeaf(t *testing.T, ctx context.Context, srv *server.Server, v protocol.Version) *peer {
 	t.Helper()
+	return attach(t, v, func(conn transport.Conn) error { return srv.ServeConn(ctx, conn) })
+}
+
+// dialEndpoint is connect for an endpoint.
+func dialEndpoint(t *testing.T, e *server.Endpoint, v protocol.Version) *peer {
+	t.Helper()
+	p := attach(t, v, func(conn transport.Conn) error { return e.ServeConn(context.Background(), conn) })
+	p.listen()
+	return p
+}
+
+func attach(t *testing.T, v protocol.Version, serve func(transport.Conn) error) *peer {
 	ours, theirs := memory.Pipe()
 	p := &peer{t: t, conn: ours, version: v, ended: make(chan error, 1)}
 	go func() {
 		reason := error(nil)
 		defer func() { p.ended <- reason }() // after runtime.Goexit too
-		reason = srv.ServeConn(ctx, theirs)
+		reason = serve(theirs)
 	}()
 	t.Cleanup(func() { p.conn.Abort() })
 	return p
 }
 
 // listen begins to read.
-func (p *peer) listen() {
-	p.got = make(chan protocol.Message, 1<<16)
+func (p *peer) listen() { p.listenFor(1 << 16) }
+
+// listenFor is listen for no more than so many messages at a time.
+func (p *peer) listenFor(room int) {
+	p.got = make(chan protocol.Message, room)
 	go func() {
 		defer close(p.got)
 		for {

@@ -64,7 +64,8 @@ type Hooks struct {
 	// OnSessionClosed is called when a session was closed and, if there is a Store,
 	// deleted there, and before the clients that have it learn of it. With a Store
 	// an error is logged, as the session is gone. Without one this is where the
-	// session is deleted: after an error it stays open.
+	// session is deleted: after an error it stays open. It is called then for every
+	// key that Server.CloseSession is given, of sessions that do not exist too.
 	OnSessionClosed func(ctx context.Context, key string) error
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
@@ -47,9 +48,9 @@ func New(opts Options) *Server {
 // others. It returns as soon as that is done; the connection goes on.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.root.ServeHTTP(w, r) }
 
-// Serve serves the connections that ln accepts, until that ends: with
-// ErrServerClosed after Shutdown or Close, with the error of ln otherwise. It
-// closes ln.
+// Serve serves the connections that ln accepts. It returns ErrServerClosed after
+// Shutdown or Close, once its connections are gone, and the error of ln if that
+// fails for good; its connections go on then. It closes ln.
 func (s *Server) Serve(ln transport.Listener) error { return s.root.Serve(ln) }
 
 // ServeConn serves one connection of any transport and returns why it ended, once
@@ -124,20 +125,40 @@ func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 	}()
 
 	var running sync.WaitGroup
-	defer running.Wait()
+	var pause time.Duration
 	for {
 		conn, err := ln.Accept()
-		if err != nil {
-			if s.isClosing() {
-				return ErrServerClosed
-			}
+		switch {
+		case err == nil:
+			pause = 0
+			running.Go(func() {
+				// Why it ended is OnClientDisconnected's to know.
+				_ = e.ServeConn(context.Background(), conn)
+			})
+		case s.isClosing():
+			running.Wait()
+			return ErrServerClosed
+		case passing(err):
+			pause = min(max(minAcceptPause, 2*pause), maxAcceptPause)
+			s.opts.Logger.Warn("webwire: cannot accept connections for the moment", "error", err, "pause", pause)
+			time.Sleep(pause)
+		default:
 			return err
 		}
-		running.Go(func() {
-			// Why it ended is OnClientDisconnected's to know.
-			_ = e.ServeConn(context.Background(), conn)
-		})
 	}
+}
+
+// The pause after Accept failed doubles from one to the other.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// passing reports whether an error of Accept is one that passes: too many open
+// files, a peer that was gone again.
+func passing(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
 }
 
 // versions are all that the server speaks, the best first.

@@ -71,6 +71,7 @@ func (t *sessions) claim(c *Conn) error {
 	return ErrSessionActive
 }
 
+// unclaim gives the slot back. Only who claimed it and did not join may do that.
 func (t *sessions) unclaim(c *Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -231,6 +232,7 @@ func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRe
 		l = t.enter(key)
 	}
 	l.closing = make(chan struct{})
+	exists := len(l.conns) > 0
 	t.mu.Unlock()
 
 	deleted := false
@@ -254,12 +256,24 @@ func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRe
 		clear(l.conns)
 		r.confirm()
 	}()
+	if !exists {
+		if has, err := t.store.has(ctx, key); !has {
+			return err
+		}
+	}
 	if err := t.store.remove(ctx, key); err != nil {
 		return err
 	}
 	deleted = true
 	t.store.removed(ctx, key)
 	return nil
+}
+
+// undo closes a session that was created and that its client was not told of.
+func (t *sessions) undo(ctx context.Context, key string) {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	t.store.report(t.close(ctx, key, nil, nil))
 }
 
 // tellClosed tells the client that its session is closed.

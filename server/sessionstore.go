@@ -61,20 +61,12 @@ func (h *hookedStore) create(ctx context.Context, c *Conn, s session.Session) er
 
 // discard deletes what the store may have of a session that was not created.
 func (h *hookedStore) discard(ctx context.Context, key string) {
+	if h.store == nil {
+		return
+	}
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	h.report(h.run("session store", key, func() error { return h.store.Delete(ctx, key) }))
-}
-
-// undo deletes a session that was created and that its client was not told of.
-func (h *hookedStore) undo(ctx context.Context, key string) {
-	ctx, cancel := detached(ctx)
-	defer cancel()
-	err := h.remove(ctx, key)
-	if err == nil {
-		h.removed(ctx, key)
-	}
-	h.report(err)
 }
 
 func (h *hookedStore) report(err error) {
@@ -136,6 +128,24 @@ func (h *hookedStore) touch(ctx context.Context, key string, seen time.Time) err
 	}
 	h.log.Warn("webwire: session store failed to note a use", "error", err)
 	return nil
+}
+
+// has reports whether there is a session of key that can be deleted.
+func (h *hookedStore) has(ctx context.Context, key string) (bool, error) {
+	if h.store == nil {
+		return true, nil // OnSessionClosed finds out
+	}
+	err := h.run("session store", key, func() error {
+		_, err := h.store.Load(ctx, key)
+		return err
+	})
+	switch {
+	case err == nil, errors.Is(err, session.ErrDamaged):
+		return true, nil
+	case errors.Is(err, session.ErrNotFound):
+		return false, nil
+	}
+	return false, err
 }
 
 // remove deletes a session. Without a store that is what OnSessionClosed does.

@@ -43,8 +43,11 @@ var arrows = []struct {
 	{"server", []string{"protocol", "transport", "session", "internal/link", xSync}},
 	{"client", []string{"protocol", "transport", "session", "internal/link", xSync}},
 
+	{"internal/sim", []string{"protocol", "transport", "session", "server", "client", "transport/memory", "transport/transporttest"}},
+
 	{"internal/archtest", nil},
 	{"internal/interop/...", []string{everything}},
+	{"internal/e2e/...", []string{everything}},
 	{"examples/...", []string{everything}},
 	{"cmd/...", []string{everything}},
 }

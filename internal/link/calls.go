@@ -112,18 +112,14 @@ func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Dur
 	if err := ctx.Err(); err != nil {
 		return protocol.Payload{}, err
 	}
-	c, err := l.register(timeout, then)
+	c, number, err := l.register(timeout, then)
 	if err != nil {
 		return protocol.Payload{}, err
 	}
-	m.ID = protocol.NewID(c.number)
-	number := c.number
-	if err := l.send(ctx, &m, &c.seq); err != nil {
+	m.ID = protocol.NewID(number)
+	if err := l.sendRequest(ctx, &m, &c.seq, timeout); err != nil {
 		// Unless the outcome is decided, it is that the request was not sent.
 		if c := l.decide(number); c != nil {
-			if l.Cause() != nil {
-				err = &LostError{Cause: err}
-			}
 			c.done <- outcome{err: err}
 		}
 	}
@@ -135,6 +131,35 @@ func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Dur
 	}
 	l.release(c)
 	return out.payload, out.err
+}
+
+// sendRequest is send bounded by timeout too, unless that is zero.
+func (l *Link) sendRequest(ctx context.Context, m *protocol.Message, seq *uint64, timeout time.Duration) error {
+	if err := checkSize(len(m.Name)+len(m.Payload.Data), l.conf.MaxMessage); err != nil {
+		return err
+	}
+	flush, err := l.out.add(nil, m, seq)
+	if errors.Is(err, ErrOutboxFull) {
+		within, cancel := ctx, context.CancelFunc(func() {})
+		if timeout > 0 {
+			within, cancel = context.WithTimeout(ctx, timeout)
+		}
+		flush, err = l.out.add(within, m, seq)
+		cancel()
+		if err != nil && err == within.Err() {
+			if ctx.Err() == nil {
+				err = &TimeoutError{After: timeout}
+			}
+			return err
+		}
+	}
+	if flush {
+		l.flush(ctx.Done() == nil && (timeout == 0 || timeout >= l.conf.WriteTimeout))
+	}
+	if err != nil && l.Cause() != nil {
+		err = &LostError{Cause: err}
+	}
+	return err
 }
 
 func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
@@ -153,9 +178,10 @@ func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
 	}
 }
 
-func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error) (*call, error) {
-	var c *call
-	err := ErrTooMany
+// register returns the call of a new request and its number, which the call itself
+// may have lost already: the connection may end, or the time be over.
+func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error) (c *call, number uint64, err error) {
+	err = ErrTooMany
 	l.update(func(s *state) {
 		if s.phase == closed {
 			err = &LostError{Cause: s.cause}
@@ -165,14 +191,14 @@ func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error
 		if c == nil {
 			return
 		}
-		err = nil
+		number, err = c.number, nil
 		c.then, c.timeout, c.deadline = then, timeout, 0
 		if timeout > 0 {
 			c.deadline = time.Since(l.epoch) + timeout
 			l.armSweep(&s.calls, c.deadline)
 		}
 	})
-	return c, err
+	return c, number, err
 }
 
 // decide is calls.decide under the lock.

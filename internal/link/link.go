@@ -13,6 +13,7 @@ package link
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,15 +35,16 @@ type Role interface {
 
 // Config is what a Link is made of. The last three fields are optional.
 type Config struct {
-	Conn        transport.Conn
-	Version     protocol.Version
-	OutboxSize  int           // in bytes
-	InboxSize   int           // in bytes, of messages that wait for their handler
-	Concurrency int           // of Go
-	KeepAlive   time.Duration // a peer that was silent for so long is pinged
-	Heartbeat   bool          // send protocol.Heartbeat too when nothing was sent for so long
-	MaxMessage  int           // the longest message the peer takes, in bytes; zero: any
-	WakeCheck   time.Duration // look so often whether the system slept; zero: never
+	Conn         transport.Conn
+	Version      protocol.Version
+	OutboxSize   int           // in bytes
+	InboxSize    int           // in bytes, of messages that wait for their handler
+	Concurrency  int           // of Go
+	WriteTimeout time.Duration // of Conn
+	KeepAlive    time.Duration // a peer that was silent for so long is pinged
+	Heartbeat    bool          // send protocol.Heartbeat too when nothing was sent for so long
+	MaxMessage   int           // the longest message the peer takes, in bytes; zero: any
+	WakeCheck    time.Duration // look so often whether the system slept; zero: never
 }
 
 // Link is one end of a connection. Its methods may be used concurrently.
@@ -96,7 +98,7 @@ const (
 // New returns a Link that does nothing until Run. Tasks get contexts derived from
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
-	l := &Link{conn: conf.Conn, conf: conf, epoch: time.Now()}
+	l := &Link{conn: conf.Conn, conf: conf, epoch: time.Now(), gone: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.in.Limit = conf.InboxSize
 	l.out = outbox{
@@ -190,15 +192,15 @@ func (l *Link) send(ctx context.Context, m *protocol.Message, seq *uint64) error
 	}
 	flush, err := l.out.add(ctx, m, seq)
 	if flush {
-		l.flush(ctx)
+		l.flush(ctx.Done() == nil)
 	}
 	return err
 }
 
-// flush writes on this goroutine if ctx never ends, as then the time limit of a
-// write is all that bounds the caller. Otherwise it must not hold the caller up.
-func (l *Link) flush(ctx context.Context) {
-	if ctx != nil && ctx.Done() == nil && l.out.flush() {
+// flush writes on this goroutine if the caller is patient: if the time limit of a
+// write is all that bounds it. Others must not be held up.
+func (l *Link) flush(patient bool) {
+	if patient && l.out.flush() {
 		return
 	}
 	l.goOwned(func() {
@@ -215,7 +217,7 @@ func (l *Link) TrySendEncoded(msg []byte) error {
 	}
 	flush, err := l.out.addEncoded(nil, msg)
 	if flush {
-		l.flush(nil)
+		l.flush(false)
 	}
 	return err
 }

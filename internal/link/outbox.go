@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"sync"
 
@@ -31,25 +30,17 @@ const (
 	addedCost = 24
 )
 
-// TooBigError is what a message gets that is longer than the peer takes.
-type TooBigError struct{ Size, Limit int } // in bytes
-
-func (e *TooBigError) Error() string {
-	return fmt.Sprintf("webwire: message of %d bytes is over the %d that the peer accepts", e.Size, e.Limit)
-}
-
 // outbox holds what is to be written to a connection, within a budget of bytes.
 // There is no goroutine behind it: whoever adds a message while nobody writes
 // becomes the flusher, and writes what there is in one batch, and what others
 // added meanwhile in the next. So an idle connection costs nothing and waits for
 // nothing, and a busy one gets batches by itself.
 type outbox struct {
-	conn       transport.Conn
-	version    protocol.Version
-	limit      int         // budget in bytes; a message of any size fits an empty outbox
-	maxMessage int         // the longest message the peer takes; zero: any
-	crowded    func() bool // whether others are about to add something
-	failed     func(error) // told of the first failed write
+	conn    transport.Conn
+	version protocol.Version
+	limit   int         // budget in bytes; a message of any size fits an empty outbox
+	crowded func() bool // whether others are about to add something
+	failed  func(error) // told of the first failed write
 
 	maxMessage int // the longest message that add takes, in bytes; zero: any
 
@@ -111,21 +102,11 @@ func (o *outbox) add(ctx context.Context, m *protocol.Message, seq *uint64) (flu
 
 // addEncoded is add for a message that is already encoded. It does not copy it.
 func (o *outbox) addEncoded(ctx context.Context, msg []byte) (flush bool, err error) {
-	if err := o.checkSize(len(msg)); err != nil {
-		return false, err
-	}
 	if err := o.lockRoom(ctx, len(msg)); err != nil {
 		return false, err
 	}
 	defer o.mu.Unlock()
 	return o.append(o.last(), msg, nil), nil
-}
-
-func (o *outbox) checkSize(size int) error {
-	if o.maxMessage > 0 && size > o.maxMessage {
-		return &TooBigError{Size: size, Limit: o.maxMessage}
-	}
-	return nil
 }
 
 // lockRoom returns with the lock held and room for size bytes, or with an error.

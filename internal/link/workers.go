@@ -16,6 +16,11 @@ type workers struct {
 // hand gives t to a worker. The caller holds the link's mutex.
 func (l *Link) hand(w *workers, t Task) {
 	w.held++
+	if w.first > 0 && len(w.ready) == cap(w.ready) { // it may never be empty
+		n := copy(w.ready, w.ready[w.first:])
+		clear(w.ready[n:])
+		w.ready, w.first = w.ready[:n], 0
+	}
 	w.ready = append(w.ready, t)
 	l.startWorker(w)
 }

@@ -33,7 +33,7 @@ type host struct {
 // peer is a server's connection, as a sender of signals.
 type peer struct {
 	name string
-	mu   sync.Mutex // orders signals
+	turn chan struct{} // held by who sends a signal
 	seq  int
 }
 
@@ -55,6 +55,8 @@ func (h *host) start() {
 		Sessions:    w.store,
 		Version:     w.version,
 		Concurrency: w.concurrency,
+		OutboxSize:  w.boxSize,
+		InboxSize:   w.boxSize,
 		ReadTimeout: w.readTimeout,
 		Logger:      quiet,
 	})
@@ -103,7 +105,7 @@ func (h *host) peer(c *server.Conn) *peer {
 	p := h.names[c]
 	if p == nil {
 		h.named++
-		p = &peer{name: "conn" + strconv.Itoa(h.named)}
+		p = &peer{name: "conn" + strconv.Itoa(h.named), turn: make(chan struct{}, 1)}
 		h.names[c] = p
 	}
 	return p
@@ -202,8 +204,8 @@ func (h *host) work(ctx context.Context, d time.Duration, stubborn bool) {
 // signal sends the next signal to a client.
 func (h *host) signal(ctx context.Context, c *server.Conn) signal {
 	p := h.peer(c)
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
 	p.seq++
 	s := signal{p.name, p.seq}
 	h.w.h.sending(s)

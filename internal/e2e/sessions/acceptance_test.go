@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
@@ -70,11 +69,11 @@ func TestCreateInfo(t *testing.T) {
 		if err := <-results; err == nil {
 			t.Error("a function has become JSON")
 		}
-		wantNobody2(t, c)
+		wantNone(t, c)
 	})
 }
 
-func wantNobody2(t *testing.T, c *client.Client) {
+func wantNone(t *testing.T, c *client.Client) {
 	t.Helper()
 	if _, ok := c.Session(); ok {
 		t.Error("the client has a session")
@@ -138,7 +137,7 @@ func TestKeyGeneration(t *testing.T) {
 			} else if strings.Contains(err.Error(), "secret") {
 				t.Errorf("the error tells the key: %v", err)
 			}
-			wantNobody2(t, c)
+			wantNone(t, c)
 		}
 		key = "the custom key of a test"
 		c, err := try()
@@ -150,7 +149,7 @@ func TestKeyGeneration(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), key) {
 			t.Errorf("a key that is in use: %v", err)
 		}
-		wantNobody2(t, c)
+		wantNone(t, c)
 		s.wantConns(key, 1)
 	})
 }
@@ -302,7 +301,9 @@ func TestClose(t *testing.T) {
 			_, err := c.Request(t.Context(), "logout", protocol.Text("!"))
 			return err
 		}, false},
-		{"Server", func(t *testing.T, s *site, _ *client.Client, key string) error { return s.CloseSession(t.Context(), key) }, false},
+		{"Server", func(t *testing.T, s *site, _ *client.Client, key string) error {
+			return s.CloseSession(t.Context(), key)
+		}, false},
 		{"Conn", func(t *testing.T, s *site, _ *client.Client, key string) error {
 			return slices.Collect(s.SessionConns(key))[0].CloseSession(t.Context())
 		}, false},
@@ -410,5 +411,3 @@ func nothing(context.Context, *server.Conn, session.Session) error { return nil 
 func lookupFails(context.Context, *server.Conn, session.Session) (session.Session, error) {
 	return session.Session{}, errors.New("the database is away")
 }
-
-var _ = synctest.Wait

@@ -1,0 +1,174 @@
+package chat
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/webwire-go/webwire/server"
+)
+
+// grace is how long somebody whose connections are lost stays a member: who
+// reloads a page, or changes from one network to another, has not left.
+const grace = 5 * time.Second
+
+// members are who is in a room, each with any number of connections.
+type members struct {
+	left func(name string) // called when somebody is no member any more
+
+	mu     sync.Mutex
+	people map[string]*member // by folded name
+	conns  map[*server.Conn]*member
+	closed bool
+}
+
+type member struct {
+	name    string
+	conns   int
+	leaving *time.Timer // runs while there are no connections
+}
+
+func newMembers(left func(name string)) *members {
+	return &members{left: left, people: make(map[string]*member), conns: make(map[*server.Conn]*member)}
+}
+
+// join adds a connection, and reports whether that is news: its owner was not there.
+func (s *members) join(c *server.Conn, name string) (news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns[c] != nil {
+		return false
+	}
+	m := s.people[fold(name)]
+	if m == nil {
+		m = &member{name: name}
+		s.people[fold(name)] = m
+		news = true
+	}
+	if m.leaving != nil {
+		m.leaving.Stop()
+		m.leaving = nil
+	}
+	m.conns++
+	s.conns[c] = m
+	return news
+}
+
+// leave removes a connection. Without another one its owner leaves: on purpose at
+// once, otherwise after a while.
+func (s *members) leave(c *server.Conn, onPurpose bool) {
+	s.mu.Lock()
+	m := s.conns[c]
+	delete(s.conns, c)
+	if m != nil {
+		m.conns--
+	}
+	gone := m != nil && m.conns == 0 && onPurpose
+	switch {
+	case gone:
+		delete(s.people, fold(m.name))
+	case m != nil && m.conns == 0 && !s.closed:
+		var timer *time.Timer
+		timer = time.AfterFunc(grace, func() { s.expire(m, &timer) })
+		m.leaving = timer
+	}
+	s.mu.Unlock()
+	if gone {
+		s.left(m.name)
+	}
+}
+
+// expire removes somebody whose timer ran out, unless it was stopped too late.
+func (s *members) expire(m *member, timer **time.Timer) {
+	s.mu.Lock()
+	gone := m.leaving != nil && m.leaving == *timer
+	if gone {
+		delete(s.people, fold(m.name))
+	}
+	s.mu.Unlock()
+	if gone {
+		s.left(m.name)
+	}
+}
+
+// drop removes somebody with all connections.
+func (s *members) drop(name string) {
+	s.mu.Lock()
+	m := s.people[fold(name)]
+	if m != nil {
+		if m.leaving != nil {
+			m.leaving.Stop()
+			m.leaving = nil
+		}
+		delete(s.people, fold(name))
+		for c, of := range s.conns {
+			if of == m {
+				delete(s.conns, c)
+			}
+		}
+	}
+	s.mu.Unlock()
+	if m != nil {
+		s.left(m.name)
+	}
+}
+
+// has reports whether a connection is there.
+func (s *members) has(c *server.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns[c] != nil
+}
+
+// names returns who is there, in alphabetical order.
+func (s *members) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, 0, len(s.people))
+	for _, m := range s.people {
+		names = append(names, m.name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(fold(a), fold(b)) })
+	return names
+}
+
+func (s *members) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.people)
+}
+
+// all returns the connections of the moment but those of one member, if any: their
+// owner knows already.
+func (s *members) all(but string) iter.Seq[*server.Conn] {
+	return func(yield func(*server.Conn) bool) {
+		s.mu.Lock()
+		conns := make([]*server.Conn, 0, len(s.conns))
+		for c, m := range s.conns {
+			if but == "" || fold(m.name) != fold(but) {
+				conns = append(conns, c)
+			}
+		}
+		s.mu.Unlock()
+		for _, c := range conns {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// close keeps anybody from leaving later on.
+func (s *members) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, m := range s.people {
+		if m.leaving != nil {
+			m.leaving.Stop()
+			m.leaving = nil
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package chat
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/webwire-go/webwire/session"
+)
+
+const (
+	// nameAge is how long a name, like the session that has it, waits for its
+	// owner's return.
+	nameAge = 30 * 24 * time.Hour
+
+	// firstUse is how long a name waits for the first request of its owner. Who
+	// lost the connection before learning of the session can have the name again.
+	firstUse = time.Minute
+
+	seenPrecision = 24 * time.Hour // of what the file says about the last use
+	maxNames      = 10000
+)
+
+// names knows which name belongs to which session, also while nobody is connected:
+// in memory and in a file.
+type names struct {
+	path string
+
+	mu        sync.Mutex // held while the file is written; only who signs in or out waits for that
+	byName    map[string]*holder
+	bySession map[string]*holder
+}
+
+// holder is the session that has a name.
+type holder struct {
+	Name    string    `json:"name"`
+	Session string    `json:"session"` // the hash of its key
+	Seen    time.Time `json:"seen"`
+	Used    bool      `json:"used"` // a request came: the client knows of its session
+
+	saved   time.Time // Seen as the file has it
+	closing bool      // the name is nobody's any more, and not to be had yet
+}
+
+func hashOf(key string) string {
+	hash := session.Hash(key)
+	return hex.EncodeToString(hash[:])
+}
+
+func openNames(path string) (*names, error) {
+	n := &names{path: path, byName: make(map[string]*holder), bySession: make(map[string]*holder)}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return n, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []*holder
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, h := range all {
+		h.saved = h.Seen
+		n.put(h)
+	}
+	return n, nil
+}
+
+// claim gives the name to a session, unless it belongs to another.
+func (n *names) claim(name, key string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h := n.byName[fold(name)]; h != nil {
+		if !h.expired() {
+			return ErrNameTaken
+		}
+		n.remove(h)
+	}
+	if len(n.byName) >= maxNames {
+		for _, h := range n.byName {
+			if h.expired() {
+				n.remove(h)
+			}
+		}
+	}
+	if len(n.byName) >= maxNames {
+		return ErrFull
+	}
+	h := &holder{Name: name, Session: hashOf(key), Seen: time.Now().UTC()}
+	n.put(h)
+	err := n.save()
+	if err != nil {
+		n.remove(h)
+	}
+	return err
+}
+
+// use reports whether the name belongs to the session, and notes that it is in use.
+func (n *names) use(name, key string) (bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.byName[fold(name)]
+	if h == nil || h.Session != hashOf(key) || h.closing {
+		return false, nil
+	}
+	first := !h.Used
+	h.Seen, h.Used = time.Now().UTC(), true
+	if !first && h.Seen.Sub(h.saved) < seenPrecision {
+		return true, nil
+	}
+	return true, n.save()
+}
+
+// closing returns the name of a session that ends. From now on use reports false,
+// and free gives the name to whoever wants it.
+func (n *names) closing(key string) (name string, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.bySession[hashOf(key)]
+	if h == nil {
+		return "", false
+	}
+	h.closing = true
+	return h.Name, true
+}
+
+// free ends what closing began.
+func (n *names) free(key string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.bySession[hashOf(key)]
+	if h == nil {
+		return nil
+	}
+	n.remove(h)
+	return n.save()
+}
+
+// expired reports whether a name is to be had although it has a holder.
+func (h *holder) expired() bool {
+	age := nameAge
+	if !h.Used {
+		age = firstUse
+	}
+	return !h.closing && time.Since(h.Seen) >= age
+}
+
+func (n *names) put(h *holder) {
+	n.byName[fold(h.Name)] = h
+	n.bySession[h.Session] = h
+}
+
+func (n *names) remove(h *holder) {
+	delete(n.byName, fold(h.Name))
+	delete(n.bySession, h.Session)
+}
+
+func (n *names) save() error {
+	all := make([]*holder, 0, len(n.byName))
+	for _, h := range n.byName {
+		all = append(all, h)
+	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(n.path, data); err != nil {
+		return err
+	}
+	for _, h := range all {
+		h.saved = h.Seen
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package chat
+
+import (
+	"log/slog"
+	"sync"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+)
+
+// room is a place where people talk.
+type room struct {
+	name    string
+	log     *slog.Logger
+	members *members
+	history *history
+	changed func() // the number of members is another
+
+	// saying is held from a message's getting its place until everybody has it in
+	// the outbox, so that they get messages in order. Nobody waits for a client
+	// meanwhile, only for the disk.
+	saying sync.Mutex
+}
+
+func newRoom(name string, h *history, log *slog.Logger, changed func()) *room {
+	r := &room{name: name, log: log, history: h, changed: changed}
+	r.members = newMembers(r.left)
+	return r
+}
+
+// join adds a connection, and returns what it has missed. The connection gets
+// signals from now on: a message may arrive that is also in the result, none
+// that is not in either.
+func (r *room) join(c *server.Conn, name string, in Join) Joined {
+	if r.members.join(c, name) {
+		r.tell(r.members.all(name), "joined", Presence{Room: r.name, Name: name, Again: in.Again})
+		r.changed()
+	}
+	out := Joined{Room: r.name, Members: r.members.names()}
+	out.Messages, out.Earlier = r.history.after(in.After)
+	return out
+}
+
+// left tells that somebody is no member any more.
+func (r *room) left(name string) {
+	r.tell(r.members.all(name), "left", Presence{Room: r.name, Name: name})
+	r.changed()
+}
+
+// say stores a message and tells everybody in the room, or returns the message
+// that is there with its id.
+func (r *room) say(m Message) (Message, error) {
+	r.saying.Lock()
+	defer r.saying.Unlock()
+	m.Room = r.name
+	m, fresh, err := r.history.append(m)
+	if err != nil || !fresh {
+		return m, err
+	}
+	r.tell(r.members.all(""), "message", m)
+	return m, nil
+}
+
+// tell sends a signal. Who reads too slowly for it is disconnected, and asks for
+// what was missed after connecting again.
+func (r *room) tell(to connSeq, name string, v any) {
+	p, err := protocol.JSON(v)
+	if err == nil {
+		_, err = server.Broadcast(to, name, p)
+	}
+	if err != nil {
+		r.log.Error("chatroom: signal cannot be composed", "signal", name, "error", err)
+	}
+}
+
+// idle reports whether nothing is lost if the room is forgotten.
+func (r *room) idle() bool { return r.members.count() == 0 && r.history.empty() }

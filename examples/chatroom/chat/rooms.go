@@ -1,0 +1,155 @@
+package chat
+
+import (
+	"errors"
+	"iter"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/webwire-go/webwire/server"
+)
+
+// connSeq is what server.Broadcast sends to.
+type connSeq = iter.Seq[*server.Conn]
+
+// permanent are the rooms that are always there, the first of them first.
+var permanent = []string{"lobby", "help", "random"}
+
+const maxRooms = 32
+
+// rooms are all rooms, by name. One comes to be when somebody joins it, and is
+// forgotten when everybody left and nobody said anything.
+type rooms struct {
+	dir     string
+	log     *slog.Logger
+	changed func()
+
+	mu     sync.Mutex
+	byName map[string]*room
+}
+
+// openRooms opens the rooms that have a file in dir, and the permanent ones.
+func openRooms(dir string, log *slog.Logger, changed func()) (*rooms, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Clone(permanent)
+	for _, f := range files {
+		name, isRoom := strings.CutSuffix(f.Name(), suffix)
+		if isRoom && checkRoom(name) == nil && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	s := &rooms{dir: dir, log: log, changed: changed, byName: make(map[string]*room)}
+	for _, name := range names {
+		if err := s.add(name); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	return s, nil
+}
+
+const suffix = ".jsonl"
+
+func (s *rooms) add(name string) error {
+	h, err := openHistory(filepath.Join(s.dir, name+suffix), keptMessages, s.log)
+	if err != nil {
+		return err
+	}
+	s.byName[name] = newRoom(name, h, s.log, s.changed)
+	return nil
+}
+
+// find returns a room.
+func (s *rooms) find(name string) (*room, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.byName[name]
+	return r, ok
+}
+
+// join lets a connection into a room.
+func (s *rooms) join(c *server.Conn, name string, in Join) (Joined, error) {
+	for {
+		r, err := s.enter(in.Room)
+		if err != nil {
+			return Joined{}, err
+		}
+		out := r.join(c, name, in)
+		if now, _ := s.find(in.Room); now == r { // it was not forgotten meanwhile
+			return out, nil
+		}
+	}
+}
+
+// enter returns a room, which it makes if there is none.
+func (s *rooms) enter(name string) (*room, error) {
+	if err := checkRoom(name); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byName[name] == nil {
+		s.forgetIdle()
+		if len(s.byName) >= maxRooms {
+			return nil, ErrTooManyRooms
+		}
+		if err := s.add(name); err != nil {
+			return nil, err
+		}
+	}
+	return s.byName[name], nil
+}
+
+// forgetIdle forgets rooms that are nothing but a name.
+func (s *rooms) forgetIdle() {
+	for name, r := range s.byName {
+		if !slices.Contains(permanent, name) && r.idle() {
+			delete(s.byName, name)
+		}
+	}
+}
+
+// list returns the permanent rooms, then the others in alphabetical order.
+func (s *rooms) list() []*room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*room, 0, len(s.byName))
+	for _, name := range permanent {
+		all = append(all, s.byName[name])
+	}
+	for name, r := range s.byName {
+		if !slices.Contains(permanent, name) && !r.idle() {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all[len(permanent):], func(a, b *room) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// all returns the rooms in no order.
+func (s *rooms) all() []*room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.byName))
+}
+
+func (s *rooms) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, r := range s.byName {
+		r.members.close()
+		errs = append(errs, r.history.close())
+	}
+	return errors.Join(errs...)
+}

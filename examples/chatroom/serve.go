@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/webwire-go/webwire/examples/chatroom/chat"
+	"github.com/webwire-go/webwire/transport/websocket"
+)
+
+// serve runs the server until ctx ends, then shuts it down gracefully. It sends
+// the address it listens at to listening, if that is not nil.
+func serve(ctx context.Context, addr, data string, out io.Writer, listening chan<- string) (err error) {
+	ln, err := net.Listen("tcp", addr) // before the files: their owner may have the port
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is in use by another program; choose another address with -addr", addr)
+	}
+	if err != nil {
+		return err
+	}
+	defer ln.Close() // it is closed already unless this ends early
+
+	room, err := chat.Open(data, chat.Options{Upgrader: &websocket.Upgrader{}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, room.Close()) }()
+
+	mux := http.NewServeMux()
+	mux.Handle("/ws", room.Server)
+	mux.Handle("/", page())
+	web := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(ln) }()
+	fmt.Fprintf(out, "chatroom: http://%s   files in %s   ctrl-C ends it\n", shown(ln.Addr()), data)
+	if listening != nil {
+		listening <- ln.Addr().String()
+	}
+	select {
+	case err := <-failed:
+		return errors.Join(err, room.Server.Close())
+	case <-ctx.Done():
+	}
+
+	fmt.Fprintln(out, "chatroom: shutting down")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(room.Server.Shutdown(ctx), web.Shutdown(ctx))
+}
+
+// shown returns an address as one types it into a browser on this machine.
+func shown(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if ok && (tcp.IP.IsUnspecified() || tcp.IP.IsLoopback()) {
+		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	return addr.String()
+}

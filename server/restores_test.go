@@ -1,0 +1,52 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+)
+
+// Keys that do not exist may be tried a few times only. To ask again and again for
+// one that does, until there is room, is no attempt to find one: it ended the
+// connection too once.
+func TestOnlyUnknownKeysCountAsTries(t *testing.T) {
+	restore := func(id uint64, key string) protocol.Message {
+		return protocol.Message{Kind: protocol.RestoreSession, ID: protocol.NewID(id), Payload: protocol.Text(key)}
+	}
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{MaxSessionConns: 1, Logger: discard, Hooks: server.Hooks{
+			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+				s, err := r.Conn.CreateSession(ctx, nil)
+				return protocol.Text(s.Key), err
+			},
+		}})
+		owner := connect(t, srv, protocol.V1_2)
+		owner.request(1, "login", "x")
+		owner.receive()
+		key := owner.reply(1, protocol.Reply).Payload.Text()
+
+		p := connect(t, srv, protocol.V1_2)
+		for i := range uint64(20) {
+			p.send(restore(i, key))
+			p.reply(i, protocol.ReplySessionFull)
+		}
+		for i := range uint64(5) {
+			p.send(restore(i, "unknown"))
+			p.reply(i, protocol.ReplySessionNotFound)
+		}
+		if _, theirs := p.over(); !errors.Is(theirs, server.ErrTooManyRestores) {
+			t.Errorf("ended with %v", theirs)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{DisableSessions: true})
+		p := connect(t, srv, protocol.V1_2)
+		for i := range uint64(20) {
+			p.send(restore(i, "key"))
+			p.reply(i, protocol.ReplySessionsDisabled)
+		}
+	})
+}

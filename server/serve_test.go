@@ -1,0 +1,236 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
+)
+
+// dial connects to ln.
+func dial(t *testing.T, ln *memory.Listener, v protocol.Version) *peer {
+	t.Helper()
+	conn, err := ln.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{t: t, conn: conn, version: v}
+	p.listen()
+	t.Cleanup(func() { conn.Abort() })
+	return p
+}
+
+func TestServe(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{Hooks: server.Hooks{OnRequest: echo}})
+		ln, v2 := memory.Listen(), memory.Listen()
+		served := make(chan error, 2)
+		go func() { served <- srv.Serve(ln) }()
+		go func() { served <- srv.Endpoint(protocol.V2_0, 500).Serve(v2) }()
+		for range 3 {
+			p := dial(t, ln, protocol.V1_2)
+			p.request(1, "", "hello")
+			p.reply(1, protocol.Reply)
+		}
+		p := dial(t, v2, protocol.V2_0)
+		if conf, err := p.receive().Conf(); err != nil || conf.MessageSize != 500 || conf.Version != protocol.V2_0 {
+			t.Errorf("got %+v, %v", conf, err)
+		}
+		p.request(1, "", "hello")
+		p.reply(1, protocol.Reply)
+		if n := len(slices.Collect(srv.Conns())); n != 4 {
+			t.Errorf("%d connections", n)
+		}
+		for range srv.Conns() {
+			break // iteration may end early
+		}
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if err := <-served; err != server.ErrServerClosed {
+				t.Error(err)
+			}
+		}
+		if _, err := ln.Dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("the listener is open: %v", err)
+		}
+		late := memory.Listen()
+		if err := srv.Serve(late); !errors.Is(err, server.ErrServerClosed) || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := late.Dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("the listener that came late is open: %v", err)
+		}
+	})
+}
+
+// failing is a Listener whose Accept fails now and then.
+type failing struct {
+	*memory.Listener
+	errs chan error
+}
+
+func (l failing) Accept() (transport.Conn, error) {
+	select {
+	case err := <-l.errs:
+		return nil, err
+	default:
+		return l.Listener.Accept()
+	}
+}
+
+// That there are too many open files for the moment does not end a server.
+func TestServeGoesOnAfterPassingErrors(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log record
+		srv := server.New(server.Options{Logger: log.logger(), Hooks: server.Hooks{OnRequest: echo}})
+		ln := failing{memory.Listen(), make(chan error, 3)}
+		for range 3 {
+			ln.errs <- &net.OpError{Op: "accept", Err: syscall.EMFILE}
+		}
+		served := make(chan error, 1)
+		began := time.Now()
+		go func() { served <- srv.Serve(ln) }()
+		p := dial(t, ln.Listener, protocol.V1_2)
+		if took := time.Since(began); took != (5+10+20)*time.Millisecond {
+			t.Errorf("accepted after %v", took)
+		}
+		p.request(1, "", "x")
+		p.reply(1, protocol.Reply)
+		if n := strings.Count(log.take(), "level=WARN"); n != 3 {
+			t.Errorf("%d warnings", n)
+		}
+		srv.Close()
+		<-served
+	})
+}
+
+// An error that stays is returned at once, whatever the connections do.
+func TestServeReturnsFinalErrors(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{Hooks: server.Hooks{OnRequest: echo}})
+		ln := failing{memory.Listen(), make(chan error, 1)}
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(ln) }()
+		p := dial(t, ln.Listener, protocol.V1_2)
+		synctest.Wait()
+		ln.errs <- io.ErrUnexpectedEOF
+		q := dial(t, ln.Listener, protocol.V1_2)
+		if err := <-served; err != io.ErrUnexpectedEOF {
+			t.Errorf("got %v", err)
+		}
+		if _, err := ln.Dial(t.Context()); err == nil {
+			t.Error("the listener is open")
+		}
+		for _, p := range []*peer{p, q} {
+			p.request(1, "", "x")
+			p.reply(1, protocol.Reply)
+		}
+		srv.Close()
+	})
+}
+
+func TestServeConn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{})
+		p := connect(t, srv, protocol.V1_2)
+		p.conn.Close(4242, "done")
+		var closed *transport.CloseError
+		if err := p.wait(); !errors.As(err, &closed) || closed.Status != 4242 || closed.Reason != "done" || closed.Local {
+			t.Errorf("got %v", err)
+		}
+
+		p = connect(t, srv, protocol.V1_2)
+		p.conn.Abort()
+		if err := p.wait(); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v", err)
+		}
+
+		// Its context bounds the connection, and says why it ended.
+		why := errors.New("the user left")
+		ctx, cancel := context.WithCancelCause(context.Background())
+		p = connectDeaf(t, ctx, srv, protocol.V1_2)
+		p.listen()
+		p.quiet()
+		cancel(why)
+		if _, err := p.over(); err != why {
+			t.Errorf("got %v", err)
+		}
+
+		p = connectDeaf(t, context.Background(), server.New(server.Options{Version: protocol.Version{Major: 9}}), protocol.V1_2)
+		if err := p.wait(); !errors.Is(err, server.ErrVersion) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := p.conn.Read(nil); err == nil {
+			t.Error("the connection is open")
+		}
+
+		srv.Close()
+		p = connectDeaf(t, context.Background(), srv, protocol.V1_2)
+		if err := p.wait(); err != server.ErrServerClosed {
+			t.Errorf("got %v", err)
+		}
+		if _, err := p.conn.Read(nil); !errors.As(err, &closed) || closed.Status != transport.StatusGoingAway {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// The two ways in which the server ends one connection.
+func TestConnCloseAndAbort(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		reasons := make(chan error, 10)
+		srv := server.New(server.Options{Hooks: server.Hooks{
+			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+				<-release
+				return r.Payload, nil
+			},
+			OnClientDisconnected: func(_ *server.Conn, reason error) { reasons <- reason },
+		}})
+		p := connect(t, srv, protocol.V1_2)
+		p.request(1, "", "begun")
+		c := grab(t, srv)
+		c.Close()
+		c.Close()
+		p.request(2, "", "late")
+		p.reply(2, protocol.ReplyShutdown)
+		p.signal("late", "x")
+		p.quiet()
+		close(release)
+		p.reply(1, protocol.Reply)
+		ours, theirs := p.over()
+		var closed *transport.CloseError
+		if !errors.As(ours, &closed) || closed.Status != transport.StatusNormal || theirs != server.ErrConnClosed {
+			t.Errorf("got %v and %v", ours, theirs)
+		}
+
+		p = connect(t, srv, protocol.V1_2)
+		c = grab(t, srv)
+		c.Abort()
+		c.Abort()
+		if ours, theirs := p.over(); errors.As(ours, &closed) || theirs != server.ErrConnClosed {
+			t.Errorf("got %v and %v", ours, theirs)
+		}
+		for range 2 {
+			if reason := <-reasons; reason != server.ErrConnClosed {
+				t.Errorf("OnClientDisconnected was told %v", reason)
+			}
+		}
+		if len(reasons) > 0 {
+			t.Error("OnClientDisconnected was called too often")
+		}
+	})
+}
