@@ -18,13 +18,17 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run test sim soak lint vuln fuzz cover clean
+.PHONY: help run screenshot test sim soak lint vuln fuzz cover clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## run the example server
-	go run ./examples/echo
+run: ## run the chatroom at http://localhost:8080
+	go run ./examples/chatroom server -data examples/chatroom/data
+
+screenshot: ## take the pictures of the chatroom in docs/ (needs Node and Chromium)
+	npm --prefix client/js ci --no-fund --no-audit
+	node client/js/scripts/chatroom-pictures.js
 
 test: ## vet and test everything, with the race detector
 	$(call in,go vet ./...)
@@ -36,7 +40,7 @@ sim: ## simulate SEEDS (10000) schedules over a failing network, or SEED=1234 ag
 	awk '/^schedules=/ { last = $$0; next } { print; fflush() } END { print last }'
 
 soak: ## put load on real sockets for a few minutes
-	WEBWIRE_SOAK=1 go test ./internal/e2e/soak -count 1 -v -timeout 20m
+	WEBWIRE_SOAK=1 go test ./internal/e2e/soak ./internal/e2e/sessions -count 1 -p 1 -v -timeout 20m
 
 lint: bin/staticcheck ## check format and run the linters
 	@files=$$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +); \

@@ -60,7 +60,7 @@ func New(d transport.Dialer, opts Options) *Client {
 // There is no need to call Connect before other methods unless autoconnect is
 // disabled or the client gave up (see Hooks.OnConnectFailed).
 func (c *Client) Connect(ctx context.Context) error {
-	_, _, err := c.await(ctx, true)
+	_, _, err := c.await(ctx, true, nil)
 	return err
 }
 
@@ -80,12 +80,23 @@ func (c *Client) Connect(ctx context.Context) error {
 //   - one that wraps protocol.ErrMalformed, if the version of the protocol does
 //     not allow such a name or payload, or says that it is too long for the server.
 func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (protocol.Payload, error) {
-	l, timeout, err := c.await(ctx, false)
-	if err != nil {
-		return protocol.Payload{}, err
+	var gone *link.Link
+	for {
+		l, timeout, err := c.await(ctx, false, gone)
+		if err != nil {
+			return protocol.Payload{}, err
+		}
+		reply, err := l.Request(ctx, protocol.Message{Kind: protocol.Request, Name: name, Payload: p}, timeout, nil)
+		if link.IsLate(err) {
+			gone = l // the connection ended before the request began: there is none
+			continue
+		}
+		err = public(err)
+		if late, ok := err.(*TimeoutError); ok {
+			late.After = c.opts.Timeout // the wait for the connection included
+		}
+		return reply, err
 	}
-	reply, err := l.Request(ctx, protocol.Message{Kind: protocol.Request, Name: name, Payload: p}, timeout, nil)
-	return reply, public(err)
 }
 
 // Call is Request with a JSON argument and a JSON result. An empty reply is the
@@ -136,13 +147,14 @@ func (c *Client) notConnected() error {
 }
 
 // await returns the connection, and what is left of Options.Timeout if that is
-// what bounds the caller. explicit is true for Connect.
-func (c *Client) await(ctx context.Context, explicit bool) (*link.Link, time.Duration, error) {
+// what bounds the caller. explicit is true for Connect. gone is a connection that
+// turned out to be none any more, nil if there is no such.
+func (c *Client) await(ctx context.Context, explicit bool, gone *link.Link) (*link.Link, time.Duration, error) {
 	timeout := c.opts.Timeout
 	if _, bounded := ctx.Deadline(); bounded {
 		timeout = 0
 	}
-	if l := c.link.Load(); l != nil {
+	if l := c.link.Load(); l != nil && l != gone {
 		return l, timeout, nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -156,7 +168,7 @@ func (c *Client) await(ctx context.Context, explicit bool) (*link.Link, time.Dur
 		late = timer.C
 	}
 	for first := true; ; first = false {
-		l, changed, err := c.look(explicit, first)
+		l, changed, err := c.look(explicit, first, gone)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -178,13 +190,13 @@ func (c *Client) await(ctx context.Context, explicit bool) (*link.Link, time.Dur
 
 // look returns the connection, or a channel that is closed when it is worth to
 // look again, or why there is no connection to wait for. It starts connecting.
-func (c *Client) look(explicit, first bool) (*link.Link, <-chan struct{}, error) {
+func (c *Client) look(explicit, first bool, gone *link.Link) (*link.Link, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.status == Closed {
 		return nil, nil, ErrClosed
 	}
-	if l := c.link.Load(); l != nil {
+	if l := c.link.Load(); l != nil && l != gone {
 		return l, nil, nil
 	}
 	once := c.opts.DisableAutoconnect

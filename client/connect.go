@@ -107,7 +107,7 @@ func permanent(err error) bool {
 	var refused *transport.RefusedError
 	var cert *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &version), errors.As(err, &cert):
+	case errors.Is(err, transport.ErrConfig), errors.As(err, &version), errors.As(err, &cert):
 		return true
 	case errors.As(err, &refused):
 		switch refused.StatusCode {
@@ -119,14 +119,23 @@ func permanent(err error) bool {
 	return false
 }
 
+// growth is how much longer a pause may be than the one before. With it, and the
+// default limits, thousands of clients whose server was away for seconds are back
+// within MaxBackoff, evenly enough, after a handful of attempts each.
+const growth = 3
+
 // backoff returns the pause before the next attempt: exponential, with full
 // jitter, so that many clients that lost their server do not come back at once.
 func (c *Client) backoff(retries int, err error) time.Duration {
-	limit := c.opts.MaxBackoff
-	if retries < 30 {
-		limit = min(limit, c.opts.MinBackoff<<retries)
+	limit := c.opts.MinBackoff
+	for range retries {
+		if limit > c.opts.MaxBackoff/growth {
+			limit = c.opts.MaxBackoff
+			break
+		}
+		limit *= growth
 	}
-	pause := rand.N(limit) + 1
+	pause := rand.N(min(limit, c.opts.MaxBackoff)) + 1
 	var refused *transport.RefusedError
 	if errors.As(err, &refused) {
 		pause += min(refused.RetryAfter, maxRetryAfter)

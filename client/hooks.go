@@ -59,8 +59,11 @@ func (h *hook) Panicked(value any, stack []byte) {
 	if value == nil {
 		value = "runtime.Goexit was called"
 	}
+	h.client.mu.Lock()
+	key := h.client.session.key
+	h.client.mu.Unlock()
 	h.client.log(slog.LevelError, "webwire: hook panicked", "hook", h.name,
-		"panic", fmt.Sprint(value), "stack", string(stack))
+		"panic", link.ConcealText(fmt.Sprint(value), key), "stack", string(stack))
 }
 
 // later puts the call of a hook into the queue. There is always room for it: such

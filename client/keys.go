@@ -95,23 +95,27 @@ func (c *Client) loadKey() {
 	}
 }
 
-// saveKey has Options.Keys keep the key. The channel that it returns is closed once
-// that is done.
-func (c *Client) saveKey(key string) (saved <-chan struct{}) {
+// saveKey has Options.Keys keep the key instead of the old one. The channel that it
+// returns is closed once that is done.
+func (c *Client) saveKey(key, old string) (saved <-chan struct{}) {
 	if c.opts.Keys == nil {
 		return nothingToSave
 	}
-	return c.callKeys(key, func() {
+	secret := key
+	if secret == "" {
+		secret = old
+	}
+	return c.callKeys(secret, func() {
 		if err := c.opts.Keys.SaveKey(key); err != nil {
-			c.log(slog.LevelError, "webwire: session key cannot be saved", "error", link.Conceal(err, key))
+			c.log(slog.LevelError, "webwire: session key cannot be saved", "error", link.Conceal(err, secret))
 		}
 	})
 }
 
 // callKeys has Options.Keys called: one call at a time, in order, and not behind
 // hooks, which may take as long as they want.
-func (c *Client) callKeys(key string, call func()) (done <-chan struct{}) {
-	k := &keyCall{client: c, key: key, call: call, done: make(chan struct{})}
+func (c *Client) callKeys(secret string, call func()) (done <-chan struct{}) {
+	k := &keyCall{client: c, secret: secret, call: call, done: make(chan struct{})}
 	c.keys.Put(nil, 0, k)
 	return k.done
 }
@@ -132,7 +136,7 @@ func (c *Client) flushKeys() {
 // keyCall is a call of Options.Keys, as a task of its queue.
 type keyCall struct {
 	client *Client
-	key    string // not to be logged
+	secret string // not to be logged
 	call   func()
 	done   chan struct{}
 }
@@ -144,7 +148,7 @@ func (k *keyCall) Run() {
 
 func (k *keyCall) Panicked(value any, stack []byte) {
 	if value != nil {
-		value = link.ConcealText(fmt.Sprint(value), k.key)
+		value = link.ConcealText(fmt.Sprint(value), k.secret)
 	}
 	(&hook{client: k.client, name: "Options.Keys"}).Panicked(value, stack)
 }

@@ -25,11 +25,11 @@ type Options struct {
 	// DialTimeout bounds each attempt to connect. Zero: ten seconds.
 	DialTimeout time.Duration
 
-	// MinBackoff and MaxBackoff bound the pause between attempts to connect. The
-	// n-th pause is random, up to MinBackoff doubled n times and at most
-	// MaxBackoff; it is longer where the server asks for that. The count starts
-	// anew after a connection that lasted for MaxBackoff. Zero: half a second and
-	// ten seconds.
+	// MinBackoff and MaxBackoff bound the pause between attempts to connect. Each
+	// pause is random, from nothing to a limit: MinBackoff at first, then three
+	// times as much after each attempt, at most MaxBackoff. It is longer where the
+	// server asks for that. The limit starts anew after a connection that lasted
+	// for MaxBackoff. Zero: one second and eight seconds.
 	MinBackoff, MaxBackoff time.Duration
 
 	// Versions are the versions of the protocol to agree on with servers that
@@ -70,8 +70,8 @@ type Options struct {
 const (
 	defaultTimeout     = time.Minute
 	defaultDialTimeout = 10 * time.Second
-	defaultMinBackoff  = 500 * time.Millisecond
-	defaultMaxBackoff  = 10 * time.Second
+	defaultMinBackoff  = time.Second
+	defaultMaxBackoff  = 8 * time.Second
 	defaultBoxSize     = 1 << 20
 	maxRetryAfter      = 10 * time.Minute // what a server may ask for
 

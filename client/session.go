@@ -48,7 +48,7 @@ func (c *Client) Session() (session.Session, bool) {
 // one of those of Request. If ctx ends before the reply came the session may be
 // restored nevertheless; Session tells.
 func (c *Client) RestoreSession(ctx context.Context, key string) error {
-	l, _, err := c.await(ctx, false)
+	l, _, err := c.await(ctx, false, nil)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (c *Client) CloseSession(ctx context.Context) error {
 		s.renounced = s.renounced || s.active
 		if !s.loaded { // there may be a key that nobody asked for yet
 			s.loaded = true
-			c.saveKey("")
+			c.saveKey("", "")
 		}
 		c.forget()
 		c.mu.Unlock()
@@ -259,6 +259,7 @@ func (c *Client) setKey(key string) (saved <-chan struct{}) {
 	if c.session.key == key {
 		return nothingToSave
 	}
+	old := c.session.key
 	c.session.key = key
-	return c.saveKey(key)
+	return c.saveKey(key, old)
 }

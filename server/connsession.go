@@ -26,6 +26,12 @@ func (c *Conn) Session() (session.Session, bool) {
 	return c.session.session, c.session.session.Key != ""
 }
 
+// sessionKey returns what must not be logged.
+func (c *Conn) sessionKey() string {
+	s, _ := c.Session()
+	return s.Key
+}
+
 // CreateSession creates a session for the connection, with info in its JSON form:
 // any value, though only a JSON object, or nil, suits the published clients of all
 // versions. The session is saved, then the client is told, before the reply to

@@ -10,7 +10,7 @@ import (
 
 // Hooks are functions that the server calls when something happens. Each may be
 // nil. A panic in a hook is logged, and answered as an error of the hook where
-// that is possible.
+// that is possible; one in OnOptions or BeforeUpgrade is net/http's to handle.
 //
 // Of one connection, OnClientConnected comes first and alone, OnClientDisconnected
 // last and alone. Between them signals are handled in the order they arrived, one
@@ -66,6 +66,7 @@ type Hooks struct {
 	// an error is logged, as the session is gone. Without one this is where the
 	// session is deleted: after an error it stays open. It is called then for every
 	// key that Server.CloseSession is given, of sessions that do not exist too.
+	// It must not close the session once more: that would wait for its own end.
 	OnSessionClosed func(ctx context.Context, key string) error
 }
 

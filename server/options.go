@@ -21,7 +21,8 @@ type Options struct {
 	Upgrader transport.Upgrader
 
 	// Sessions is where sessions are kept. Nil: in memory, or with the session
-	// hooks alone if both OnSessionCreated and OnSessionLookup are set.
+	// hooks alone if both OnSessionCreated and OnSessionLookup are set. While a
+	// connection has a session, its use is noted there every five minutes.
 	Sessions session.Store
 
 	// DisableSessions makes the server refuse to create and restore sessions.
@@ -40,8 +41,9 @@ type Options struct {
 	MaxMessageSize int
 
 	// OutboxSize bounds, in bytes, what waits to be sent to one connection, and
-	// InboxSize what waits there to be handled. A message of any size fits where
-	// nothing else waits. Zero: 1 MiB each.
+	// InboxSize what waits there to be handled, each message with about the memory
+	// that it occupies: in an inbox that is 256 bytes more than it has. A message of
+	// any size fits where nothing else waits. Zero: 1 MiB each.
 	OutboxSize, InboxSize int
 
 	// ReadTimeout is the silence after which a connection counts as lost. Peers

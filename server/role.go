@@ -86,7 +86,7 @@ func (c *Conn) reply(m protocol.Message) {
 func (c *Conn) fail(id protocol.ID, name string, err error) {
 	m := protocol.Failure(id, err)
 	if m.Kind == protocol.ReplyInternalError && !errors.Is(err, protocol.ErrInternal) {
-		c.log(slog.LevelError, "webwire: request failed", "request", name, "error", err)
+		c.log(slog.LevelError, "webwire: request failed", "request", name, "error", link.Conceal(err, c.sessionKey()))
 	}
 	c.reply(m)
 }
@@ -96,7 +96,7 @@ func (c *Conn) panicked(what string, value any, stack []byte) {
 	if value == nil {
 		value = "runtime.Goexit was called"
 	}
-	c.log(slog.LevelError, "webwire: "+what+" panicked", "panic", fmt.Sprint(value), "stack", string(stack))
+	c.log(slog.LevelError, "webwire: "+what+" panicked", "panic", link.ConcealText(fmt.Sprint(value), c.sessionKey()), "stack", string(stack))
 }
 
 func (c *Conn) log(level slog.Level, msg string, args ...any) {

@@ -19,8 +19,9 @@ type sessions struct {
 	store *hookedStore // nil: sessions are disabled
 	max   int          // connections of one session; zero: any number
 
-	mu   sync.Mutex
-	live map[string]*live // by key
+	mu       sync.Mutex
+	live     map[string]*live // by key
+	watching bool             // noteUse is going to be called
 }
 
 // live is a session that connections have or are about to get, or that is being
@@ -152,6 +153,7 @@ func (t *sessions) join(c *Conn, l *live, s session.Session, tell protocol.Messa
 	}
 	c.session = sessionSlot{taken, s, l}
 	l.conns[c] = struct{}{}
+	t.watchUse()
 	return nil
 }
 

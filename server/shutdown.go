@@ -159,8 +159,13 @@ func (s *Server) notify() {
 
 // calledByTask reports whether a handler or hook is among the callers.
 func calledByTask() bool {
-	var pcs [64]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	pcs := make([]uintptr, 64)
+	n := runtime.Callers(2, pcs)
+	for n == len(pcs) { // there may be more
+		pcs = make([]uintptr, 2*len(pcs))
+		n = runtime.Callers(2, pcs)
+	}
+	frames := runtime.CallersFrames(pcs[:n])
 	for {
 		frame, more := frames.Next()
 		if strings.HasSuffix(frame.Function, "/internal/link.Run") {

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -51,6 +52,10 @@ func CutReason(reason string) string {
 	}
 	return string(cut)
 }
+
+// ErrConfig is wrapped by errors of Dial about what the dialer was given, a URL
+// without a host for instance: trying again does not help.
+var ErrConfig = errors.New("dialer cannot be used as it is configured")
 
 // CloseError is what Read and Write return once either side closed the
 // connection. It unwraps to net.ErrClosed.

@@ -3,8 +3,7 @@
 //
 //	http.Handle("/webwire/", http.StripPrefix("/webwire/", http.FileServerFS(js.Source())))
 //
-// A page then imports "/webwire/client.js". The client is of use without Go too:
-// see the README beside this file.
+// A page then imports "/webwire/index.js".
 package js
 
 import (

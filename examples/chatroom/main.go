@@ -47,16 +47,14 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		}
 		return serve(ctx, *addr, *data, out, nil)
 	case "client":
-		var opts terminal.Options
 		addr := flags.String("addr", "localhost:8080", "`address` of the server, or its URL: wss://host/ws")
-		flags.StringVar(&opts.Name, "name", os.Getenv("USER"), "your name in the chat")
-		flags.StringVar(&opts.Room, "room", "lobby", "the room to begin in")
-		flags.StringVar(&opts.KeyFile, "session", "", "`file` to keep the session in, so that the name stays yours until /quit (default: none)")
+		name := flags.String("name", os.Getenv("USER"), "your name in the chat")
+		room := flags.String("room", "lobby", "the room to begin in")
+		session := flags.String("session", "", "`file` to keep the session in, so that the name stays yours until /quit (default: one in your configuration directory)")
 		if err := parse(flags, args); err != nil {
 			return err
 		}
-		opts.URL = endpoint(*addr)
-		return terminal.Run(ctx, opts, in, out)
+		return talk(ctx, *addr, *session, terminal.Options{Name: *name, Room: *room}, in, out)
 	}
 	return fmt.Errorf("unknown command %q: want server or client", part)
 }
@@ -69,15 +67,4 @@ func parse(flags *flag.FlagSet, args []string) error {
 		return fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
 	return nil
-}
-
-// endpoint returns the URL of the WebSocket for an address.
-func endpoint(addr string) string {
-	if strings.Contains(addr, "://") {
-		return addr
-	}
-	if strings.HasPrefix(addr, ":") {
-		addr = "localhost" + addr
-	}
-	return "ws://" + addr + "/ws"
 }

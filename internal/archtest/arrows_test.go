@@ -45,6 +45,8 @@ var arrows = []struct {
 
 	{"internal/sim", []string{"protocol", "transport", "session", "server", "client", "transport/memory", "transport/transporttest"}},
 
+	{"client/js", nil},
+
 	{"internal/archtest", nil},
 	{"internal/interop/...", []string{everything}},
 	{"internal/e2e/...", []string{everything}},

@@ -24,8 +24,11 @@ type Result struct {
 	Skipped string // why the step cannot be tried on this network or version
 }
 
-// stepTimeout bounds each step.
-const stepTimeout = time.Minute
+// stepTimeout bounds each step, connectTimeout the first attempts to connect in it.
+const (
+	stepTimeout    = time.Minute
+	connectTimeout = 10 * time.Second
+)
 
 // step is one promise of the contract.
 type step struct {
@@ -38,6 +41,7 @@ type step struct {
 var steps []step
 
 func init() {
+	steps = append(steps, step{name: "connect", run: connect})
 	steps = append(steps, echoSteps...)
 	steps = append(steps, replySteps...)
 	steps = append(steps, signalSteps...)
@@ -51,14 +55,24 @@ type skip string
 
 func (s skip) Error() string { return "skipped: " + string(s) }
 
+func connect(r *run) error {
+	_, err := r.peer()
+	return err
+}
+
 // RunContract tries every step of the contract on a server, and reports each. It
-// returns how many passed and failed.
+// returns how many passed and failed. If the first fails, which is to connect, there
+// are no others.
 func RunContract(ctx context.Context, t Target, report func(Result)) (passed, failed int) {
 	if t.Network == nil {
 		t.Network = WebSocket{}
 	}
 	if t.Version == (protocol.Version{}) {
 		t.Version = protocol.V1_2
+	}
+	if err := steps[0].try(ctx, t); err != nil {
+		report(Result{Step: steps[0].name, Err: err})
+		return 0, 1
 	}
 	slow := make(map[string]chan error)
 	for _, s := range steps {

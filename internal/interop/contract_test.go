@@ -22,7 +22,7 @@ func TestContractOverSockets(t *testing.T) {
 			interop.WebSocket{Silent: true}, // the endpoint's own version is spoken
 			interop.Stream{},
 		} {
-			all.Go(func() { contract(t, n, v) })
+			all.Go(func() { contract(t, interop.Options{Network: n, Version: v}) })
 		}
 	}
 	all.Wait()
@@ -31,13 +31,26 @@ func TestContractOverSockets(t *testing.T) {
 func TestContractOverMemory(t *testing.T) {
 	for _, v := range protocol.Versions() {
 		t.Run(v.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { contract(t, new(interop.Memory), v) })
+			synctest.Test(t, func(t *testing.T) { contract(t, interop.Options{Network: new(interop.Memory), Version: v}) })
 		})
 	}
 }
 
-func contract(t *testing.T, n interop.Network, v protocol.Version) {
-	s, err := interop.Start(interop.Options{Network: n, Version: v, Logger: slog.New(slog.DiscardHandler)})
+// As most published servers, with one request of a connection at a time.
+func TestContractOneByOne(t *testing.T) {
+	for _, v := range protocol.Versions() {
+		t.Run(v.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				contract(t, interop.Options{Network: new(interop.Memory), Version: v, Concurrency: 1})
+			})
+		})
+	}
+}
+
+func contract(t *testing.T, opts interop.Options) {
+	n, v := opts.Network, opts.Version
+	opts.Logger = slog.New(slog.DiscardHandler)
+	s, err := interop.Start(opts)
 	if err != nil {
 		t.Error(err)
 		return

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -92,9 +91,9 @@ func echoing(f *frames) {
 	}
 }
 
-func opening(conf string, then func(*frames)) func(*frames) {
+func opening(t *testing.T, conf string, then func(*frames)) func(*frames) {
+	msg := message(t, []string{conf})
 	return func(f *frames) {
-		msg := message(nil, []string{conf})
 		if f.frame(fin|opBinary, msg) == nil {
 			then(f)
 		}
@@ -123,12 +122,12 @@ func TestClientOfPublishedServers(t *testing.T) {
 		"1.3":                     {answering(`{"protocol-version":"1.3"}`), echoing, protocol.Versions()},
 		"1.4":                     {answering(`{"protocol-version":"1.4"}`), echoing, protocol.Versions()},
 		"1.5":                     {answering(`{"protocol-version":"1.5","read-timeout":60}`), echoing, protocol.Versions()},
-		"2.0":                     {refusing(http.StatusBadRequest), opening(defaultConf, echoing), nil},
-		"2.0, 405":                {refusing(http.StatusMethodNotAllowed), opening(defaultConf, echoing), nil},
-		"2.0 behind a proxy":      {refusing(http.StatusNotImplemented), opening(defaultConf, echoing), nil},
-		"2.0 behind another":      {refusing(http.StatusForbidden), opening(defaultConf, echoing), nil},
-		"2.1":                     {refusing(http.StatusBadRequest), opening("17 02 01 60ea0000 00200000", echoing), nil},
-		"2.0 of another protocol": {refusing(http.StatusBadRequest), opening(defaultConf+"6170 70", echoing), nil},
+		"2.0":                     {refusing(http.StatusBadRequest), opening(t, defaultConf, echoing), nil},
+		"2.0, 405":                {refusing(http.StatusMethodNotAllowed), opening(t, defaultConf, echoing), nil},
+		"2.0 behind a proxy":      {refusing(http.StatusNotImplemented), opening(t, defaultConf, echoing), nil},
+		"2.0 behind another":      {refusing(http.StatusForbidden), opening(t, defaultConf, echoing), nil},
+		"2.1":                     {refusing(http.StatusBadRequest), opening(t, "17 02 01 60ea0000 00200000", echoing), nil},
+		"2.0 of another protocol": {refusing(http.StatusBadRequest), opening(t, defaultConf+"6170 70", echoing), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := rawServer(t, test.metadata, test.serve)
@@ -168,7 +167,7 @@ func TestClientOfOtherVersions(t *testing.T) {
 				defer close(done)
 				for {
 					first, _, err := f.next()
-					if err != nil {
+					if err != nil || first == fin|opClose {
 						return
 					}
 					if first&0xf < opClose {
@@ -177,7 +176,7 @@ func TestClientOfOtherVersions(t *testing.T) {
 				}
 			}
 			if test.conf != "" {
-				serve = opening(test.conf, serve)
+				serve = opening(t, test.conf, serve)
 			}
 			addr := rawServer(t, test.metadata, serve)
 			failed := make(chan error, 1)
@@ -189,13 +188,13 @@ func TestClientOfOtherVersions(t *testing.T) {
 			if !errors.As(err, &mismatch) || !slices.Equal(mismatch.Server, test.server) {
 				t.Errorf("request: %v, want a VersionError for a server of %v", err, test.server)
 			}
-			if !errors.As(<-failed, &mismatch) {
+			if !errors.As(soon(t, failed), &mismatch) {
 				t.Error("OnConnectFailed got something else")
 			}
 			if err := c.Signal(t.Context(), "name", protocol.Text("x")); !errors.As(err, &mismatch) {
 				t.Errorf("signal: %v, want a VersionError", err)
 			}
-			<-done
+			soon(t, done)
 			if n := messages.Load(); n > 0 {
 				t.Errorf("%d messages were sent", n)
 			}
@@ -234,54 +233,6 @@ func TestClientAsksAgain(t *testing.T) {
 			}
 			if n := asked.Load(); n != 3 {
 				t.Errorf("asked %d times", n)
-			}
-		})
-	}
-}
-
-// Servers of 1.5 and 2.0 hear a heartbeat when nothing else is said for three
-// quarters of their read timeout.
-func TestClientHeartbeats(t *testing.T) {
-	for name, test := range map[string]struct {
-		metadata http.HandlerFunc
-		conf     string
-	}{
-		"1.5": {answering(`{"protocol-version":"1.5","read-timeout":1}`), ""},
-		"2.0": {refusing(http.StatusBadRequest), "17 02 00 e8030000 00200000"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			beats := make(chan error, 1)
-			serve := func(f *frames) {
-				for range 3 {
-					silence := time.Now()
-					for {
-						first, msg, err := f.next()
-						if err != nil {
-							beats <- err
-							return
-						}
-						if first == fin|opBinary {
-							if len(msg) != 1 || msg[0] != 33 || time.Since(silence) > time.Second {
-								beats <- fmt.Errorf("%x after %v", msg, time.Since(silence))
-								return
-							}
-							break
-						}
-					}
-				}
-				beats <- nil
-				_, _ = io.Copy(io.Discard, f.r)
-			}
-			if test.conf != "" {
-				serve = opening(test.conf, serve)
-			}
-			c := newClient(t, rawServer(t, test.metadata, serve), client.Options{Versions: protocol.Versions()})
-			if err := c.Connect(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if err := <-beats; err != nil {
-				t.Error(err)
 			}
 		})
 	}

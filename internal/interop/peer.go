@@ -44,8 +44,13 @@ const room = 256
 func (r *run) peer() (*peer, error) { return r.peerAt(r.Addr) }
 
 func (r *run) peerAt(addr string) (*peer, error) {
+	ctx, cancel := context.WithTimeout(r.ctx, connectTimeout)
+	defer cancel()
 	p := r.client(addr, []protocol.Version{r.Version})
-	return p, p.Connect(r.ctx)
+	if err := p.Connect(ctx); err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return p, nil
 }
 
 // client returns a client that is not connected.

@@ -282,3 +282,14 @@ func request(t *testing.T, addr, text string) (*http.Response, string) {
 	}
 	return resp, string(body)
 }
+
+// soon returns what comes from ch.
+func soon[T any](t *testing.T, ch <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(patience):
+		t.Fatal("nothing happens")
+	}
+	return v
+}

@@ -86,8 +86,10 @@ func Start(opts Options) (*Server, error) {
 		Logger:          opts.Logger,
 	})
 	var err error
-	s.port, err = opts.Network.Listen(opts.Addr, s.web)
-	return s, err
+	if s.port, err = opts.Network.Listen(opts.Addr, s.web); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Addr returns the address that the server listens at.

@@ -113,7 +113,7 @@ func echoLarge(r *run) error {
 		return err
 	}
 	const header = 1 + 8 + 1 + len("echo")
-	sizes := []int{125, 126, 4096, 65535, 65536, 1 << 20, 5<<20 + 1}
+	sizes := []int{125, 126, 4096, 65535, 65536, 5<<20 + 1}
 	if r.Version.Manners().Conf {
 		sizes = []int{125, 126, 4096, MessageSize - header} // the last makes the longest message allowed
 		if err := p.tooLong("echo", MessageSize-header+1); err != nil {
@@ -127,7 +127,7 @@ func echoLarge(r *run) error {
 			if e == protocol.UTF16 {
 				payload.Data = data[:n&^1]
 			}
-			if e != protocol.Binary && n > 1<<20 {
+			if e != protocol.Binary && n > 1<<16 {
 				continue // one is large enough
 			}
 			if err := p.echoed("echo", payload); err != nil {

@@ -1,9 +1,11 @@
 package interop
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/webwire-go/webwire/client"
@@ -85,59 +87,92 @@ func restoredUnderLimit(r *run) error {
 	return nil
 }
 
-// readTimeout is that of the servers of the next two steps.
-const readTimeout = time.Second
+// patiently tries a step whose success takes time that nobody can know: on a busy
+// machine a unit of it may be too short.
+func (r *run) patiently(try func(r *run, unit time.Duration) error) (err error) {
+	once := func(unit time.Duration) error {
+		ctx, cancel := context.WithTimeout(r.ctx, 10*unit)
+		defer cancel()
+		r := &run{Target: r.Target, ctx: ctx}
+		defer r.end()
+		return try(r, unit)
+	}
+	for unit := time.Second; unit <= 4*time.Second; unit *= 2 {
+		if err = once(unit); err == nil {
+			break
+		}
+	}
+	return err
+}
+
+// impatient returns the address of a server with a read timeout.
+func (r *run) impatient(readTimeout time.Duration) (addr string, err error) {
+	return r.spawn(fmt.Sprintf(`{"sessions":true,"readTimeoutMs":%d}`, readTimeout.Milliseconds()))
+}
 
 func idle(r *run) error {
-	addr, err := r.spawn(`{"sessions":true,"readTimeoutMs":1000}`)
-	if err != nil {
-		return err
-	}
-	p, err := r.peerAt(addr)
-	if err != nil {
-		return err
-	}
-	if err := pause(r.ctx, 3*readTimeout); err != nil {
-		return err
-	}
-	if n := p.Stats().Connects; n != 1 {
-		return fmt.Errorf("the client connected %d times", n)
-	}
-	return p.expect("echo", "still there", "still there")
+	return r.patiently(func(r *run, readTimeout time.Duration) error {
+		addr, err := r.impatient(readTimeout)
+		if err != nil {
+			return err
+		}
+		p, err := r.peerAt(addr)
+		if err != nil {
+			return err
+		}
+		if err := pause(r.ctx, 3*readTimeout); err != nil {
+			return err
+		}
+		if n := p.Stats().Connects; n != 1 {
+			return fmt.Errorf("the client connected %d times", n)
+		}
+		return p.expect("echo", "still there", "still there")
+	})
 }
 
 // silent dials and then does nothing, not even answer pings.
 func silent(r *run) error {
-	addr, err := r.spawn(`{"sessions":true,"readTimeoutMs":1000}`)
-	if err != nil {
-		return err
-	}
-	conn, err := r.Network.Dialer(addr).Dial(r.ctx, r.Version.Token())
-	if err != nil {
-		return err
-	}
-	defer conn.Abort()
-	if err := pause(r.ctx, 3*readTimeout); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			if _, err := conn.Read(nil); err != nil {
-				return
-			}
+	return r.patiently(func(r *run, readTimeout time.Duration) error {
+		addr, err := r.impatient(readTimeout)
+		if err != nil {
+			return err
 		}
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-time.After(readTimeout):
-		return errors.New("the server keeps the connection")
-	}
+		conn, err := r.Network.Dialer(addr).Dial(r.ctx, r.Version.Token())
+		if err != nil {
+			return err
+		}
+		defer conn.Abort()
+		if err := pause(r.ctx, 2*readTimeout); err != nil {
+			return err
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				if _, err := conn.Read(nil); err != nil {
+					return
+				}
+			}
+		}()
+		if err := pause(r.ctx, readTimeout/2); err != nil {
+			return err
+		}
+		select {
+		case <-ended:
+			return nil
+		default:
+			return errors.New("the server keeps the connection")
+		}
+	})
 }
 
 func shutdown(r *run) error {
+	return r.patiently((*run).shutdown)
+}
+
+// shutdown tries everything within the time that a request takes which sleeps.
+func (r *run) shutdown(busyFor time.Duration) error {
+	sleep := strconv.FormatInt(busyFor.Milliseconds(), 10)
 	addr, err := r.spawn(`{"sessions":true}`)
 	if err != nil {
 		return err
@@ -155,16 +190,19 @@ func shutdown(r *run) error {
 		return err
 	}
 	slept := make(chan error, 1)
-	go func() { slept <- busy.expect("sleep", "1000", "slept 1000") }()
+	go func() { slept <- busy.expect("sleep", sleep, "slept "+sleep) }()
 	// The request must be at the server before the shutdown begins.
-	if err := errors.Join(busy.expect("echo", "x", "x"), other.expect("shutdown", "", "ok"), pause(r.ctx, 300*time.Millisecond)); err != nil {
+	if err := errors.Join(
+		pause(r.ctx, busyFor/8),
+		other.expect("shutdown", "", "ok"),
+		pause(r.ctx, busyFor/4),
+	); err != nil {
 		return err
 	}
 	err = errors.Join(
 		other.refused("echo", "x", protocol.ErrShutdown),
-		busy.refused("echo", "x", protocol.ErrShutdown),
 		wanted("close session", other.CloseSession(r.ctx), protocol.ErrShutdown),
-		wanted("restore", busy.RestoreSession(r.ctx, key), protocol.ErrShutdown),
+		wanted("restore", other.RestoreSession(r.ctx, key), protocol.ErrShutdown),
 		r.unavailable(addr),
 	)
 	if err := errors.Join(err, <-slept); err != nil {

@@ -115,7 +115,7 @@ func bigReplies(r *run) error {
 	if err != nil {
 		return err
 	}
-	sizes := []int{0, 1, 65536, 1 << 20, 6 << 20}
+	sizes := []int{0, 1, 65536, 5 << 20}
 	if r.Version.Manners().Conf {
 		sizes = []int{0, 1, 4096, MessageSize - 9}
 	}

@@ -12,6 +12,7 @@ import (
 // LostError is the outcome of a request whose connection ended before its reply.
 type LostError struct {
 	Sent  bool // the peer may have received and executed it
+	Late  bool // the connection had ended before the request began
 	Cause error
 }
 
@@ -23,6 +24,16 @@ func (e *LostError) Error() string {
 }
 
 func (e *LostError) Unwrap() error { return e.Cause }
+
+// IsLate reports whether err is that of a request that came after the end of its
+// connection.
+func IsLate(err error) bool {
+	if err == nil {
+		return false // without the variable below, which costs an allocation
+	}
+	var lost *LostError
+	return errors.As(err, &lost) && lost.Late
+}
 
 // TimeoutError is the outcome of a request that was not answered in time. It is a
 // context.DeadlineExceeded.
@@ -138,7 +149,7 @@ func (l *Link) sendRequest(ctx context.Context, m *protocol.Message, seq *uint64
 	if err := checkSize(len(m.Name)+len(m.Payload.Data), l.conf.MaxMessage); err != nil {
 		return err
 	}
-	flush, err := l.out.add(nil, m, seq)
+	flush, err := l.out.add(dontWait, m, seq)
 	if errors.Is(err, ErrOutboxFull) {
 		within, cancel := ctx, context.CancelFunc(func() {})
 		if timeout > 0 {
@@ -183,8 +194,8 @@ func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
 func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error) (c *call, number uint64, err error) {
 	err = ErrTooMany
 	l.update(func(s *state) {
-		if s.phase == closed {
-			err = &LostError{Cause: s.cause}
+		if s.cause != nil {
+			err = &LostError{Late: true, Cause: s.cause}
 			return
 		}
 		c = s.calls.take()

@@ -215,7 +215,7 @@ func (l *Link) TrySendEncoded(msg []byte) error {
 	if err := checkSize(len(msg), l.conf.MaxMessage); err != nil {
 		return err
 	}
-	flush, err := l.out.addEncoded(nil, msg)
+	flush, err := l.out.addEncoded(dontWait, msg)
 	if flush {
 		l.flush(false)
 	}

@@ -105,7 +105,7 @@ func (p *pulse) look(l *Link) (slept, silent, mute bool) {
 	return slept, silent, mute
 }
 
-// dontWait is a context for who sends only if there is room.
+// dontWait is the context of who sends only if there is room.
 var dontWait = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -75,8 +75,8 @@ func (b *batch) release() {
 	batches.Put(b)
 }
 
-// add appends the message m. If there is no room it waits within ctx, if ctx is
-// not nil, and fails otherwise. It stores the message's number in *seq, from 1 on,
+// add appends the message m. If there is no room it waits within ctx, or fails with
+// ErrOutboxFull if ctx is dontWait. It stores the message's number in *seq, from 1 on,
 // if seq is not nil. The caller must call flush if it says so.
 func (o *outbox) add(ctx context.Context, m *protocol.Message, seq *uint64) (flush bool, err error) {
 	if err := o.lockRoom(ctx, overhead+len(m.Name)+len(m.Payload.Data)); err != nil {
@@ -120,7 +120,7 @@ func (o *outbox) lockRoom(ctx context.Context, size int) error {
 		if o.bytes == 0 || o.bytes+addedCost+size <= o.limit {
 			return nil
 		}
-		if ctx == nil {
+		if ctx == dontWait {
 			o.mu.Unlock()
 			return ErrOutboxFull
 		}
@@ -200,8 +200,8 @@ func (o *outbox) flush() (done bool) {
 		o.mu.Unlock()
 		b.release()
 		if err != nil {
+			o.failed(err) // first: who finds the outbox failed asks for the cause
 			o.fail(err)
-			o.failed(err)
 		}
 	}
 	return false

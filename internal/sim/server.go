@@ -25,6 +25,7 @@ type host struct {
 	current *memory.Listener // nil while there is no server
 	srv     *server.Server
 	all     []*server.Server
+	over    bool // no more servers
 	names   map[*server.Conn]*peer
 	named   int
 	serving sync.WaitGroup
@@ -39,6 +40,7 @@ type peer struct {
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
+// start starts a server, unless there is one, or there shall be none any more.
 func (h *host) start() {
 	w := h.w
 	srv := server.New(server.Options{
@@ -62,9 +64,12 @@ func (h *host) start() {
 	})
 	ln := memory.Listen()
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.srv != nil || h.over {
+		return
+	}
 	h.current, h.srv = ln, srv
 	h.all = append(h.all, srv)
-	h.mu.Unlock()
 	faulty := w.faults.Listener(ln)
 	if w.mutate != nil {
 		faulty = &mutatingListener{faulty, w}

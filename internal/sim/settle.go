@@ -120,6 +120,9 @@ func (w *world) finish() {
 		}
 	}
 	w.join(&closing, "closing clients", time.Minute)
+	w.host.mu.Lock()
+	w.host.over = true
+	w.host.mu.Unlock()
 	last := w.host.withdraw()
 	w.shutdown(last, time.Minute)
 	for _, c := range w.clients {

@@ -2,8 +2,6 @@ package wsnet
 
 import (
 	"bufio"
-	"bytes"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -71,26 +69,14 @@ func (a *Acceptance) Fail(err error) error {
 // Unwrap is for http.ResponseController.
 func (a *Acceptance) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// Hijack takes the connection out of net/http, through any middleware that can
-// be unwrapped, and puts it under guard. The buffers of net/http are left to the
-// garbage collector; bytes of the client in them are kept.
+// Hijack takes the connection and puts it under guard.
 func (a *Acceptance) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	wire, rw, err := http.NewResponseController(a.ResponseWriter).Hijack()
+	bare, err := a.Take()
 	if err != nil {
 		return nil, nil, err
 	}
-	var early []byte
-	if n := rw.Reader.Buffered(); n > 0 {
-		peeked, _ := rw.Reader.Peek(n)
-		early = bytes.Clone(peeked)
-	}
-	stream := wire
-	t, secure := wire.(*tls.Conn)
-	if secure {
-		wire = t.NetConn()
-	}
-	a.conn = newConn(Server, stream, wire, early)
-	a.conn.tls = secure
+	a.conn = newConn(Server, bare.Stream, bare.Wire, bare.Early)
+	a.conn.tls = bare.TLS
 	return a.conn, bufio.NewReadWriter(
 		bufio.NewReaderSize(a.conn, readBuffer),
 		bufio.NewWriterSize(a.conn, writeBuffer),

@@ -97,7 +97,7 @@ func parseURL(text string) (*url.URL, error) {
 		if errors.As(err, &reason) {
 			err = reason.Err
 		}
-		return nil, fmt.Errorf("websocket: endpoint URL: %w", err)
+		return nil, fmt.Errorf("websocket: %w: endpoint URL: %w", transport.ErrConfig, err)
 	}
 	switch u.Scheme {
 	case "ws":
@@ -106,10 +106,10 @@ func parseURL(text string) (*url.URL, error) {
 		u.Scheme = "https"
 	case "http", "https":
 	default:
-		return nil, fmt.Errorf("websocket: endpoint URL %q: the scheme has to be ws, wss, http or https", u.Redacted())
+		return nil, fmt.Errorf("websocket: %w: endpoint URL %q: the scheme has to be ws, wss, http or https", transport.ErrConfig, u.Redacted())
 	}
 	if u.Hostname() == "" {
-		return nil, fmt.Errorf("websocket: endpoint URL %q: the host is missing", u.Redacted())
+		return nil, fmt.Errorf("websocket: %w: endpoint URL %q: the host is missing", transport.ErrConfig, u.Redacted())
 	}
 	u.Fragment = ""
 	return u, nil

@@ -17,4 +17,6 @@
 //   - [Endpoint] prepares the client's side: Open returns an HTTP client that
 //     gives the library a Conn when the server switches protocols, and Probe
 //     asks for metadata.
+//   - [Bare] is the connection of either handshake without the guard, for the
+//     adapter that has no library between itself and the frames.
 package wsnet

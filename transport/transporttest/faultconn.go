@@ -203,6 +203,8 @@ func (c *FaultConn) Read(buf []byte) ([]byte, error) {
 		c.wait(time.Until(a.due))
 		if a.err != nil {
 			c.end(a.err)
+		}
+		if c.over() != nil { // what was on its way is lost
 			continue
 		}
 		switch a.kind {

@@ -56,7 +56,7 @@ export function compose(version, type, { id = 0, name = '', payload = Payload.fr
 }
 
 function check(version, type, name, { bytes, encoding }) {
-  if (!/^[ -~]{0,255}$/.test(name)) throw new MalformedError('a name has up to 255 characters, all printable ASCII');
+  if (typeof name !== 'string' || !/^[ -~]{0,255}$/.test(name)) throw new MalformedError('a name has up to 255 characters, all printable ASCII');
   if (encoding === 'utf16' && bytes.length % 2) throw new MalformedError('UTF-16 of an odd number of bytes');
   if (bytes.length) return;
   if (!name) throw new MalformedError('neither name nor payload');
@@ -76,7 +76,7 @@ function readId(view) {
 }
 
 // parse takes a message of the server apart. It returns undefined for types that a
-// client ignores, and throws a MalformedError, with the id if that could be read.
+// client ignores, and throws a MalformedError, with type and id as far as they could be read.
 // Payloads are views of the message.
 export function parse(version, message) {
   const type = message[0];
@@ -84,7 +84,7 @@ export function parse(version, message) {
   const reply = type < REASONS.length || (type >= REPLY && type < REPLY + 3);
   let id;
   const need = (ok, what) => {
-    if (!ok) throw Object.assign(new MalformedError(what), { id });
+    if (!ok) throw Object.assign(new MalformedError(what), { type, id });
   };
   const rest = (start, encoding) => new Payload(message.subarray(start), encoding);
 

@@ -2,7 +2,7 @@
 // and the question whether it is still there. It ends once, and for good.
 
 import { Call } from './call.js';
-import { ACCEPT_CONF, HEARTBEAT, REPLY, REQUEST, RESTORE_SESSION, SIGNAL, compose, parse } from './codec.js';
+import { ACCEPT_CONF, HEARTBEAT, RESTORE_SESSION, SIGNAL, compose, parse } from './codec.js';
 import { ClosedError, CloseError, DisconnectedError, MalformedError, TimeoutError, VersionError } from './errors.js';
 import { agreed } from './negotiate.js';
 import { Payload } from './payload.js';
@@ -83,7 +83,7 @@ export class Connection {
       if (typeof data === 'string') throw new MalformedError('text message');
       message = parse(this.version, new Uint8Array(data));
     } catch (error) {
-      message = { error, id: error.id };
+      message = { ...error, error }; // with what is known of the message
     }
     if (!this.#open) {
       this.#accept(message);
@@ -101,7 +101,7 @@ export class Connection {
   #accept(conf) {
     const { versions, subProtocol } = this.#expect;
     let reason;
-    if (conf?.type !== ACCEPT_CONF) reason = conf?.error ?? new MalformedError('the server did not open the connection');
+    if (conf?.error || conf?.type !== ACCEPT_CONF) reason = new MalformedError('the server did not open the connection', conf?.error);
     else if (conf.major !== 2) reason = new VersionError([`${conf.major}.${conf.minor}`], versions);
     else if (conf.subProtocol !== subProtocol) reason = new VersionError([`2.0 with sub-protocol "${conf.subProtocol}"`], versions);
     if (reason) {
@@ -132,8 +132,8 @@ export class Connection {
     this.#send(bytes);
   }
 
-  signal(name, payload) {
-    this.#send(compose(this.version, SIGNAL, { name, payload }, this.#limit));
+  signal(message) {
+    this.#send(compose(this.version, SIGNAL, message, this.#limit));
   }
 
   #send(bytes) {
@@ -174,7 +174,7 @@ export class Connection {
     }
   }
 
-  // silentFor returns the milliseconds since the server was heard last.
+  // silence is how long the server was not heard, in milliseconds.
   get silence() {
     return Date.now() - this.#heard;
   }

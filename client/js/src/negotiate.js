@@ -3,7 +3,7 @@
 // tokens are offered only to a server that is known to select one: its metadata
 // says so, or the user.
 
-import { RefusedError, VersionError } from './errors.js';
+import { MalformedError, RefusedError, VersionError } from './errors.js';
 
 export const VERSIONS = ['2.0', '1.2'];
 
@@ -15,7 +15,11 @@ const TOKEN = 'webwire-';
 export async function metadata(url, signal) {
   const response = await fetch(url.href.replace(/^ws/, 'http'), { method: 'WEBWIRE', signal });
   const { status } = response;
-  if (response.ok) return response.json();
+  if (response.ok) {
+    return response.json().catch((error) => {
+      throw new MalformedError('the metadata is not JSON', error);
+    });
+  }
   const retry = [408, 425, 429].includes(status) || (status >= 500 && status !== 501);
   if (!retry) return undefined;
   throw new RefusedError(status, 1000 * Number(response.headers.get('Retry-After')) || 0);

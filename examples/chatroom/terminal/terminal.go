@@ -6,28 +6,21 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
 
 	"github.com/webwire-go/webwire/client"
-	"github.com/webwire-go/webwire/examples/chatroom/chat"
 	"github.com/webwire-go/webwire/transport"
-	"github.com/webwire-go/webwire/transport/websocket"
 )
 
 // Options says who talks where.
 type Options struct {
-	URL  string // of the server's WebSocket
-	Name string
-	Room string // the first one
+	Dialer transport.Dialer // of the server
+	Name   string           // the user's
+	Room   string           // the first one
 
-	// KeyFile is where the session is kept, so that the name belongs to its user
-	// until /quit. Empty: nowhere, and it ends with the program.
-	KeyFile string
-
-	// Dialer connects. Nil: a websocket.Dialer of the URL.
-	Dialer transport.Dialer
+	// Keys keeps the session, and so the name, while the program does not run.
+	// Nil: nobody does, and the session ends with the program.
+	Keys client.KeyStore
 }
 
 // Run talks until the input ends, /quit is typed or ctx ends. What was typed
@@ -35,32 +28,19 @@ type Options struct {
 func Run(ctx context.Context, opts Options, in io.Reader, out io.Writer) error {
 	t := newTalk(opts, out)
 	defer t.client.Close()
-	if err := t.client.Connect(ctx); err != nil {
-		return ended(ctx, err)
-	}
-	if err := t.enter(ctx); err != nil {
-		return ended(ctx, err)
-	}
-	t.print("You are %s. Type to talk; /help tells what else there is.", t.name)
-
-	lines := make(chan string)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go read(ctx, in, lines) // reading a terminal cannot be interrupted: it ends with the program
-
-	for line := range lines {
-		quit, err := t.line(ctx, line)
-		if err != nil {
-			return ended(ctx, err)
-		}
-		if quit {
-			return ended(ctx, t.signOut(ctx))
-		}
+	err := t.enter(ctx, opts.Room)
+	if err == nil {
+		t.show.notice("You are %s, in %s. Type to talk, /help tells what else there is.", opts.Name, opts.Room)
+		lines := make(chan string, 1024)
+		go read(ctx, in, lines) // reading a terminal cannot be interrupted: it ends with the program
+		err = t.run(ctx, lines)
 	}
-	if opts.KeyFile == "" {
-		return ended(ctx, t.signOut(ctx))
+	if err == nil || errors.Is(err, ctx.Err()) {
+		return t.leave(ctx, opts.Keys == nil)
 	}
-	return nil
+	return err
 }
 
 // read passes on lines until the input or ctx ends.
@@ -73,12 +53,4 @@ func read(ctx context.Context, in io.Reader, lines chan<- string) {
 			return
 		}
 	}
-}
-
-// ended makes an end that the user wanted no error.
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil
-	}
-	return err
 }

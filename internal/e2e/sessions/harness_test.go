@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -51,7 +51,7 @@ func open(t *testing.T, v protocol.Version, opts server.Options) *site {
 	t.Helper()
 	s := &site{t: t, ln: memory.Listen(), version: v, logged: &log{}}
 	opts.Version = v
-	opts.Logger = slog.New(slog.NewTextHandler(s.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	opts.Logger = debugLogger(s.logged)
 	if opts.Hooks.OnRequest == nil {
 		opts.Hooks.OnRequest = handle
 	}
@@ -96,7 +96,7 @@ func handle(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 func (s *site) client(opts client.Options) *client.Client {
 	opts.Version = s.version
 	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.NewTextHandler(s.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		opts.Logger = debugLogger(s.logged)
 	}
 	c := client.New(s.ln, opts)
 	s.t.Cleanup(func() { c.Close() })
@@ -250,11 +250,35 @@ func (l *log) String() string {
 	return l.buf.String()
 }
 
-var _ io.Writer = (*log)(nil)
+// debugLogger returns a logger that keeps all it is told.
+func debugLogger(l *log) *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
 
 // within returns a context for what must not take longer, in virtual time.
 func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+func wantNone(t *testing.T, c *client.Client) {
+	t.Helper()
+	if _, ok := c.Session(); ok {
+		t.Error("the client has a session")
+	}
+}
+
+// soak is whether the tests shall take the time that it takes to be sure.
+var soak = os.Getenv("WEBWIRE_SOAK") != ""
+
+// rounds returns how often a test tries its luck.
+func rounds(soaking, normal, short int) int {
+	switch {
+	case soak:
+		return soaking
+	case testing.Short():
+		return short
+	}
+	return normal
 }

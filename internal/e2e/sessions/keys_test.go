@@ -104,7 +104,7 @@ type keyStore struct {
 	mu   sync.Mutex
 	key  string
 	load func() error
-	save func() error
+	save func(key string) error
 }
 
 func (k *keyStore) LoadKey() (string, error) {
@@ -122,7 +122,7 @@ func (k *keyStore) SaveKey(key string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.save != nil {
-		if err := k.save(); err != nil {
+		if err := k.save(key); err != nil {
 			return err
 		}
 	}
@@ -166,7 +166,7 @@ func TestKeySavedBesideHooks(t *testing.T) {
 func TestFailingKeyStore(t *testing.T) {
 	eachFailure(t, func(t *testing.T, v protocol.Version, fail func() error) {
 		s := open(t, v, server.Options{})
-		keys := &keyStore{key: login(t, s.client(client.Options{}), ann).Key, load: fail, save: fail}
+		keys := &keyStore{key: login(t, s.client(client.Options{}), ann).Key, load: fail, save: func(string) error { return fail() }}
 		var told events
 		c := s.client(client.Options{Keys: keys, Hooks: told.watch("c")})
 		if err := c.Connect(t.Context()); err != nil {
@@ -194,7 +194,7 @@ func TestHangingKeyStore(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
 		hang := func() error { <-release; return nil }
-		login(t, s.client(client.Options{Keys: &keyStore{save: hang}}), ann)
+		login(t, s.client(client.Options{Keys: &keyStore{save: func(string) error { return hang() }}}), ann)
 		loading := s.client(client.Options{Keys: &keyStore{load: hang}})
 		if err := loading.Connect(within(t, time.Minute)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Connect: %v", err)
@@ -213,7 +213,9 @@ func TestCloseBetweenRestoreAndUse(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v protocol.Version) {
 		s := open(t, v, server.Options{})
 		for range rounds(500, 50, 10) {
-			made := login(t, s.client(client.Options{}), ann)
+			first := s.client(client.Options{})
+			made := login(t, first, ann)
+			first.Close()
 			var c *client.Client
 			d := &dialer{Dialer: s.ln, replied: func() {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -224,7 +226,7 @@ func TestCloseBetweenRestoreAndUse(t *testing.T) {
 			if err := c.Connect(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Minute) // virtual: it may have to connect once more
+			time.Sleep(5 * time.Second) // virtual: it may have to connect once more
 			wantNobody(t, c)
 			c.Close()
 			s.dropAll()

@@ -2,12 +2,15 @@ package sessions_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
 )
 
@@ -167,7 +170,7 @@ func TestTooManyRestores(t *testing.T) {
 		}
 		_, err := w.conn.Read(nil)
 		var closed *transport.CloseError
-		if !asClose(err, &closed) || closed.Status != transport.StatusPolicy || strings.Contains(err.Error(), key) {
+		if !errors.As(err, &closed) || closed.Status != transport.StatusPolicy || strings.Contains(err.Error(), key) {
 			t.Errorf("the connection ended with %v", err)
 		}
 		wantErr(t, <-reasons, server.ErrTooManyRestores)
@@ -223,4 +226,38 @@ func TestPlaceOfDeadConnection(t *testing.T) {
 		}
 		s.wantConns(key, 1)
 	})
+}
+
+// Whoever does not read what it is told about its session holds up nobody, and
+// learns of it when it comes back.
+func TestDeafConnection(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v protocol.Version) {
+		reasons := make(chan error, 1)
+		s := open(t, v, server.Options{OutboxSize: 1 << 10, WriteTimeout: time.Hour, Hooks: server.Hooks{
+			OnClientDisconnected: func(_ *server.Conn, reason error) { reasons <- reason },
+		}})
+		a, deaf := s.wire(), s.wire()
+		key := deaf.login()
+		for conn := range s.SessionConns(key) {
+			ctx, cancel := context.WithCancel(t.Context()) // so that Signal does not wait until it is written
+			defer cancel()
+			if err := conn.Signal(ctx, "news", protocol.Text(strings.Repeat("x", 1<<20))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.want(a.send(protocol.RestoreSession, "", key), protocol.Reply)
+		id := a.send(protocol.CloseSession, "", "")
+		if v.Manners().ConfirmClose {
+			a.want(id, protocol.SessionClosed)
+		}
+		a.want(id, protocol.Reply)
+		wantErr(t, <-reasons, server.ErrSlowConsumer)
+		s.wantSessions(0)
+	})
+}
+
+func nothing(context.Context, *server.Conn, session.Session) error { return nil }
+
+func lookupFails(context.Context, *server.Conn, session.Session) (session.Session, error) {
+	return session.Session{}, errors.New("the database is away")
 }

@@ -1,0 +1,246 @@
+package client_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/session"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
+	"github.com/webwire-go/webwire/transport/transporttest"
+)
+
+var protocol20 = protocol.V2_0
+
+// deaf returns a connection whose other end says nothing.
+func deaf() transport.Conn {
+	conn, _ := memory.Pipe()
+	return conn
+}
+
+func login(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+	if r.Name == "login" {
+		_, err := r.Conn.CreateSession(ctx, nil)
+		return protocol.Payload{}, err
+	}
+	return r.Payload, nil
+}
+
+func hangWhile(silent *bool) func(context.Context, *server.Conn, session.Session) (session.Session, error) {
+	return func(ctx context.Context, _ *server.Conn, s session.Session) (session.Session, error) {
+		if *silent {
+			<-ctx.Done()
+		}
+		return s, ctx.Err()
+	}
+}
+
+// pauses returns the times between attempts.
+func pauses(dials []time.Time) (all []time.Duration) {
+	for i := range dials[1:] {
+		all = append(all, dials[i+1].Sub(dials[i]))
+	}
+	return all
+}
+
+// Pauses are random from nothing to a limit that grows and has a limit itself.
+func TestBackoff(t *testing.T) {
+	const (
+		first = time.Second
+		most  = 8 * time.Second
+	)
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t)
+		c := n.client(client.Options{})
+		c.Signal(t.Context(), "s", text("x"))
+		time.Sleep(time.Hour)
+		all := pauses(n.dialled())
+		var sum time.Duration
+		short, long := 0, 0
+		for i, p := range all {
+			limit := most
+			if i < 2 {
+				limit = []time.Duration{first, 3 * first}[i]
+			}
+			if p > limit+1 {
+				t.Errorf("pause %d took %v, its limit is %v", i, p, limit)
+			}
+			sum += p
+			if p < most/4 {
+				short++
+			}
+			if p > most*3/4 {
+				long++
+			}
+		}
+		count := len(all)
+		if mean := sum / time.Duration(count); mean < most*4/10 || mean > most*6/10 {
+			t.Errorf("the mean of %d pauses is %v", count, mean)
+		}
+		if short < count/8 || long < count/8 {
+			t.Errorf("of %d pauses %d are short and %d long: that is not jitter", count, short, long)
+		}
+	})
+}
+
+// The count begins anew after a connection that lasted, and only then.
+func TestBackoffIsReset(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t)
+		n.serve(server.Options{})
+		c := n.client(client.Options{})
+		var short, long time.Duration
+		// Connections that are lost at once.
+		const rounds = 200
+		connect(t, c)
+		for range rounds {
+			start := time.Now()
+			n.near().Cut()
+			synctest.Wait()
+			connect(t, c)
+			short += time.Since(start)
+		}
+		if mean := short / rounds; mean < 3*time.Second || mean > 5*time.Second {
+			t.Errorf("after connections that did not last the pause is %v on average", mean)
+		}
+		// Connections that lasted.
+		time.Sleep(20 * time.Second)
+		for range rounds {
+			time.Sleep(11 * time.Second)
+			start := time.Now()
+			n.near().Cut()
+			synctest.Wait()
+			connect(t, c)
+			took(t, "reconnecting", start, 0, time.Second+1)
+			long += time.Since(start)
+		}
+		if mean := long / rounds; mean < 300*time.Millisecond {
+			t.Errorf("after connections that lasted the pause is %v on average", mean)
+		}
+	})
+}
+
+func TestRetryAfterIsObeyed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for asked, limit := range map[time.Duration]time.Duration{
+			20 * time.Second: 20 * time.Second,
+			24 * time.Hour:   10 * time.Minute, // a server must not send its clients away for ever
+		} {
+			n := newNetwork(t)
+			n.serve(server.Options{})
+			n.faults.Refuse(transporttest.Unavailable(asked))
+			start := time.Now()
+			c := n.client(client.Options{Timeout: time.Hour})
+			connect(t, c)
+			took(t, "connecting", start, limit, limit+time.Second)
+		}
+	})
+}
+
+// Pauses have a limit however they are set; a shift must not overflow.
+func TestBackoffOfAnyOptions(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, o := range []client.Options{
+			{MinBackoff: 20 * time.Second, MaxBackoff: time.Minute},
+			{MinBackoff: time.Hour, MaxBackoff: time.Second},
+			{MinBackoff: 1, MaxBackoff: 1 << 62},
+		} {
+			n := newNetwork(t)
+			c := n.client(o)
+			c.Signal(t.Context(), "s", text("x"))
+			time.Sleep(2 * time.Hour)
+			synctest.Wait()
+			for i, p := range pauses(n.dialled()) {
+				if p > o.MaxBackoff {
+					t.Errorf("%v to %v: pause %d took %v", o.MinBackoff, o.MaxBackoff, i, p)
+				}
+			}
+			c.Close()
+		}
+	})
+}
+
+// What no further attempt can change ends the attempts: who waits learns why, the
+// hook too, and only Connect tries again.
+func TestPermanentFailures(t *testing.T) {
+	answer := func(status int) error { return &transport.RefusedError{StatusCode: status} }
+	for _, c := range []struct {
+		name  string
+		err   error
+		final bool
+	}{
+		{"401", answer(401), true},
+		{"403", answer(403), true},
+		{"404", answer(404), true},
+		{"certificate", &tls.CertificateVerificationError{Err: errors.New("unknown authority")}, true},
+		{"version", &client.VersionError{}, true},
+		{"408", answer(408), false},
+		{"429", answer(429), false},
+		{"500", answer(500), false},
+		{"502", answer(502), false},
+		{"503", answer(503), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var dials atomic.Int32
+				failed := make(chan error, 10)
+				n := newNetwork(t)
+				n.serve(server.Options{})
+				var fail atomic.Bool
+				fail.Store(true)
+				cl := closeAtEnd(t, client.New(dialerFunc(func(ctx context.Context, offer ...string) (transport.Conn, error) {
+					dials.Add(1)
+					if fail.Load() {
+						return nil, c.err
+					}
+					return n.Dial(ctx, offer...)
+				}), client.Options{
+					Logger: discard,
+					Hooks:  client.Hooks{OnConnectFailed: func(err error) { failed <- err }},
+				}))
+				start := time.Now()
+				_, err := cl.Request(t.Context(), "echo", text("x"))
+				var late *client.TimeoutError
+				if late := errors.As(err, &late); !errors.Is(err, c.err) || late == c.final {
+					t.Errorf("Request: %v", err)
+				}
+				if !c.final {
+					if dials.Load() < 5 || len(failed) > 0 {
+						t.Errorf("%d attempts within a minute, OnConnectFailed was called %d times", dials.Load(), len(failed))
+					}
+					return
+				}
+				took(t, "the Request", start, 0, 0)
+				if !errors.Is(err, client.ErrDisconnected) {
+					t.Errorf("Request: %v, want an ErrDisconnected", err)
+				}
+				time.Sleep(time.Hour)
+				for range 3 {
+					if _, err := cl.Request(t.Context(), "echo", text("x")); !errors.Is(err, c.err) {
+						t.Errorf("later Request: %v", err)
+					}
+					if err := cl.Signal(t.Context(), "s", text("x")); !errors.Is(err, c.err) || !errors.Is(err, client.ErrDisconnected) {
+						t.Errorf("later Signal: %v", err)
+					}
+				}
+				if dials.Load() != 1 || len(failed) != 1 || !errors.Is(<-failed, c.err) || cl.Status() != client.Disconnected {
+					t.Errorf("%d dials, OnConnectFailed was called %d times, the client is %v", dials.Load(), len(failed), cl.Status())
+				}
+				if err := cl.Connect(t.Context()); !errors.Is(err, c.err) || dials.Load() != 2 {
+					t.Errorf("Connect: %v after %d dials", err, dials.Load())
+				}
+				fail.Store(false)
+				connect(t, cl)
+				request(t, cl)
+			})
+		})
+	}
+}

@@ -1,0 +1,343 @@
+/**
+ * The JavaScript client of WebWire: requests and replies, signals both ways, a
+ * session that survives the connection and the page, and a connection that one can
+ * forget about.
+ *
+ * ```js
+ * import { Client } from 'webwire';
+ *
+ * const client = new Client('wss://example.com/api');
+ * client.addEventListener('signal', (event) => show(event.name, event.payload.text()));
+ * const reply = await client.request('echo', 'hello');
+ * console.log(reply.text());
+ * ```
+ *
+ * The client connects when it is first used, notices when the connection is lost,
+ * connects again and restores its session. It speaks the protocols 2.0 and 1.2.
+ *
+ * @packageDocumentation
+ */
+
+/**
+ * One end of a connection that is made when it is needed and made again when it is
+ * lost.
+ *
+ * Tabs of one page share the session through `localStorage`: a tab restores on each
+ * connection the session that was created last, by whichever tab. A tab that is
+ * connected keeps what it has until then. When a session is closed the server tells
+ * all tabs that have it.
+ */
+export class Client extends EventTarget {
+  /**
+   * A client of the endpoint at `url`: `wss:` or `https:`, `ws:` or `http:`; in pages
+   * it may be relative. Nothing happens until the client is used.
+   */
+  constructor(url: string | URL, options?: ClientOptions);
+
+  readonly status: Status;
+
+  /**
+   * The session that the server created or restored; without a connection the one
+   * that is going to be restored. `null` if there is none.
+   */
+  readonly session: Session | null;
+
+  /**
+   * Connects, and resolves once the client is connected, and its session restored if
+   * it has one. It tries again and again; with `autoconnect: false` once. There is no
+   * need to call it otherwise, unless the client gave up (see `connectfailed`).
+   */
+  connect(options?: CallOptions): Promise<void>;
+
+  /**
+   * Sends a request and resolves to the reply. Waits for a connection if need be. A
+   * request has one outcome, and is never sent twice. It rejects with
+   *
+   * - an {@link ErrorReply}, {@link InternalError} or {@link ShutdownError} if the
+   *   server answered so;
+   * - a {@link DisconnectedError} if the connection was lost: its `sent` says whether
+   *   the server may have executed the request;
+   * - a {@link TimeoutError}, or the reason of `signal` if that was aborted. The
+   *   server may have executed the request;
+   * - a {@link ClosedError} after `close()`;
+   * - a {@link QueueFullError} if too much waits to be sent;
+   * - a {@link MalformedError} or {@link TooLongError} if the protocol or the server
+   *   does not allow such a message. 1.2 wants a payload of at least one byte.
+   *
+   * @param name up to 255 characters of printable ASCII
+   */
+  request(name: string, payload?: Data, options?: CallOptions): Promise<Payload>;
+
+  /**
+   * Sends a signal. It does not wait: without a connection it throws a
+   * {@link DisconnectedError}, and begins to connect. Otherwise it throws as `request`
+   * rejects. If it returns the signal will be sent unless the connection is lost.
+   */
+  signal(name: string, payload?: Data): void;
+
+  /**
+   * Makes the session of `key` that of the client, which then keeps it as one that
+   * the server created. Rejects with a {@link SessionNotFoundError},
+   * {@link SessionFullError}, {@link SessionsDisabledError}, an {@link ErrorReply} with
+   * the code `SESSION_ACTIVE` if the client has another session, an
+   * {@link InternalError} if the server could not tell, or as `request`.
+   *
+   * @param key by default the one that is kept: of use after the session could not be
+   * restored for the moment, because it had as many connections as it may
+   */
+  restoreSession(key?: string, options?: CallOptions): Promise<void>;
+
+  /**
+   * Closes the client's session, for all who have it. Without a connection it only
+   * makes the client forget the session, which stays on the server until it expires.
+   */
+  closeSession(options?: CallOptions): Promise<void>;
+
+  /**
+   * Ends the client for good. What `signal` took is still sent, requests reject with
+   * a {@link ClosedError}. The session is not closed, and its key is kept.
+   */
+  close(): void;
+
+  addEventListener<T extends keyof ClientEvents>(
+    type: T,
+    listener: ((this: Client, event: ClientEvents[T]) => void) | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<T extends keyof ClientEvents>(
+    type: T,
+    listener: ((this: Client, event: ClientEvents[T]) => void) | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+/**
+ * - `disconnected`: not connected, and not about to be
+ * - `connecting`: connecting, or waiting to try again
+ * - `connected`
+ * - `closed`: for good
+ */
+export type Status = 'disconnected' | 'connecting' | 'connected' | 'closed';
+
+/** Versions of the protocol that the client speaks. */
+export type Version = '2.0' | '1.2';
+
+/** The listeners of each event can also be given as options, as `onsignal` for instance. */
+export interface ClientEvents {
+  /** A signal of the server. */
+  signal: Event & { readonly name: string; readonly payload: Payload };
+  /** The server created a session for the client. Not dispatched after a restore. */
+  sessioncreated: Event & { readonly session: Session };
+  /**
+   * The client's session was closed, by the server or another client that has it, or
+   * turned out not to exist any more when it was to be restored, or another tab
+   * replaced it. Not dispatched after the client's own `closeSession()`.
+   */
+  sessionclosed: Event;
+  /**
+   * The client is connected. Its session is restored if it had one: `client.session`
+   * may be another than before if another tab created one.
+   */
+  connected: Event;
+  /**
+   * A connection ended: `reason` is a {@link ClosedError} after `close()`, a
+   * {@link CloseError} if the server closed it or the network failed, another error if
+   * the client gave it up.
+   */
+  disconnected: Event & { readonly reason: Error };
+  /**
+   * The client gave up connecting because trying again would not help: the server
+   * speaks no common version ({@link VersionError}), or the browser forbids to
+   * connect. `connect()` makes the client try again.
+   */
+  connectfailed: Event & { readonly error: Error };
+  statuschange: Event & { readonly status: Status };
+}
+
+type Listeners = {
+  [T in keyof ClientEvents as `on${T}`]?: (this: Client, event: ClientEvents[T]) => void;
+};
+
+export interface ClientOptions extends Listeners {
+  /** Milliseconds that a request waits for a connection and its reply. Default: 60000. */
+  timeout?: number;
+  /** Milliseconds for each attempt to connect. Default: 10000. */
+  dialTimeout?: number;
+  /**
+   * The pause between attempts to connect, in milliseconds: random, up to `minBackoff`
+   * doubled with each attempt, and at most `maxBackoff`. It starts anew after a
+   * connection that lasted for `maxBackoff`. There is no pause when the device comes
+   * online. Default: 500 and 10000.
+   */
+  minBackoff?: number;
+  maxBackoff?: number;
+  /**
+   * False: connect only when `connect()` is called, and not again after the connection
+   * was lost; what needs a connection fails at once without. Default: true.
+   */
+  autoconnect?: boolean;
+  /**
+   * Bytes that may wait to be sent. More are refused with a {@link QueueFullError},
+   * but a message of any size is taken if nothing else waits. Default: 8 MiB.
+   */
+  maxQueue?: number;
+  /** What the client may speak, the best first. Default: `['2.0', '1.2']`. */
+  versions?: Version[];
+  /**
+   * How client and server agree on the version.
+   *
+   * - `metadata`: ask the server by an HTTP request of the method WEBWIRE to the same
+   *   URL, once, and again after an attempt to connect failed. The default.
+   * - `token`: the server is known to negotiate: offer `versions` as
+   *   `Sec-WebSocket-Protocol`. For servers behind a proxy that rejects the method
+   *   WEBWIRE. Browsers fail to connect to servers that do not negotiate.
+   * - `none`: the server is known to speak `versions[0]`.
+   */
+  negotiate?: 'metadata' | 'token' | 'none';
+  /** The application's own protocol, which a server of 2.0 must announce. Default: `''`. */
+  subProtocol?: string;
+  /**
+   * Where the key of the session is kept: `sessionStorage` for instance, for tabs that
+   * do not share it. Default: `localStorage` in pages, memory elsewhere and where it
+   * fails. The key is a secret.
+   */
+  storage?: KeyStorage | null;
+  /** The item in the storage. Default: `'webwire:'` and the URL. */
+  storageKey?: string;
+  /** The class to connect with, where there is no global one. */
+  WebSocket?: WebSocketClass;
+}
+
+/** What the client needs of `localStorage`. */
+export interface KeyStorage {
+  getItem(item: string): string | null;
+  setItem(item: string, value: string): void;
+  removeItem(item: string): void;
+}
+
+/** A class like the browser's `WebSocket`, that of the package `ws` for instance. */
+export type WebSocketClass = new (url: string, protocols?: string[]) => {
+  readonly readyState: number;
+  readonly bufferedAmount: number;
+  readonly protocol: string;
+  close(code?: number, reason?: string): void;
+};
+
+export interface CallOptions {
+  /** Aborts the waiting; the server is not told. */
+  signal?: AbortSignal;
+  /** Milliseconds; `Infinity` for no limit. Default: that of the client. */
+  timeout?: number;
+}
+
+/**
+ * What can be sent: text, which goes as UTF-8, bytes, which go as binary, a
+ * {@link Payload} as it is, nothing, or any other value as JSON in UTF-8. Bytes are
+ * copied, at the latest when they are sent.
+ */
+export type Data = Payload | string | ArrayBuffer | ArrayBufferView | object | number | boolean | null | undefined;
+
+export type Encoding = 'binary' | 'utf8' | 'utf16';
+
+/** Bytes, and a label that says how they are encoded. */
+export class Payload {
+  /** `encoding` is `binary` by default. */
+  constructor(bytes: Uint8Array, encoding?: Encoding);
+  /** The payload that a value is sent as. */
+  static from(value: Data): Payload;
+  /** Text in UTF-16. */
+  static utf16(text: string): Payload;
+
+  readonly encoding: Encoding;
+  readonly bytes: Uint8Array;
+  /** The bytes as text, binary ones as if they were UTF-8. What is invalid becomes U+FFFD. */
+  text(): string;
+  /** The value that the text is the JSON of. Throws a `SyntaxError` if it is none. */
+  json<T = any>(): T;
+}
+
+export interface Session {
+  /** A secret: whoever has it has the session. */
+  readonly key: string;
+  readonly created: Date;
+  readonly lastSeen: Date;
+  /** What the application attached, `null` if nothing. */
+  readonly info: any;
+}
+
+/** What all errors of this package are. `name` is the name of the class. */
+export class WebWireError extends Error {}
+
+/** What the handler refused the request with. */
+export class ErrorReply extends WebWireError {
+  constructor(code: string, message: string);
+  readonly code: string;
+}
+/** The handler failed; the server says no more. */
+export class InternalError extends WebWireError {}
+/** The server is shutting down. The request was not executed. */
+export class ShutdownError extends WebWireError {}
+export class SessionNotFoundError extends WebWireError {}
+/** The session has as many connections as it may. */
+export class SessionFullError extends WebWireError {}
+export class SessionsDisabledError extends WebWireError {}
+
+/** There is no connection, or it was lost before the reply came. `cause` is why. */
+export class DisconnectedError extends WebWireError {
+  constructor(sent: boolean, cause?: Error);
+  /** The server may have executed the request. If false it has never seen it. */
+  readonly sent: boolean;
+}
+/** No reply in time; or, if there is a `cause`, no connection. */
+export class TimeoutError extends WebWireError {
+  constructor(after: number, cause?: Error);
+  /** Milliseconds. */
+  readonly after: number;
+}
+/** Client and server speak no common version of the protocol. */
+export class VersionError extends WebWireError {
+  constructor(server: string[], client: string[]);
+  /** As far as it is known. */
+  readonly server: string[];
+  readonly client: string[];
+}
+/** `close()` was called. */
+export class ClosedError extends WebWireError {}
+/** The protocol does not allow such a message; or the server sent one that it does not allow. */
+export class MalformedError extends WebWireError {
+  constructor(message: string, cause?: Error);
+}
+/** A message longer than the server takes. It was not sent. */
+export class TooLongError extends WebWireError {
+  constructor(size: number, limit: number);
+  readonly size: number;
+  readonly limit: number;
+}
+/** More waits to be sent than `maxQueue`. */
+export class QueueFullError extends WebWireError {
+  constructor(limit: number);
+  readonly limit: number;
+}
+/** How a connection ended: the close code of WebSocket, 1006 if there was none. */
+export class CloseError extends WebWireError {
+  constructor(code: number, reason: string, cause?: Error);
+  readonly code: number;
+  readonly reason: string;
+}
+/** The server answered the question for its metadata with this HTTP status. */
+export class RefusedError extends WebWireError {
+  constructor(status: number, retryAfter: number);
+  readonly status: number;
+  /** Milliseconds that the server asks to wait, zero if it does not. */
+  readonly retryAfter: number;
+}

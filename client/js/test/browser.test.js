@@ -1,0 +1,228 @@
+// The client in a real browser: the contract, and what only happens to pages.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { browserMissing, launch, serve } from './support/browser.js';
+import { names } from './support/contract.js';
+import { Relay, Server, build, goMissing } from './support/servers.js';
+
+const VERSIONS = ['1.2', '2.0'];
+const skip = await browserMissing() || await goMissing();
+
+describe('browser', { skip }, () => {
+  const servers = {};
+  let binary;
+  let site;
+  let browser;
+
+  before(async () => {
+    binary = await build();
+    for (const version of VERSIONS) servers[version] = await Server.start(binary.path, version);
+    site = await serve();
+    browser = await launch();
+  });
+
+  after(async () => {
+    await browser?.close();
+    await site?.close();
+    await Promise.all(Object.values(servers).map((server) => server.kill()));
+    await binary?.remove();
+  });
+
+  // open opens a tab.
+  async function open(t) {
+    const page = await browser.context.newPage();
+    t.after(() => page.close());
+    await page.goto(site.url);
+    return page;
+  }
+
+  // connect connects a client in the page, which has the name `client` there, and
+  // lets `events` be what happened to it. The session is kept in localStorage.
+  async function connect(page, addr, version) {
+    await page.evaluate(async ({ addr: where, version: v }) => {
+      const { Client } = await import('/src/index.js');
+      window.events = [];
+      window.client = new Client(`http://${where}/`, { versions: [v], minBackoff: 20, maxBackoff: 200 });
+      for (const type of ['sessioncreated', 'sessionclosed', 'connected', 'disconnected']) {
+        window.client.addEventListener(type, () => window.events.push(type));
+      }
+      await window.client.connect();
+    }, { addr, version });
+  }
+
+  const ask = (page, name, payload = ' ') => page.evaluate(async (message) => (
+    (await window.client.request(message.name, message.payload)).text()
+  ), { name, payload });
+  const sessionKey = (page) => page.evaluate(() => window.client.session?.key);
+  const serverKey = async (page) => JSON.parse(await ask(page, 'session'))?.key;
+  const happened = (page, type, times = 1) => page.waitForFunction(
+    (want) => window.events.filter((e) => e === want.type).length >= want.times,
+    { type, times },
+  );
+
+  for (const version of VERSIONS) {
+    for (const negotiate of ['metadata', 'none']) {
+      test(`contract in ${version}, ${negotiate}`, { timeout: 120_000 }, async (t) => {
+        const page = await open(t);
+        for (const name of names) {
+          await t.test(name, async () => {
+            const { addr } = servers[version];
+            assert.equal(await page.evaluate(async ({ name: step, ...options }) => {
+              const { tryStep } = await import('/test/support/contract.js');
+              return tryStep(step, options);
+            }, { name, addr, version, negotiate }), '');
+          });
+        }
+      });
+    }
+
+    const scenario = (what, run) => test(`${version}: ${what}`, { timeout: 60_000 }, run);
+    const relay = async (t, target) => {
+      const r = await Relay.start(target);
+      t.after(() => r.down());
+      return r;
+    };
+
+    scenario('the session survives the page', async (t) => {
+      const page = await open(t);
+      const { addr } = servers[version];
+      await connect(page, addr, version);
+      const key = await ask(page, 'login');
+      await page.reload();
+      await connect(page, addr, version);
+      assert.equal(await sessionKey(page), key);
+      assert.equal(await serverKey(page), key);
+      await page.evaluate(() => window.client.closeSession());
+      await page.reload();
+      await connect(page, addr, version);
+      assert.equal(await sessionKey(page), undefined);
+    });
+
+    scenario('a server that goes away and comes back', async (t) => {
+      const way = await relay(t, servers[version].addr);
+      const page = await open(t);
+      await connect(page, way.addr, version);
+      const key = await ask(page, 'login');
+      const pending = page.evaluate(() => window.client.request('sleep', 60000).catch(({ name, sent }) => `${name} ${sent}`));
+      await ask(page, 'echo', 'so the request before is on its way');
+      await way.down();
+      assert.equal(await pending, 'DisconnectedError true');
+      const waiting = ask(page, 'session');
+      await way.up();
+      assert.equal(JSON.parse(await waiting).key, key);
+      assert.deepEqual(await page.evaluate(() => window.events), ['connected', 'sessioncreated', 'disconnected', 'connected']);
+    });
+
+    scenario('a server that is killed and forgets', async (t) => {
+      let server = await Server.start(binary.path, version);
+      t.after(() => server.kill());
+      const page = await open(t);
+      await connect(page, server.addr, version);
+      await ask(page, 'login');
+      await server.kill();
+      await happened(page, 'disconnected');
+      server = await Server.start(binary.path, version, server.addr);
+      await happened(page, 'connected', 2);
+      assert.equal(await sessionKey(page), undefined);
+      assert.deepEqual(await page.evaluate(() => window.events), ['connected', 'sessioncreated', 'disconnected', 'sessionclosed', 'connected']);
+      assert.ok(await ask(page, 'login'));
+    });
+
+    scenario('offline and online again', async (t) => {
+      const way = await relay(t, servers[version].addr);
+      const page = await open(t);
+      t.after(() => browser.context.setOffline(false));
+      await connect(page, way.addr, version);
+      const key = await ask(page, 'login');
+      await browser.context.setOffline(true);
+      await way.down();
+      await happened(page, 'disconnected');
+      await way.up();
+      assert.equal(await page.evaluate(() => navigator.onLine), false);
+      const waiting = ask(page, 'session');
+      await browser.context.setOffline(false);
+      assert.equal(JSON.parse(await waiting).key, key);
+    });
+
+    scenario('a network that changed without a word', async (t) => {
+      const way = await relay(t, servers[version].addr);
+      const page = await open(t);
+      t.after(() => browser.context.setOffline(false));
+      await connect(page, way.addr, version);
+      const key = await ask(page, 'login');
+      await browser.context.setOffline(true);
+      assert.ok(way.swallow() >= 1);
+      await browser.context.setOffline(false);
+      await happened(page, 'disconnected');
+      assert.equal(await serverKey(page), key);
+    });
+
+    scenario('a network that is still the same', async (t) => {
+      const page = await open(t);
+      t.after(() => browser.context.setOffline(false));
+      await connect(page, servers[version].addr, version);
+      const key = await ask(page, 'login');
+      for (let i = 0; i < 6; i++) { // more than failed restores are borne
+        await browser.context.setOffline(true);
+        await browser.context.setOffline(false);
+        await ask(page, 'echo', 'behind the probe');
+      }
+      assert.equal(await serverKey(page), key);
+      assert.equal(await ask(page, 'session-conns', key), '1');
+      assert.deepEqual(await page.evaluate(() => window.events), ['connected', 'sessioncreated']);
+    });
+
+    scenario('a tab that was frozen', async (t) => {
+      const way = await relay(t, servers[version].addr);
+      const page = await open(t);
+      const devtools = await browser.context.newCDPSession(page);
+      await connect(page, way.addr, version);
+      const key = await ask(page, 'login');
+      const thaw = async (meanwhile) => {
+        await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+        await meanwhile();
+        await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+      };
+      await thaw(() => {});
+      assert.equal(await serverKey(page), key);
+      assert.deepEqual(await page.evaluate(() => window.events), ['connected', 'sessioncreated']);
+      await thaw(() => way.swallow());
+      await happened(page, 'disconnected');
+      assert.equal(await serverKey(page), key);
+    });
+
+    scenario('two tabs', async (t) => {
+      const { addr } = servers[version];
+      const [one, two] = [await open(t), await open(t)];
+      await connect(one, addr, version);
+      const key = await ask(one, 'login');
+      await connect(two, addr, version);
+      assert.equal(await serverKey(two), key, 'the second tab has the session of the first');
+      assert.equal(await ask(two, 'session-conns', key), '2');
+
+      await one.evaluate(() => window.client.closeSession());
+      await happened(two, 'sessionclosed');
+      assert.equal(await sessionKey(two), undefined);
+
+      const next = await ask(one, 'login');
+      assert.equal(await sessionKey(two), undefined, 'a tab adopts a session on its next connection');
+      await ask(two, 'kill').catch(() => {});
+      await happened(two, 'connected', 2);
+      assert.equal(await serverKey(two), next);
+
+      await ask(two, 'logout');
+      await happened(one, 'sessionclosed');
+      assert.equal(await sessionKey(one), undefined);
+    });
+  }
+
+  test('a server of another origin that has no metadata', { timeout: 60_000 }, async (t) => {
+    // The page may not see the answer of its preflight, which a published server of
+    // 2.0 rejects.
+    const page = await open(t);
+    await page.route(`http://${servers['2.0'].addr}/`, (route) => route.abort());
+    await connect(page, servers['2.0'].addr, '2.0');
+    assert.equal(await ask(page, 'echo', '😀'), '😀');
+  });
+});

@@ -1,0 +1,414 @@
+// How connections are made, and made again.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Client, ClosedError, DisconnectedError, RefusedError, TimeoutError, VersionError } from '../src/index.js';
+import { settled } from './support/clock.js';
+import { CONF, FakeServer, bytes, outcome } from './support/fakes.js';
+
+const TOKENS = ['webwire-2.0', 'webwire-1.2'];
+
+test('tokens are offered to a server that lists its versions', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client();
+  const connecting = client.connect();
+  await settled();
+  assert.deepEqual(server.asked.map(({ url, method }) => [url, method]), [['http://example.com/api', 'WEBWIRE']]);
+  assert.equal(server.socket.url, 'ws://example.com/api');
+  assert.deepEqual(server.socket.protocols, TOKENS);
+  assert.equal(server.socket.binaryType, 'arraybuffer');
+  await server.socket.open('webwire-2.0');
+  await connecting;
+});
+
+test('only common versions are offered, in the order of the client', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata = { 'protocol-version': '1.5', versions: ['1.5', '1.2', '2.0'] };
+  for (const [versions, want] of [[['1.2', '2.0'], ['webwire-1.2', 'webwire-2.0']], [['1.2'], ['webwire-1.2']]]) {
+    const client = server.client({ versions });
+    const connecting = client.connect();
+    await settled();
+    assert.deepEqual(server.socket.protocols, want);
+    await server.socket.open('webwire-1.2');
+    await connecting;
+  }
+});
+
+test('a server that lists nothing is spoken to in its version, without an offer', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata = { 'protocol-version': '1.2' };
+  const client = server.client();
+  const connecting = client.connect();
+  await settled();
+  assert.equal(server.socket.protocols, undefined);
+  await server.socket.open();
+  await connecting;
+});
+
+for (const [what, metadata] of [
+  ['405', () => new Response('', { status: 405 })],
+  ['400', () => new Response('', { status: 400 })],
+  ['501', () => new Response('', { status: 501 })],
+  ['what a browser forbids', () => new TypeError('Failed to fetch')],
+]) {
+  test(`a server without metadata (${what}) is spoken to in 2.0`, async (t) => {
+    const server = new FakeServer(t);
+    server.metadata = metadata();
+    const client = server.client();
+    const connecting = client.connect();
+    await settled();
+    assert.equal(server.socket.protocols, undefined);
+    await server.socket.open();
+    assert.equal(await outcome(connecting), undefined, 'not before accept-conf');
+    server.socket.say(CONF);
+    await connecting;
+  });
+}
+
+test('an endpoint that has metadata is not guessed at when it cannot be asked', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  server.socket.drop();
+  await server.clock.pass(500);
+  server.socket.drop();
+  server.metadata = new TypeError('Failed to fetch');
+  await server.clock.pass(1_000);
+  assert.equal(server.asked.length, 2);
+  assert.equal(server.sockets.length, 2);
+  assert.equal(client.status, 'connecting');
+});
+
+test('the metadata is remembered, and asked for again after a failure', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  for (let i = 0; i < 3; i++) {
+    server.socket.drop();
+    await server.clock.pass(10_000);
+    await server.socket.open();
+  }
+  assert.equal(client.status, 'connected');
+  assert.equal(server.asked.length, 1);
+  server.socket.drop();
+  await server.clock.pass(10_000);
+  server.socket.drop(); // was never open
+  await server.clock.pass(10_000);
+  assert.equal(server.asked.length, 2);
+});
+
+for (const [what, metadata] of [
+  ['lists others', { 'protocol-version': '1.4', versions: ['1.4', '1.3'] }],
+  ['speaks another', { 'protocol-version': '1.4' }],
+  ['says nothing', {}],
+]) {
+  test(`a server that ${what} is given up`, async (t) => {
+    const server = new FakeServer(t);
+    server.metadata = metadata;
+    const errors = [];
+    const client = server.client({ onconnectfailed: ({ error }) => errors.push(error) });
+    const waiting = client.request('n', 'x');
+    const connecting = client.connect();
+    const { error } = await outcome(connecting);
+    assert.ok(error instanceof VersionError);
+    assert.deepEqual(error.client, ['2.0', '1.2']);
+    await assert.rejects(waiting, (e) => e instanceof DisconnectedError && !e.sent && e.cause === error);
+    assert.deepEqual(errors, [error]);
+    assert.equal(client.status, 'disconnected');
+    await server.clock.pass(60_000);
+    assert.equal(server.sockets.length, 0);
+    await assert.rejects(client.request('n', 'x'), (e) => e instanceof DisconnectedError && e.cause === error);
+    assert.throws(() => client.signal('n', 'x'), DisconnectedError);
+    assert.equal(server.clock.timers, 0);
+
+    server.metadata = { 'protocol-version': '1.2' };
+    const again = client.connect();
+    await settled();
+    await server.socket.open();
+    await again;
+  });
+}
+
+test('a client of 1.2 alone gives up a server without metadata, but not one that it cannot reach', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata = new TypeError('Failed to fetch');
+  const client = server.client({ versions: ['1.2'] });
+  const connecting = client.connect();
+  assert.equal(await outcome(connecting), undefined);
+  server.metadata = new Response('', { status: 405 });
+  await server.clock.pass(500);
+  await assert.rejects(connecting, VersionError);
+});
+
+test('a server that refuses for the moment is asked again, when it says', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata = new Response('', { status: 503, headers: { 'Retry-After': '7' } });
+  const client = server.client();
+  const connecting = client.connect({ timeout: 7_400 });
+  await server.clock.pass(7_399);
+  assert.equal(server.asked.length, 1);
+  await server.clock.pass(1);
+  await assert.rejects(connecting, (error) => error instanceof TimeoutError && error.cause instanceof RefusedError && error.cause.status === 503);
+  server.metadata = new Response('no JSON');
+  await server.clock.pass(100);
+  assert.equal(server.asked.length, 2);
+  server.metadata = { 'protocol-version': '1.2' };
+  await server.clock.pass(1_000);
+  assert.equal(server.asked.length, 3);
+  await server.socket.open();
+  assert.equal(client.status, 'connected');
+});
+
+test('the user may know better: token', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ negotiate: 'token' });
+  const connecting = client.connect();
+  await settled();
+  assert.equal(server.asked.length, 0);
+  assert.deepEqual(server.socket.protocols, TOKENS);
+  await server.socket.open('');
+  await assert.rejects(connecting, VersionError);
+});
+
+test('the user may know better: none', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ negotiate: 'none', versions: ['1.2'] });
+  const connecting = client.connect();
+  await settled();
+  assert.equal(server.asked.length, 0);
+  assert.equal(server.socket.protocols, undefined);
+  await server.socket.open();
+  await connecting;
+});
+
+for (const [what, message, Class] of [
+  ['of another major version', bytes(23, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0), VersionError],
+  ['with another sub-protocol', bytes(CONF[0], ...CONF.slice(1), 'chess'), VersionError],
+]) {
+  test(`accept-conf ${what} ends the attempt for good`, async (t) => {
+    const server = new FakeServer(t);
+    const client = server.client({ negotiate: 'none' });
+    const connecting = client.connect();
+    await settled();
+    await server.socket.open();
+    server.socket.say(message);
+    await assert.rejects(connecting, Class);
+    assert.equal(server.socket.closedWith, 1000);
+  });
+}
+
+test('a sub-protocol that is expected', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ negotiate: 'none', subProtocol: 'chess' });
+  const connecting = client.connect();
+  await settled();
+  await server.socket.open();
+  server.socket.say(bytes(...CONF, 'chess'));
+  await connecting;
+});
+
+test('a minor version that is higher does not matter', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ negotiate: 'none' });
+  const connecting = client.connect();
+  await settled();
+  await server.socket.open();
+  server.socket.say(bytes(23, 2, 9, ...CONF.slice(3)));
+  await connecting;
+});
+
+test('anything but accept-conf first is no way to open a connection of 2.0', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ negotiate: 'none' });
+  client.connect();
+  for (const message of [bytes(64, 1, 'sx'), bytes(23, 2), bytes(99), bytes()]) {
+    await settled();
+    const { socket } = server;
+    await socket.open();
+    socket.say(message);
+    assert.equal(socket.closedWith, 1000);
+    await server.clock.pass(10_000);
+  }
+  assert.equal(client.status, 'connecting');
+});
+
+for (const [what, stuck] of [
+  ['metadata', (server) => { server.metadata = new Promise(() => {}); }],
+  ['opening', () => {}],
+  ['accept-conf', (server) => settled().then(() => server.socket.open(''))],
+]) {
+  test(`an attempt ends when the server is silent: ${what}`, async (t) => {
+    const server = new FakeServer(t);
+    const real = globalThis.fetch;
+    globalThis.fetch = (url, options) => Promise.race([real(url, options), new Promise((_, reject) => {
+      options.signal.addEventListener('abort', () => reject(options.signal.reason));
+    })]);
+    const client = server.client({ autoconnect: false, negotiate: what === 'metadata' ? 'metadata' : 'none' });
+    const connecting = client.connect();
+    await stuck(server);
+    await server.clock.pass(9_999);
+    assert.equal(client.status, 'connecting');
+    await server.clock.pass(1);
+    await assert.rejects(connecting, (error) => error instanceof TimeoutError && error.after === 10_000);
+    assert.equal(client.status, 'disconnected');
+    assert.equal(server.clock.timers, 0);
+  });
+}
+
+test('close while the metadata is asked for', async (t) => {
+  const server = new FakeServer(t);
+  let answer;
+  server.metadata = new Promise((resolve) => { answer = resolve; });
+  const client = server.client();
+  const connecting = client.connect();
+  client.close();
+  await assert.rejects(connecting, ClosedError);
+  answer({ 'protocol-version': '1.2' });
+  await settled();
+  assert.equal(server.sockets.length, 0);
+});
+
+test('pauses grow, and start anew after a connection that proved stable', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  const attempts = async (pauses) => {
+    for (const pause of pauses) {
+      const before = server.sockets.length;
+      server.socket.drop();
+      await server.clock.pass(pause - 1);
+      assert.equal(server.sockets.length, before, `a pause is shorter than ${pause}`);
+      await server.clock.pass(1);
+      assert.equal(server.sockets.length, before + 1, `a pause is longer than ${pause}`);
+    }
+  };
+  await attempts([500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+  await server.socket.open();
+  await server.clock.pass(9_000); // not stable yet
+  await attempts([10_000]);
+  await server.socket.open();
+  await server.clock.pass(10_000);
+  await attempts([500, 1_000]);
+  assert.equal(client.status, 'connecting');
+});
+
+test('pauses are random', async (t) => {
+  const server = new FakeServer(t);
+  await server.connected();
+  Math.random.mock.mockImplementation(() => 0.25);
+  server.socket.drop();
+  await server.clock.pass(124);
+  assert.equal(server.sockets.length, 1);
+  await server.clock.pass(1);
+  assert.equal(server.sockets.length, 2);
+});
+
+test('close during a pause', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  server.socket.drop();
+  await settled();
+  client.close();
+  await settled();
+  assert.equal(server.sockets.length, 1);
+  assert.equal(server.clock.timers, 0);
+  assert.deepEqual(client.events(), ['disconnected']);
+});
+
+test('without autoconnect', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ autoconnect: false });
+  await assert.rejects(client.request('n', 'x'), DisconnectedError);
+  assert.throws(() => client.signal('n', 'x'), DisconnectedError);
+  assert.equal(client.status, 'disconnected');
+  const failing = client.connect();
+  await settled();
+  server.socket.drop(1006, '', 'refused');
+  await assert.rejects(failing, /refused/);
+  const connecting = client.connect();
+  await settled();
+  await server.socket.open();
+  await connecting;
+  server.socket.drop();
+  await server.clock.pass(60_000);
+  assert.equal(client.status, 'disconnected');
+  assert.equal(server.sockets.length, 2);
+});
+
+test('connect is done at once when connected', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  await client.connect();
+  assert.equal(server.sockets.length, 1);
+});
+
+test('events tell what happens to the connection', async (t) => {
+  const server = new FakeServer(t);
+  const log = [];
+  const client = server.client({
+    onstatuschange: ({ status }) => log.push(status),
+    onconnected: () => log.push('CONNECTED'),
+    ondisconnected: ({ reason }) => log.push(`DISCONNECTED ${reason.name} ${reason.code ?? ''}`),
+  });
+  client.connect();
+  await settled();
+  await server.socket.open();
+  server.socket.drop(1001, 'going away');
+  await server.clock.pass(500);
+  await server.socket.open();
+  client.close();
+  await settled();
+  assert.deepEqual(log, [
+    'connecting', 'connected', 'CONNECTED', 'connecting', 'DISCONNECTED CloseError 1001', 'connected', 'CONNECTED',
+    'closed', 'DISCONNECTED ClosedError ',
+  ]);
+});
+
+test('listeners may call everything', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({
+    ondisconnected() {
+      this.close();
+    },
+    onconnected() {
+      this.signal('hello', 'x');
+    },
+  });
+  client.connect();
+  await settled();
+  await server.socket.open();
+  assert.equal(server.socket.take().name, 'hello');
+  server.socket.drop();
+  await server.clock.pass(60_000);
+  assert.equal(client.status, 'closed');
+  assert.equal(server.sockets.length, 1);
+});
+
+test('what a browser forbids is given up', async (t) => {
+  const server = new FakeServer(t);
+  class WebSocket {
+    constructor() {
+      throw new DOMException('mixed content', 'SecurityError');
+    }
+  }
+  const client = server.client({ WebSocket });
+  await assert.rejects(client.connect(), { name: 'SecurityError' });
+  assert.equal(client.status, 'disconnected');
+});
+
+test('URLs and options that are none', async (t) => {
+  const server = new FakeServer(t);
+  const { WebSocket } = server;
+  assert.throws(() => new Client('no url', { WebSocket }), TypeError);
+  assert.throws(() => new Client('ws://example.com', { WebSocket, versions: ['1.5'] }), TypeError);
+  assert.throws(() => new Client('ws://example.com', { WebSocket, versions: [] }), TypeError);
+  assert.throws(() => new Client('ws://example.com', { WebSocket: null }), /WebSocket/);
+  for (const [url, http, ws] of [
+    ['wss://example.com/a?b=c#d', 'https://example.com/a?b=c', 'wss://example.com/a?b=c'],
+    ['https://example.com', 'https://example.com/', 'wss://example.com/'],
+  ]) {
+    const client = new Client(url, { WebSocket });
+    client.connect().catch(() => {});
+    await settled();
+    assert.equal(server.asked.at(-1).url, http);
+    assert.equal(server.socket.url, ws);
+    client.close();
+  }
+});

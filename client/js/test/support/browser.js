@@ -1,0 +1,67 @@
+// A real Chromium, and pages that have the client.
+
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import http from 'node:http';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+// browserMissing says why there is no browser to test with, false if there is.
+export async function browserMissing() {
+  if (!existsSync(executablePath)) return `there is no Chromium at ${executablePath} (CHROMIUM names another place)`;
+  return false;
+}
+
+export const args = [
+  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+
+// launch starts a browser with a profile of its own.
+export async function launch() {
+  const { chromium } = await import('playwright-core');
+  const profile = await mkdtemp(join(tmpdir(), 'webwire-profile-'));
+  const context = await chromium.launchPersistentContext(profile, { executablePath, args });
+  return {
+    context,
+    async close() {
+      await context.close();
+      await rm(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+// serve serves this package to pages, and an empty page at /.
+export async function serve() {
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  const server = http.createServer(async (request, response) => {
+    const { pathname } = new URL(request.url, 'http://localhost');
+    if (pathname === '/') {
+      response.setHeader('Content-Type', 'text/html');
+      response.end('<!doctype html><title>WebWire</title>');
+      return;
+    }
+    try {
+      const file = await readFile(join(root, pathname));
+      response.setHeader('Content-Type', 'text/javascript');
+      response.end(file);
+    } catch {
+      response.statusCode = 404;
+      response.end();
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${server.address().port}/`,
+    async close() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}

@@ -1,0 +1,61 @@
+// Time that passes only when a test says so.
+
+const real = {
+  setTimeout, clearTimeout, setInterval, clearInterval, now: Date.now, setImmediate,
+};
+
+// settled resolves when everything that can happen without time has happened.
+export async function settled() {
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => real.setImmediate(resolve));
+}
+
+export class Clock {
+  now = Date.UTC(2026, 0, 1);
+  #timers = new Map();
+  #last = 0;
+
+  constructor(t) {
+    const add = (every) => (run, ms = 0, ...args) => {
+      const id = ++this.#last;
+      this.#timers.set(id, { at: this.now + ms, every: every && ms, run: () => run(...args) });
+      return id;
+    };
+    const remove = (id) => this.#timers.delete(id);
+    Object.assign(globalThis, {
+      setTimeout: add(false), setInterval: add(true), clearTimeout: remove, clearInterval: remove,
+    });
+    Date.now = () => this.now;
+    t.after(() => {
+      const { now, ...timers } = real;
+      Object.assign(globalThis, timers);
+      Date.now = now;
+    });
+  }
+
+  get timers() {
+    return this.#timers.size;
+  }
+
+  // pass lets time pass, with all that happens meanwhile.
+  async pass(ms) {
+    const end = this.now + ms;
+    await settled();
+    for (;;) {
+      const due = [...this.#timers].filter(([, timer]) => timer.at <= end).sort(([, a], [, b]) => a.at - b.at)[0];
+      if (!due) break;
+      const [id, timer] = due;
+      this.now = Math.max(this.now, timer.at);
+      if (timer.every) timer.at += timer.every;
+      else this.#timers.delete(id);
+      timer.run();
+      await settled();
+    }
+    this.now = end;
+  }
+
+  // sleep lets time pass without running a timer, as on a device that sleeps.
+  sleep(ms) {
+    this.now += ms;
+    for (const timer of this.#timers.values()) timer.at += ms;
+  }
+}

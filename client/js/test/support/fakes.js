@@ -1,0 +1,177 @@
+// A server that does what a test says, at the other end of fake WebSockets.
+
+import { mock } from 'node:test';
+import { Client } from '../../src/index.js';
+import { Clock, settled } from './clock.js';
+
+export const text = (bytes) => new TextDecoder().decode(bytes);
+export const bytes = (...parts) => Uint8Array.from(parts.flatMap((p) => (typeof p === 'string' ? [...new TextEncoder().encode(p)] : p)));
+export const ID = (n) => [n, 0, 0, 0, 0, 0, 0, 0];
+export const CONF = bytes(23, 2, 0, 0x60, 0xea, 0, 0, 0, 0x20, 0, 0); // 60 s, 8192 bytes
+
+export class FakeSocket extends EventTarget {
+  readyState = 0;
+  bufferedAmount = 0;
+  protocol = '';
+  sent = []; // messages of the client that were not taken
+  closedWith = undefined;
+
+  constructor(server, url, protocols) {
+    super();
+    this.url = url;
+    this.protocols = protocols;
+    server.sockets.push(this);
+    for (const type of ['open', 'message', 'error', 'close']) {
+      this.addEventListener(type, (event) => this[`on${type}`]?.(event));
+    }
+  }
+
+  #event(type, fields) {
+    this.dispatchEvent(Object.assign(new Event(type), fields));
+  }
+
+  // What the client does.
+
+  send(message) {
+    if (this.readyState !== 1) throw new Error('send() on a socket that is not open');
+    this.sent.push(message.slice());
+  }
+
+  close(code) {
+    this.closedWith ??= code;
+    this.readyState = 2; // the server may be silent
+  }
+
+  // What the server does.
+
+  async open(protocol = this.protocols?.[0] ?? '') {
+    this.protocol = protocol;
+    this.readyState = 1;
+    this.#event('open');
+    if (protocol === 'webwire-2.0') this.say(CONF);
+    await settled();
+  }
+
+  say(...message) {
+    const { buffer } = bytes(...message.map((m) => (m instanceof Uint8Array ? [...m] : m)));
+    this.#event('message', { data: buffer });
+  }
+
+  sayText(data) {
+    this.#event('message', { data });
+  }
+
+  drop(code = 1006, reason = '', message = undefined) {
+    this.readyState = 3;
+    this.#event('error', { message });
+    this.#event('close', { code, reason });
+  }
+
+  // take returns the next message of the client, taken apart.
+  take() {
+    const message = this.sent.shift();
+    if (!message) return undefined;
+    const type = message[0];
+    if (type === 33) return { type };
+    if (type >= 63 && type <= 65) {
+      return { type, name: text(message.slice(2, 2 + message[1])), payload: message.slice(2 + message[1]) };
+    }
+    const id = [...message.slice(1, 9)];
+    if (type < 63) return { type, id, payload: message.slice(9) };
+    return { type, id, name: text(message.slice(10, 10 + message[9])), payload: message.slice(10 + message[9]) };
+  }
+
+  reply(request, payload = '') {
+    this.say(192, request.id, payload);
+  }
+}
+
+export class FakeServer {
+  sockets = [];
+  asked = []; // requests for the metadata
+  metadata = { 'protocol-version': '1.2', versions: ['2.0', '1.2'] };
+
+  constructor(t) {
+    this.clock = new Clock(t);
+    this.t = t;
+    const server = this;
+    this.WebSocket = class extends FakeSocket {
+      constructor(url, protocols) {
+        super(server, url, protocols);
+      }
+    };
+    const { fetch } = globalThis;
+    globalThis.fetch = async (url, options) => {
+      this.asked.push({ url, ...options });
+      const answer = await this.metadata;
+      if (answer instanceof Error) throw answer;
+      return answer instanceof Response ? answer : Response.json(answer);
+    };
+    // Pauses are as long as they may be.
+    const random = mock.method(Math, 'random', () => 1);
+    t.after(() => {
+      random.mock.restore();
+      globalThis.fetch = fetch;
+    });
+  }
+
+  client(options) {
+    const client = new Client('http://example.com/api', { WebSocket: this.WebSocket, ...options });
+    const events = [];
+    for (const type of ['signal', 'sessioncreated', 'sessionclosed', 'connected', 'disconnected', 'connectfailed']) {
+      client.addEventListener(type, (event) => events.push(type === 'signal' ? `signal ${event.name}` : type));
+    }
+    client.events = () => events.splice(0);
+    for (const method of ['connect', 'request', 'restoreSession', 'closeSession']) {
+      client[method] = (...args) => {
+        const promise = Client.prototype[method].apply(client, args);
+        promise.catch(() => {}); // a test may look at it only later
+        return promise;
+      };
+    }
+    this.t.after(() => client.close());
+    return client;
+  }
+
+  get socket() {
+    return this.sockets.at(-1);
+  }
+
+  // connected returns a client that is, and its socket.
+  async connected(options) {
+    const client = this.client(options);
+    const connecting = client.connect();
+    await settled();
+    await this.socket.open();
+    await connecting;
+    client.events();
+    return client;
+  }
+
+  // outcome returns what becomes of a promise without waiting: its value or error,
+  // undefined if there is none yet.
+  static async outcome(promise) {
+    let result;
+    promise.then((value) => { result = { value }; }, (error) => { result = { error }; });
+    await settled();
+    return result;
+  }
+}
+
+export const { outcome } = FakeServer;
+
+// storage is like localStorage.
+export function storage(items = {}) {
+  return {
+    items,
+    getItem: (item) => items[item] ?? null,
+    setItem(item, value) {
+      items[item] = value;
+    },
+    removeItem(item) {
+      delete items[item];
+    },
+  };
+}
+
+export const session = (key, info = null) => JSON.stringify({ k: key, c: '2026-01-02T03:04:05.123456789+01:00', i: info });

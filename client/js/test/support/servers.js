@@ -1,0 +1,112 @@
+// The contract server, and what can be put between it and a client.
+
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const module = fileURLToPath(new URL('../../../../', import.meta.url));
+const source = './internal/interop/contractserver';
+
+// goMissing says why the contract server cannot be built, false if it can.
+export async function goMissing() {
+  if (!existsSync(join(module, source))) return 'the contract server is not here: this is not a checkout of the repository';
+  try {
+    await promisify(execFile)('go', ['version']);
+    return false;
+  } catch {
+    return 'there is no Go to build the contract server with';
+  }
+}
+
+// build builds the contract server.
+export async function build() {
+  const dir = await mkdtemp(join(tmpdir(), 'webwire-'));
+  const path = join(dir, 'contractserver');
+  await promisify(execFile)('go', ['build', '-o', path, source], { cwd: module });
+  return { path, remove: () => rm(dir, { recursive: true, force: true }) };
+}
+
+// Server is a contract server that runs.
+export class Server {
+  static async start(path, version, addr = '127.0.0.1:0') {
+    const server = new Server();
+    server.process = spawn(path, ['--addr', addr, '--version', version], { stdio: ['ignore', 'pipe', 'ignore'] });
+    for await (const line of createInterface(server.process.stdout)) {
+      const [word, where] = line.split(' ');
+      if (word !== 'LISTENING') continue;
+      server.addr = where;
+      return server;
+    }
+    throw new Error('the contract server did not start');
+  }
+
+  // kill ends it without good-byes.
+  async kill() {
+    if (this.process.exitCode !== null || this.process.signalCode) return;
+    this.process.kill('SIGKILL');
+    await once(this.process, 'exit');
+  }
+}
+
+// Relay passes connections on to a server, until it does not.
+export class Relay {
+  #target;
+  #server;
+  #sockets = new Set();
+  #port = 0;
+
+  static async start(target) {
+    const relay = new Relay();
+    relay.#target = target;
+    await relay.up();
+    return relay;
+  }
+
+  get addr() {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  async up() {
+    this.#server = net.createServer((socket) => {
+      const [host, port] = this.#target.split(':');
+      const out = net.connect({ host, port: Number(port) });
+      this.#sockets.add(socket).add(out);
+      for (const s of [socket, out]) s.on('error', () => {});
+      socket.on('close', () => out.destroy());
+      out.on('close', () => socket.destroy());
+      socket.pipe(out);
+      out.pipe(socket);
+    });
+    this.#server.listen(this.#port, '127.0.0.1');
+    await once(this.#server, 'listening');
+    this.#port = this.#server.address().port;
+  }
+
+  // down ends all connections, and refuses new ones.
+  async down() {
+    if (!this.#server.listening) return;
+    for (const socket of this.#sockets) socket.destroy();
+    this.#sockets.clear();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  // swallow lets whatever is sent on the connections of now disappear, as when the
+  // device changed its network. It returns how many connections those are.
+  swallow() {
+    const n = this.#sockets.size / 2;
+    for (const socket of this.#sockets) {
+      socket.unpipe();
+      socket.resume();
+    }
+    this.#sockets.clear();
+    return n;
+  }
+}

@@ -1,0 +1,353 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
+)
+
+// rawServer is the server's end of a client's connections, without a server: the
+// test decides what is sent.
+type rawServer struct {
+	t       *testing.T
+	version protocol.Version
+	client  *client.Client
+	accept  *memory.Listener
+	conn    transport.Conn
+	lost    chan error // what OnDisconnected got
+	signals atomic.Int32
+}
+
+func newRawServer(t *testing.T, v protocol.Version) *rawServer {
+	s := &rawServer{t: t, version: v, accept: memory.Listen(), lost: make(chan error, 1)}
+	s.client = client.New(s.accept, client.Options{
+		Version:    v,
+		MinBackoff: time.Nanosecond,
+		MaxBackoff: time.Nanosecond,
+		Logger:     slog.New(slog.DiscardHandler),
+		Hooks: client.Hooks{
+			OnServerSignal: func(string, protocol.Payload) { s.signals.Add(1) },
+			OnDisconnected: func(reason error) { s.lost <- reason },
+		},
+	})
+	return s
+}
+
+// connect takes the client's next connection.
+func (s *rawServer) connect() {
+	s.t.Helper()
+	connected := make(chan error, 1)
+	go func() { connected <- s.client.Connect(context.Background()) }()
+	var err error
+	if s.conn, err = s.accept.Accept(); err != nil {
+		s.t.Fatal(err)
+	}
+	if s.version.Manners().Conf {
+		s.send(protocol.Conf{Version: s.version, ReadTimeout: time.Minute}.Message())
+	}
+	if err := <-connected; err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *rawServer) close() {
+	_ = s.client.Close()
+	_ = s.accept.Close()
+}
+
+func (s *rawServer) send(m protocol.Message) {
+	s.t.Helper()
+	b, err := s.version.Append(nil, m)
+	if err == nil {
+		err = s.conn.Write(b)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// request has the client send a request, and returns its id and where its outcome
+// comes.
+func (s *rawServer) request() (id protocol.ID, outcome <-chan error) {
+	s.t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.client.Request(context.Background(), "n", protocol.Text("x"))
+		done <- err
+	}()
+	for {
+		b, err := s.conn.Read(nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if m, err := s.version.Parse(b); err == nil && m.Kind == protocol.Request {
+			return m.ID, done
+		}
+	}
+}
+
+// works makes sure that the connection is of use.
+func (s *rawServer) works() {
+	s.t.Helper()
+	id, outcome := s.request()
+	s.send(protocol.Message{Kind: protocol.Reply, ID: id})
+	if err := <-outcome; err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *rawServer) connects() uint64 { return s.client.Stats().Connects }
+
+func eachVersion(t *testing.T, test func(t *testing.T, v protocol.Version)) {
+	for _, v := range protocol.Versions() {
+		t.Run(v.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, v) })
+		})
+	}
+}
+
+// No message of a server, whole or not, hurts the client: it is handled, or dropped
+// and counted. Only a session that cannot be read costs the connection, because the
+// server believes that the client has it.
+func TestEveryTypeAndLength(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v protocol.Version) {
+		s := newRawServer(t, v)
+		defer s.close()
+		s.connect()
+		for typ := range 256 {
+			for length := range 65 {
+				if length == 0 && typ > 0 {
+					continue
+				}
+				for _, fill := range []byte{0, 3, 'a'} {
+					msg := make([]byte, length)
+					for i := range msg {
+						msg[i] = fill
+					}
+					if length > 0 {
+						msg[0] = byte(typ)
+					}
+					if err := s.conn.Write(msg); err != nil {
+						t.Fatal(err)
+					}
+					if typ == 21 {
+						var closed *transport.CloseError
+						if _, err := s.conn.Read(nil); !errors.As(err, &closed) || closed.Status != transport.StatusProtocol {
+							t.Fatalf("after a session %q: %v", msg, err)
+						}
+						if err := <-s.lost; err == nil {
+							t.Fatal("OnDisconnected got no reason")
+						}
+						s.connect()
+					}
+				}
+			}
+			s.works()
+		}
+		if n := s.connects(); n != 1+64*3 {
+			t.Errorf("%d connections", n)
+		}
+		if _, ok := s.client.Session(); ok {
+			t.Error("the client has a session")
+		}
+		synctest.Wait()
+		if s.signals.Load() == 0 {
+			t.Error("no signal reached the hook")
+		}
+	})
+}
+
+func TestRandomBytes(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v protocol.Version) {
+		rng := rand.New(rand.NewPCG(2, uint64(v.Minor)))
+		s := newRawServer(t, v)
+		defer s.close()
+		s.connect()
+		for range 300 {
+			_, outcome := s.request()
+			for range rng.IntN(20) {
+				msg := make([]byte, rng.IntN(40))
+				for i := range msg {
+					msg[i] = byte(rng.Uint32())
+				}
+				if len(msg) > 0 && msg[0] == 21 {
+					continue // costs the connection
+				}
+				if err := s.conn.Write(msg); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.works()
+			_ = s.conn.Abort()
+			if err := <-outcome; !errors.Is(err, client.ErrDisconnected) {
+				t.Fatalf("outcome %v", err)
+			}
+			<-s.lost
+			s.connect()
+		}
+	})
+}
+
+// Replies that answer nothing settle nothing.
+func TestStrayReplies(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v protocol.Version) {
+		s := newRawServer(t, v)
+		defer s.close()
+		s.connect()
+		old, outcome := s.request()
+		s.send(protocol.Message{Kind: protocol.Reply, ID: old})
+		if err := <-outcome; err != nil {
+			t.Fatal(err)
+		}
+		id, outcome := s.request()
+		if id == old {
+			t.Fatal("an id is used twice")
+		}
+		dropped := s.client.Stats().Dropped
+		ids := []protocol.ID{old, {}, protocol.NewID(^uint64(0)), protocol.NewID(id.Uint64() + 1), protocol.NewID(1)}
+		for _, stray := range ids {
+			s.send(protocol.Message{Kind: protocol.Reply, ID: stray, Payload: protocol.Text("stray")})
+			s.send(protocol.Message{Kind: protocol.ReplyShutdown, ID: stray})
+		}
+		synctest.Wait()
+		select {
+		case err := <-outcome:
+			t.Fatalf("a stray reply settled a request: %v", err)
+		default:
+		}
+		if n := s.client.Stats().Dropped - dropped; n != uint64(2*len(ids)) {
+			t.Errorf("%d messages were dropped, want %d", n, 2*len(ids))
+		}
+		s.send(protocol.Message{Kind: protocol.ReplyInternalError, ID: id})
+		if err := <-outcome; !errors.Is(err, protocol.ErrInternal) {
+			t.Errorf("outcome %v", err)
+		}
+		s.works()
+		if n := s.connects(); n != 1 {
+			t.Errorf("%d connections", n)
+		}
+	})
+}
+
+// A reply that cannot be read is one nevertheless: whoever waits learns of it at once.
+func TestMalformedReplies(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v protocol.Version) {
+		s := newRawServer(t, v)
+		defer s.close()
+		s.connect()
+		for name, tail := range map[string]struct {
+			typ  byte
+			rest []byte
+		}{
+			"odd text":           {193, []byte{0, 'a'}},
+			"no pad":             {193, nil},
+			"error without code": {0, nil},
+			"error that is cut":  {0, []byte{9, 'a'}},
+		} {
+			id, outcome := s.request()
+			msg := append(append([]byte{tail.typ}, id[:]...), tail.rest...)
+			if err := s.conn.Write(msg); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-outcome; !errors.Is(err, protocol.ErrMalformed) {
+				t.Errorf("%s: outcome %v", name, err)
+			}
+		}
+		// One that is cut inside its id is nobody's.
+		id, outcome := s.request()
+		if err := s.conn.Write(append([]byte{192}, id[:7]...)); err != nil {
+			t.Fatal(err)
+		}
+		s.works()
+		s.send(protocol.Message{Kind: protocol.Reply, ID: id})
+		if err := <-outcome; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Every refusal has its error, in every version.
+func TestRefusalsInEveryVersion(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v protocol.Version) {
+		s := newRawServer(t, v)
+		defer s.close()
+		s.connect()
+		for _, want := range []error{
+			protocol.ErrInternal, protocol.ErrShutdown, protocol.ErrSessionNotFound, protocol.ErrSessionFull,
+			protocol.ErrSessionsDisabled, protocol.ErrProtocol, &protocol.Error{Code: "CODE", Message: "é"},
+		} {
+			id, outcome := s.request()
+			msg, err := v.Append(nil, protocol.Failure(id, want))
+			if err != nil { // there is no such refusal in the version
+				msg, want = append([]byte{2}, id[:]...), protocol.ErrInternal
+			}
+			if err := s.conn.Write(msg); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-outcome; !errors.Is(err, want) || fmt.Sprint(err) != fmt.Sprint(want) {
+				t.Errorf("%v: outcome %v, want %v", v, err, want)
+			}
+		}
+	})
+}
+
+// A server of 2.0 opens the connection, and with nothing else.
+func TestConnectionOpenedBadly(t *testing.T) {
+	v := protocol.V2_0
+	conf, err := v.Append(nil, protocol.Conf{Version: v}.Message())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, first := range map[string][]byte{
+		"empty":       {},
+		"cut":         conf[:len(conf)-1],
+		"signal":      {63, 0, 1},
+		"reply":       append([]byte{191}, make([]byte, 8)...),
+		"unknown":     {99},
+		"nothing":     nil,
+		"major three": append([]byte{23, 3}, conf[2:]...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ln := memory.Listen()
+				c := client.New(ln, client.Options{Version: v, DisableAutoconnect: true})
+				defer c.Close()
+				done := make(chan error, 1)
+				go func() { done <- c.Connect(context.Background()) }()
+				conn, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if name != "nothing" {
+					if err := conn.Write(first); err != nil {
+						t.Fatal(err)
+					}
+				}
+				err = <-done
+				var mismatch *client.VersionError
+				switch {
+				case err == nil:
+					t.Error("the client is connected")
+				case name == "nothing" && !errors.Is(err, context.DeadlineExceeded):
+					t.Errorf("got %v", err)
+				case (name == "major three") != errors.As(err, &mismatch):
+					t.Errorf("got %v", err)
+				}
+				if _, err := conn.Read(nil); err == nil {
+					t.Error("the client sent something")
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	rounds = 1000 // nobody guesses here
+	os.Exit(m.Run())
+}
+
+func TestScene(t *testing.T) {
+	var logged bytes.Buffer
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
+	var out strings.Builder
+	if err := run(t.Context(), nil, nil, &out); err != nil {
+		t.Fatalf("%v, after\n%s", err, out.String())
+	}
+	if !strings.HasSuffix(out.String(), "left no key behind\n") {
+		t.Errorf("the scene ends with\n%s", out.String())
+	}
+	if logged.Len() > 0 {
+		t.Errorf("it logged\n%s", logged.String())
+	}
+}
+
+// The halves by hand.
+func TestHalves(t *testing.T) {
+	dir := t.TempDir()
+	s, err := start("127.0.0.1:0", filepath.Join(dir, "sessions"), &users{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	keyFile := filepath.Join(dir, "key")
+	talk := func(lines ...string) string {
+		t.Helper()
+		var out bytes.Buffer
+		in := strings.NewReader(strings.Join(lines, "\n") + "\n")
+		args := []string{"client", "-addr", s.addr, "-user", "ann", "-key", keyFile}
+		if err := run(t.Context(), args, in, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	want := func(text string, parts ...string) {
+		t.Helper()
+		for _, part := range parts {
+			if !strings.Contains(text, part) {
+				t.Errorf("%q is not in\n%s", part, text)
+			}
+		}
+		if strings.Contains(text, "pass-word") {
+			t.Error("the password is shown")
+		}
+		if key, err := os.ReadFile(keyFile); err == nil && strings.Contains(text, strings.TrimSpace(string(key))) {
+			t.Error("the key is shown")
+		}
+	}
+	want(talk("whoami", "login pass-word", "register pass-word", "register pass-word"), "SIGNED_OUT", "WRONG", "you are ann", "TAKEN")
+	want(talk("whoami", "devices", "quit"), "welcome back, ann", "> ann")
+	want(talk("logout", "whoami"), "welcome back, ann", "SIGNED_OUT")
+	want(talk("login pass-word"), "you are ann")
+}

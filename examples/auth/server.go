@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sort"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/session"
+	"github.com/webwire-go/webwire/transport/websocket"
+)
+
+// identity is the info of a session: who signed in, and where. Clients see it.
+type identity struct {
+	User   string `json:"user"`
+	Device string `json:"device"`
+}
+
+// credentials are what it takes to sign in.
+type credentials struct {
+	identity
+	Password string `json:"password"`
+}
+
+var (
+	errSignedOut = &protocol.Error{Code: "SIGNED_OUT", Message: "sign in first"}
+	errWrong     = &protocol.Error{Code: "WRONG", Message: "wrong name or password"}
+	errTaken     = &protocol.Error{Code: "TAKEN", Message: "there is a user of that name"}
+	errEmpty     = &protocol.Error{Code: "EMPTY", Message: "a name and a password are needed"}
+)
+
+// service is the server: a webwire server, its users and its sessions.
+type service struct {
+	addr  string
+	srv   *server.Server
+	web   *http.Server
+	users *users
+	store *session.FileStore
+	ended chan error // what web.Serve returned
+
+	// Hashing a password takes a processor for a moment: not more than two.
+	hashing chan struct{}
+}
+
+func start(addr, sessions string, u *users) (*service, error) {
+	store, err := session.OpenFileStore(sessions, session.FileStoreOptions{MaxAge: 30 * 24 * time.Hour})
+	if err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	s := &service{addr: ln.Addr().String(), users: u, store: store, ended: make(chan error, 1), hashing: make(chan struct{}, 2)}
+	var mux server.Mux
+	mux.Request("register", server.Typed(s.register))
+	mux.Request("login", server.Typed(s.login))
+	mux.Request("whoami", server.Typed(s.whoami))
+	mux.Request("devices", server.Typed(s.devices))
+	mux.Request("logout", server.Typed(s.logout))
+	s.srv = server.New(server.Options{
+		Upgrader: &websocket.Upgrader{},
+		Sessions: store,
+		Hooks: server.Hooks{
+			OnRequest:       mux.HandleRequest,
+			OnSessionLookup: s.lookup,
+		},
+	})
+	s.web = &http.Server{Handler: s.srv, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	go func() { s.ended <- s.web.Serve(ln) }()
+	return s, nil
+}
+
+func (s *service) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := errors.Join(s.srv.Shutdown(ctx), s.web.Shutdown(ctx))
+	if serveErr := <-s.ended; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return errors.Join(err, s.store.Close())
+}
+
+func (s *service) register(ctx context.Context, r *server.Request, in credentials) (identity, error) {
+	if in.User == "" || in.Password == "" {
+		return identity{}, errEmpty
+	}
+	free := false
+	err := s.hash(ctx, func() { free = s.users.register(in.User, in.Password) })
+	switch {
+	case err != nil:
+		return identity{}, err
+	case !free:
+		return identity{}, errTaken
+	}
+	return s.signIn(ctx, r, in.identity)
+}
+
+func (s *service) login(ctx context.Context, r *server.Request, in credentials) (identity, error) {
+	right := false
+	err := s.hash(ctx, func() { right = s.users.check(in.User, in.Password) })
+	switch {
+	case err != nil:
+		return identity{}, err
+	case !right:
+		return identity{}, errWrong
+	}
+	return s.signIn(ctx, r, in.identity)
+}
+
+// signIn gives the connection a session. From now on the client has its key.
+func (s *service) signIn(ctx context.Context, r *server.Request, who identity) (identity, error) {
+	_, err := r.Conn.CreateSession(ctx, who)
+	return who, err
+}
+
+func (s *service) whoami(_ context.Context, r *server.Request, _ struct{}) (identity, error) {
+	return identify(r.Conn)
+}
+
+// devices returns the devices on which the user is signed in and connected.
+func (s *service) devices(_ context.Context, r *server.Request, _ struct{}) ([]string, error) {
+	who, err := identify(r.Conn)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for c := range s.srv.Conns() {
+		if other, err := identify(c); err == nil && other.User == who.User {
+			names = append(names, other.Device)
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// logout signs the user out on all devices: those that are connected are told, the
+// others find out when they come back.
+func (s *service) logout(ctx context.Context, r *server.Request, _ struct{}) (struct{}, error) {
+	who, err := identify(r.Conn)
+	if err != nil {
+		return struct{}{}, err
+	}
+	s.users.signOut(who.User)
+	for c := range s.srv.Conns() {
+		if other, failed := identify(c); failed == nil && other.User == who.User {
+			err = errors.Join(err, c.CloseSession(ctx))
+		}
+	}
+	return struct{}{}, err
+}
+
+// lookup decides whether a session that a client has the key of still counts.
+func (s *service) lookup(ctx context.Context, _ *server.Conn, found session.Session) (session.Session, error) {
+	who, err := session.InfoAs[identity](found)
+	if err != nil {
+		return found, err
+	}
+	if !s.users.valid(who.User, found.Created) {
+		return found, errors.Join(session.ErrNotFound, s.store.Delete(ctx, found.Key))
+	}
+	return found, nil
+}
+
+func (s *service) hash(ctx context.Context, f func()) error {
+	select {
+	case s.hashing <- struct{}{}:
+		defer func() { <-s.hashing }()
+		f()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func identify(c *server.Conn) (identity, error) {
+	s, ok := c.Session()
+	if !ok {
+		return identity{}, errSignedOut
+	}
+	return session.InfoAs[identity](s)
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// deadline is how long anything may take.
+const deadline = 30 * time.Second
+
+// running is a server of a test.
+type running struct {
+	t    *testing.T
+	data string
+	addr string
+	stop context.CancelFunc
+	done chan error
+}
+
+func start(t *testing.T, addr, data string) *running {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	r := &running{t: t, data: data, stop: stop, done: make(chan error, 1)}
+	listening := make(chan string, 1)
+	go func() { r.done <- serve(ctx, addr, data, t.Output(), listening) }()
+	select {
+	case r.addr = <-listening:
+	case err := <-r.done:
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return r
+}
+
+// shutDown ends the server as ctrl-C does.
+func (r *running) shutDown() {
+	r.t.Helper()
+	r.stop()
+	select {
+	case err := <-r.done:
+		if err != nil {
+			r.t.Error(err)
+		}
+	case <-time.After(deadline):
+		r.t.Fatal("the server does not shut down")
+	}
+}
+
+// guest is somebody at a terminal.
+type guest struct {
+	t     *testing.T
+	keys  io.WriteCloser
+	lines chan string
+	done  chan error
+}
+
+func enter(t *testing.T, addr, name, file string) *guest {
+	t.Helper()
+	in, keys := io.Pipe()
+	screen, out := io.Pipe()
+	g := &guest{t: t, keys: keys, lines: make(chan string, 1000), done: make(chan error, 1)}
+	go func() {
+		err := run(t.Context(), []string{"client", "-addr", addr, "-name", name, "-session", file}, in, out)
+		out.Close()
+		g.done <- err
+	}()
+	go func() {
+		var line []byte
+		for one := make([]byte, 1); ; {
+			if _, err := screen.Read(one); err != nil {
+				close(g.lines)
+				return
+			}
+			if line = append(line, one[0]); one[0] == '\n' {
+				t.Logf("%s sees %s", name, line[:len(line)-1])
+				g.lines <- string(line)
+				line = nil
+			}
+		}
+	}()
+	return g
+}
+
+func (g *guest) types(line string) {
+	g.t.Helper()
+	if _, err := io.WriteString(g.keys, line+"\n"); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// sees waits until the terminal shows the text.
+func (g *guest) sees(text string) {
+	g.t.Helper()
+	late := time.After(deadline)
+	for {
+		select {
+		case line, ok := <-g.lines:
+			if strings.Contains(line, text) {
+				return
+			}
+			if !ok {
+				g.t.Fatalf("the terminal was closed without %q: %v", text, <-g.done)
+			}
+		case <-late:
+			g.t.Fatalf("the terminal does not show %q", text)
+		}
+	}
+}
+
+func (g *guest) ends() {
+	g.t.Helper()
+	select {
+	case err := <-g.done:
+		if err != nil {
+			g.t.Error(err)
+		}
+	case <-time.After(deadline):
+		g.t.Fatal("the client does not end")
+	}
+}
+
+func TestTerminals(t *testing.T) {
+	data, keys := filepath.Join(t.TempDir(), "made", "by", "the server"), t.TempDir()
+	house := start(t, "127.0.0.1:0", data)
+	ada := enter(t, house.addr, "Ada", filepath.Join(keys, "ada"))
+	ada.sees("You are Ada")
+	bob := enter(t, house.addr, "Bob", filepath.Join(keys, "bob"))
+	bob.sees("You are Bob")
+	ada.sees("Bob joined")
+
+	ada.types("hello from a terminal")
+	bob.sees("Ada: hello from a terminal")
+	bob.types("/who")
+	bob.sees("In lobby: Ada, Bob")
+	bob.types("/rooms")
+	bob.sees("lobby                    2 here")
+	bob.types("/nonsense")
+	bob.sees("There is no /nonsense")
+	bob.types("/join no such name")
+	bob.sees("Not done: the name of a room")
+
+	ada.types("/join #tea")
+	ada.sees("You are in tea")
+	bob.sees("Ada left")
+	bob.types("/join tea")
+	ada.sees("Bob joined")
+	ada.types("//slash")
+	bob.sees("Ada: /slash")
+
+	// What is typed while the server is away is sent when it is back.
+	house.shutDown()
+	ada.sees("Connection lost")
+	ada.types("typed while the server was away")
+	house = start(t, house.addr, data)
+	bob.sees("Ada: typed while the server was away")
+
+	ada.types("/quit")
+	ada.ends()
+	bob.sees("Ada left")
+	ada = enter(t, house.addr, "Ada", filepath.Join(keys, "another machine's ada"))
+	ada.sees("You are Ada") // the name was free
+	bob.keys.Close()
+	bob.ends()
+
+	eve := enter(t, house.addr, "bob", filepath.Join(keys, "eve"))
+	if err := <-eve.done; err == nil || !strings.Contains(err.Error(), "NAME_TAKEN") {
+		t.Errorf("Bob's name is to be had: %v", err)
+	}
+	bob = enter(t, house.addr, "Bob", filepath.Join(keys, "bob"))
+	bob.sees("You are Bob")
+	house.shutDown()
+}
+
+func TestPage(t *testing.T) {
+	house := start(t, "127.0.0.1:0", t.TempDir())
+	for path, kind := range map[string]string{
+		"/":                  "text/html",
+		"/style.css":         "text/css",
+		"/app.js":            "javascript",
+		"/icon.svg":          "image/svg+xml",
+		"/webwire/index.js":  "javascript",
+		"/webwire/client.js": "javascript",
+	} {
+		resp, err := http.Get("http://" + house.addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || len(body) == 0 {
+			t.Errorf("GET %s: %s, %d bytes, %v", path, resp.Status, len(body), err)
+		}
+		if got := resp.Header.Get("Content-Type"); !strings.Contains(got, kind) {
+			t.Errorf("GET %s: Content-Type %s, want %s", path, got, kind)
+		}
+		if !strings.Contains(resp.Header.Get("Content-Security-Policy"), "script-src 'self'") {
+			t.Errorf("GET %s: scripts of anybody may run", path)
+		}
+		if strings.Contains(kind, "html") && (bytes.Contains(body, []byte(" style=")) || bytes.Contains(body, []byte("<script>"))) {
+			t.Errorf("GET %s: what is inline is blocked", path)
+		}
+	}
+	// Pages of others must not speak for their visitors.
+	req, _ := http.NewRequest(http.MethodGet, "http://"+house.addr+"/ws", nil)
+	for key, value := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Origin": "http://elsewhere.example",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+	} {
+		req.Header.Set(key, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("another page connects: %s", resp.Status)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	data := filepath.Join(t.TempDir(), "data")
+	err = run(t.Context(), []string{"server", "-addr", ln.Addr().String(), "-data", data}, nil, t.Output())
+	if err == nil || !strings.Contains(err.Error(), "in use by another program") {
+		t.Errorf("the port is in use: %v", err)
+	}
+}
+
+func TestArguments(t *testing.T) {
+	for _, args := range []string{"nonsense", "server extra", "client extra", "server -nonsense", "client -name="} {
+		if err := run(t.Context(), strings.Fields(args), nil, io.Discard); err == nil {
+			t.Errorf("%q is accepted", args)
+		}
+	}
+	for addr, want := range map[string]string{
+		"localhost:8080": "ws://localhost:8080/ws", ":80": "ws://localhost:80/ws", "wss://host/ws": "wss://host/ws",
+	} {
+		if got := endpoint(addr); got != want {
+			t.Errorf("endpoint(%q) = %q, want %q", addr, got, want)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package terminal
+
+import (
+	"errors"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/examples/chatroom/chat"
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// signal shows what happens in the room.
+func (t *talk) signal(name string, p protocol.Payload) {
+	switch name {
+	case "message":
+		var m chat.Message
+		if p.DecodeJSON(&m) != nil {
+			return
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		switch {
+		case m.Room != t.room:
+		case t.joining:
+			t.early = append(t.early, m)
+		default:
+			t.message(m)
+		}
+	case "joined", "left":
+		var who chat.Presence
+		if p.DecodeJSON(&who) != nil || who.Room != t.current() || who.Again {
+			return
+		}
+		t.show.notice("%s %s", who.Name, name)
+	}
+}
+
+// message shows a message that was not shown before. The caller holds mu.
+func (t *talk) message(m chat.Message) {
+	if m.Seq <= t.last {
+		return
+	}
+	t.last = m.Seq
+	if t.mine[m.ID] {
+		delete(t.mine, m.ID)
+		return
+	}
+	t.show.message(m)
+}
+
+// connected has the room joined again.
+func (t *talk) connected() {
+	if !t.lost {
+		return // the first connection
+	}
+	t.lost = false
+	t.show.notice("Connected again.")
+	select {
+	case t.again <- struct{}{}:
+	default: // that is going to happen already
+	}
+}
+
+func (t *talk) disconnected(reason error) {
+	if !errors.Is(reason, client.ErrClosed) {
+		t.lost = true
+		t.show.notice("Connection lost. What you type is sent when it is back.")
+	}
+}

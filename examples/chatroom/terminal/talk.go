@@ -1,0 +1,211 @@
+package terminal
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/examples/chatroom/chat"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/session"
+)
+
+const (
+	retryPause = time.Second // before a message is sent again that the server did not take
+	patience   = 15 * time.Second
+	leaveTime  = 2 * time.Second // for signing out when the program ends
+)
+
+// talk is one user talking in one room at a time.
+type talk struct {
+	client *client.Client
+	name   string
+	show   *printer
+	again  chan struct{} // has one element when the connection was made anew
+	quit   bool          // /quit was typed
+	lost   bool          // the connection was, for the hooks
+
+	mu      sync.Mutex
+	room    string
+	last    uint64          // of the room's messages that were shown
+	joining bool            // early is in use
+	early   []chat.Message  // came before the answer to the join that they follow
+	mine    map[string]bool // ids of what was typed here, and need not be shown
+}
+
+func newTalk(opts Options, out io.Writer) *talk {
+	t := &talk{name: opts.Name, show: &printer{out: out}, again: make(chan struct{}, 1), mine: make(map[string]bool)}
+	t.client = client.New(opts.Dialer, client.Options{
+		Keys:    opts.Keys,
+		Timeout: patience,
+		Hooks: client.Hooks{
+			OnServerSignal: t.signal,
+			OnConnected:    t.connected,
+			OnDisconnected: t.disconnected,
+		},
+	})
+	return t
+}
+
+// run does what lines say until they end.
+func (t *talk) run(ctx context.Context, lines <-chan string) error {
+	for !t.quit {
+		var err error
+		select {
+		case line, more := <-lines:
+			if !more {
+				return nil
+			}
+			err = t.line(ctx, line)
+		case <-t.again:
+			err = t.enter(ctx, t.current())
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enter joins a room, and signs in before if that is necessary. It tries again when
+// the connection is lost.
+func (t *talk) enter(ctx context.Context, room string) error {
+	for {
+		err := t.signIn(ctx)
+		if err == nil {
+			err = t.join(ctx, room)
+		}
+		if err == nil || !temporary(err) {
+			return err
+		}
+		t.show.notice("Trying again: %v", err)
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *talk) signIn(ctx context.Context) error {
+	if err := t.client.Connect(ctx); err != nil {
+		return err
+	}
+	if s, ok := t.client.Session(); ok {
+		info, err := session.InfoAs[chat.SignIn](s)
+		if err == nil && info.Name == t.name {
+			return nil
+		}
+		if err := t.client.CloseSession(ctx); err != nil {
+			return err
+		}
+	}
+	_, err := client.Call[chat.SignIn](ctx, t.client, "signin", chat.SignIn{Name: t.name})
+	return err
+}
+
+// join joins a room and shows what was said there since it was joined before.
+func (t *talk) join(ctx context.Context, room string) error {
+	t.mu.Lock()
+	in := chat.Join{Room: room}
+	before := t.room
+	if before == room {
+		in.After, in.Again = t.last, t.last > 0
+	} else {
+		t.room, t.last = room, 0
+	}
+	t.joining, t.early = true, nil
+	t.mu.Unlock()
+
+	out, err := client.Call[chat.Joined](ctx, t.client, "join", in)
+	t.mu.Lock()
+	t.joining = false
+	if err != nil && before != room {
+		t.room = before
+	}
+	if err == nil {
+		for _, m := range append(out.Messages, t.early...) {
+			t.message(m)
+		}
+	}
+	t.mu.Unlock()
+	if err == nil && before != room && before != "" {
+		// If that fails the connection is lost, and the room with it.
+		_, _ = client.Call[struct{}](ctx, t.client, "leave", chat.InRoom{Room: before})
+	}
+	return err
+}
+
+// say sends a message until the server has it, or does not want it.
+func (t *talk) say(ctx context.Context, text string) error {
+	say := chat.Say{Room: t.current(), ID: rand.Text(), Text: text}
+	t.mu.Lock()
+	t.mine[say.ID] = true
+	t.mu.Unlock()
+	for {
+		_, err := client.Call[chat.Message](ctx, t.client, "say", say)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, chat.ErrNotInRoom), errors.Is(err, chat.ErrSignedOut): // after connecting again
+			if err := t.enter(ctx, say.Room); err != nil {
+				return err
+			}
+		case temporary(err):
+			if err := pause(ctx); err != nil {
+				return err
+			}
+		default:
+			return t.refused(ctx, err)
+		}
+	}
+}
+
+// refused shows why the server does not want something. Other errors end the talk.
+func (t *talk) refused(ctx context.Context, err error) error {
+	var app *protocol.Error
+	if ctx.Err() == nil && errors.As(err, &app) {
+		t.show.notice("Not done: %s", app.Message)
+		return nil
+	}
+	return err
+}
+
+// temporary reports whether to try again: a message is taken once, so that does no
+// harm.
+func temporary(err error) bool {
+	var late *client.TimeoutError
+	return errors.Is(err, client.ErrDisconnected) || errors.As(err, &late) || errors.Is(err, chat.ErrTooFast) ||
+		errors.Is(err, protocol.ErrInternal) || errors.Is(err, protocol.ErrShutdown)
+}
+
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(retryPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// leave ends the talk, and the session if somebody else may have the name.
+func (t *talk) leave(ctx context.Context, signOut bool) error {
+	if !signOut && !t.quit {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+	defer cancel()
+	return t.client.CloseSession(ctx)
+}
+
+func (t *talk) current() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.room
+}

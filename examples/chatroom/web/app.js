@@ -1,0 +1,241 @@
+// The page: it shows what the chat tells, and tells the chat what the user does.
+
+import { Chat, FIRST_ROOM } from './chat.js';
+import { Composer } from './composer.js';
+import { $ } from './dom.js';
+import { Log } from './log.js';
+import { Sidebar } from './sidebar.js';
+import { browser } from './storage.js';
+
+const NAME = 'chatroom.name'; // that was used last
+const TYPING = 4000; // that somebody who stopped typing seems to go on
+const LATE = 800; // before it is worth a word that there is no connection
+
+const chat = new Chat();
+let current; // name of the room that is shown
+let signingIn = false;
+
+const log = new Log({
+  retry: (id) => {
+    chat.outbox.retry(id);
+    chat.flush();
+  },
+  discard: (id) => chat.outbox.remove(id),
+  earlier: () => chat.earlier(current).catch(() => {}), // the button is still there
+});
+const composer = new Composer({
+  say: (text) => chat.say(current, text),
+  typing: () => chat.typing(current),
+});
+const sidebar = new Sidebar({ enter: (name) => go(name) });
+
+// Which room: the address says it, so that back and forward, and links, work.
+
+function go(name) {
+  if (name === current) sidebar.close();
+  else location.hash = name;
+}
+
+const wanted = () => decodeURIComponent(location.hash.slice(1));
+
+async function showRoom(name) {
+  current = name;
+  const entering = chat.enter(name);
+  sidebar.close(false);
+  sidebar.refused('');
+  $('room-title').textContent = name;
+  const room = chat.open.get(name);
+  room.unread = 0;
+  log.show(room, chat.me, chat.outbox.in(name));
+  showMembers(room);
+  showTyping();
+  showRooms();
+  composer.show(name);
+  composer.focusUnlessTouch();
+  try {
+    await entering;
+  } catch (error) {
+    sidebar.refused(error.message);
+    if (current === name) location.replace(`#${[...chat.open.keys()][0] ?? FIRST_ROOM}`);
+  }
+}
+
+addEventListener('hashchange', () => chat.me && showRoom(wanted() || FIRST_ROOM));
+
+$('leave').addEventListener('click', () => {
+  const others = [...chat.open.keys()].filter((name) => name !== current);
+  chat.leave(current).catch(() => {}); // then the connection is lost, and with it the room
+  go(others.at(-1) ?? FIRST_ROOM);
+});
+
+function showRooms() {
+  sidebar.rooms(chat.list, chat.open, current);
+  const unread = [...chat.open.values()].reduce((sum, room) => sum + room.unread, 0);
+  document.title = chat.me ? `${unread ? `(${unread}) ` : ''}${current} · Chatroom` : 'Chatroom';
+  $('leave').hidden = current === FIRST_ROOM && chat.open.size < 2;
+}
+
+function showMembers(room) {
+  if (room.name !== current) return;
+  sidebar.people(room.members, chat.me);
+  const { length } = room.members;
+  $('room-count').textContent = length ? `${length} ${length === 1 ? 'person' : 'people'} here` : '';
+}
+
+// Who types where.
+
+const typing = new Map(); // by room, then by name: the timer after which they do not
+
+function startTyping(room, name) {
+  stopTyping(room, name);
+  if (!typing.has(room)) typing.set(room, new Map());
+  typing.get(room).set(name, setTimeout(() => stopTyping(room, name), TYPING));
+  showTyping();
+}
+
+function stopTyping(room, name) {
+  clearTimeout(typing.get(room)?.get(name));
+  typing.get(room)?.delete(name);
+  showTyping();
+}
+
+function showTyping() {
+  const names = [...(typing.get(current)?.keys() ?? [])];
+  const who = names.length > 2 ? 'Several people are' : `${names.join(' and ')} ${names.length > 1 ? 'are' : 'is'}`;
+  $('typing-text').textContent = names.length ? `${who} typing` : '';
+  $('typing').classList.toggle('active', names.length > 0);
+}
+
+// Signing in and out.
+
+function showSignIn(why) {
+  $('chat').hidden = true;
+  $('signin').hidden = false;
+  document.title = 'Chatroom';
+  current = undefined;
+  $('name').value ||= browser.get(NAME) ?? '';
+  signInError(why);
+  if (!document.querySelector('dialog[open]')) $('name').focus();
+}
+
+function showChat() {
+  sidebar.me(chat.me);
+  $('signin').hidden = true;
+  if (!$('chat').hidden) return;
+  $('chat').hidden = false;
+  showRoom(wanted() || [...chat.open.keys()][0] || FIRST_ROOM);
+}
+
+function signInError(text) {
+  $('name-error').textContent = text;
+  $('name').toggleAttribute('aria-invalid', Boolean(text));
+}
+
+$('signin-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const name = $('name').value.trim();
+  if (signingIn) return;
+  if (!name) {
+    signInError('Please type a name.');
+    $('name').focus();
+    return;
+  }
+  signingIn = true;
+  signInError('');
+  try {
+    await chat.signIn(name);
+    browser.set(NAME, name);
+  } catch (error) {
+    const text = error.code ? error.message : 'The server does not answer. Please try again.';
+    signInError(`${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`);
+    $('name').focus();
+  } finally {
+    signingIn = false;
+  }
+});
+
+$('signout').addEventListener('click', async () => {
+  if (chat.outbox.all().length && !(await confirmed($('unsent')))) return;
+  chat.signOut().catch((error) => showBanner(`Signing out failed: ${error.message}`, 'lost'));
+});
+
+function confirmed(dialog) {
+  dialog.returnValue = '';
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'leave'), { once: true });
+  });
+}
+
+// The connection.
+
+let bannerTimer;
+let wasLost = false;
+
+function showStatus() {
+  clearTimeout(bannerTimer);
+  const connected = chat.status === 'connected';
+  $('signout').disabled = !connected;
+  document.body.classList.toggle('offline', !connected);
+  if (!connected && chat.status !== 'disconnected') {
+    const text = chat.me ? 'No connection. What you write is kept, and sent when it is back.' : 'Connecting to the server…';
+    const show = () => {
+      wasLost = true;
+      showBanner(text, 'lost');
+    };
+    if (wasLost) show();
+    else bannerTimer = setTimeout(show, LATE);
+  } else if (connected && wasLost) {
+    wasLost = false;
+    showBanner('Connected again.', 'back');
+    bannerTimer = setTimeout(() => showBanner('', ''), 2500);
+  }
+}
+
+function showBanner(text, kind) {
+  $('banner').className = `banner ${kind}`;
+  $('banner').textContent = text;
+}
+
+// What the chat tells.
+
+const on = (type, listener) => chat.addEventListener(type, ({ detail }) => listener(detail));
+
+on('status', showStatus);
+on('signedin', showChat);
+on('signedout', showSignIn);
+on('failed', (error) => showBanner(`This does not work: ${error.message}`, 'lost'));
+on('rooms', () => current && showRooms());
+on('members', showMembers);
+on('outbox', () => current && log.unsent(chat.outbox.in(current)));
+on('typing', ({ room, name }) => startTyping(room.name, name));
+on('notice', ({ room, name, what }) => {
+  if (what === 'left') stopTyping(room.name, name);
+  if (room.name === current) log.notice(name, what);
+});
+on('messages', ({ room, added = [], older, reset, missed }) => {
+  for (const { name } of added) stopTyping(room.name, name);
+  const seen = room.name === current && !document.hidden;
+  const news = missed && !room.seen ? [] : added.filter(({ name }) => name !== chat.me);
+  room.seen = true; // what was there before is no news
+  if (!seen && news.length) {
+    room.unread += news.length;
+    showRooms();
+  }
+  if (room.name !== current) return;
+  if (reset) log.show(room, chat.me, chat.outbox.in(current));
+  else if (older) log.prepend(older, chat.me);
+  else if (missed && room.messages.length === added.length) log.show(room, chat.me, chat.outbox.in(current));
+  else log.add(added, chat.me);
+});
+
+document.addEventListener('visibilitychange', () => {
+  const room = chat.open.get(current);
+  if (document.hidden || !room) return;
+  room.unread = 0;
+  showRooms();
+});
+
+if (chat.me) showChat();
+chat.start();
+showStatus();

@@ -1,0 +1,61 @@
+// Small helpers for making elements. Text is always text, never HTML.
+
+export const $ = (id) => document.getElementById(id);
+
+// el makes an element. Children are elements and strings; null is left out.
+export function el(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === true) element.setAttribute(name, '');
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child != null));
+  return element;
+}
+
+// avatar is a name at a glance, for those who see it.
+export function avatar(name) {
+  const circle = el('span', { class: 'avatar', 'aria-hidden': 'true' });
+  paint(circle, name);
+  return circle;
+}
+
+export function paint(circle, name) {
+  const [first = '', second = ''] = name.split(/[ .\-_']+/);
+  circle.textContent = ([...first][0] ?? '') + ([...second][0] ?? '');
+  circle.dataset.hue = hue(name);
+}
+
+// hue chooses one of the eight colours of the style sheet.
+export function hue(name) {
+  let sum = 0;
+  for (const char of name.toLowerCase()) sum = (sum * 31 + char.codePointAt(0)) % 9973;
+  return sum % 8;
+}
+
+// linked is text whose web addresses are links.
+export function linked(text) {
+  const parts = text.split(/(https?:\/\/[^\s<>"]+[^\s<>".,;:!?)\]'])/);
+  return parts.filter(Boolean).map((part, i) => (
+    /^https?:\/\/./.test(part) && URL.canParse(part)
+      ? el('a', { href: part, target: '_blank', rel: 'noopener noreferrer nofollow' }, part)
+      : part));
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const date = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
+const relative = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: 'auto' });
+
+export function time(iso) {
+  const at = new Date(iso);
+  return el('time', { datetime: iso, title: full.format(at) }, clock.format(at));
+}
+
+// day names the day of a time: "today", "yesterday", or a date.
+export function day(iso) {
+  const at = new Date(iso);
+  const days = Math.round((new Date(at).setHours(0, 0, 0, 0) - new Date().setHours(0, 0, 0, 0)) / 86_400_000);
+  const text = days > -2 && days < 1 ? relative.format(days, 'day') : date.format(at);
+  return text[0].toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,77 @@
+// Messages that the server has not confirmed yet. They survive a reload, a crash
+// and a change of mind about which tab to use: each is an item of its own in the
+// browser's storage, so that tabs do not overwrite one another. The server takes a
+// message with the same id once, so any tab may send it.
+
+import { browser } from './storage.js';
+
+const PREFIX = 'chatroom.unsent.';
+
+// Event change: an item was added, changed or removed, here or by another tab.
+export class Outbox extends EventTarget {
+  #last = 0;
+
+  constructor() {
+    super();
+    addEventListener('storage', ({ key, newValue }) => {
+      if (key === null || key.startsWith(PREFIX)) this.#changed({ elsewhere: true, added: Boolean(newValue) });
+    });
+  }
+
+  // all returns the items in the order in which they were written.
+  all() {
+    return browser.keys()
+      .filter((key) => key.startsWith(PREFIX))
+      .map((key) => browser.get(key))
+      .filter((item) => item?.id && item.room && item.text)
+      .sort((a, b) => a.order - b.order);
+  }
+
+  in(room) {
+    return this.all().filter((item) => item.room === room);
+  }
+
+  add(room, text) {
+    const now = Date.now();
+    this.#last = Math.max(now, this.#last + 1);
+    const item = { id: newID(), room, text, time: new Date(now).toISOString(), order: this.#last };
+    this.#put(item);
+    return item;
+  }
+
+  // fail keeps an item that the server refused, until the user decides.
+  fail(item, reason) {
+    if (browser.get(PREFIX + item.id)) this.#put({ ...item, failed: reason });
+  }
+
+  retry(id) {
+    const { failed, ...item } = browser.get(PREFIX + id) ?? {};
+    if (item.id) this.#put(item);
+  }
+
+  remove(id) {
+    if (!browser.get(PREFIX + id)) return;
+    browser.remove(PREFIX + id);
+    this.#changed({});
+  }
+
+  clear() {
+    for (const { id } of this.all()) browser.remove(PREFIX + id);
+    this.#changed({});
+  }
+
+  #put(item) {
+    browser.set(PREFIX + item.id, item);
+    this.#changed({});
+  }
+
+  #changed(detail) {
+    this.dispatchEvent(new CustomEvent('change', { detail }));
+  }
+}
+
+// newID is crypto.randomUUID, which pages without TLS do not have.
+function newID() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+}

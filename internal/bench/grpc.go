@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"io"
+	"runtime"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// grpcUnary makes unary calls of protobuf messages. Workers spare the server a
+// goroutine per call, and windows larger than the default keep 64 KiB flowing.
+var grpcUnary = contender{
+	name: "grpc", kind: peer,
+	about: "google.golang.org/grpc, unary calls of protobuf BytesValue, stream workers, flow control windows of 4 MiB, no TLS",
+	serve: func(size int) (server, error) {
+		l, err := listen()
+		if err != nil {
+			return server{}, err
+		}
+		s := grpc.NewServer(
+			grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))),
+			grpc.InitialWindowSize(grpcWindow), grpc.InitialConnWindowSize(grpcWindow),
+		)
+		s.RegisterService(&grpcService, nil)
+		go s.Serve(l)
+		return server{close: s.Stop, dial: func() (conn, error) {
+			c, err := grpc.NewClient("passthrough:///"+l.Addr().String(),
+				grpc.WithTransportCredentials(insecure.NewCredentials()),
+				grpc.WithInitialWindowSize(grpcWindow), grpc.WithInitialConnWindowSize(grpcWindow),
+			)
+			if err != nil {
+				return nil, err
+			}
+			g := &grpcConn{c, wrapperspb.Bytes(payload(size))}
+			return g, g.call(new(wrapperspb.BytesValue)) // connects
+		}}, nil
+	},
+}
+
+const grpcWindow = 4 << 20
+
+// grpcService is what protoc would make of a service with two methods.
+var grpcService = grpc.ServiceDesc{
+	ServiceName: "bench.Echo",
+	HandlerType: (*any)(nil),
+	Methods: []grpc.MethodDesc{{
+		MethodName: "Say",
+		Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			in := new(wrapperspb.BytesValue)
+			return in, decode(in)
+		},
+	}},
+	Streams: []grpc.StreamDesc{{
+		StreamName:    "Signal",
+		ClientStreams: true,
+		Handler: func(_ any, s grpc.ServerStream) error {
+			in := new(wrapperspb.BytesValue)
+			for {
+				switch err := s.RecvMsg(in); err {
+				case nil:
+				case io.EOF:
+					return s.SendMsg(in)
+				default:
+					return err
+				}
+			}
+		},
+	}},
+}
+
+type grpcConn struct {
+	*grpc.ClientConn
+	msg *wrapperspb.BytesValue
+}
+
+func (c *grpcConn) call(reply *wrapperspb.BytesValue) error {
+	if err := c.Invoke(background, "/bench.Echo/Say", c.msg, reply); err != nil {
+		return err
+	}
+	return checkReply(len(reply.Value), len(c.msg.Value))
+}
+
+func (c *grpcConn) load(depth int, r *run) error {
+	return r.calls(depth, func() func() error {
+		return func() error { return c.call(new(wrapperspb.BytesValue)) }
+	})
+}
+
+// signal sends on one stream.
+func (c *grpcConn) signal(r *run) error {
+	s, err := c.NewStream(background, &grpcService.Streams[0], "/bench.Echo/Signal")
+	if err != nil {
+		return err
+	}
+	l := r.lane()
+	for ; !r.over(); l.count++ {
+		if err := s.SendMsg(c.msg); err != nil {
+			return err
+		}
+	}
+	if err := s.CloseSend(); err != nil {
+		return err
+	}
+	return s.RecvMsg(new(wrapperspb.BytesValue))
+}
+
+func (c *grpcConn) close() { c.Close() }

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/gobwas/ws"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// The first argument of a child process.
+const (
+	idleServerRole = "idle-server"
+	idleClientRole = "idle-client"
+)
+
+// idlePayload is the size of the message that is echoed, in bytes.
+const idlePayload = 32
+
+// idleServers are those that are measured, and what their clients offer to speak.
+var idleServers = map[string]string{
+	"webwire/websocket": protocol.V2_0.Token(),
+	"webwire/coder":     protocol.V2_0.Token(),
+	"webwire/gobwas":    protocol.V2_0.Token(),
+	"raw/nhooyr":        "",
+	"raw/coder":         "",
+	"raw/gorilla":       "",
+	"raw/gws":           "",
+}
+
+// footprint is what a process uses, in bytes.
+type footprint struct{ RSS, Heap, Stack, Goroutines int64 }
+
+func footprintNow() (f footprint, err error) {
+	runtime.GC()
+	debug.FreeOSMemory()
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	statm, err := os.Open("/proc/self/statm")
+	if err != nil {
+		return f, err
+	}
+	defer statm.Close()
+	var size, pages int64
+	if _, err := fmt.Fscan(statm, &size, &pages); err != nil {
+		return f, err
+	}
+	return footprint{pages * int64(os.Getpagesize()), int64(mem.HeapInuse), int64(mem.StackInuse), int64(runtime.NumGoroutine())}, nil
+}
+
+// idleChild does what a child process is for, and reports whether this is one.
+func idleChild() bool {
+	if len(os.Args) < 3 {
+		return false
+	}
+	var err error
+	switch os.Args[1] {
+	case idleServerRole:
+		err = idleServer(os.Args[2])
+	case idleClientRole:
+		err = idleClients(os.Args[2], os.Args[3])
+	default:
+		return false
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", os.Args[1:], err)
+		os.Exit(1)
+	}
+	return true
+}
+
+// raiseFileLimit allows as many open files as the system does.
+func raiseFileLimit(need uint64) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = limit.Max
+	if limit.Max < need {
+		return fmt.Errorf("%d files may be open, %d are needed", limit.Max, need)
+	}
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}
+
+// idleServer tells its address, and answers each line with its footprint.
+func idleServer(contender string) error {
+	if err := raiseFileLimit(idleConns + 100); err != nil {
+		return err
+	}
+	addr := ""
+	if up, _ := overWebSocket(contender); up != nil {
+		a, _, err := serveHTTP(newWebwire(up))
+		if err != nil {
+			return err
+		}
+		addr = a
+	} else {
+		all, err := chosen("^" + contender + "$")
+		if err != nil {
+			return err
+		}
+		s, err := all[0].serve(idlePayload)
+		if err != nil {
+			return err
+		}
+		addr = s.addr
+	}
+	fmt.Println(addr)
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		f, err := footprintNow()
+		if err != nil {
+			return err
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(f); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+// idleClients opens connections, and has each echo a message for every line.
+func idleClients(contender, addr string) error {
+	if err := raiseFileLimit(idleConns + 100); err != nil {
+		return err
+	}
+	token := idleServers[contender]
+	msg, want := payload(idlePayload), idlePayload
+	if token != "" {
+		var err error
+		if msg, want, err = idleRequest(); err != nil {
+			return err
+		}
+	}
+	conns := make([]net.Conn, idleConns)
+	var g errgroup.Group
+	g.SetLimit(32)
+	for i := range conns {
+		g.Go(func() error {
+			// Several addresses, as one has too few ports.
+			from := net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i%4))}
+			c, err := (&net.Dialer{LocalAddr: &from}).Dial("tcp", addr)
+			if err != nil {
+				return err
+			}
+			conns[i] = c
+			if err := shakeHands(c, addr, token); err != nil || token == "" {
+				return err
+			}
+			_, err = ws.ReadFrame(c) // with which 2.0 begins
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	fmt.Println("open")
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		for _, c := range conns {
+			if err := ws.WriteFrame(c, ws.MaskFrame(ws.NewBinaryFrame(msg))); err != nil {
+				return err
+			}
+			f, err := ws.ReadFrame(c)
+			if err != nil {
+				return err
+			}
+			if err := checkReply(len(f.Payload), want); err != nil {
+				return err
+			}
+		}
+		fmt.Println("echoed")
+	}
+	return lines.Err()
+}
+
+// idleRequest returns a request and the length of its reply.
+func idleRequest() (request []byte, reply int, err error) {
+	m := protocol.Message{Kind: protocol.Request, ID: protocol.NewID(1), Name: name, Payload: protocol.Bytes(payload(idlePayload))}
+	request, err = protocol.V2_0.Append(nil, m)
+	if err != nil {
+		return nil, 0, err
+	}
+	m.Kind, m.Name = protocol.Reply, ""
+	b, err := protocol.V2_0.Append(nil, m)
+	return request, len(b), err
+}

@@ -1,0 +1,166 @@
+// Bench compares WebWire with raw WebSocket libraries, plain TCP and libraries of
+// requests and replies, over the loopback interface, client and server in one
+// process. All contenders are measured in one run, in turn, round by round:
+// absolute figures move from machine to machine and from minute to minute, ratios
+// within a run hold.
+//
+//	make bench OUT=dir         # everything, about ten minutes
+//	make bench-quick OUT=dir   # 32 bytes only, less than a minute
+//	make bench-idle OUT=dir    # what an idle connection costs
+//
+// A table goes to standard output, bench.md and bench.json into the directory.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	out    string
+	quick  bool
+	strict bool
+	only   string
+	parts  string
+	effort effort
+}
+
+func main() {
+	if done := idleChild(); done {
+		return
+	}
+	var o options
+	var idle bool
+	flag.StringVar(&o.out, "out", "", "write bench.md and bench.json, or idle.md and idle.json, into this `directory`")
+	flag.BoolVar(&o.quick, "quick", false, "requests of 32 bytes only")
+	flag.BoolVar(&o.strict, "strict", false, "fail if a bar is missed")
+	flag.StringVar(&o.only, "only", "", "only contenders whose name matches this `expression`")
+	flag.StringVar(&o.parts, "parts", "", "only parts whose name matches this `expression`: "+partNames)
+	flag.IntVar(&o.effort.rounds, "rounds", 0, "measure everything so many `times`; zero: 5, quick 3")
+	flag.DurationVar(&o.effort.each, "each", 0, "measure for so long each time; zero: 250ms")
+	flag.BoolVar(&idle, "idle", false, "measure idle connections instead")
+	flag.Parse()
+	var err error
+	if idle {
+		err = runIdle(o)
+	} else {
+		err = runBench(o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+var errMissed = errors.New("a bar is missed")
+
+// payloads are the sizes of what is echoed, in bytes.
+var payloads = []int{32, 1 << 10, 64 << 10}
+
+const partNames = "requests, signals, broadcast, stalled, scaling, codec"
+
+func runBench(o options) error {
+	sizes := payloads
+	rounds := 5
+	if o.quick {
+		sizes, rounds = sizes[:1], 3
+	}
+	if o.effort.rounds == 0 {
+		o.effort.rounds = rounds
+	}
+	if o.effort.each == 0 {
+		o.effort.each = 250 * time.Millisecond
+	}
+	all, err := chosen(o.only)
+	if err != nil {
+		return err
+	}
+	parts, err := regexp.Compile(o.parts)
+	if err != nil {
+		return err
+	}
+	wanted := func(part string) bool { return parts.MatchString(part) && (!o.quick || part == "requests") }
+
+	began := time.Now()
+	r := report{Machine: machine(), Command: command(o), contenders: all}
+	if wanted("requests") {
+		for _, size := range sizes {
+			for _, sh := range shapes {
+				progress("requests of %d bytes, %s", size, sh.name)
+				s, err := requests(o.effort, all, size, sh)
+				if err != nil {
+					return err
+				}
+				r.series = append(r.series, s...)
+			}
+		}
+	}
+	for _, part := range []struct {
+		name string
+		run  func(*report, effort, []contender) error
+	}{
+		{"signals", signalsPart},
+		{"broadcast", broadcastPart},
+		{"stalled", stalledPart},
+		{"scaling", scalingPart},
+		{"codec", codecPart},
+	} {
+		if !wanted(part.name) {
+			continue
+		}
+		progress("%s", part.name)
+		if err := part.run(&r, o.effort, all); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	r.finish(time.Since(began))
+	if err := r.write(os.Stdout, o.out); err != nil {
+		return err
+	}
+	if o.strict && r.missed() {
+		return errMissed
+	}
+	return nil
+}
+
+func signalsPart(r *report, e effort, all []contender) error {
+	s, err := oneWaySignals(e, all, payloads[0])
+	r.series = append(r.series, s...)
+	return err
+}
+
+// chosen returns the contenders whose name matches.
+func chosen(only string) ([]contender, error) {
+	re, err := regexp.Compile(only)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.DeleteFunc(slices.Clone(contenders), func(c contender) bool { return !re.MatchString(c.name) })
+	if len(all) == 0 {
+		return nil, errNone
+	}
+	return all, nil
+}
+
+// create creates a file of the report.
+func create(dir, name string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	return os.Create(filepath.Join(dir, name))
+}
+
+// command returns what was run, in terms of make.
+func command(o options) string {
+	if o.quick {
+		return "make bench-quick"
+	}
+	return "make bench"
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// sinks are connections that read and forget, the same for all servers.
+type sinks struct {
+	conns   []net.Conn
+	total   atomic.Int64 // bytes received
+	target  atomic.Int64
+	arrived chan struct{} // receives when total reaches target
+}
+
+func newSinks() *sinks { return &sinks{arrived: make(chan struct{}, 1)} }
+
+func (s *sinks) open(addr string, n int, plain bool) error {
+	s.conns = make([]net.Conn, n)
+	var g errgroup.Group
+	g.SetLimit(16)
+	for i := range s.conns {
+		g.Go(func() error {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				return err
+			}
+			s.conns[i] = c
+			if !plain {
+				if err := shakeHands(c, addr, ""); err != nil {
+					return err
+				}
+			}
+			go s.read(c)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (s *sinks) read(c net.Conn) {
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		if s.total.Add(int64(n)) == s.target.Load() {
+			s.arrived <- struct{}{}
+		}
+	}
+}
+
+// expect says that so many bytes more are about to be sent.
+func (s *sinks) expect(n int64) { s.target.Add(n) }
+
+// settle waits until nothing arrives any more and returns how many bytes did.
+func (s *sinks) settle() (int64, error) {
+	last := int64(0)
+	err := waitFor(func() bool {
+		before := last
+		last = s.total.Load()
+		time.Sleep(100 * time.Millisecond)
+		return last > 0 && last == before
+	})
+	s.target.Store(last)
+	return last, err
+}
+
+func (s *sinks) close() {
+	for _, c := range s.conns {
+		c.Close()
+	}
+}
+
+// shakeHands opens a WebSocket with as little as that needs. It reads the answer
+// byte by byte, so that nothing behind it is lost.
+func shakeHands(c net.Conn, host, protocol string) error {
+	request := "GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	if protocol != "" {
+		request += "Sec-WebSocket-Protocol: " + protocol + "\r\n"
+	}
+	if _, err := c.Write([]byte(request + "\r\n")); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(bufio.NewReaderSize(oneByte{c}, 16), nil)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		return fmt.Errorf("the answer to a handshake is %s", resp.Status)
+	}
+	return nil
+}
+
+type oneByte struct{ net.Conn }
+
+func (c oneByte) Read(p []byte) (int, error) { return c.Conn.Read(p[:1]) }
+
+var errLate = errors.New("it takes too long")
+
+// waitFor waits until ok.
+func waitFor(ok func() bool) error {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return errLate
+		}
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Every contender echoes in every shape, and keeps as much in flight as it shall.
+func TestContenders(t *testing.T) {
+	e := effort{rounds: 1, each: 5 * time.Millisecond}
+	var r report
+	for _, size := range payloads {
+		for _, sh := range []shape{{"1x1", 1, 1}, {"1x64", 1, 64}, {"64x1", 4, 1}} {
+			s, err := requests(e, contenders, size, sh)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.series = append(r.series, s...)
+		}
+	}
+	for _, s := range r.series {
+		if s.median(rps) == 0 {
+			t.Errorf("%s, %s, %d bytes: nothing was measured", s.contender, s.shape, s.payload)
+		}
+	}
+	if err := signalsPart(&r, e, contenders); err != nil {
+		t.Fatal(err)
+	}
+	r.contenders = contenders
+	r.finish(time.Second)
+	if len(r.bars) < len(relations) {
+		t.Errorf("%d bars, want at least %d: a relation names what does not exist", len(r.bars), len(relations))
+	}
+	if err := r.write(io.Discard, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	if text := r.markdown(); strings.Contains(text, "NaN") {
+		t.Error("the report has figures that are none")
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	var h histogram
+	for us := range 1000 {
+		h.add(time.Duration(us) * time.Microsecond)
+	}
+	for _, q := range []float64{0.01, 0.5, 0.99} {
+		if got, want := h.quantile(q), q*1000; got < want*0.98 || got > want*1.02 {
+			t.Errorf("quantile %v: %v µs, want %v", q, got, want)
+		}
+	}
+	for d := time.Duration(1); d < time.Minute; d *= 3 {
+		if m := middle(bucketOf(d)); m < d*98/100 || m > d*102/100 {
+			t.Errorf("%v is in the bucket around %v", d, m)
+		}
+	}
+}

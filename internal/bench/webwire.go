@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
+	wwserver "github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/coder"
+	"github.com/webwire-go/webwire/transport/gobwas"
+	"github.com/webwire-go/webwire/transport/memory"
+	"github.com/webwire-go/webwire/transport/stream"
+	"github.com/webwire-go/webwire/transport/websocket"
+)
+
+var (
+	websocketUpgrader transport.Upgrader = websocket.Upgrader{}
+	coderUpgrader     transport.Upgrader = coder.Upgrader{}
+	gobwasUpgrader    transport.Upgrader = gobwas.Upgrader{}
+)
+
+// overWebSocket returns the two ends of a transport of ours, nil if it is none over
+// WebSocket.
+func overWebSocket(contender string) (transport.Upgrader, func(url string) transport.Dialer) {
+	switch contender {
+	case "webwire/websocket":
+		return websocketUpgrader, func(url string) transport.Dialer { return websocket.Dialer{URL: url} }
+	case "webwire/coder":
+		return coderUpgrader, func(url string) transport.Dialer { return coder.Dialer{URL: url} }
+	case "webwire/gobwas":
+		return gobwasUpgrader, func(url string) transport.Dialer { return gobwas.Dialer{URL: url} }
+	}
+	return nil, nil
+}
+
+// webwires are ours: a server and clients with their default options, a handler
+// that returns the payload it got.
+var webwires = []contender{
+	overHTTP("webwire/websocket"),
+	overHTTP("webwire/coder"),
+	overHTTP("webwire/gobwas"),
+	overListener("webwire/stream", func() (transport.Listener, transport.Dialer, error) {
+		l, err := stream.Listen("tcp", "127.0.0.1:0", nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		return l, stream.Dialer{Address: l.Addr().String()}, nil
+	}),
+	overListener("webwire/memory", func() (transport.Listener, transport.Dialer, error) {
+		l := memory.Listen()
+		return l, l, nil
+	}),
+}
+
+const webwireAbout = "server and client with default options, the handler returns the payload it got"
+
+func overHTTP(name string) contender {
+	return contender{name: name, kind: ours, about: webwireAbout, serve: func(size int) (server, error) {
+		up, dialer := overWebSocket(name)
+		s := newWebwire(up)
+		addr, stop, err := serveHTTP(s)
+		if err != nil {
+			return server{}, err
+		}
+		return server{
+			close: func() { stop(); s.Close() },
+			dial:  func() (conn, error) { return dialWebwire(dialer("ws://"+addr), size) },
+		}, nil
+	}}
+}
+
+func overListener(name string, listen func() (transport.Listener, transport.Dialer, error)) contender {
+	return contender{name: name, kind: ours, about: webwireAbout, serve: func(size int) (server, error) {
+		l, dialer, err := listen()
+		if err != nil {
+			return server{}, err
+		}
+		s := newWebwire(nil)
+		go s.Serve(l)
+		return server{
+			close: func() { s.Close() },
+			dial:  func() (conn, error) { return dialWebwire(dialer, size) },
+		}, nil
+	}}
+}
+
+func newWebwire(up transport.Upgrader) *wwserver.Server {
+	return wwserver.New(wwserver.Options{Upgrader: up, Hooks: wwserver.Hooks{
+		OnRequest: func(_ context.Context, r *wwserver.Request) (protocol.Payload, error) { return r.Payload, nil },
+		OnSignal:  func(context.Context, *wwserver.Signal) {},
+	}})
+}
+
+type webwireConn struct {
+	*client.Client
+	msg protocol.Payload
+}
+
+func dialWebwire(d transport.Dialer, size int) (conn, error) {
+	c := client.New(d, client.Options{})
+	if err := c.Connect(background); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return &webwireConn{c, protocol.Bytes(payload(size))}, nil
+}
+
+func (c *webwireConn) load(depth int, r *run) error {
+	return r.calls(depth, func() func() error { return c.call })
+}
+
+func (c *webwireConn) call() error {
+	reply, err := c.Request(background, name, c.msg)
+	if err != nil {
+		return err
+	}
+	return checkReply(len(reply.Data), len(c.msg.Data))
+}
+
+// signallers is how many goroutines send signals on one connection.
+const signallers = 64
+
+// signal implements signaller. A request is handled after the signals ahead of it.
+func (c *webwireConn) signal(r *run) error {
+	err := r.calls(signallers, func() func() error {
+		return func() error { return c.Signal(background, name, c.msg) }
+	})
+	if err != nil {
+		return err
+	}
+	return c.call()
+}
+
+func (c *webwireConn) close() { c.Close() }

@@ -1,0 +1,132 @@
+package soak_test
+
+import (
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+)
+
+// proxy forwards TCP connections to one of several servers in turn, and can reset
+// them.
+type proxy struct {
+	ln net.Listener
+
+	mu       sync.Mutex
+	backends []string
+	next     int
+	pairs    []*pair
+	closed   bool
+	running  sync.WaitGroup
+}
+
+// pair is the two halves of a connection through the proxy.
+type pair struct {
+	near, far *net.TCPConn
+	index     int // in proxy.pairs
+}
+
+func newProxy(t *testing.T, backends ...string) *proxy {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{ln: ln, backends: backends}
+	p.running.Go(p.accept)
+	t.Cleanup(p.close)
+	return p
+}
+
+func (p *proxy) addr() string { return p.ln.Addr().String() }
+
+func (p *proxy) accept() {
+	for {
+		conn, err := p.ln.Accept()
+		if err != nil {
+			return
+		}
+		p.running.Go(func() { p.forward(conn.(*net.TCPConn)) })
+	}
+}
+
+// connect connects to a backend that is there.
+func (p *proxy) connect() *net.TCPConn {
+	p.mu.Lock()
+	backends, first := p.backends, p.next
+	p.next++
+	p.mu.Unlock()
+	for i := range backends {
+		if conn, err := net.Dial("tcp", backends[(first+i)%len(backends)]); err == nil {
+			return conn.(*net.TCPConn)
+		}
+	}
+	return nil
+}
+
+func (p *proxy) forward(near *net.TCPConn) {
+	far := p.connect()
+	if far == nil {
+		reset(near)
+		return
+	}
+	c := &pair{near: near, far: far}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		c.reset()
+		return
+	}
+	c.index = len(p.pairs)
+	p.pairs = append(p.pairs, c)
+	p.mu.Unlock()
+
+	var both sync.WaitGroup
+	for _, way := range [][2]*net.TCPConn{{near, far}, {far, near}} {
+		both.Go(func() {
+			_, _ = io.Copy(way[1], way[0]) // the end of one is the end of both
+			_ = way[1].CloseWrite()
+		})
+	}
+	both.Wait()
+	_ = near.Close()
+	_ = far.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.pairs[len(p.pairs)-1]
+	p.pairs[c.index], last.index = last, c.index
+	p.pairs = p.pairs[:len(p.pairs)-1]
+}
+
+// resetAny resets a random connection, and reports whether there is one.
+func (p *proxy) resetAny() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.pairs) == 0 {
+		return false
+	}
+	p.pairs[rand.IntN(len(p.pairs))].reset()
+	return true
+}
+
+func (c *pair) reset() {
+	reset(c.near)
+	reset(c.far)
+}
+
+func reset(conn *net.TCPConn) {
+	_ = conn.SetLinger(0)
+	_ = conn.Close()
+}
+
+func (p *proxy) close() {
+	_ = p.ln.Close()
+	p.mu.Lock()
+	p.closed = true
+	for _, c := range p.pairs {
+		c.reset()
+	}
+	p.mu.Unlock()
+	p.running.Wait()
+}

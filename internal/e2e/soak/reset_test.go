@@ -1,0 +1,117 @@
+package soak_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+)
+
+// Requests through a network that resets connections all the time have one outcome
+// each, the right reply if any, and are executed once at most.
+func TestResets(t *testing.T) {
+	const (
+		clients = 64
+		each    = 16 // requests in flight of a client
+		every   = 2 * time.Millisecond
+	)
+	total := either[uint64](1_000_000, 20_000)
+	before := runtime.NumGoroutine()
+	executions := make([]atomic.Uint32, total)
+	srv := start(t, "", server.Options{Hooks: server.Hooks{
+		OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+			if n, ok := parseNumber(r.Payload); ok && n < total {
+				executions[n].Add(1)
+			}
+			return r.Payload, nil
+		},
+	}})
+	p := newProxy(t, srv.addr)
+
+	began := time.Now()
+	over := make(chan struct{})
+	var resets int
+	var resetting sync.WaitGroup
+	resetting.Go(func() {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-ticker.C:
+			}
+			if p.resetAny() {
+				resets++
+			}
+		}
+	})
+
+	var next, succeeded, failed, unsent, wrong atomic.Uint64
+	var odd atomic.Pointer[error]
+	var all []*client.Client
+	var working sync.WaitGroup
+	for range clients {
+		c := newClient(p.addr(), client.Options{MinBackoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond})
+		all = append(all, c)
+		for range each {
+			working.Go(func() {
+				for n := next.Add(1) - 1; n < total; n = next.Add(1) - 1 {
+					reply, err := c.Request(context.Background(), "echo", number(n))
+					if err == nil {
+						succeeded.Add(1)
+						if got, ok := parseNumber(reply); !ok || got != n || executions[n].Load() != 1 {
+							wrong.Add(1)
+						}
+						continue
+					}
+					failed.Add(1)
+					var lost *client.DisconnectedError
+					switch {
+					case !errors.As(err, &lost):
+						odd.Store(&err)
+					case !lost.Sent:
+						unsent.Add(1)
+						if executions[n].Load() != 0 {
+							wrong.Add(1)
+						}
+					}
+				}
+			})
+		}
+	}
+	working.Wait()
+	took := time.Since(began)
+	close(over)
+	resetting.Wait()
+	closeAll(all)
+	p.close()
+	if err := srv.retire(context.Background()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	twice := 0
+	for i := range executions {
+		if executions[i].Load() > 1 {
+			twice++
+		}
+	}
+	report(t, "requests=%d succeeded=%d failed=%d unsent=%d wrong=%d doubled=%d resets=%d seconds=%.1f",
+		total, succeeded.Load(), failed.Load(), unsent.Load(), wrong.Load(), twice, resets, took.Seconds())
+	if succeeded.Load()+failed.Load() != total || wrong.Load() != 0 || twice != 0 {
+		t.Error("requests have not one right outcome each")
+	}
+	if err := odd.Load(); err != nil {
+		t.Errorf("a request failed in another way: %v", *err)
+	}
+	if succeeded.Load() < total/2 || failed.Load() == 0 || resets < 100 {
+		t.Error("the test did not test what it should")
+	}
+	wantGoroutines(t, before)
+}

@@ -1,0 +1,47 @@
+// Package server is the server side of WebWire: it answers requests, sends and
+// receives signals, and keeps sessions that outlive connections.
+//
+//	var mux server.Mux
+//	mux.Request("echo", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+//		return r.Payload, nil
+//	})
+//	srv := server.New(server.Options{
+//		Upgrader: &websocket.Upgrader{},
+//		Hooks:    server.Hooks{OnRequest: mux.HandleRequest},
+//	})
+//	http.ListenAndServe(":8080", srv)
+//
+// A [Server] is an http.Handler that makes connections of HTTP requests with its
+// Upgrader, see transport/websocket. Connections that come another way are served by
+// [Server.Serve] and [Server.ServeConn], see transport/stream and transport/memory.
+//
+// # Handlers
+//
+// [Hooks] say what the server does. A [RequestHandler] returns the payload of the
+// reply, or an error: a *protocol.Error reaches the client as it is, any other is
+// logged, and the client learns only that the server failed. A [Mux] chooses handlers
+// by the name of a request or signal and puts middleware around them; [Typed] makes a
+// handler of a function with JSON on both sides.
+//
+// Requests of a connection are handled concurrently, its signals one after the other
+// in their order; [Hooks] has the exact rules. A handler that panics costs its client
+// an error and nobody else anything.
+//
+// # Connections
+//
+// A [Conn] is a client's connection: [Conn.Signal] sends it a signal,
+// [Conn.CreateSession] gives it a session. [Server.Conns] and [Server.SessionConns]
+// list connections, and [Broadcast] sends a signal to all of a list without waiting
+// for any.
+//
+// What waits on a connection is bounded, see Options.OutboxSize and InboxSize. A
+// client that sends too fast is read no further until its messages are handled. One
+// that does not read holds up whoever sends to it and waits, and is cut off when a
+// write takes too long, or when there is no room for what cannot wait: a broadcast.
+//
+// # The end
+//
+// [Server.Shutdown] lets handlers finish and sends their replies before it closes the
+// connections; [Server.Close] does not wait. Neither knows the http.Server around
+// them, which is shut down as well.
+package server

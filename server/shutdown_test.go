@@ -1,0 +1,274 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// works returns hooks whose requests take the time that their payload says.
+func works() server.Hooks {
+	return server.Hooks{
+		OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+			d, err := time.ParseDuration(r.Payload.Text())
+			if err != nil {
+				return protocol.Payload{}, err
+			}
+			time.Sleep(d)
+			return r.Payload, nil
+		},
+		OnSignal: func(context.Context, *server.Signal) {},
+	}
+}
+
+// shutdown calls Shutdown in another goroutine.
+func shutdown(srv *server.Server, ctx context.Context) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- srv.Shutdown(ctx) }()
+	synctest.Wait()
+	return done
+}
+
+func wantGoingAway(t *testing.T, p *peer) {
+	t.Helper()
+	ours, theirs := p.over()
+	var closed *transport.CloseError
+	if !errors.As(ours, &closed) || closed.Status != transport.StatusGoingAway || !errors.Is(theirs, server.ErrServerClosed) {
+		t.Errorf("the connection ended with %v and %v", ours, theirs)
+	}
+}
+
+// Shutdown refuses what is new, finishes what is running, sends what it has to say
+// and goes away.
+func TestShutdownDrains(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{Hooks: works()})
+		busy, idle := connect(t, srv, protocol.V1_2), connect(t, srv, protocol.V1_2)
+		busy.request(1, "r", "5s")
+		busy.request(2, "r", "10s")
+		synctest.Wait()
+		start := time.Now()
+		done := shutdown(srv, t.Context())
+
+		rec := httptest.NewRecorder()
+		srv.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
+		if rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" {
+			t.Errorf("a new connection gets %d, Retry-After %q", rec.Code, rec.Header().Get("Retry-After"))
+		}
+		late := connect(t, srv, protocol.V1_2)
+		if err := late.wait(); !errors.Is(err, server.ErrServerClosed) {
+			t.Errorf("ServeConn: %v", err)
+		}
+		for _, p := range []*peer{busy, idle} {
+			p.request(3, "r", "0s")
+			p.reply(3, protocol.ReplyShutdown)
+			p.signal("s", "x")
+		}
+		synctest.Wait()
+		if s := srv.Stats(); s.Dropped != 2 {
+			t.Errorf("%d signals were dropped, want 2", s.Dropped)
+		}
+		for id := range uint64(2) {
+			busy.reply(id+1, protocol.Reply)
+		}
+		wantGoingAway(t, busy)
+		wantGoingAway(t, idle)
+		if err := <-done; err != nil || time.Since(start) != 10*time.Second {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(start))
+		}
+		for range 2 {
+			if err := srv.Shutdown(t.Context()); err != nil {
+				t.Errorf("Shutdown again: %v", err)
+			}
+			if err := srv.Close(); err != nil {
+				t.Errorf("Close after Shutdown: %v", err)
+			}
+		}
+	})
+}
+
+// When its context ends Shutdown drops what is left, and waits for nobody.
+func TestShutdownIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		ended := make(chan struct{})
+		srv := server.New(server.Options{Hooks: server.Hooks{
+			OnRequest: func(ctx context.Context, _ *server.Request) (protocol.Payload, error) {
+				<-ctx.Done()
+				close(ended)
+				<-release
+				return protocol.Payload{}, nil
+			},
+		}})
+		p := connect(t, srv, protocol.V1_2)
+		p.request(1, "r", "x")
+		synctest.Wait()
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		both := []<-chan error{shutdown(srv, ctx), shutdown(srv, context.Background())}
+		if err := <-both[0]; err != context.DeadlineExceeded || time.Since(start) != time.Second {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(start))
+		}
+		<-ended
+		synctest.Wait()
+		if len(both[1]) > 0 {
+			t.Error("a Shutdown without a limit returned before the handler")
+		}
+		close(release)
+		if err := <-both[1]; err != nil {
+			t.Errorf("Shutdown without a limit: %v", err)
+		}
+		p.over()
+	})
+}
+
+// Close may come while Shutdown waits.
+func TestCloseDuringShutdown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{Hooks: works()})
+		p := connect(t, srv, protocol.V1_2)
+		p.request(1, "r", "10s")
+		synctest.Wait()
+		done := shutdown(srv, t.Context())
+		if err := srv.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		ours, theirs := p.over()
+		var closed *transport.CloseError
+		if errors.As(ours, &closed) || !errors.Is(theirs, server.ErrServerClosed) {
+			t.Errorf("the connection ended with %v and %v", ours, theirs)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+}
+
+// Shutdown may be called by handlers and hooks, with their context or another, by
+// many at once, and however deep in their calls.
+func TestShutdownFromInside(t *testing.T) {
+	for _, where := range []string{"request", "signal", "connected", "disconnected"} {
+		for _, own := range []bool{true, false} {
+			for _, depth := range []int{0, 200} {
+				name := where
+				if own {
+					name += ", own context"
+				}
+				if depth > 0 {
+					name += ", deep"
+				}
+				t.Run(name, func(t *testing.T) {
+					bubble(t, func(t *testing.T) { shutdownFromInside(t, where, own, depth) })
+				})
+			}
+		}
+	}
+}
+
+func shutdownFromInside(t *testing.T, where string, own bool, depth int) {
+	var srv *server.Server
+	var inside, outside sync.WaitGroup // both connections call it
+	inside.Add(2)
+	outside.Add(2)
+	in := func(here string, c *server.Conn) {
+		if here != where {
+			return
+		}
+		inside.Done()
+		inside.Wait()
+		ctx := context.Background()
+		if own {
+			ctx = context.WithoutCancel(c.Context())
+		}
+		var call func(int)
+		call = func(n int) {
+			if n > 0 {
+				call(n - 1)
+				return
+			}
+			start := time.Now()
+			if err := srv.Shutdown(ctx); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+			if d := time.Since(start); d > 0 && !own {
+				t.Errorf("Shutdown with another context took %v", d)
+			}
+		}
+		call(depth)
+		outside.Done()
+	}
+	srv = server.New(server.Options{Hooks: server.Hooks{
+		OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+			in("request", r.Conn)
+			return r.Payload, nil
+		},
+		OnSignal:             func(_ context.Context, s *server.Signal) { in("signal", s.Conn) },
+		OnClientConnected:    func(c *server.Conn) { in("connected", c) },
+		OnClientDisconnected: func(c *server.Conn, _ error) { in("disconnected", c) },
+	}})
+	a, b := connect(t, srv, protocol.V1_2), connect(t, srv, protocol.V1_2)
+	synctest.Wait()
+	switch where {
+	case "request":
+		a.request(1, "r", "x")
+		b.request(1, "r", "x")
+		a.reply(1, protocol.Reply)
+		b.reply(1, protocol.Reply)
+	case "signal":
+		a.signal("s", "x")
+		b.signal("s", "x")
+	case "disconnected":
+		a.conn.Close(transport.StatusNormal, "")
+		b.conn.Close(transport.StatusNormal, "")
+	}
+	outside.Wait()
+	a.over()
+	b.over()
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown from outside: %v", err)
+	}
+	if s := srv.Stats(); s.Open != 0 || s.InFlight != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Conn.Close is the shutdown of one connection, from its own handler too.
+func TestConnCloseDrains(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		hooks := works()
+		work := hooks.OnRequest
+		hooks.OnRequest = func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+			if r.Name == "close" {
+				r.Conn.Close()
+				r.Conn.Close()
+			}
+			return work(ctx, r)
+		}
+		srv := server.New(server.Options{Hooks: hooks})
+		p, other := connect(t, srv, protocol.V1_2), connect(t, srv, protocol.V1_2)
+		p.request(1, "r", "5s")
+		p.request(2, "close", "2s")
+		synctest.Wait()
+		p.request(3, "r", "0s")
+		p.reply(3, protocol.ReplyShutdown)
+		p.reply(2, protocol.Reply)
+		p.reply(1, protocol.Reply)
+		ours, theirs := p.over()
+		var closed *transport.CloseError
+		if !errors.As(ours, &closed) || closed.Status != transport.StatusNormal || !errors.Is(theirs, server.ErrConnClosed) {
+			t.Errorf("the connection ended with %v and %v", ours, theirs)
+		}
+		other.request(1, "r", "0s")
+		other.reply(1, protocol.Reply)
+	})
+}

@@ -1,0 +1,160 @@
+// Package coder carries WebWire over WebSocket (RFC 6455), with the library
+// github.com/coder/websocket, the successor of the one that transport/websocket
+// uses. It is a module of its own, so that only who wants it gets the library.
+//
+// It is used as transport/websocket is, and keeps the same promises: the same
+// fields, the same rules about who may connect, the same limits.
+//
+//	srv := server.New(server.Options{Upgrader: coder.Upgrader{}})
+//
+//	c := client.New(coder.Dialer{URL: "wss://example.com/chat"}, client.Options{})
+//
+// # Which one to choose
+//
+// The library no longer hands every frame through a goroutine of its own, and no
+// longer has one. A connection with many requests in flight carries several
+// times as many of them, an idle one costs one goroutine less. Package
+// transport/gobwas is faster still.
+//
+// # What a peer can do that RFC 6455 forbids
+//
+// The library accepts lengths in more bytes than necessary, and text that is not
+// UTF-8.
+package coder
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/coder/websocket"
+
+	"github.com/webwire-go/webwire/internal/wsconn"
+	"github.com/webwire-go/webwire/internal/wsnet"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Upgrader accepts connections. It is a value without state: copies are as good
+// as the original, and all may be used concurrently.
+type Upgrader struct {
+	// Origins lists the web pages that may connect besides those of the same
+	// scheme, host and port, each as "scheme://host[:port]". "*" lets every
+	// page connect, with the cookies of its user; it is for servers that take no
+	// notice of cookies. Nil: the same scheme, host and port only.
+	Origins []string
+
+	// AcceptText makes Read return text messages as the bytes they consist of.
+	// It can be changed for one connection, see [TextAccepter]. False: a text
+	// message closes the connection with [transport.StatusUnsupported].
+	AcceptText bool
+}
+
+// Upgrade implements [transport.Upgrader]. Requests that are not allowed to
+// connect are answered with 403, those that do not ask for a WebSocket with
+// 426 or another status of the 400s.
+func (u Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, supported ...string) (transport.Conn, error) {
+	handshake, err := wsnet.Accept(w, r, u.Origins, supported)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := websocket.Accept(handshake, r, &websocket.AcceptOptions{
+		Subprotocols:       handshake.Protocols(),
+		InsecureSkipVerify: true, // its check ignores the scheme
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil, handshake.Fail(err)
+	}
+	return newConn(conn, handshake.Conn(), handshake.Protocol(), u.AcceptText), nil
+}
+
+// Dialer connects to one endpoint. It is a value without state: copies are as
+// good as the original, and all may be used concurrently.
+type Dialer struct {
+	// URL is the address of the endpoint. Its scheme is ws or http without TLS,
+	// wss or https with it. A user and password in it are sent as basic
+	// authentication.
+	URL string
+
+	// Header is sent with each request, authentication for instance. A Host
+	// in it replaces that of the URL. Nil: nothing besides what is necessary.
+	Header http.Header
+
+	// TLS is used for wss and https. Nil: the defaults of crypto/tls.
+	TLS *tls.Config
+
+	// Proxy returns the proxy for a request, or nil for none; http, https and
+	// socks5 are possible. Nil: [http.ProxyFromEnvironment].
+	Proxy func(*http.Request) (*url.URL, error)
+
+	// NetDial opens the network connection, to the proxy if there is one.
+	// Nil: a [net.Dialer].
+	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// AcceptText is as in [Upgrader].
+	AcceptText bool
+}
+
+// Dial implements [transport.Dialer]. Redirects are not followed; they are
+// refusals as any answer but 101 is. A certificate that is not trusted is
+// reported as a *[tls.CertificateVerificationError].
+func (d Dialer) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
+	handshake, err := d.endpoint().Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, _, err := websocket.Dial(ctx, handshake.URL, &websocket.DialOptions{
+		HTTPClient:      handshake.Client,
+		HTTPHeader:      handshake.Header,
+		Host:            handshake.Host,
+		Subprotocols:    offer,
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil, handshake.Fail(err)
+	}
+	return newConn(conn, handshake.Conn(), conn.Subprotocol(), d.AcceptText), nil
+}
+
+// Probe implements [transport.Prober] with the HTTP method WEBWIRE.
+func (d Dialer) Probe(ctx context.Context) ([]byte, error) {
+	return d.endpoint().Probe(ctx)
+}
+
+func (d Dialer) endpoint() wsnet.Endpoint {
+	return wsnet.Endpoint{URL: d.URL, Header: d.Header, TLS: d.TLS, Proxy: d.Proxy, NetDial: d.NetDial}
+}
+
+// TextAccepter is implemented by every connection of this package. A server
+// that learns from the first message what its peer speaks decides with it.
+type TextAccepter interface {
+	// AcceptText says whether text messages are accepted from now on. It may be
+	// called at any time.
+	AcceptText(accept bool)
+}
+
+func newConn(conn *websocket.Conn, wire *wsnet.Conn, protocol string, acceptText bool) transport.Conn {
+	return wsconn.New[websocket.MessageType, websocket.StatusCode](conn, wire, wsconn.Options{
+		Protocol:   protocol,
+		AcceptText: acceptText,
+		PeerClose:  peerClose,
+	})
+}
+
+func peerClose(err error) (transport.Status, string, bool) {
+	var e websocket.CloseError
+	if !errors.As(err, &e) {
+		return 0, "", false
+	}
+	return transport.Status(e.Code), e.Reason, true
+}
+
+// The promises to the packages that use this one.
+var (
+	_ transport.Upgrader = Upgrader{}
+	_ transport.Dialer   = Dialer{}
+	_ transport.Prober   = Dialer{}
+)

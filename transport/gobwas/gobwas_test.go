@@ -1,0 +1,21 @@
+package gobwas_test
+
+import (
+	"testing"
+
+	"github.com/webwire-go/webwire/internal/wsnet"
+	"github.com/webwire-go/webwire/internal/wstest"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/gobwas"
+)
+
+var library = wstest.Library{
+	Upgrader: func(u wstest.Upgrader) transport.Upgrader {
+		return gobwas.Upgrader{Origins: u.Origins, AcceptText: u.AcceptText}
+	},
+	Dialer: func(e wsnet.Endpoint) wstest.Dialer {
+		return gobwas.Dialer{URL: e.URL, Header: e.Header, TLS: e.TLS, Proxy: e.Proxy, NetDial: e.NetDial}
+	},
+}
+
+func TestGobwas(t *testing.T) { wstest.Run(t, library) }
