@@ -7,6 +7,7 @@ SHELL       := bash
 FUZZTIME ?= 10s
 TIMEOUT  ?= 5m
 SEEDS    ?= 10000
+OUT      ?= out
 
 # The race detector needs a C compiler.
 RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
@@ -18,16 +19,16 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run screenshot test sim soak lint vuln fuzz cover clean
+.PHONY: help run screenshot test sim soak bench bench-quick bench-idle lint vuln fuzz cover clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## run the chatroom at http://localhost:8080
 	go run ./examples/chatroom server -data examples/chatroom/data
 
 screenshot: ## take the pictures of the chatroom in docs/ (needs Node and Chromium)
-	npm --prefix client/js ci --no-fund --no-audit
+	test -d client/js/node_modules/playwright-core || npm --prefix client/js ci --no-fund --no-audit
 	node client/js/scripts/chatroom-pictures.js
 
 test: ## vet and test everything, with the race detector
@@ -41,6 +42,15 @@ sim: ## simulate SEEDS (10000) schedules over a failing network, or SEED=1234 ag
 
 soak: ## put load on real sockets for a few minutes
 	WEBWIRE_SOAK=1 go test ./internal/e2e/soak ./internal/e2e/sessions -count 1 -p 1 -v -timeout 20m
+
+bench: ## compare with raw libraries and peers, into OUT (out), in about ten minutes
+	go -C internal/bench run . -out $(abspath $(OUT))
+
+bench-quick: ## compare requests of 32 bytes only, in less than a minute
+	go -C internal/bench run . -quick -out $(abspath $(OUT))
+
+bench-idle: ## measure what 10,000 idle connections cost a server
+	go -C internal/bench run . -idle -out $(abspath $(OUT))
 
 lint: bin/staticcheck ## check format and run the linters
 	@files=$$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +); \

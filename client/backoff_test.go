@@ -128,6 +128,28 @@ func TestBackoffIsReset(t *testing.T) {
 	})
 }
 
+// Servers that are replaced one after the other do not look like a server that fails.
+func TestBackoffAfterGoingAway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t)
+		srv := n.serve(server.Options{})
+		c := n.client(client.Options{})
+		connect(t, c)
+		for range 100 {
+			time.Sleep(2 * time.Second)
+			next := n.serve(server.Options{})
+			start := time.Now()
+			if err := srv.Shutdown(t.Context()); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+			synctest.Wait()
+			connect(t, c)
+			took(t, "coming back", start, 0, time.Second+1)
+			srv = next
+		}
+	})
+}
+
 func TestRetryAfterIsObeyed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for asked, limit := range map[time.Duration]time.Duration{
@@ -141,6 +163,25 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 			c := n.client(client.Options{Timeout: time.Hour})
 			connect(t, c)
 			took(t, "connecting", start, limit, limit+time.Second)
+		}
+	})
+}
+
+// A server that asks for a second gets clients every second or two, however often
+// it asks.
+func TestRetryAfterSetsThePace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t)
+		n.serve(server.Options{})
+		for range 100 {
+			n.faults.Refuse(transporttest.Unavailable(time.Second))
+		}
+		c := n.client(client.Options{Timeout: time.Hour})
+		connect(t, c)
+		for i, p := range pauses(n.dialled()) {
+			if p < time.Second || p > 2*time.Second+1 {
+				t.Errorf("pause %d took %v", i, p)
+			}
 		}
 	})
 }

@@ -78,7 +78,8 @@ func (c *Client) Connect(ctx context.Context) error {
 //   - ErrClosed, ErrDisconnected, or why the client gave up connecting: the
 //     request was not sent;
 //   - one that wraps protocol.ErrMalformed, if the version of the protocol does
-//     not allow such a name or payload, or says that it is too long for the server.
+//     not allow such a name or payload, or protocol.ErrTooBig, if the server takes
+//     no message of that length: the request was not sent.
 func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (protocol.Payload, error) {
 	var gone *link.Link
 	for {

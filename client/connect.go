@@ -31,7 +31,7 @@ func (c *Client) maintain() {
 		if !again {
 			return
 		}
-		if lasted >= c.opts.MaxBackoff {
+		if lasted >= c.stable(err) {
 			retries = 0
 		}
 		pause := time.NewTimer(c.backoff(retries, err))
@@ -119,6 +119,16 @@ func permanent(err error) bool {
 	return false
 }
 
+// stable returns how long a connection that ended with err must have lasted for the
+// pauses to start anew. A server that goes away in good order is none that fails.
+func (c *Client) stable(err error) time.Duration {
+	var closed *transport.CloseError
+	if errors.As(err, &closed) && closed.Status == transport.StatusGoingAway {
+		return c.opts.MinBackoff
+	}
+	return c.opts.MaxBackoff
+}
+
 // growth is how much longer a pause may be than the one before. With it, and the
 // default limits, thousands of clients whose server was away for seconds are back
 // within MaxBackoff, evenly enough, after a handful of attempts each.
@@ -135,10 +145,13 @@ func (c *Client) backoff(retries int, err error) time.Duration {
 		}
 		limit *= growth
 	}
-	pause := rand.N(min(limit, c.opts.MaxBackoff)) + 1
+	limit = min(limit, c.opts.MaxBackoff)
+	// A server that says when to come back sets the pace, the jitter is ours.
+	asked := time.Duration(0)
 	var refused *transport.RefusedError
-	if errors.As(err, &refused) {
-		pause += min(refused.RetryAfter, maxRetryAfter)
+	if errors.As(err, &refused) && refused.RetryAfter > 0 {
+		asked = min(refused.RetryAfter, maxRetryAfter)
+		limit = min(limit, max(asked, c.opts.MinBackoff))
 	}
-	return pause
+	return asked + rand.N(limit) + 1
 }

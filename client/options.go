@@ -29,7 +29,8 @@ type Options struct {
 	// pause is random, from nothing to a limit: MinBackoff at first, then three
 	// times as much after each attempt, at most MaxBackoff. It is longer where the
 	// server asks for that. The limit starts anew after a connection that lasted
-	// for MaxBackoff. Zero: one second and eight seconds.
+	// for MaxBackoff, or for MinBackoff if the server then said that it goes away.
+	// Zero: one second and eight seconds.
 	MinBackoff, MaxBackoff time.Duration
 
 	// Versions are the versions of the protocol to agree on with servers that

@@ -11,6 +11,10 @@ import (
 // protocol, whether it was received or about to be sent.
 var ErrMalformed = errors.New("protocol: malformed message")
 
+// ErrTooBig is wrapped by errors about a message that was not sent because it is
+// longer than the peer said it takes (section 7.1).
+var ErrTooBig = errors.New("protocol: message is longer than the peer accepts")
+
 // What a server may answer instead of a reply. On the wire each is a kind of
 // message without a payload; Failure and Message.Err translate.
 var (

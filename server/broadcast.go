@@ -13,8 +13,8 @@ import (
 // whose outbox is full is closed with StatusSlowConsumer, and its
 // OnClientDisconnected told ErrSlowConsumer. It returns how many connections took
 // the signal, and why it could not be composed for the others, if so: err wraps
-// protocol.ErrMalformed, or is about a message longer than a 2.0 client accepts.
-// Connections that are closed count as neither.
+// protocol.ErrMalformed, or protocol.ErrTooBig where a client takes no message of
+// that length. Connections that are closed count as neither.
 func Broadcast(to iter.Seq[*Conn], name string, p protocol.Payload) (sent int, err error) {
 	encoded := make(map[protocol.Version][]byte, 1)
 	var failed []error
@@ -33,13 +33,12 @@ func Broadcast(to iter.Seq[*Conn], name string, p protocol.Payload) (sent int, e
 			continue
 		}
 		err := c.link.TrySendEncoded(msg)
-		var tooBig *link.TooBigError
 		switch {
 		case err == nil:
 			sent++
 		case errors.Is(err, link.ErrOutboxFull):
 			c.tooSlow()
-		case errors.As(err, &tooBig):
+		case errors.Is(err, protocol.ErrTooBig):
 			failed = append(failed, err)
 		}
 	}

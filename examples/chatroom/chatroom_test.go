@@ -17,17 +17,17 @@ const deadline = 30 * time.Second
 
 // running is a server of a test.
 type running struct {
-	t    *testing.T
-	data string
-	addr string
-	stop context.CancelFunc
-	done chan error
+	t     *testing.T
+	addr  string
+	stop  context.CancelFunc
+	done  chan error
+	ended bool
 }
 
 func start(t *testing.T, addr, data string) *running {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	r := &running{t: t, data: data, stop: stop, done: make(chan error, 1)}
+	r := &running{t: t, stop: stop, done: make(chan error, 1)}
 	listening := make(chan string, 1)
 	go func() { r.done <- serve(ctx, addr, data, t.Output(), listening) }()
 	select {
@@ -35,13 +35,17 @@ func start(t *testing.T, addr, data string) *running {
 	case err := <-r.done:
 		t.Fatal(err)
 	}
-	t.Cleanup(stop)
+	t.Cleanup(r.shutDown)
 	return r
 }
 
 // shutDown ends the server as ctrl-C does.
 func (r *running) shutDown() {
 	r.t.Helper()
+	if r.ended {
+		return
+	}
+	r.ended = true
 	r.stop()
 	select {
 	case err := <-r.done:

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/pprof"
 	"slices"
 	"time"
 )
@@ -29,7 +30,11 @@ type options struct {
 	strict bool
 	only   string
 	parts  string
-	effort effort
+	shape  string
+	size   int
+
+	profile string
+	effort  effort
 }
 
 func main() {
@@ -43,8 +48,11 @@ func main() {
 	flag.BoolVar(&o.strict, "strict", false, "fail if a bar is missed")
 	flag.StringVar(&o.only, "only", "", "only contenders whose name matches this `expression`")
 	flag.StringVar(&o.parts, "parts", "", "only parts whose name matches this `expression`: "+partNames)
+	flag.StringVar(&o.shape, "shape", "", "only requests in shapes that match this `expression`")
+	flag.IntVar(&o.size, "size", 0, "only requests of so many `bytes`")
 	flag.IntVar(&o.effort.rounds, "rounds", 0, "measure everything so many `times`; zero: 5, quick 3")
 	flag.DurationVar(&o.effort.each, "each", 0, "measure for so long each time; zero: 250ms")
+	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile into this `file`")
 	flag.BoolVar(&idle, "idle", false, "measure idle connections instead")
 	flag.Parse()
 	var err error
@@ -88,11 +96,27 @@ func runBench(o options) error {
 	}
 	wanted := func(part string) bool { return parts.MatchString(part) && (!o.quick || part == "requests") }
 
+	stop, err := startProfile(o.profile)
+	if err != nil {
+		return err
+	}
+	defer stop()
+
 	began := time.Now()
 	r := report{Machine: machine(), Command: command(o), contenders: all}
+	if o.size != 0 {
+		sizes = []int{o.size}
+	}
+	inShape, err := regexp.Compile("^(" + o.shape + ")$")
+	if err != nil {
+		return err
+	}
 	if wanted("requests") {
 		for _, size := range sizes {
 			for _, sh := range shapes {
+				if o.shape != "" && !inShape.MatchString(sh.name) {
+					continue
+				}
 				progress("requests of %d bytes, %s", size, sh.name)
 				s, err := requests(o.effort, all, size, sh)
 				if err != nil {
@@ -147,6 +171,24 @@ func chosen(only string) ([]contender, error) {
 		return nil, errNone
 	}
 	return all, nil
+}
+
+// startProfile writes a CPU profile until stop is called, unless file is empty.
+func startProfile(file string) (stop func(), err error) {
+	if file == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 // create creates a file of the report.

@@ -222,16 +222,9 @@ func (l *Link) TrySendEncoded(msg []byte) error {
 	return err
 }
 
-// TooBigError is what a message gets that is longer than the peer takes.
-type TooBigError struct{ Size, Limit int } // in bytes
-
-func (e *TooBigError) Error() string {
-	return fmt.Sprintf("webwire: message of %d bytes is over the %d that the peer accepts", e.Size, e.Limit)
-}
-
 func checkSize(size, limit int) error {
 	if limit > 0 && size > limit {
-		return &TooBigError{Size: size, Limit: limit}
+		return fmt.Errorf("%w: %d bytes instead of at most %d", protocol.ErrTooBig, size, limit)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 // with the other server soon.
 func TestRollingRestarts(t *testing.T) {
 	n := either(1000, 40)
-	restarts := either(2, 2)
+	restarts := either(10, 2)
 	before := runtime.NumGoroutine()
 	dir := t.TempDir()
 	open := func() *session.FileStore {
@@ -146,6 +146,8 @@ func TestRollingRestarts(t *testing.T) {
 		if !await(10*time.Second, back) {
 			t.Error("clients are not back after 10s")
 		}
+		serving := time.NewTimer(either(2*time.Second, 0)) // for a while all is well
+		<-serving.C
 		hosts[i%2] = start(t, h.addr, options())
 	}
 	close(stop)

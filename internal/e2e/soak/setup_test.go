@@ -16,7 +16,6 @@ import (
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
-	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
@@ -81,7 +80,7 @@ func (h *host) retire(ctx context.Context) error {
 // newClient returns a client of the server at addr, which the test closes.
 func newClient(addr string, opts client.Options) *client.Client {
 	opts.Logger = discard
-	return client.New(dbg{websocket.Dialer{URL: "ws://" + addr + "/"}}, opts)
+	return client.New(websocket.Dialer{URL: "ws://" + addr + "/"}, opts)
 }
 
 // closeAll closes many clients at once.
@@ -133,13 +132,4 @@ func wantGoroutines(t *testing.T, before int) {
 // report prints the line of a test.
 func report(t *testing.T, format string, args ...any) {
 	fmt.Printf("%s: %s\n", t.Name(), fmt.Sprintf(format, args...))
-}
-
-type dbg struct{ websocket.Dialer }
-func (d dbg) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
-	s := time.Now()
-	c, err := d.Dialer.Dial(ctx, offer...)
-	if time.Since(s) > 2*time.Second { fmt.Println("SLOW DIAL", time.Since(s), err) }
-	if err != nil { fmt.Printf("DIAL %.150v\n", err) }
-	return c, err
 }

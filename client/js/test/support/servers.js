@@ -59,7 +59,8 @@ export class Server {
 export class Relay {
   #target;
   #server;
-  #sockets = new Set();
+  #sockets = new Set(); // both ends of all connections
+  #passing = new Set(); // those that are not swallowed
   #port = 0;
 
   static async start(target) {
@@ -77,8 +78,12 @@ export class Relay {
     this.#server = net.createServer((socket) => {
       const [host, port] = this.#target.split(':');
       const out = net.connect({ host, port: Number(port) });
-      this.#sockets.add(socket).add(out);
-      for (const s of [socket, out]) s.on('error', () => {});
+      for (const s of [socket, out]) {
+        this.#sockets.add(s);
+        this.#passing.add(s);
+        s.on('error', () => {});
+        s.on('close', () => this.#sockets.delete(s) && this.#passing.delete(s));
+      }
       socket.on('close', () => out.destroy());
       out.on('close', () => socket.destroy());
       socket.pipe(out);
@@ -92,21 +97,19 @@ export class Relay {
   // down ends all connections, and refuses new ones.
   async down() {
     if (!this.#server.listening) return;
-    for (const socket of this.#sockets) socket.destroy();
-    this.#sockets.clear();
+    const closed = once(this.#server, 'close');
     this.#server.close();
-    await once(this.#server, 'close');
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
   }
 
   // swallow lets whatever is sent on the connections of now disappear, as when the
-  // device changed its network. It returns how many connections those are.
+  // device changed its network.
   swallow() {
-    const n = this.#sockets.size / 2;
-    for (const socket of this.#sockets) {
+    for (const socket of this.#passing) {
       socket.unpipe();
       socket.resume();
     }
-    this.#sockets.clear();
-    return n;
+    this.#passing.clear();
   }
 }

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+)
+
+// What is published on the topic T is a request named "publish/T"; its subscribers
+// get its payload, whatever it is, as a signal named "topic/T".
+const (
+	publishing = "publish/"
+	topic      = "topic/"
+	maxTopics  = 100 // of a subscriber
+	maxName    = 64
+)
+
+// broker knows who subscribed to what.
+type broker struct {
+	left func(reason error) // told why a subscriber is gone, may be nil
+
+	mu          sync.Mutex
+	subscribers map[*server.Conn][]string // to their topics
+}
+
+func (b *broker) hooks() server.Hooks {
+	var mux server.Mux
+	mux.Request("subscribe", server.Typed(b.subscribe))
+	mux.Request(publishing+"*", b.publish)
+	return server.Hooks{OnRequest: mux.HandleRequest, OnClientDisconnected: b.disconnected}
+}
+
+// subscribe makes a connection the subscriber of these topics and no others.
+func (b *broker) subscribe(_ context.Context, r *server.Request, topics []string) (struct{}, error) {
+	if len(topics) > maxTopics || slices.ContainsFunc(topics, badTopic) {
+		return struct{}{}, &protocol.Error{Code: "BAD_TOPIC", Message: "topics have 1 to 64 letters, digits, dots, dashes and slashes"}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.subscribers == nil {
+		b.subscribers = make(map[*server.Conn][]string)
+	}
+	b.subscribers[r.Conn] = topics
+	return struct{}{}, nil
+}
+
+func badTopic(name string) bool {
+	return name == "" || len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-/", r))
+	})
+}
+
+// published is what a publisher learns.
+type published struct {
+	Subscribers int `json:"subscribers"` // who get it
+}
+
+// publish passes a payload on. It waits for nobody: what a subscriber does not read
+// is kept for it until there is too much, and then it is disconnected.
+func (b *broker) publish(_ context.Context, r *server.Request) (protocol.Payload, error) {
+	name := strings.TrimPrefix(r.Name, publishing)
+	sent, err := server.Broadcast(slices.Values(b.of(name)), topic+name, r.Payload)
+	if err != nil {
+		return protocol.Payload{}, err
+	}
+	return protocol.JSON(published{sent})
+}
+
+// of returns the subscribers of a topic.
+func (b *broker) of(name string) (conns []*server.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c, topics := range b.subscribers {
+		if slices.Contains(topics, name) {
+			conns = append(conns, c)
+		}
+	}
+	return conns
+}
+
+func (b *broker) disconnected(c *server.Conn, reason error) {
+	b.mu.Lock()
+	_, subscribed := b.subscribers[c]
+	delete(b.subscribers, c)
+	b.mu.Unlock()
+	if subscribed && b.left != nil {
+		b.left(reason)
+	}
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport/websocket"
+)
+
+// outboxSize is how much may wait for a subscriber before it is disconnected.
+const outboxSize = 256 << 10
+
+// running is a server that runs.
+type running struct {
+	addr    string
+	webwire *server.Server
+	web     *http.Server
+	served  chan error
+}
+
+func start(addr string, b *broker) (*running, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	s := &running{addr: ln.Addr().String(), served: make(chan error, 1)}
+	s.webwire = server.New(server.Options{
+		Upgrader:       &websocket.Upgrader{},
+		Hooks:          b.hooks(),
+		MaxMessageSize: 1 << 20,
+		OutboxSize:     outboxSize,
+	})
+	s.web = &http.Server{Handler: s.webwire, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	go func() { s.served <- s.web.Serve(ln) }()
+	return s, nil
+}
+
+// stop shuts the server down gracefully.
+func (s *running) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := errors.Join(s.webwire.Shutdown(ctx), s.web.Shutdown(ctx))
+	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/websocket"
+)
+
+// subscription is what somebody wants to hear.
+type subscription struct {
+	topics     []string
+	heard      func(topic string, p protocol.Payload)
+	subscribed func(err error)    // after each connection that was made
+	lost       func(reason error) // after each that ended
+}
+
+// subscribe returns a client that subscribes, whenever it has connected. What is
+// published while it is not connected it does not hear.
+func subscribe(d transport.Dialer, s subscription, opts client.Options) *client.Client {
+	var c *client.Client
+	opts.Hooks = client.Hooks{
+		OnConnected: func() {
+			_, err := client.Call[struct{}](context.Background(), c, "subscribe", s.topics)
+			s.subscribed(err)
+		},
+		OnDisconnected: s.lost,
+		OnServerSignal: func(name string, p protocol.Payload) {
+			s.heard(strings.TrimPrefix(name, topic), p)
+		},
+	}
+	c = client.New(d, opts)
+	return c
+}
+
+// subscribeTo prints what is published until ctx ends.
+func subscribeTo(ctx context.Context, addr string, topics []string, out io.Writer) error {
+	if len(topics) == 0 {
+		return errors.New("subscribe to what? Name the topics")
+	}
+	failed := make(chan error, 1)
+	c := subscribe(&websocket.Dialer{URL: "ws://" + addr}, subscription{
+		topics: topics,
+		heard:  func(topic string, p protocol.Payload) { fmt.Fprintf(out, "%s: %s\n", topic, p.Text()) },
+		lost:   func(reason error) { fmt.Fprintln(out, "disconnected:", reason) },
+		subscribed: func(err error) {
+			var refused *protocol.Error
+			if errors.As(err, &refused) {
+				failed <- err
+			}
+			if err == nil {
+				fmt.Fprintln(out, "connected")
+			}
+		},
+	}, client.Options{})
+	defer c.Close()
+	if err := c.Connect(ctx); err != nil {
+		return err
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
