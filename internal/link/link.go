@@ -68,6 +68,7 @@ type Link struct {
 
 	active     atomic.Int32   // requests and tasks in flight; a hint for the outbox
 	working    sync.WaitGroup // the workers
+	worker     func()         // is work: to start a method as a goroutine allocates each time
 	background sync.WaitGroup // the goroutines of goOwned
 	pulse      pulse
 
@@ -100,6 +101,7 @@ const (
 func New(ctx context.Context, conf Config) *Link {
 	l := &Link{conn: conf.Conn, conf: conf, epoch: time.Now(), gone: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	l.worker = l.work
 	l.in.Limit = conf.InboxSize
 	l.out = outbox{
 		conn: conf.Conn, version: conf.Version, limit: conf.OutboxSize, maxMessage: conf.MaxMessage,

@@ -31,7 +31,7 @@ func (l *Link) startWorker(w *workers) {
 	}
 	w.starting = true
 	l.working.Add(1)
-	go l.work()
+	go l.worker()
 }
 
 // take returns the task that is ready first, nil if there is none.

@@ -1,7 +1,7 @@
 // Pictures of the chatroom for the documentation: a scene with real users against a
 // real server, in docs/ of the repository.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { browserMissing } from '../test/support/browser.js';
@@ -17,20 +17,6 @@ if (why) {
   process.exit(1);
 }
 
-// What was said yesterday is in the server's files already.
-function yesterday(dir) {
-  const evening = new Date(Date.now() - 86_400_000).setHours(17, 41, 0, 0);
-  const lines = [
-    ['Margaret', 'The staging cluster survived the restart drill. Every client came back with its session.', 0],
-    ['Grace', 'Even the ones on the train?', 2],
-    ['Margaret', 'Especially those.', 3],
-  ].map(([name, text, minute], i) => JSON.stringify({
-    room: 'lobby', seq: i + 1, id: `yesterday-${i}`, name, text, time: new Date(evening + minute * 60_000).toISOString(),
-  }));
-  mkdirSync(join(dir, 'rooms'), { recursive: true });
-  writeFileSync(join(dir, 'rooms', 'lobby.jsonl'), `${lines.join('\n')}\n`);
-}
-
 async function look(user, scheme, size, file) {
   await user.page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
   await user.page.setViewportSize(size.viewport);
@@ -40,7 +26,11 @@ async function look(user, scheme, size, file) {
 }
 
 const house = new House();
-yesterday(house.data);
+house.write('lobby', [
+  ['Margaret', 'The staging cluster survived the restart drill. Every client came back with its session.'],
+  ['Grace', 'Even the ones on the train?'],
+  ['Margaret', 'Especially those.'],
+], new Date(Date.now() - 86_400_000).setHours(17, 41, 0, 0));
 await house.start();
 const browser = await launch();
 try {

@@ -32,8 +32,11 @@ describe('browser', { skip }, () => {
   // open opens a tab.
   async function open(t) {
     const page = await browser.context.newPage();
-    t.after(() => page.close());
     await page.goto(site.url);
+    t.after(async () => {
+      await page.evaluate(() => localStorage.clear());
+      await page.close();
+    });
     return page;
   }
 
@@ -59,6 +62,7 @@ describe('browser', { skip }, () => {
   const happened = (page, type, times = 1) => page.waitForFunction(
     (want) => window.events.filter((e) => e === want.type).length >= want.times,
     { type, times },
+    { polling: 50 }, // frames are not drawn in hidden tabs
   );
 
   for (const version of VERSIONS) {
@@ -174,22 +178,17 @@ describe('browser', { skip }, () => {
     });
 
     scenario('a tab that was frozen', async (t) => {
-      const way = await relay(t, servers[version].addr);
       const page = await open(t);
       const devtools = await browser.context.newCDPSession(page);
-      await connect(page, way.addr, version);
+      await connect(page, servers[version].addr, version);
       const key = await ask(page, 'login');
-      const thaw = async (meanwhile) => {
+      await open(t); // in front of the other: only hidden tabs are frozen
+      for (let i = 2; i <= 3; i++) {
         await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
-        await meanwhile();
         await devtools.send('Page.setWebLifecycleState', { state: 'active' });
-      };
-      await thaw(() => {});
-      assert.equal(await serverKey(page), key);
-      assert.deepEqual(await page.evaluate(() => window.events), ['connected', 'sessioncreated']);
-      await thaw(() => way.swallow());
-      await happened(page, 'disconnected');
-      assert.equal(await serverKey(page), key);
+        await happened(page, 'connected', i); // Chromium cut the connection, and said so only now
+        assert.equal(await serverKey(page), key);
+      }
     });
 
     scenario('two tabs', async (t) => {

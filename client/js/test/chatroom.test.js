@@ -17,6 +17,8 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
 
   before(async () => {
     house = new House();
+    const noon = new Date().setHours(-12, 0, 0, 0); // yesterday's
+    house.write('old', Array.from({ length: 130 }, (_, i) => ['Grace', `old ${i + 1}`]), noon);
     await house.start();
     browser = await launch();
     ada = await User.enter(browser, house, 'Ada');
@@ -104,6 +106,19 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
     await ada.sees('Up to 24 letters');
   });
 
+  test('earlier messages', async () => {
+    await ada.enter('old');
+    await ada.hears('old 130');
+    assert.equal((await ada.texts()).length, 100);
+    await ada.page.getByRole('button', { name: 'Show earlier messages' }).click();
+    await ada.hears('old 1');
+    assert.deepEqual(await ada.texts(), Array.from({ length: 130 }, (_, i) => `old ${i + 1}`));
+    assert.equal(await ada.page.locator('#messages .day').count(), 1);
+    await ada.page.locator('#earlier').waitFor({ state: 'hidden' });
+    await ada.page.getByRole('button', { name: 'Leave this room' }).click();
+    await ada.enter('lobby');
+  });
+
   test('kill -9: nothing is lost or doubled', async () => {
     await ada.say('before');
     await bob.hears('before');
@@ -184,8 +199,28 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
     await ada.page.keyboard.press('Escape');
     await ada.page.locator('#sidebar').waitFor({ state: 'hidden' });
     assert.equal(await ada.page.evaluate(() => document.activeElement.id), 'sidebar-open');
+    await ada.page.getByRole('link', { name: 'Skip to the message field' }).focus();
+    await ada.page.keyboard.press('Enter');
+    assert.equal(await ada.page.evaluate(() => document.activeElement.id), 'text');
+    assert.equal(await ada.page.getByRole('heading', { level: 1 }).textContent(), 'lobby');
     assert.ok(await ada.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'it scrolls sideways');
     await ada.page.setViewportSize({ width: 1100, height: 720 });
+  });
+
+  test('signing out throws nothing away without a question', async () => {
+    await bob.page.evaluate(() => {
+      const item = { id: 'refused-before', room: 'lobby', text: 'refused', order: 1, time: new Date().toISOString(), failed: 'no reason' };
+      localStorage.setItem(`chatroom.unsent.${item.id}`, JSON.stringify(item));
+    });
+    await bob.page.reload();
+    await bob.sees('Not sent: no reason');
+    await bob.page.getByRole('button', { name: 'Sign out' }).click();
+    const question = bob.page.getByRole('dialog', { name: 'Some messages are not sent yet' });
+    await question.getByRole('button', { name: 'Stay' }).click();
+    await question.waitFor({ state: 'hidden' });
+    await bob.page.getByRole('button', { name: 'Try again' }).click();
+    await ada.hears('refused');
+    await bob.page.locator('#pending .message').waitFor({ state: 'detached' });
   });
 
   test('signing out', async () => {

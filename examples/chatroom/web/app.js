@@ -36,7 +36,13 @@ function go(name) {
   else location.hash = name;
 }
 
-const wanted = () => decodeURIComponent(location.hash.slice(1));
+function wanted() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return ''; // somebody made it up
+  }
+}
 
 async function showRoom(name) {
   current = name;
@@ -61,6 +67,12 @@ async function showRoom(name) {
 }
 
 addEventListener('hashchange', () => chat.me && showRoom(wanted() || FIRST_ROOM));
+
+// The address of the field would be taken for a room.
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  composer.focus();
+});
 
 $('leave').addEventListener('click', () => {
   const others = [...chat.open.keys()].filter((name) => name !== current);

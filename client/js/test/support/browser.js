@@ -1,11 +1,13 @@
 // A real Chromium, and pages that have the client.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import http from 'node:http';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 export const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
@@ -21,18 +23,35 @@ export const args = [
   '--disable-component-update', '--disable-sync',
 ];
 
-// launch starts a browser with a profile of its own.
+// launch starts a browser with a profile of its own. Playwright is only connected to
+// it: what it launches itself takes every page for visible, and freezes none.
 export async function launch() {
   const { chromium } = await import('playwright-core');
   const profile = await mkdtemp(join(tmpdir(), 'webwire-profile-'));
-  const context = await chromium.launchPersistentContext(profile, { executablePath, args });
+  const program = spawn(executablePath, [...args, '--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const exited = once(program, 'exit');
+  const browser = await chromium.connectOverCDP(await endpoint(program.stderr), { noDefaults: true });
   return {
-    context,
+    context: browser.contexts()[0],
     async close() {
-      await context.close();
-      await rm(profile, { recursive: true, force: true });
+      const devtools = await browser.newBrowserCDPSession();
+      await devtools.send('Browser.close').catch(() => program.kill('SIGKILL'));
+      await exited;
+      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+async function endpoint(stderr) {
+  for await (const line of createInterface(stderr)) {
+    const [, url] = line.match(/^DevTools listening on (.*)/) ?? [];
+    if (!url) continue;
+    stderr.resume(); // what it goes on to say
+    return url;
+  }
+  throw new Error('Chromium did not start');
 }
 
 // serve serves this package to pages, and an empty page at /.

@@ -3,7 +3,7 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -32,13 +32,24 @@ export class House {
     return `http://127.0.0.1:${this.#port}/`;
   }
 
-  get data() {
+  // write makes the history of a room, as the server keeps it: names and texts, from
+  // a minute to the next. The server must not run.
+  write(room, said, since = Date.now() - said.length * 60_000) {
+    const dir = join(this.#data, 'rooms');
+    mkdirSync(dir, { recursive: true });
+    const lines = said.map(([name, text], i) => JSON.stringify({
+      room, seq: i + 1, id: `${room}-message-${i}`, name, text, time: new Date(since + i * 60_000).toISOString(),
+    }));
+    writeFileSync(join(dir, `${room}.jsonl`), `${lines.join('\n')}\n`);
+  }
+
+  get #data() {
     return join(this.#dir, 'data');
   }
 
   // start resolves when the server listens, at the port it had before.
   async start() {
-    const command = ['server', '-addr', `127.0.0.1:${this.#port}`, '-data', this.data];
+    const command = ['server', '-addr', `127.0.0.1:${this.#port}`, '-data', this.#data];
     this.#process = spawn(join(this.#dir, 'chatroom'), command, { stdio: ['ignore', 'pipe', 'inherit'] });
     for await (const line of createInterface({ input: this.#process.stdout })) {
       this.#port = Number(/http:\/\/[^ ]*:(\d+)/.exec(line)?.[1]);
