@@ -64,6 +64,11 @@ func (h *host) connect(t testing.TB, offer ...string) (client, server transport.
 	return client, <-h.conns
 }
 
+// Pair returns both ends of a new connection.
+func (lib Library) Pair(t testing.TB) (client, server transport.Conn) {
+	return suite{lib}.pair(t, false, transport.Limits{}, transport.Limits{})
+}
+
 // pair returns both ends of a new connection with limits.
 func (s suite) pair(t testing.TB, secure bool, atClient, atServer transport.Limits) (client, server transport.Conn) {
 	t.Helper()

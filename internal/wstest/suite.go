@@ -76,6 +76,7 @@ func Run(t *testing.T, lib Library) {
 		{"WritesAreBatched", s.testWritesAreBatched},
 		{"CloseWithoutDeadlines", s.testCloseWithoutDeadlines},
 		{"WriteLearnsOfTheClose", s.testWriteLearnsOfTheClose},
+		{"NoAllocations", s.testNoAllocations},
 	} {
 		t.Run(own.name, own.test)
 	}

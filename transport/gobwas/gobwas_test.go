@@ -10,7 +10,7 @@ import (
 	"github.com/webwire-go/webwire/transport/transporttest/rfc6455"
 )
 
-var library = wstest.Library{
+var suite = wstest.Library{
 	Upgrader: func(u wstest.Upgrader) transport.Upgrader {
 		return gobwas.Upgrader{Origins: u.Origins, AcceptText: u.AcceptText}
 	},
@@ -22,4 +22,4 @@ var library = wstest.Library{
 	},
 }
 
-func TestGobwas(t *testing.T) { wstest.Run(t, library) }
+func TestGobwas(t *testing.T) { wstest.Run(t, suite) }

@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -118,7 +119,12 @@ func (c *FaultConn) pump() {
 			a.msg = c.damaged(a.msg)
 		}
 		c.mu.Unlock()
-		if !lost {
+		var closed *transport.CloseError
+		switch {
+		case lost:
+		case a.err != nil && !errors.As(a.err, &closed):
+			c.end(a.err) // at once: what is on its way is lost
+		default:
 			select {
 			case c.arrived <- a:
 			case <-c.ended:

@@ -27,7 +27,7 @@ const benchSize = 32
 
 // benchmarkTransport echoes what is there as a batch, as a server would.
 func benchmarkTransport(b *testing.B, depth int) {
-	client, server := pair(b, false, transport.Limits{}, transport.Limits{})
+	client, server := suite.Pair(b)
 	defer client.Abort()
 	echoed := make(chan struct{})
 	go func() {

@@ -50,7 +50,7 @@ try {
   await talk(ada, 'I saw the banner, kept typing, and everything went out when it was back.');
   await talk(ada, 'Nothing lost, nothing doubled.');
   await talk(grace, 'That is what the message ids are for.\nThe server stores a message before anybody sees it, and knows what it has.');
-  await talk(margaret, 'And the history is just a file per room. Have a look: https://pkg.go.dev/github.com/webwire-go/webwire');
+  await talk(margaret, 'And the history is just a file per room. Have a look: https://github.com/webwire-go/webwire');
   await talk(ada, 'Lovely. Lunch in #tea?');
 
   await margaret.page.getByLabel('Join or open a room').fill('tea');

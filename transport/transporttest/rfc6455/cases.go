@@ -23,9 +23,12 @@ type testCase struct {
 	local    transport.Status      // the tested side closes with this status
 	remote   *transport.CloseError // the peer closed
 
-	accepted      [][]byte              // the messages, if a transport does not mind
-	acceptedClose *transport.CloseError // the close, if a transport does not mind
-	refuseText    bool
+	// What comes of it if a transport does not mind.
+	accepted      [][]byte
+	acceptedPongs []string
+	acceptedClose *transport.CloseError
+
+	refuseText bool
 }
 
 func (c *testCase) bytes(r role) (all []byte) {
@@ -106,11 +109,7 @@ func framing() (all []testCase) {
 func masking() []testCase {
 	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
 	long := strings.Repeat("0123456789", 7)
-	return []testCase{
-		{section: "5.1", name: "frame masked as the other role's", frames: []frame{{first: 0x82, wrong: true, payload: []byte("x")}}, local: violation},
-		{section: "5.1", name: "empty frame masked as the other role's", frames: []frame{{first: 0x82, wrong: true}}, local: violation},
-		{section: "5.1", name: "ping masked as the other role's", frames: []frame{{first: 0x89, wrong: true}}, local: violation},
-		{section: "5.1", name: "close masked as the other role's", frames: []frame{{first: 0x88, wrong: true}}, local: violation},
+	all := []testCase{
 		{section: "5.3", name: "masks", only: server,
 			frames: []frame{
 				{first: 0x82, mask: mask, payload: []byte("x")},
@@ -127,6 +126,23 @@ func masking() []testCase {
 			},
 			messages: list("12345678" + long), pongs: []string{"ping"}},
 	}
+	for _, r := range []role{server, client} {
+		of := "without a mask"
+		if r == client {
+			of = "with a mask"
+		}
+		all = append(all,
+			testCase{section: "5.1", name: "message " + of, only: r, frames: []frame{{first: 0x82, wrong: true, payload: []byte("x")}},
+				local: violation, accepted: list("x")},
+			testCase{section: "5.1", name: "empty message " + of, only: r, frames: []frame{{first: 0x82, wrong: true}},
+				local: violation, accepted: list("")},
+			testCase{section: "5.1", name: "ping " + of, only: r, frames: []frame{{first: 0x89, wrong: true}},
+				local: violation, acceptedPongs: []string{""}},
+			testCase{section: "5.1", name: "close " + of, only: r, frames: []frame{{first: 0x88, wrong: true}},
+				local: violation, acceptedClose: &transport.CloseError{Status: transport.StatusNone}},
+		)
+	}
+	return all
 }
 
 func fragmentation() []testCase {
@@ -171,7 +187,7 @@ func controls() []testCase {
 			messages: list("abc"), pongs: []string{"1"}},
 		{section: "5.5", name: "ping of 126 bytes", frames: []frame{ping(full + "p")}, local: violation},
 		{section: "5.5", name: "pong of 126 bytes", frames: []frame{pong(full + "p")}, local: violation},
-		{section: "5.5", name: "ping with a length in 16 bits", frames: []frame{{first: 0x89, payload: []byte("x"), form: 126}}, local: violation},
+		{section: "5.5", name: "ping with a length in 16 bits", frames: []frame{{first: 0x89, payload: []byte("x"), form: 126}}, local: violation, acceptedPongs: []string{"x"}},
 		{section: "5.5", name: "ping that announces 1 TiB", frames: []frame{{first: 0x89, form: 127, length: 1 << 40}}, local: violation},
 		{section: "5.5", name: "fragmented ping", frames: []frame{{first: 0x09, payload: []byte("x")}}, local: violation},
 		{section: "5.5", name: "fragmented pong", frames: []frame{{first: 0x0A, payload: []byte("x")}}, local: violation},

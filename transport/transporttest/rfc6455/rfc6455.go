@@ -170,7 +170,7 @@ func (c *testCase) differ(d Difference) {
 	}
 	c.local, c.remote = d.Status, nil
 	if d.Status == 0 {
-		c.messages, c.remote = c.accepted, c.acceptedClose
+		c.messages, c.pongs, c.remote = c.accepted, c.acceptedPongs, c.acceptedClose
 	}
 }
 

@@ -1,0 +1,39 @@
+// What is published.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const cwd = fileURLToPath(new URL('..', import.meta.url));
+
+test('the bundle is small, and has what the source and the types have', async (t) => {
+  const { stdout } = await run(process.execPath, ['scripts/build.js'], { cwd });
+  t.diagnostic(stdout.trim());
+  const bundle = await import('../dist/webwire.min.js');
+  const source = await import('../src/index.js');
+  assert.deepEqual(Object.keys(bundle), Object.keys(source));
+  const types = await readFile(new URL('../src/index.d.ts', import.meta.url), 'utf8');
+  const declared = [...types.matchAll(/^export class (\w+)/gm)].map(([, name]) => name);
+  assert.deepEqual(declared.sort(), Object.keys(source).sort());
+  for (const [name, type] of Object.entries(bundle)) {
+    if (name.endsWith('Error') || name === 'ErrorReply') assert.equal(type.prototype.name, name);
+  }
+});
+
+test('the package has the files that its users need', async () => {
+  const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd });
+  const files = JSON.parse(stdout)[0].files.map(({ path }) => path);
+  for (const wanted of ['package.json', 'README.md', 'LICENSE', 'src/index.js', 'src/index.d.ts', 'dist/webwire.min.js']) {
+    assert.ok(files.includes(wanted), `${wanted} is missing`);
+  }
+  assert.deepEqual(files.filter((path) => !/^(src|dist)\/|^(package\.json|README\.md|LICENSE)$/.test(path)), []);
+});
+
+test('the lock file names no host', async () => {
+  const lock = await readFile(new URL('../package-lock.json', import.meta.url), 'utf8');
+  assert.ok(!lock.includes('"resolved"'));
+});
