@@ -19,7 +19,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run screenshot test sim soak bench bench-quick bench-idle lint vuln fuzz cover clean
+.PHONY: help run screenshot test js sim soak bench bench-quick bench-idle lint vuln fuzz cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,11 @@ screenshot: ## take the pictures of the chatroom in docs/ (needs Node and Chromi
 test: ## vet and test everything, with the race detector
 	$(call in,go vet ./...)
 	$(call in,go test $(RACE) -timeout $(TIMEOUT) ./...)
+
+js: ## test the JavaScript client, and check its size (needs Node, and Chromium for all of it)
+	npm --prefix client/js ci --no-fund --no-audit
+	npm --prefix client/js test
+	npm --prefix client/js run build
 
 sim: ## simulate SEEDS (10000) schedules over a failing network, or SEED=1234 again and again
 	@go test ./internal/sim -count 1 -v -timeout $(TIMEOUT) -run '^TestSim$$' \

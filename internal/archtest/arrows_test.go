@@ -33,6 +33,7 @@ var arrows = []struct {
 	{"transport/stream", []string{"transport"}},
 	{"transport/websocket", []string{"transport", "internal/wsconn", "internal/wsnet", webSocket}},
 	{"transport/transporttest", []string{"transport"}},
+	{"transport/transporttest/rfc6455", []string{"transport"}},
 	{"internal/wsconn", []string{"transport", "internal/wsnet"}},
 	{"internal/wsnet", []string{"transport"}},
 
@@ -48,6 +49,7 @@ var arrows = []struct {
 	{"client/js", nil},
 
 	{"internal/archtest", nil},
+	{"internal/wstest", []string{everything}},
 	{"internal/interop/...", []string{everything}},
 	{"internal/e2e/...", []string{everything}},
 	{"examples/...", []string{everything}},

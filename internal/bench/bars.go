@@ -51,6 +51,7 @@ var relations = []relation{
 	{ofGobwas, "grpc", 32, "1x64", rps, 8, 0},
 	{ofGobwas, "nats", 32, "1x64", rps, 4, 0},
 	{ofGobwas, "raw/tcp", 32, "1x64", rps, 0.35, 0},
+	{ofGobwas, "raw/tcp-callers", 32, "1x64", rps, 0.35, 0},
 	{ofGobwas, "raw/tcp", 32, "64x1", rps, 0.8, 0},
 	{ofGobwas, "raw/tcp", 32, "1x1", p50, 0, 1.4},
 }

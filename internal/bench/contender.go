@@ -51,7 +51,7 @@ type signaller interface {
 // contenders are all of them, in the order of the report. Every one is made by the
 // file that has its name.
 var contenders = slices.Concat(webwires, []contender{
-	nhooyrEcho, coderEcho, gorillaEcho, gwsEcho, gobwasEcho, tcpEcho,
+	nhooyrEcho, coderEcho, gorillaEcho, gwsEcho, gobwasEcho, tcpEcho, tcpCallers,
 	grpcUnary, natsRequest, netRPC, jrpc2Calls, drpcUnary,
 })
 

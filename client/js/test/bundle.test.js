@@ -26,7 +26,7 @@ test('the bundle is small, and has what the source and the types have', async (t
 
 test('the package has the files that its users need', async () => {
   const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd });
-  const files = JSON.parse(stdout)[0].files.map(({ path }) => path);
+  const files = Object.values(JSON.parse(stdout))[0].files.map(({ path }) => path);
   for (const wanted of ['package.json', 'README.md', 'LICENSE', 'src/index.js', 'src/index.d.ts', 'dist/webwire.min.js']) {
     assert.ok(files.includes(wanted), `${wanted} is missing`);
   }

@@ -63,17 +63,12 @@ describe('README', { skip: await goMissing(), timeout: 120_000 }, () => {
 
   for (const [i, code] of blocks('js').entries()) {
     test(`block ${i + 1}`, async () => {
-      const file = at(`readme-${i + 1}.tmp.mjs`); // here, so that it finds the packages
-      const globals = 'import WS from "ws"; globalThis.WebSocket ??= WS;\n'; // for Node 20
-      await writeFile(file, globals + code.replaceAll('localhost:8080', addr));
-      try {
-        const { stdout } = await run(process.execPath, [file]);
-        const wanted = [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, text]) => text);
-        assert.ok(wanted.length);
-        assert.equal(stdout, wanted.map((text) => `${text}\n`).join(''));
-      } finally {
-        await rm(file);
-      }
+      const global = 'import WS from "ws"; globalThis.WebSocket ??= WS;\n'; // for Node 20
+      const program = global + code.replaceAll('localhost:8080', addr);
+      const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: at('..') });
+      const wanted = [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, text]) => text);
+      assert.ok(wanted.length);
+      assert.equal(stdout, wanted.map((text) => `${text}\n`).join(''));
     });
   }
 });

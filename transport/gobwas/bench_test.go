@@ -1,0 +1,9 @@
+package gobwas_test
+
+import (
+	"testing"
+
+	"github.com/webwire-go/webwire/internal/wstest"
+)
+
+func BenchmarkRequest(b *testing.B) { wstest.Benchmark(b, suite) }
