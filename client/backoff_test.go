@@ -55,7 +55,7 @@ func pauses(dials []time.Time) (all []time.Duration) {
 func TestBackoff(t *testing.T) {
 	const (
 		first = time.Second
-		most  = 8 * time.Second
+		most  = 9 * time.Second // the next step would be over MaxBackoff
 	)
 	bubble(t, func(t *testing.T) {
 		n := newNetwork(t)

@@ -137,15 +137,13 @@ const growth = 3
 // backoff returns the pause before the next attempt: exponential, with full
 // jitter, so that many clients that lost their server do not come back at once.
 func (c *Client) backoff(retries int, err error) time.Duration {
-	limit := c.opts.MinBackoff
+	limit := min(c.opts.MinBackoff, c.opts.MaxBackoff)
 	for range retries {
 		if limit > c.opts.MaxBackoff/growth {
-			limit = c.opts.MaxBackoff
 			break
 		}
 		limit *= growth
 	}
-	limit = min(limit, c.opts.MaxBackoff)
 	// A server that says when to come back sets the pace, the jitter is ours.
 	asked := time.Duration(0)
 	var refused *transport.RefusedError

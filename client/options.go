@@ -27,10 +27,10 @@ type Options struct {
 
 	// MinBackoff and MaxBackoff bound the pause between attempts to connect. Each
 	// pause is random, from nothing to a limit: MinBackoff at first, then three
-	// times as much after each attempt, at most MaxBackoff. It is longer where the
-	// server asks for that. The limit starts anew after a connection that lasted
-	// for MaxBackoff, or for MinBackoff if the server then said that it goes away.
-	// Zero: one second and eight seconds.
+	// times as much after each attempt, as long as that is within MaxBackoff. It is
+	// longer where the server asks for that. The limit starts anew after a connection
+	// that lasted for MaxBackoff, or for MinBackoff if the server then said that it
+	// goes away. Zero: one second and ten seconds.
 	MinBackoff, MaxBackoff time.Duration
 
 	// Versions are the versions of the protocol to agree on with servers that
@@ -72,7 +72,7 @@ const (
 	defaultTimeout     = time.Minute
 	defaultDialTimeout = 10 * time.Second
 	defaultMinBackoff  = time.Second
-	defaultMaxBackoff  = 8 * time.Second
+	defaultMaxBackoff  = 10 * time.Second
 	defaultBoxSize     = 1 << 20
 	maxRetryAfter      = 10 * time.Minute // what a server may ask for
 
