@@ -36,7 +36,7 @@ func TestServerReturns(t *testing.T) {
 	for i := range users {
 		u := &user{}
 		u.Client = newClient(srv.addr, client.Options{
-			MinBackoff: either(time.Duration(0), 100*time.Millisecond), MaxBackoff: either(time.Duration(0), 800*time.Millisecond),
+			MinBackoff: either(time.Duration(0), 100*time.Millisecond), MaxBackoff: either(time.Duration(0), time.Second),
 			Hooks: client.Hooks{
 				OnConnected: func() {
 					if s, ok := u.Session(); ok && u.Stats().Connects > 1 && s.Key == u.key {
