@@ -177,6 +177,13 @@ func (c *Client) awaitConf(ctx context.Context, conn transport.Conn, v protocol.
 	if conf.Version.Major != v.Major {
 		return conf, &VersionError{Server: []protocol.Version{conf.Version}, Client: c.opts.Versions}
 	}
+	if conf.SubProtocol != c.opts.SubProtocol {
+		return conf, &VersionError{
+			Server: []protocol.Version{conf.Version},
+			Client: c.opts.Versions,
+			Cause:  fmt.Errorf("sub-protocol of the server is %q, not %q", conf.SubProtocol, c.opts.SubProtocol),
+		}
+	}
 	return conf, nil
 }
 

@@ -78,7 +78,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	text := fmt.Sprintf("client: no common version of the protocol: server speaks %v, client %v", e.Server, e.Client)
+	text := fmt.Sprintf("client: no agreement on the protocol: server speaks %v, client %v", e.Server, e.Client)
 	if e.Cause != nil {
 		text += ": " + e.Cause.Error()
 	}

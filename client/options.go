@@ -41,6 +41,11 @@ type Options struct {
 	// stream: it must be the server's. Zero: 1.2.
 	Version protocol.Version
 
+	// SubProtocol is the name of what the application speaks on top of WebWire. A
+	// server of 2.0 that names another is refused with a *VersionError.
+	// Empty: none.
+	SubProtocol string
+
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer
 	// one ends the connection. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int

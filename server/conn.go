@@ -73,6 +73,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 			Version:     info.Version,
 			ReadTimeout: s.opts.ReadTimeout,
 			MessageSize: e.maxMessageSize,
+			SubProtocol: s.opts.SubProtocol,
 		}.Message())
 	}
 	if !s.add(c) {

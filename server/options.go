@@ -59,6 +59,10 @@ type Options struct {
 	// Zero: protocol.V1_2.
 	Version protocol.Version
 
+	// SubProtocol is the name of what the application speaks on top of WebWire.
+	// Clients of 2.0 hang up unless they expect the same. Empty: none.
+	SubProtocol string
+
 	// Logger gets what goes wrong and is told to nobody else: errors of handlers
 	// that the peer does not learn, panics, failures of the session store.
 	// Nil: slog.Default().

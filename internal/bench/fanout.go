@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 it is what webwire/websocket runs on
+
 package main
 
 import (
@@ -8,7 +10,6 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/gobwas/ws"
-	//lint:ignore SA1019 it is what webwire/websocket runs on
 	nhooyr "nhooyr.io/websocket"
 
 	"github.com/webwire-go/webwire/protocol"

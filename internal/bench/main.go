@@ -51,7 +51,7 @@ func main() {
 	flag.StringVar(&o.shape, "shape", "", "only requests in shapes that match this `expression`")
 	flag.IntVar(&o.size, "size", 0, "only requests of so many `bytes`")
 	flag.IntVar(&o.effort.rounds, "rounds", 0, "measure everything so many `times`; zero: 5, quick 3")
-	flag.DurationVar(&o.effort.each, "each", 0, "measure for so long each time; zero: 250ms")
+	flag.DurationVar(&o.effort.each, "each", 0, "measure for so long each `time`; zero: 250ms, quick 200ms")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile into this `file`")
 	flag.BoolVar(&idle, "idle", false, "measure idle connections instead")
 	flag.Parse()
@@ -76,15 +76,15 @@ const partNames = "requests, signals, broadcast, stalled, scaling, codec"
 
 func runBench(o options) error {
 	sizes := payloads
-	rounds := 5
+	rounds, each := 5, 250*time.Millisecond
 	if o.quick {
-		sizes, rounds = sizes[:1], 3
+		sizes, rounds, each = sizes[:1], 3, 200*time.Millisecond
 	}
 	if o.effort.rounds == 0 {
 		o.effort.rounds = rounds
 	}
 	if o.effort.each == 0 {
-		o.effort.each = 250 * time.Millisecond
+		o.effort.each = each
 	}
 	all, err := chosen(o.only)
 	if err != nil {

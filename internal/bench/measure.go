@@ -17,8 +17,7 @@ type run struct {
 	stop  atomic.Bool
 	every int // one request in so many is timed
 
-	mu    sync.Mutex
-	lanes []*lane
+	lanes []*lane // guarded by those that are free
 }
 
 // lane counts what one goroutine does.
@@ -30,12 +29,35 @@ type lane struct {
 
 func (r *run) over() bool { return r.stop.Load() }
 
+// lanes are used again: a thousand new ones would cost more than the requests of
+// a short run.
+var lanes struct {
+	sync.Mutex
+	free []*lane
+}
+
 func (r *run) lane() *lane {
-	l := &lane{run: r}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	lanes.Lock()
+	defer lanes.Unlock()
+	l := new(lane)
+	if n := len(lanes.free); n > 0 {
+		l = lanes.free[n-1]
+		lanes.free = lanes.free[:n-1]
+	}
+	l.run = r
 	r.lanes = append(r.lanes, l)
 	return l
+}
+
+// done gives the lanes back.
+func (r *run) done() {
+	lanes.Lock()
+	defer lanes.Unlock()
+	for _, l := range r.lanes {
+		*l = lane{}
+	}
+	lanes.free = append(lanes.free, r.lanes...)
+	r.lanes = nil
 }
 
 // timed reports whether to time the n-th request.
@@ -136,6 +158,7 @@ func stretch(r *run, d time.Duration, load func(*run) error) (sample, error) {
 		count += l.count
 		all.merge(&l.latencies)
 	}
+	r.done()
 	n := float64(max(count, 1))
 	return sample{
 		RPS:    float64(count) / after.at.Sub(before.at).Seconds(),

@@ -1,9 +1,10 @@
+//lint:file-ignore SA1019 it is what webwire/websocket runs on
+
 package main
 
 import (
 	"net/http"
 
-	//lint:ignore SA1019 it is what webwire/websocket runs on
 	"nhooyr.io/websocket"
 )
 

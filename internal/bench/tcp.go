@@ -38,6 +38,7 @@ type tcpFrames struct {
 	w    *bufio.Writer
 	head [4]byte
 	two  [2][]byte
+	both net.Buffers // is two; a variable of its own would be allocated
 }
 
 func newTCPFrames(c net.Conn) *tcpFrames {
@@ -66,8 +67,8 @@ func (f *tcpFrames) write(msg []byte) error {
 			return err
 		}
 		f.two = [2][]byte{f.head[:], msg}
-		both := net.Buffers(f.two[:])
-		_, err := both.WriteTo(f.Conn)
+		f.both = f.two[:]
+		_, err := f.both.WriteTo(f.Conn)
 		return err
 	}
 	if _, err := f.w.Write(f.head[:]); err != nil {

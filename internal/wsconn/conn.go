@@ -27,8 +27,6 @@ import (
 // its status code; both have the numbers of RFC 6455.
 type Library[T, S ~int] interface {
 	Reader(context.Context) (T, io.Reader, error)
-	Write(context.Context, T, []byte) error
-	Writer(context.Context, T) (io.WriteCloser, error)
 	Close(S, string) error
 	CloseNow() error
 	SetReadLimit(int64)
@@ -51,8 +49,8 @@ const (
 )
 
 // maxFrame is the longest message that is sent as one frame. The frames of a
-// longer one leave the library's lock to pings and their answers between them, and
-// the cork below never holds more than one of them too much.
+// longer one leave room to pings and their answers between them, and the cork below
+// never holds more than one of them too much.
 const maxFrame = 64 << 10
 
 // verdictTime bounds how long a Write that the network failed waits to learn

@@ -9,8 +9,9 @@ import (
 // background is what the library gets for a context, always.
 var background = context.Background()
 
-// Write implements transport.Conn. The library turns the messages into frames
-// while the wire holds them back; then they leave in one system call.
+// Write implements transport.Conn. The wire turns the messages into frames and
+// holds them back; then they leave in one system call. The library is not asked:
+// its locks would cost more than all the rest.
 func (c *Conn[T, S]) Write(msgs ...[]byte) error {
 	if c.dead() {
 		return c.why()
@@ -29,49 +30,27 @@ func (c *Conn[T, S]) Write(msgs ...[]byte) error {
 	return nil
 }
 
+// writeAll adds messages to what the wire holds back, and sends what becomes too
+// much. The frames of a long message leave room for control frames between them.
 func (c *Conn[T, S]) writeAll(msgs [][]byte) error {
 	held := 0
 	for _, msg := range msgs {
-		if len(msg) > maxFrame {
-			if err := c.writeLarge(msg); err != nil {
+		for first, last := true, false; !last; first = false {
+			n := min(len(msg), maxFrame)
+			if held += n; held > wsnet.MaxHeld {
+				if err := c.wire.FlushHeld(); err != nil {
+					return err
+				}
+				held = n
+			}
+			last = n == len(msg)
+			if err := c.wire.Fragment(msg[:n], first, last); err != nil {
 				return err
 			}
-			continue
-		}
-		if held += len(msg); held > wsnet.MaxHeld {
-			if err := c.wire.FlushHeld(); err != nil {
-				return err
-			}
-			held = len(msg)
-		}
-		if err := c.lib.Write(background, binary, msg); err != nil {
-			return err
+			msg = msg[n:]
 		}
 	}
 	return nil
-}
-
-// writeLarge sends a message in several frames, and the frames as they fill
-// the cork.
-func (c *Conn[T, S]) writeLarge(msg []byte) error {
-	w, err := c.lib.Writer(background, binary)
-	if err != nil {
-		return err
-	}
-	for held := wsnet.MaxHeld; len(msg) > 0; {
-		n := min(len(msg), maxFrame)
-		if held += n; held > wsnet.MaxHeld {
-			if err := c.wire.FlushHeld(); err != nil {
-				return err
-			}
-			held = n
-		}
-		if _, err := w.Write(msg[:n]); err != nil {
-			return err
-		}
-		msg = msg[n:]
-	}
-	return w.Close()
 }
 
 // Ping implements transport.Conn.

@@ -83,12 +83,7 @@ func (k *cork) hold(p []byte) {
 			k.end += uint64(len(p))
 			return
 		}
-		if k.held == nil {
-			k.held = buffers.Get().(*buffer)
-			if k.since = k.start; k.since == 0 {
-				k.since = k.c.now()
-			}
-		}
+		k.open()
 		n, ended := k.frame.advance(p)
 		k.held.b = append(k.held.b, p[:n]...)
 		k.end += uint64(n)
@@ -99,6 +94,17 @@ func (k *cork) hold(p []byte) {
 				k.closeAt = k.end
 			}
 		}
+	}
+}
+
+// open makes sure that something can be held.
+func (k *cork) open() {
+	if k.held != nil {
+		return
+	}
+	k.held = buffers.Get().(*buffer)
+	if k.since = k.start; k.since == 0 {
+		k.since = k.c.now()
 	}
 }
 

@@ -5,14 +5,19 @@ import "encoding/binary"
 // The opcodes of RFC 6455, section 5.2, that need attention.
 const (
 	opContinuation = 0x0
+	opBinary       = 0x2
 	opControl      = 0x8 // this bit tells control frames from data frames
 	opClose        = 0x8
 	opPing         = 0x9
 	opPong         = 0xA
 )
 
-// finBit in the first byte of a frame says that it ends its message.
-const finBit = 0x80
+// finBit in the first byte of a frame says that it ends its message, maskBit in
+// the second that it is masked.
+const (
+	finBit  = 0x80
+	maskBit = 0x80
+)
 
 // maxHeader is the length of the longest frame header.
 const maxHeader = 14
@@ -67,7 +72,7 @@ func (f *frame) complete() bool {
 	case 127:
 		size += 8
 	}
-	if f.head[1]&0x80 != 0 {
+	if f.head[1]&maskBit != 0 {
 		size += 4
 	}
 	return f.have >= size

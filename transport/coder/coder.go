@@ -14,12 +14,15 @@
 // The library no longer hands every frame through a goroutine of its own, and no
 // longer has one. A connection with many requests in flight carries several
 // times as many of them, an idle one costs one goroutine less. Package
-// transport/gobwas is faster still.
+// transport/gobwas is faster still, and smaller.
 //
-// # What a peer can do that RFC 6455 forbids
+// # Where the library is not strict
 //
-// The library accepts lengths in more bytes than necessary, and text that is not
-// UTF-8.
+// RFC 6455 forbids, and the library accepts, lengths in more bytes than necessary
+// and close reasons that are not UTF-8, and as a client frames that are masked.
+// The messages are the same, so no harm is done. Text messages, if they are
+// accepted at all, are returned as the bytes they consist of, whether or not these
+// are UTF-8: the published versions of WebWire send what they please in them.
 package coder
 
 import (

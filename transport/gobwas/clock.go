@@ -2,19 +2,34 @@ package gobwas
 
 import "time"
 
+// moment is a point in time, as what has passed since the connection began. It
+// needs a third of the memory of a time.Time.
+type moment time.Duration
+
+// never is no moment.
+const never moment = 0
+
+func (c *conn) now() moment { return moment(time.Since(c.base)) + 1 }
+
+func (c *conn) time(m moment) time.Time {
+	if m == never {
+		return time.Time{}
+	}
+	return c.base.Add(time.Duration(m))
+}
+
+func (m moment) add(d time.Duration) moment { return m + moment(d) }
+
 // Setting a deadline costs as much as a small message. So a deadline that is
 // roughly right is left alone: the read deadline may be an eighth of the timeout
 // too late, the write deadline an eighth too early.
 
 // readClock is what a Read knows of time.
 type readClock struct {
-	silent   time.Time // the read deadline that is set
-	complete time.Time // when the present message has to be; never if it need not yet
-	window   time.Time // when spent was last forgiven
+	silent   moment // the read deadline that is set
+	complete moment // when the present message has to be; never if it need not yet
+	window   moment // when spent was last forgiven
 }
-
-// never is no moment.
-var never time.Time
 
 // receive is the source of the reader: it reads from the network within the
 // limits of time. The caller holds the read turn.
@@ -26,43 +41,41 @@ func (c *conn) receive(p []byte, within bool) (int, error) {
 		}
 		return n, nil
 	}
-	limit, clock := c.limits.ReadTimeout, &c.clock
-	now := time.Now()
+	limit, clock, now := c.limits.ReadTimeout, &c.clock, c.now()
 	switch {
 	case !within && !c.fragments:
 		// While no message is under way, keep-alives may go on for ever,
 		// though not faster than the budget allows.
-		if now.Sub(clock.window) >= limit {
+		if now >= clock.window.add(limit) {
 			clock.window = now
 			c.spent = 0
 		}
-		if clock.silent.Sub(now) < limit {
-			c.armRead(now.Add(limit + limit/8))
+		if clock.silent < now.add(limit) {
+			c.armRead(now.add(limit + limit/8))
 		}
-	case clock.complete.IsZero():
-		clock.complete = now.Add(limit)
+	case clock.complete == never:
+		clock.complete = now.add(limit)
 		c.armRead(clock.complete)
 	}
 	return c.net.Stream.Read(p)
 }
 
-func (c *conn) armRead(deadline time.Time) {
+func (c *conn) armRead(deadline moment) {
 	c.clock.silent = deadline
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause == nil {
-		c.net.Wire.SetReadDeadline(deadline) // if it fails, so does the read
+		c.net.Wire.SetReadDeadline(c.time(deadline)) // if it fails, so does the read
 	}
 }
 
 // armWrite sets the deadline of a write that began at start. The caller holds
 // the write turn.
-func (c *conn) armWrite(start time.Time) {
+func (c *conn) armWrite(start moment) {
 	limit := c.limits.WriteTimeout
-	if d := c.stuck.Sub(start); d <= limit && d >= limit-limit/8 {
-		return
+	if till := start.add(limit); c.stuck > till || c.stuck < till.add(-limit/8) {
+		c.setWriteDeadline(till)
 	}
-	c.setWriteDeadline(start.Add(limit))
 }
 
 // disarmWrite is for TLS, where a read may have to write: a deadline left behind
@@ -73,11 +86,11 @@ func (c *conn) disarmWrite() {
 	}
 }
 
-func (c *conn) setWriteDeadline(deadline time.Time) {
+func (c *conn) setWriteDeadline(deadline moment) {
 	c.stuck = deadline
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause == nil {
-		c.net.Wire.SetWriteDeadline(deadline) // if it fails, so does the write
+		c.net.Wire.SetWriteDeadline(c.time(deadline)) // if it fails, so does the write
 	}
 }

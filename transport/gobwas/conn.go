@@ -27,6 +27,7 @@ type conn struct {
 	client   bool
 	out      output
 	limits   transport.Limits
+	base     time.Time // moments count from here
 	protocol string
 	text     atomic.Bool // text messages are accepted
 
@@ -38,18 +39,18 @@ type conn struct {
 	peerClose *transport.CloseError // what the peer closed with
 
 	writeTurn chan struct{}
-	stuck     time.Time // the write deadline that is set
-	torn      bool      // a write failed, or the close frame is sent: no frame may follow
+	stuck     moment // the write deadline that is set
+	torn      bool   // a write failed, or the close frame is sent: no frame may follow
 
-	over   atomic.Bool   // the end has begun
-	ending chan struct{} // closed then
-	gone   chan struct{} // closed when nothing is left; cause is fixed then
+	over atomic.Bool // the end has begun
 
-	mu        sync.Mutex  // guards what follows, and the deadlines of the network
-	cause     error       // why the connection ends; nil if it does not
-	hard      *time.Timer // drops the connection when the final deadline does not help
-	pong      []byte      // payload of the last ping that is to be answered
-	answering bool        // a goroutine is about to do so
+	mu        sync.Mutex    // guards what follows, and the deadlines of the network
+	cause     error         // why the connection ends; nil if it does not
+	ending    chan struct{} // closed when the end begins; nil if nobody waits for that
+	gone      chan struct{} // closed when nothing is left; cause is fixed then; nil before the end
+	hard      *time.Timer   // drops the connection when the final deadline does not help
+	pong      []byte        // payload of the last ping that is to be answered
+	answering bool          // a goroutine is about to do so
 	answers   sync.WaitGroup
 }
 
@@ -58,10 +59,9 @@ func newConn(bare wsnet.Bare, role wsnet.Role, protocol string, acceptText bool)
 		net:       bare,
 		client:    role == wsnet.Client,
 		limits:    transport.Limits{}.WithDefaults(),
+		base:      time.Now(),
 		protocol:  protocol,
 		writeTurn: make(chan struct{}, 1),
-		ending:    make(chan struct{}),
-		gone:      make(chan struct{}),
 	}
 	c.out = newOutput(bare, c.client)
 	c.text.Store(acceptText)
@@ -113,7 +113,7 @@ func (c *conn) Ping() error {
 
 // takeWriteTurn waits for the write turn and sets the write deadline.
 func (c *conn) takeWriteTurn() error {
-	start := time.Now()
+	start := c.now()
 	select {
 	case c.writeTurn <- struct{}{}:
 	default:
@@ -123,7 +123,7 @@ func (c *conn) takeWriteTurn() error {
 		case c.writeTurn <- struct{}{}:
 		case <-timer.C:
 			return fmt.Errorf("websocket: write: %w", os.ErrDeadlineExceeded)
-		case <-c.ending:
+		case <-c.awaitEnding():
 			return net.ErrClosed // failure knows better
 		}
 	}

@@ -19,8 +19,8 @@
 // allocated for a message in either direction, and nothing is handed from one
 // goroutine to another.
 //
-// An idle connection has the goroutine that reads, a buffer of half a kilobyte,
-// and none to write. A busy one borrows larger buffers, and gives them back when
+// An idle connection has the goroutine that reads, a buffer of 256 bytes, and
+// none to write. A busy one borrows larger buffers, and gives them back when
 // it calms down.
 //
 // # How strictly RFC 6455 is followed

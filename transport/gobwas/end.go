@@ -28,14 +28,42 @@ func (c *conn) Abort() error {
 	if first {
 		c.finish(nil)
 	}
-	<-c.gone
+	c.awaitGone()
 	return nil
 }
 
-// failure waits until the connection is gone and returns why.
+// failure waits until the connection is gone and returns why. The end has begun.
 func (c *conn) failure() error {
-	<-c.gone
+	c.awaitGone()
 	return c.cause
+}
+
+// awaitGone waits for the end of the end, which has begun.
+func (c *conn) awaitGone() {
+	c.mu.Lock()
+	gone := c.gone
+	c.mu.Unlock()
+	<-gone
+}
+
+// endBegan is what awaitEnding returns when the end has begun.
+var endBegan = func() chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
+
+// awaitEnding returns a channel that is closed when the end begins.
+func (c *conn) awaitEnding() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != nil {
+		return endBegan
+	}
+	if c.ending == nil {
+		c.ending = make(chan struct{})
+	}
+	return c.ending
 }
 
 // begin makes cause the reason why the connection ends, unless there is one
@@ -52,7 +80,10 @@ func (c *conn) begin(cause error) bool {
 	// Not every net.Conn obeys deadlines.
 	c.hard = time.AfterFunc(limit+limit/16, func() { c.net.Wire.Close() })
 	c.over.Store(true)
-	close(c.ending)
+	c.gone = make(chan struct{})
+	if c.ending != nil {
+		close(c.ending)
+	}
 	return true
 }
 

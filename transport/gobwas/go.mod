@@ -1,6 +1,6 @@
 module github.com/webwire-go/webwire/transport/gobwas
 
-go 1.25
+go 1.26
 
 require (
 	github.com/gobwas/ws v1.5.0

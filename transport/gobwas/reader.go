@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	idleBuffer = 512      // of every connection
-	busyBuffer = 32 << 10 // of one that has a lot to read, borrowed
+	idleBuffer = 256      // of every connection
+	busyBuffer = 16 << 10 // of one that has a lot to read, borrowed
 	calmReads  = 8        // reads that an idle buffer would do for, until a busy one goes back
 
 	firstStep = 64 << 10 // memory for a longer payload grows from this with what arrives

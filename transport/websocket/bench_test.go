@@ -1,5 +1,7 @@
 package websocket_test
 
+//lint:file-ignore SA1019 the library is here to compare with.
+
 import (
 	"context"
 	"io"
@@ -7,7 +9,6 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	//lint:ignore SA1019 to compare with
 	library "nhooyr.io/websocket"
 
 	"github.com/webwire-go/webwire/transport"

@@ -35,7 +35,17 @@
 // The messages of one Write leave in one system call, which is what a busy
 // connection spends its time on. An idle one costs a goroutine of the library
 // and about two kilobytes of buffers.
+//
+// # Where the library is not strict
+//
+// RFC 6455 forbids, and the library accepts, lengths in more bytes than necessary
+// and close reasons that are not UTF-8, and as a client frames that are masked.
+// The messages are the same, so no harm is done. Text messages, if they are
+// accepted at all, are returned as the bytes they consist of, whether or not these
+// are UTF-8: the published versions of WebWire send what they please in them.
 package websocket
+
+//lint:file-ignore SA1019 deprecated in favour of github.com/coder/websocket, and the default all the same; this is the only import
 
 import (
 	"context"
@@ -45,7 +55,6 @@ import (
 	"net/http"
 	"net/url"
 
-	//lint:ignore SA1019 deprecated in favour of github.com/coder/websocket, and the default all the same; this is the only import
 	"nhooyr.io/websocket"
 
 	"github.com/webwire-go/webwire/internal/wsconn"

@@ -95,7 +95,7 @@ export class Client extends EventTarget {
     connection.signal(message);
   }
 
-  async restoreSession(key = this.#session.keptKey, options = undefined) {
+  async restoreSession(key = this.#session.keptKey, options) {
     if (!key) throw new SessionNotFoundError();
     return this.#settle(options, RESTORE_SESSION, key, (payload) => this.#session.keep(payload));
   }

@@ -65,6 +65,9 @@ describe('browser', { skip }, () => {
     { polling: 50 }, // frames are not drawn in hidden tabs
   );
 
+  // Tabs learn a little later what others write to localStorage.
+  const keptKeyIs = (page, key) => page.waitForFunction((want) => Object.values(localStorage).includes(want), key, { polling: 50 });
+
   for (const version of VERSIONS) {
     for (const negotiate of ['metadata', 'none']) {
       test(`contract in ${version}, ${negotiate}`, { timeout: 120_000 }, async (t) => {
@@ -196,6 +199,7 @@ describe('browser', { skip }, () => {
       const [one, two] = [await open(t), await open(t)];
       await connect(one, addr, version);
       const key = await ask(one, 'login');
+      await keptKeyIs(two, key);
       await connect(two, addr, version);
       assert.equal(await serverKey(two), key, 'the second tab has the session of the first');
       assert.equal(await ask(two, 'session-conns', key), '2');
@@ -206,6 +210,7 @@ describe('browser', { skip }, () => {
 
       const next = await ask(one, 'login');
       assert.equal(await sessionKey(two), undefined, 'a tab adopts a session on its next connection');
+      await keptKeyIs(two, next);
       await ask(two, 'kill').catch(() => {});
       await happened(two, 'connected', 2);
       assert.equal(await serverKey(two), next);
