@@ -116,22 +116,23 @@ func TestClientOfPublishedServers(t *testing.T) {
 		metadata http.HandlerFunc
 		serve    func(*frames)
 		versions []protocol.Version
+		sub      string // the sub-protocol that the client expects
 	}{
-		"1.2":                     {answering(`{"protocol-version":"1.2"}`), echoing, nil},
-		"1.2, the only one":       {answering(`{"protocol-version":"1.2"}`), echoing, []protocol.Version{protocol.V1_2}},
-		"1.3":                     {answering(`{"protocol-version":"1.3"}`), echoing, protocol.Versions()},
-		"1.4":                     {answering(`{"protocol-version":"1.4"}`), echoing, protocol.Versions()},
-		"1.5":                     {answering(`{"protocol-version":"1.5","read-timeout":60}`), echoing, protocol.Versions()},
-		"2.0":                     {refusing(http.StatusBadRequest), opening(t, defaultConf, echoing), nil},
-		"2.0, 405":                {refusing(http.StatusMethodNotAllowed), opening(t, defaultConf, echoing), nil},
-		"2.0 behind a proxy":      {refusing(http.StatusNotImplemented), opening(t, defaultConf, echoing), nil},
-		"2.0 behind another":      {refusing(http.StatusForbidden), opening(t, defaultConf, echoing), nil},
-		"2.1":                     {refusing(http.StatusBadRequest), opening(t, "17 02 01 60ea0000 00200000", echoing), nil},
-		"2.0 of another protocol": {refusing(http.StatusBadRequest), opening(t, defaultConf+"6170 70", echoing), nil},
+		"1.2":                     {answering(`{"protocol-version":"1.2"}`), echoing, nil, ""},
+		"1.2, the only one":       {answering(`{"protocol-version":"1.2"}`), echoing, []protocol.Version{protocol.V1_2}, ""},
+		"1.3":                     {answering(`{"protocol-version":"1.3"}`), echoing, protocol.Versions(), ""},
+		"1.4":                     {answering(`{"protocol-version":"1.4"}`), echoing, protocol.Versions(), ""},
+		"1.5":                     {answering(`{"protocol-version":"1.5","read-timeout":60}`), echoing, protocol.Versions(), ""},
+		"2.0":                     {refusing(http.StatusBadRequest), opening(t, defaultConf, echoing), nil, ""},
+		"2.0, 405":                {refusing(http.StatusMethodNotAllowed), opening(t, defaultConf, echoing), nil, ""},
+		"2.0 behind a proxy":      {refusing(http.StatusNotImplemented), opening(t, defaultConf, echoing), nil, ""},
+		"2.0 behind another":      {refusing(http.StatusForbidden), opening(t, defaultConf, echoing), nil, ""},
+		"2.1":                     {refusing(http.StatusBadRequest), opening(t, "17 02 01 60ea0000 00200000", echoing), nil, ""},
+		"2.0 with a sub-protocol": {refusing(http.StatusBadRequest), opening(t, defaultConf+"6170 70", echoing), nil, "app"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := rawServer(t, test.metadata, test.serve)
-			c := newClient(t, addr, client.Options{Versions: test.versions})
+			c := newClient(t, addr, client.Options{Versions: test.versions, SubProtocol: test.sub})
 			reply, err := c.Request(t.Context(), "name", protocol.Text("hé"))
 			if err != nil || reply.Text() != "hé" || reply.Encoding != protocol.UTF8 {
 				t.Errorf("got %q, %v", reply.Text(), err)
