@@ -32,11 +32,12 @@ type cork struct {
 
 	frame   frame // where in the frames held ends
 	held    *buffer
-	since   int64  // when the write of the oldest byte in held began
-	start   int64  // when the adapter's present call began, zero without one
-	end     uint64 // position behind the last byte given to Write
-	sent    uint64 // position up to which all is sent
-	closeAt uint64 // position behind the close frame, zero if there was none
+	spare   *buffer // for held, while the adapter's call goes on
+	since   int64   // when the write of the oldest byte in held began
+	start   int64   // when the adapter's present call began, zero without one
+	end     uint64  // position behind the last byte given to Write
+	sent    uint64  // position up to which all is sent
+	closeAt uint64  // position behind the close frame, zero if there was none
 
 	urgent  bool // held has a control frame
 	sending bool // somebody is in a system call
@@ -102,7 +103,9 @@ func (k *cork) open() {
 	if k.held != nil {
 		return
 	}
-	k.held = buffers.Get().(*buffer)
+	if k.held, k.spare = k.spare, nil; k.held == nil {
+		k.held = buffers.Get().(*buffer)
+	}
 	if k.since = k.start; k.since == 0 {
 		k.since = k.c.now()
 	}
@@ -163,6 +166,10 @@ func (k *cork) End() (position uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.start = 0
+	if k.spare != nil {
+		buffers.Put(k.spare)
+		k.spare = nil
+	}
 	return k.end
 }
 
@@ -205,9 +212,13 @@ func (k *cork) send() {
 	if held != nil {
 		k.mu.Unlock()
 		err = k.c.send(held.b, since)
-		held.b = held.b[:0]
-		buffers.Put(held)
 		k.mu.Lock()
+		held.b = held.b[:0]
+		if k.start != 0 && k.spare == nil {
+			k.spare = held
+		} else {
+			buffers.Put(held)
+		}
 	}
 	if err == nil {
 		k.sent = end
