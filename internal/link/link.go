@@ -130,12 +130,6 @@ func (l *Link) update(change func(*state)) {
 // Context returns the context of the connection, which ends with it.
 func (l *Link) Context() context.Context { return l.ctx }
 
-// Conn returns the connection below.
-func (l *Link) Conn() transport.Conn { return l.conn }
-
-// Version returns the version of the protocol that both ends speak.
-func (l *Link) Version() protocol.Version { return l.conf.Version }
-
 // Run reads until the connection ends and returns why, once every task is over and
 // all is released. It is called once.
 func (l *Link) Run(role Role) error {
