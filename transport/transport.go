@@ -78,6 +78,15 @@ type Conn interface {
 	RemoteAddr() net.Addr
 }
 
+// A Peeker is a Conn that tells whether Read is about to wait. Connections need not
+// be Peekers; who answers what it reads batches its answers better on those that are.
+type Peeker interface {
+	// Buffered reports whether the next message is here whole, so that the next
+	// Read returns without waiting for the network. It may say no although it is.
+	// Only the caller of Read may call it, between two Reads.
+	Buffered() bool
+}
+
 // A Dialer connects to one endpoint, as often as it is asked to.
 type Dialer interface {
 	// Dial connects within ctx, which has no meaning for the connection once
