@@ -117,6 +117,37 @@ func TestServeGoesOnAfterPassingErrors(t *testing.T) {
 	})
 }
 
+// A pause after an error of Accept does not hold up the end of the server.
+func TestServeEndsDuringPause(t *testing.T) {
+	for name, end := range map[string]func(*server.Server) error{
+		"Close":    (*server.Server).Close,
+		"Shutdown": func(srv *server.Server) error { return srv.Shutdown(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				srv := server.New(server.Options{Logger: discard})
+				ln := failing{memory.Listen(), make(chan error, 100)}
+				for range cap(ln.errs) {
+					ln.errs <- &net.OpError{Op: "accept", Err: syscall.EMFILE}
+				}
+				served := make(chan error, 1)
+				go func() { served <- srv.Serve(ln) }()
+				time.Sleep(time.Minute) // the pauses take a second each by now
+				began := time.Now()
+				if err := end(srv); err != nil {
+					t.Error(err)
+				}
+				if err := <-served; err != server.ErrServerClosed {
+					t.Errorf("got %v", err)
+				}
+				if took := time.Since(began); took > 0 {
+					t.Errorf("Serve returned %v later", took)
+				}
+			})
+		})
+	}
+}
+
 // An error that stays is returned at once, whatever the connections do.
 func TestServeReturnsFinalErrors(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -26,7 +26,7 @@ type Server struct {
 	mu        sync.Mutex
 	conns     map[*Conn]struct{}
 	listeners map[transport.Listener]struct{}
-	closing   bool          // no new connections
+	closing   chan struct{} // closed when there shall be no new connections
 	changed   chan struct{} // closed when a connection is gone; nil if nobody waits for that
 	accepted  uint64        // connections so far
 	past      link.Stats    // of connections that are gone
@@ -38,6 +38,7 @@ func New(opts Options) *Server {
 		opts:      opts.withDefaults(),
 		conns:     make(map[*Conn]struct{}),
 		listeners: make(map[transport.Listener]struct{}),
+		closing:   make(chan struct{}),
 	}
 	s.sessions.init(s)
 	s.root = s.Endpoint(s.opts.Version, s.opts.MaxMessageSize)
@@ -85,7 +86,7 @@ func (s *Server) snapshot() []*Conn {
 func (s *Server) add(c *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.isClosing() {
 		return false
 	}
 	s.conns[c] = struct{}{}
@@ -102,16 +103,21 @@ func (s *Server) remove(c *Conn) {
 	s.notify()
 }
 
+// isClosing reports whether the server takes no connections any more. While mu is
+// held that does not change.
 func (s *Server) isClosing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
 }
 
 // serve accepts connections until that ends.
 func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 	s.mu.Lock()
-	if s.closing {
+	if s.isClosing() {
 		s.mu.Unlock()
 		return errors.Join(ErrServerClosed, ln.Close())
 	}
@@ -141,7 +147,10 @@ func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 		case passing(err):
 			pause = min(max(minAcceptPause, 2*pause), maxAcceptPause)
 			s.opts.Logger.Warn("webwire: cannot accept connections for the moment", "error", err, "pause", pause)
-			time.Sleep(pause)
+			select {
+			case <-time.After(pause):
+			case <-s.closing:
+			}
 		default:
 			return err
 		}

@@ -92,7 +92,9 @@ func (s *Server) Close() error {
 // refuseNew makes the server take no connections any more.
 func (s *Server) refuseNew() error {
 	s.mu.Lock()
-	s.closing = true
+	if !s.isClosing() {
+		close(s.closing)
+	}
 	listeners := s.listeners
 	s.listeners = make(map[transport.Listener]struct{})
 	s.mu.Unlock()
