@@ -17,10 +17,11 @@ import (
 // again when it is lost. Its methods may be called from any goroutine, those of
 // hooks included.
 type Client struct {
-	dialer transport.Dialer
-	opts   Options
-	hooks  link.Queue
-	keys   link.Queue // calls of Options.Keys
+	dialer   transport.Dialer
+	dialling chan struct{} // holds one element while a call of the dialer runs
+	opts     Options
+	hooks    link.Queue
+	keys     link.Queue // calls of Options.Keys
 
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]
@@ -45,7 +46,12 @@ type Client struct {
 // New returns a client of the endpoint that d dials. It does nothing until it is
 // used.
 func New(d transport.Dialer, opts Options) *Client {
-	c := &Client{dialer: d, opts: opts.withDefaults(), changed: make(chan struct{})}
+	c := &Client{
+		dialer:   d,
+		dialling: make(chan struct{}, 1),
+		opts:     opts.withDefaults(),
+		changed:  make(chan struct{}),
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.hooks.Limit = c.opts.InboxSize
 	return c
@@ -233,7 +239,7 @@ func (c *Client) lastFailure() error {
 // Close ends the client for good. What Signal accepted is sent, pending requests
 // fail with ErrClosed, the connection is closed and OnDisconnected called. Close
 // does not wait for hooks, which may call it, but for Options.Keys. It returns within
-// a few seconds, whatever the server does, and may be called several times.
+// a few seconds, whatever server and dialer do, and may be called several times.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	l := c.link.Load()

@@ -16,7 +16,7 @@ import (
 // dial connects and agrees with the server on how to speak (section 2 of
 // PROTOCOL.md). No message was sent when it returns.
 func (c *Client) dial(ctx context.Context) (*link.Link, error) {
-	conn, err := c.dialer.Dial(ctx, c.tokens()...)
+	conn, err := c.callDial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("client: dial: %w", c.explain(ctx, err))
 	}
@@ -44,7 +44,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	if !ok || !errors.As(err, &refused) || !permanent(err) {
 		return err
 	}
-	meta, probeErr := probe(ctx, prober)
+	meta, probeErr := c.probe(ctx, prober)
 	if probeErr != nil && !errors.Is(probeErr, protocol.ErrVersion) {
 		return err
 	}
@@ -69,8 +69,8 @@ func spoken(meta protocol.Metadata) []protocol.Version {
 	return all
 }
 
-func probe(ctx context.Context, p transport.Prober) (meta protocol.Metadata, err error) {
-	body, err := p.Probe(ctx)
+func (c *Client) probe(ctx context.Context, p transport.Prober) (meta protocol.Metadata, err error) {
+	body, err := c.callProbe(ctx, p)
 	if err != nil {
 		return meta, err
 	}
@@ -135,7 +135,7 @@ func (c *Client) version(ctx context.Context, conn transport.Conn) (protocol.Ver
 	if !ok {
 		return c.opts.Version, meta, nil
 	}
-	meta, err := probe(ctx, prober)
+	meta, err := c.probe(ctx, prober)
 	var refused *transport.RefusedError
 	switch {
 	case errors.As(err, &refused) && permanent(err), errors.As(err, &refused) && refused.StatusCode == 501:

@@ -22,7 +22,10 @@ type Options struct {
 	// return ErrDisconnected at once while there is none.
 	DisableAutoconnect bool
 
-	// DialTimeout bounds each attempt to connect. Zero: ten seconds.
+	// DialTimeout bounds each attempt to connect, even if the Dialer ignores the end
+	// of its context. Such a call is left alone: a connection that it still returns
+	// is dropped, and later attempts wait for it, so that there is one at a time.
+	// Zero: ten seconds.
 	DialTimeout time.Duration
 
 	// MinBackoff and MaxBackoff bound the pause between attempts to connect. Each

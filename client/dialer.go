@@ -1,0 +1,90 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/webwire-go/webwire/transport"
+)
+
+// dialGrace is the time that a call of the dialer has to return once its context
+// ended. One that takes notice of that needs less: it does not outlive its attempt,
+// and its error, which says more than the context's, is not lost.
+const dialGrace = 100 * time.Millisecond
+
+var errDialerExited = errors.New("dialer called runtime.Goexit")
+
+// answer is what a call of the dialer returned.
+type answer struct {
+	conn transport.Conn // of Dial
+	body []byte         // of Probe
+	err  error
+}
+
+// drop releases what came too late.
+func (a answer) drop() {
+	if a.err == nil && a.conn != nil {
+		_ = a.conn.Abort()
+	}
+}
+
+func (c *Client) callDial(ctx context.Context) (transport.Conn, error) {
+	a := c.callDialer(ctx, func() (a answer) {
+		a.conn, a.err = c.dialer.Dial(ctx, c.tokens()...)
+		return a
+	})
+	return a.conn, a.err
+}
+
+func (c *Client) callProbe(ctx context.Context, p transport.Prober) ([]byte, error) {
+	a := c.callDialer(ctx, func() (a answer) {
+		a.body, a.err = p.Probe(ctx)
+		return a
+	})
+	return a.body, a.err
+}
+
+// callDialer makes a call of the dialer, and is back when ctx ends even if the call
+// is not. What the call returns after that is dropped. Calls that nobody waits for
+// any more must not pile up: there is one at a time.
+func (c *Client) callDialer(ctx context.Context, call func() answer) answer {
+	if err := ctx.Err(); err != nil {
+		return answer{err: err}
+	}
+	select {
+	case c.dialling <- struct{}{}:
+	case <-ctx.Done():
+		return answer{err: fmt.Errorf("an earlier call of the dialer does not return: %w", ctx.Err())}
+	}
+	answers, left := make(chan answer), make(chan struct{})
+	defer close(left)
+	go func() {
+		a := answer{err: errDialerExited}
+		defer func() {
+			<-c.dialling
+			select {
+			case answers <- a:
+			case <-left:
+				a.drop()
+			}
+		}()
+		a = call()
+	}()
+	var a answer
+	select {
+	case a = <-answers:
+	case <-ctx.Done():
+		select {
+		case a = <-answers:
+		case <-time.After(dialGrace):
+			return answer{err: fmt.Errorf("the dialer does not return: %w", ctx.Err())}
+		}
+	}
+	if a.err == nil && ctx.Err() != nil {
+		a.drop()
+		return answer{err: ctx.Err()}
+	}
+	return a
+}

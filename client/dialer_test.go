@@ -1,0 +1,248 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
+)
+
+// stubborn is a Prober. Its first Dial or Probe takes an hour, whatever its context
+// says, and then succeeds. Later ones dial ln.
+type stubborn struct {
+	ln    *memory.Listener
+	probe bool // it is Probe that takes an hour
+
+	mu            sync.Mutex
+	dials, probes int
+	running, most int            // calls at a time
+	far           transport.Conn // the other end of the connection of the first Dial
+}
+
+// step counts a call until it returns, and makes it slow if it is the one to be.
+func (d *stubborn) step(count *int, probe bool) (first bool, done func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	*count++
+	d.running++
+	d.most = max(d.most, d.running)
+	first = *count == 1
+	slow := first && probe == d.probe
+	return first, func() {
+		if slow {
+			time.Sleep(time.Hour)
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.running--
+	}
+}
+
+func (d *stubborn) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
+	first, done := d.step(&d.dials, false)
+	defer done()
+	if !first {
+		return d.ln.Dial(ctx, offer...)
+	}
+	near, far := memory.Pipe()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.far = far
+	return near, nil
+}
+
+func (d *stubborn) Probe(context.Context) ([]byte, error) {
+	_, done := d.step(&d.probes, true)
+	defer done()
+	return []byte(`{"protocol-version":"1.2"}`), nil
+}
+
+// calls returns the number of calls so far, and how many ran at a time at most.
+func (d *stubborn) calls() (dials, probes, most int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.dials, d.probes, d.most
+}
+
+// end waits for the end of the first connection.
+func (d *stubborn) end(t *testing.T) {
+	t.Helper()
+	d.mu.Lock()
+	far := d.far
+	d.mu.Unlock()
+	wantLate(t, far)
+}
+
+// wantLate waits for the end of a connection, which the client got too late, given
+// its other end.
+func wantLate(t *testing.T, far transport.Conn) {
+	t.Helper()
+	const most = 2 * time.Hour
+	far.SetLimits(transport.Limits{ReadTimeout: 2 * most}) // the client has to end it
+	limit := time.AfterFunc(most, func() {
+		t.Error("the connection that came too late lives on")
+		far.Abort()
+	})
+	defer limit.Stop()
+	if b, err := far.Read(nil); err == nil {
+		t.Errorf("the connection that came too late is used: %q", b)
+	}
+}
+
+// soon is how late the client may be if it has to find out that a call of the
+// dialer ignores its context.
+const soon = 100 * time.Millisecond
+
+// both runs a test for a Dial and for a Probe that ignores its context.
+func both(t *testing.T, test func(t *testing.T, d *stubborn)) {
+	for name, probe := range map[string]bool{"Dial": false, "Probe": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				_, ln := serve(t, server.Options{Hooks: server.Hooks{OnRequest: echo}})
+				test(t, &stubborn{ln: ln, probe: probe})
+			})
+		})
+	}
+}
+
+// Close does not wait for a dialer that ignores its context.
+func TestCloseWithStubbornDialer(t *testing.T) {
+	both(t, func(t *testing.T, d *stubborn) {
+		c := dial(t, d, client.Options{DialTimeout: 2 * time.Hour, Timeout: 2 * time.Hour})
+		waiting := begin(context.Background(), c, "echo", "x")
+		synctest.Wait()
+		start := time.Now()
+		if err := c.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		took(t, "Close", start, 0, soon)
+		if out := <-waiting; out.err != client.ErrClosed {
+			t.Errorf("Request: %v", out.err)
+		}
+		d.end(t)
+		if dials, probes, _ := d.calls(); dials+probes > 2 {
+			t.Errorf("%d dials, %d probes", dials, probes)
+		}
+		time.Sleep(2 * time.Hour) // the call returns
+	})
+}
+
+// Each attempt ends in time, those too that find a call of an earlier one.
+func TestDialTimeoutWithStubbornDialer(t *testing.T) {
+	both(t, func(t *testing.T, d *stubborn) {
+		const timeout = 3 * time.Second
+		c := dial(t, d, client.Options{DialTimeout: timeout, DisableAutoconnect: true})
+		for range 3 {
+			start := time.Now()
+			if err := c.Connect(context.Background()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Connect: %v", err)
+			}
+			took(t, "Connect", start, timeout, timeout+soon)
+			if s := c.Status(); s != client.Disconnected {
+				t.Errorf("the client is %v", s)
+			}
+		}
+		d.end(t)
+		time.Sleep(time.Hour) // the call returns
+		connect(t, c)
+		request(t, c)
+		if dials, _, most := d.calls(); dials != 2 || most != 1 {
+			t.Errorf("%d dials, %d calls at a time", dials, most)
+		}
+	})
+}
+
+// A client that tries again and again makes no further call while there is one, and
+// connects once it is over.
+func TestStubbornDialsDoNotPileUp(t *testing.T) {
+	both(t, func(t *testing.T, d *stubborn) {
+		c := dial(t, d, client.Options{Timeout: 2 * time.Hour})
+		waiting := begin(context.Background(), c, "echo", "x")
+		time.Sleep(time.Hour - time.Second)
+		if dials, probes, _ := d.calls(); dials != 1 || probes > 1 {
+			t.Errorf("%d dials, %d probes", dials, probes)
+		}
+		if n := c.Stats().Attempts; n < 100 {
+			t.Errorf("%d attempts", n)
+		}
+		if out := <-waiting; out.err != nil || out.took > time.Hour+20*time.Second {
+			t.Errorf("Request: %v after %v", out.err, out.took)
+		}
+		d.end(t)
+		if dials, _, most := d.calls(); dials != 2 || most != 1 {
+			t.Errorf("%d dials, %d calls at a time", dials, most)
+		}
+	})
+}
+
+// A dialer that heeds its context needs a moment for it: its call does not outlive
+// Close, and its error is not lost. A connection that comes in this moment is late.
+func TestDialerThatHeedsItsContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const moment = 10 * time.Millisecond
+		own := errors.New("no answer from 192.0.2.1")
+		near, far := memory.Pipe()
+		running, late := 0, false
+		c := dial(t, dialerFunc(func(ctx context.Context, _ ...string) (transport.Conn, error) {
+			running++
+			defer func() { running-- }()
+			<-ctx.Done()
+			time.Sleep(moment)
+			if late {
+				return near, nil
+			}
+			return nil, own
+		}), client.Options{DialTimeout: time.Second, DisableAutoconnect: true})
+
+		start := time.Now()
+		if err := c.Connect(t.Context()); !errors.Is(err, own) {
+			t.Errorf("Connect: %v", err)
+		}
+		took(t, "Connect", start, time.Second+moment, time.Second+moment)
+
+		late = true
+		if err := c.Connect(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Connect: %v", err)
+		}
+		wantLate(t, far)
+
+		go c.Connect(t.Context())
+		synctest.Wait()
+		start = time.Now()
+		c.Close()
+		took(t, "Close", start, moment, moment)
+		if running != 0 {
+			t.Error("Dial runs after Close")
+		}
+	})
+}
+
+// A dialer that ends its goroutine, as a test does that fails, made no connection.
+func TestDialerThatExits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		_, ln := serve(t, server.Options{Hooks: server.Hooks{OnRequest: echo}})
+		exit := true
+		c := dial(t, dialerFunc(func(ctx context.Context, offer ...string) (transport.Conn, error) {
+			if exit {
+				exit = false
+				runtime.Goexit()
+			}
+			return ln.Dial(ctx, offer...)
+		}), client.Options{DisableAutoconnect: true})
+		start := time.Now()
+		if err := c.Connect(t.Context()); err == nil {
+			t.Error("connected")
+		}
+		took(t, "Connect", start, 0, 0)
+		connect(t, c)
+		request(t, c)
+	})
+}
