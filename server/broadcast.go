@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"iter"
+	"slices"
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
@@ -18,7 +19,9 @@ import (
 func Broadcast(to iter.Seq[*Conn], name string, p protocol.Payload) (sent int, err error) {
 	encoded := make(map[protocol.Version][]byte, 1)
 	var failed []error
-	for c := range to {
+	var out link.Fanout
+	defer out.Flush()
+	for _, c := range slices.Collect(to) { // nothing of the caller's runs between sending and flushing
 		v := c.info.Version
 		msg, ok := encoded[v]
 		if !ok {
@@ -32,7 +35,7 @@ func Broadcast(to iter.Seq[*Conn], name string, p protocol.Payload) (sent int, e
 		if len(msg) == 0 {
 			continue
 		}
-		err := c.link.TrySendEncoded(msg)
+		err := out.TrySendEncoded(c.link, msg)
 		switch {
 		case err == nil:
 			sent++

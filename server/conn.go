@@ -21,6 +21,7 @@ type Conn struct {
 	announced bool        // OnClientConnected was called
 	session   sessionSlot // guarded by server.sessions
 	fails     int         // restores that failed in a row; those run one at a time
+	index     int         // in server.conns; guarded by server.mu
 	callers   int         // of Shutdown, in handlers and hooks; guarded by server.mu
 }
 
@@ -61,6 +62,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		InboxSize:   s.opts.InboxSize,
 		Concurrency: s.opts.Concurrency,
 		KeepAlive:   s.opts.ReadTimeout / 3,
+		Watch:       &s.watch,
 	}
 	if manners.Conf {
 		conf.MaxMessage = e.maxMessageSize

@@ -122,7 +122,9 @@ func newRequest(c *Conn, m protocol.Message) *request {
 
 func (in *request) Run() {
 	c := in.Conn
+	began := c.link.Begin()
 	p, err := c.server.opts.Hooks.OnRequest(c.link.Context(), &in.Request)
+	c.link.Took(began)
 	if err != nil {
 		c.fail(in.id, in.Name, err)
 		return
@@ -148,7 +150,12 @@ func newSignal(c *Conn, m protocol.Message) *signal {
 	return in
 }
 
-func (in *signal) Run() { in.Conn.server.opts.Hooks.OnSignal(in.Conn.link.Context(), &in.Signal) }
+func (in *signal) Run() {
+	c := in.Conn
+	began := c.link.Begin()
+	c.server.opts.Hooks.OnSignal(c.link.Context(), &in.Signal)
+	c.link.Took(began)
+}
 
 func (in *signal) Panicked(value any, stack []byte) {
 	in.Conn.panicked("handler of signal "+quoted(in.Name), value, stack)

@@ -22,9 +22,10 @@ type Server struct {
 	opts     Options
 	sessions sessions
 	root     *Endpoint
+	watch    link.Watch // of all connections
 
 	mu        sync.Mutex
-	conns     map[*Conn]struct{}
+	conns     []*Conn // each at its index; nearly in the order in which they came
 	listeners map[transport.Listener]struct{}
 	closing   chan struct{} // closed when there shall be no new connections
 	changed   chan struct{} // closed when a connection is gone; nil if nobody waits for that
@@ -36,7 +37,6 @@ type Server struct {
 func New(opts Options) *Server {
 	s := &Server{
 		opts:      opts.withDefaults(),
-		conns:     make(map[*Conn]struct{}),
 		listeners: make(map[transport.Listener]struct{}),
 		closing:   make(chan struct{}),
 	}
@@ -75,11 +75,7 @@ func (s *Server) Conns() iter.Seq[*Conn] {
 func (s *Server) snapshot() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	conns := make([]*Conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
-	return conns
+	return slices.Clone(s.conns)
 }
 
 // add registers a connection, unless the server takes none any more.
@@ -89,16 +85,21 @@ func (s *Server) add(c *Conn) bool {
 	if s.isClosing() {
 		return false
 	}
-	s.conns[c] = struct{}{}
+	c.index = len(s.conns)
+	s.conns = append(s.conns, c)
 	s.accepted++
 	return true
 }
 
-// remove forgets a connection: nothing of it is left.
+// remove forgets a connection that add registered: nothing of it is left.
 func (s *Server) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c)
+	last := len(s.conns) - 1
+	moved := s.conns[last]
+	moved.index, s.conns[c.index] = c.index, moved
+	s.conns[last] = nil
+	s.conns = s.conns[:last]
 	s.past.Add(c.link.Stats())
 	s.notify()
 }

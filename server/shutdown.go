@@ -115,7 +115,7 @@ func (s *Server) abort() {
 func (s *Server) empty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
+	for _, c := range s.conns {
 		if c.callers == 0 {
 			return false
 		}

@@ -17,7 +17,7 @@ func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	counts := s.past
 	st := Stats{Accepted: s.accepted, Open: len(s.conns)}
-	for c := range s.conns {
+	for _, c := range s.conns {
 		counts.Add(c.link.Stats())
 		_, tasks := c.link.InFlight()
 		st.InFlight += tasks

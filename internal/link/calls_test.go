@@ -205,21 +205,21 @@ func TestHostileReplies(t *testing.T) {
 		if len(l.state.calls.all) != 1 {
 			t.Fatal("the slot is not used again")
 		}
-		w.input <- reply(number, "late")
-		w.input <- reply(0, "zero")
-		w.input <- reply(1<<63, "out of the blue")
-		w.input <- reply(number&(maxCalls-1), "the index without the count")
+		w.arrive(reply(number, "late"))
+		w.arrive(reply(0, "zero"))
+		w.arrive(reply(1<<63, "out of the blue"))
+		w.arrive(reply(number&(maxCalls-1), "the index without the count"))
 		now := l.state.calls.all[0].number
 		for i := range uint64(64) {
-			w.input <- reply(now^1<<i, "almost the right one")
+			w.arrive(reply(now^1<<i, "almost the right one"))
 		}
-		w.input <- []byte{191, 1, 2} // malformed
+		w.arrive([]byte{191, 1, 2}) // malformed
 		synctest.Wait()
 		if len(second) > 0 {
 			t.Fatalf("the second request got %s", <-second)
 		}
-		w.input <- reply(now, "right")
-		w.input <- reply(now, "twice")
+		w.arrive(reply(now, "right"))
+		w.arrive(reply(now, "twice"))
 		if got := <-second; got != "right<nil>" {
 			t.Errorf("got %s", got)
 		}
@@ -234,7 +234,7 @@ func TestHostileReplies(t *testing.T) {
 		}()
 		synctest.Wait()
 		bad := append([]byte{0}, reply(l.state.calls.all[0].number, "not JSON")[1:]...)
-		w.input <- bad
+		w.arrive(bad)
 		if err := <-first; !errors.Is(err, protocol.ErrMalformed) {
 			t.Errorf("got %v", err)
 		}
@@ -303,8 +303,8 @@ func TestOneOutcome(t *testing.T) {
 		group.Go(func() { l.Disconnect(transport.StatusNormal, "", errTestOver) })
 		group.Go(func() {
 			m, _ := protocol.V1_2.Append(nil, protocol.Message{Kind: protocol.Reply, ID: protocol.NewID(1 << indexBits)})
-			a.input <- m
-			a.input <- m
+			a.arrive(m)
+			a.arrive(m)
 		})
 		<-done
 		group.Wait()

@@ -16,7 +16,8 @@ import (
 // wire is a transport.Conn whose every step is the test's to decide.
 type wire struct {
 	gate  chan struct{} // each Write takes one before it writes; nil: Writes pass
-	input chan []byte   // what Read returns
+	input chan [][]byte // what arrives together
+	rest  [][]byte      // of that, not yet read
 	slow  time.Duration // that Close takes
 
 	mu      sync.Mutex
@@ -31,17 +32,26 @@ type wire struct {
 }
 
 func newWire() *wire {
-	return &wire{input: make(chan []byte, 1<<10), over: make(chan struct{})}
+	return &wire{input: make(chan [][]byte, 1<<10), over: make(chan struct{})}
 }
 
 func (w *wire) Read([]byte) ([]byte, error) {
-	select {
-	case b := <-w.input:
-		return b, nil
-	case <-w.over:
-		return nil, net.ErrClosed
+	for len(w.rest) == 0 {
+		select {
+		case w.rest = <-w.input:
+		case <-w.over:
+			return nil, net.ErrClosed
+		}
 	}
+	next := w.rest[0]
+	w.rest = w.rest[1:]
+	return next, nil
 }
+
+func (w *wire) Buffered() bool { return len(w.rest) > 0 }
+
+// arrive has Read return the messages, which arrive together.
+func (w *wire) arrive(msgs ...[]byte) { w.input <- msgs }
 
 func (w *wire) Write(msgs ...[]byte) error {
 	var batch []string

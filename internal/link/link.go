@@ -33,7 +33,7 @@ type Role interface {
 	Malformed(m protocol.Message, err error)
 }
 
-// Config is what a Link is made of. The last three fields are optional.
+// Config is what a Link is made of. The last four fields are optional.
 type Config struct {
 	Conn         transport.Conn
 	Version      protocol.Version
@@ -45,14 +45,22 @@ type Config struct {
 	Heartbeat    bool          // send protocol.Heartbeat too when nothing was sent for so long
 	MaxMessage   int           // the longest message the peer takes, in bytes; zero: any
 	WakeCheck    time.Duration // look so often whether the system slept; zero: never
+	Watch        *Watch        // shared with other links; nil: one of its own
 }
 
 // Link is one end of a connection. Its methods may be used concurrently.
 type Link struct {
-	conn  transport.Conn
-	conf  Config
-	role  Role
-	epoch time.Time
+	conn   transport.Conn
+	peeker transport.Peeker // conn, nil if it is none
+	conf   Config
+	role   Role
+	epoch  time.Time
+
+	desk    desk
+	turn    atomic.Uint64 // of readers; odd while the reader is away
+	watched atomic.Bool   // by conf.Watch
+	seen    uint64        // turn when the Watch looked last; guarded by the Watch
+	quick   atomic.Int32  // how many tasks in a row were quick, up to quickRow
 
 	out outbox
 	in  Queue
@@ -67,7 +75,8 @@ type Link struct {
 	state state
 
 	active     atomic.Int32   // requests and tasks in flight; a hint for the outbox
-	working    sync.WaitGroup // the workers
+	reading    sync.WaitGroup // reading, whoever does it
+	working    sync.WaitGroup // the workers and readers
 	worker     func()         // is work: to start a method as a goroutine allocates each time
 	background sync.WaitGroup // the goroutines of goOwned
 	pulse      pulse
@@ -100,6 +109,10 @@ const (
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
 	l := &Link{conn: conf.Conn, conf: conf, epoch: time.Now(), gone: make(chan struct{})}
+	l.peeker, _ = l.conn.(transport.Peeker)
+	if l.conf.Watch == nil {
+		l.conf.Watch = new(Watch)
+	}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.worker = l.work
 	l.in.Limit = conf.InboxSize
@@ -107,6 +120,7 @@ func New(ctx context.Context, conf Config) *Link {
 		conn: conf.Conn, version: conf.Version, limit: conf.OutboxSize, maxMessage: conf.MaxMessage,
 		crowded: func() bool { return l.active.Load() > 1 },
 		failed:  l.end,
+		unstick: l.Let,
 	}
 	return l
 }
@@ -135,47 +149,14 @@ func (l *Link) Context() context.Context { return l.ctx }
 func (l *Link) Run(role Role) error {
 	l.role = role
 	l.startPulse()
-	l.read()
+	l.reading.Add(1)
+	l.read(false)
+	l.reading.Wait()
 	l.stopPulse()
 	l.in.Wait()
 	l.working.Wait()
 	l.background.Wait()
 	return l.Cause()
-}
-
-func (l *Link) read() {
-	var buf []byte
-	for {
-		b, err := l.conn.Read(buf)
-		if err != nil {
-			l.end(err)
-			return
-		}
-		l.received.Add(1)
-		l.receivedBytes.Add(uint64(len(b)))
-		m, err := l.conf.Version.Parse(b)
-		switch {
-		case m.Kind.IsReply() && l.settle(m, err):
-		case err != nil:
-			l.role.Malformed(m, err)
-		default:
-			l.role.Receive(m)
-		}
-		buf = reuse(b)
-	}
-}
-
-// keptRead is the size of the largest read buffer that a connection keeps while it
-// waits for the next message. It has room for a payload of 64 KiB with its header,
-// in a buffer that grew by doubling: to grow one anew for each such message, which
-// it did when this was 64 KiB, takes two to four times as long as all the rest.
-const keptRead = 128 << 10
-
-func reuse(b []byte) []byte {
-	if cap(b) > keptRead {
-		return nil
-	}
-	return b[:0]
 }
 
 // Send adds a message to the outbox and waits for room within ctx. That it
@@ -230,12 +211,23 @@ func checkSize(size, limit int) error {
 // goOwned runs f on a goroutine that Run waits for, unless the connection has
 // ended: there is nothing left to do then.
 func (l *Link) goOwned(f func()) {
+	if l.own() {
+		go func() {
+			defer l.background.Done()
+			f()
+		}()
+	}
+}
+
+// own makes Run wait for background.Done, unless the connection has ended.
+func (l *Link) own() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state.phase == closed {
-		return
+		return false
 	}
-	l.background.Go(f)
+	l.background.Add(1)
+	return true
 }
 
 // Drain refuses new tasks from now on. The channel that it returns is closed once
@@ -281,6 +273,7 @@ func (l *Link) Flush(ctx context.Context) {
 // It returns once the connection is closed, within the close timeout. If the
 // connection is ending already it only waits for that.
 func (l *Link) Disconnect(status transport.Status, reason string, cause error) {
+	l.Let()
 	first := false
 	l.update(func(s *state) { first = s.part(cause) })
 	if first {

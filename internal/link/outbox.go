@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"errors"
-	"runtime"
 	"sync"
 
 	"github.com/webwire-go/webwire/protocol"
@@ -18,9 +17,6 @@ const (
 	// maxBatch is the size in bytes from which a batch takes no further message:
 	// one batch is one Write, which has a time limit.
 	maxBatch = 128 << 10
-
-	// keptBatch is the capacity up to which the memory of a batch is reused.
-	keptBatch = 256 << 10
 
 	// overhead is what a message may have besides its name and payload: type
 	// byte, id, length of the name, pad byte.
@@ -41,6 +37,7 @@ type outbox struct {
 	limit   int         // budget in bytes; a message of any size fits an empty outbox
 	crowded func() bool // whether others are about to add something
 	failed  func(error) // told of the first failed write
+	unstick func()      // calls let, and flush if that says so, without waiting
 
 	maxMessage int // the longest message that add takes, in bytes; zero: any
 
@@ -48,6 +45,8 @@ type outbox struct {
 	queue    []*batch // to be written; messages are added to the last one
 	bytes    int      // cost of what is added and not yet written
 	flushing bool     // somebody is the flusher
+	promised bool     // not yet, see addPromised
+	held     bool     // more is about to be added: what there is waits for let
 	added    uint64   // messages added so far
 	handed   uint64   // messages that were handed to the connection so far
 	sent     uint64   // bytes written so far
@@ -55,24 +54,6 @@ type outbox struct {
 
 	room chan struct{} // closed once bytes shrink; nil if nobody waits for that
 	idle chan struct{} // closed once all is written; nil if nobody waits for that
-}
-
-type batch struct {
-	msgs [][]byte
-	buf  []byte // what most of msgs alias
-	size int    // of all msgs, in bytes
-}
-
-// batches is shared by all connections, so that idle ones hold no memory.
-var batches = sync.Pool{New: func() any { return new(batch) }}
-
-func (b *batch) release() {
-	if cap(b.buf) > keptBatch {
-		return
-	}
-	clear(b.msgs)
-	b.msgs, b.buf, b.size = b.msgs[:0], b.buf[:0], 0
-	batches.Put(b)
 }
 
 // add appends the message m. If there is no room it waits within ctx, or fails with
@@ -84,8 +65,9 @@ func (o *outbox) add(ctx context.Context, m *protocol.Message, seq *uint64) (flu
 	}
 	defer o.mu.Unlock()
 	b := o.last()
-	start := len(b.buf)
-	buf, err := o.version.Append(b.buf, *m)
+	i := b.room(overhead + len(m.Name) + len(m.Payload.Data))
+	start := len(b.pieces[i])
+	buf, err := o.version.Append(b.pieces[i], *m)
 	if err == nil {
 		err = checkSize(len(buf)-start, o.maxMessage)
 	}
@@ -95,8 +77,7 @@ func (o *outbox) add(ctx context.Context, m *protocol.Message, seq *uint64) (flu
 		}
 		return false, err
 	}
-	b.buf = buf
-	// If buf was moved to grow, earlier messages keep their old memory.
+	b.pieces[i], b.piece = buf, i
 	return o.append(b, buf[start:len(buf):len(buf)], seq), nil
 }
 
@@ -128,7 +109,11 @@ func (o *outbox) lockRoom(ctx context.Context, size int) error {
 			o.room = make(chan struct{})
 		}
 		room := o.room
+		stuck := o.promised || !o.flushing
 		o.mu.Unlock()
+		if stuck {
+			o.unstick()
+		}
 		select {
 		case <-room:
 		case <-ctx.Done():
@@ -162,49 +147,7 @@ func (o *outbox) append(b *batch, msg []byte, seq *uint64) (flush bool) {
 	if seq != nil {
 		*seq = o.added
 	}
-	flush = !o.flushing
-	o.flushing = true
-	return flush
-}
-
-// maxRounds is how many batches a flusher writes before it leaves the rest to
-// another: it may have something else to do, and others may keep adding for ever.
-const maxRounds = 8
-
-// flush writes until nothing is left, and reports whether it did: if not the
-// caller must see to it that somebody else goes on. Who must not be held up for
-// as long as a few writes may take calls it on another goroutine.
-func (o *outbox) flush() (done bool) {
-	for range maxRounds {
-		if o.crowded() {
-			runtime.Gosched() // the next system call then carries their messages too
-		}
-		o.mu.Lock()
-		if o.err != nil || len(o.queue) == 0 {
-			o.flushing = false
-			o.wake(&o.idle)
-			o.mu.Unlock()
-			return true
-		}
-		b := o.queue[0]
-		o.queue = append(o.queue[:0], o.queue[1:]...)
-		o.handed += uint64(len(b.msgs))
-		o.mu.Unlock()
-
-		err := o.conn.Write(b.msgs...)
-
-		o.mu.Lock()
-		o.bytes -= len(b.msgs)*addedCost + b.size
-		o.sent += uint64(b.size)
-		o.wake(&o.room)
-		o.mu.Unlock()
-		b.release()
-		if err != nil {
-			o.failed(err) // first: who finds the outbox failed asks for the cause
-			o.fail(err)
-		}
-	}
-	return false
+	return o.begin()
 }
 
 // fail makes every later add fail with err, drops what is not written and wakes
@@ -233,7 +176,7 @@ func (o *outbox) empty() <-chan struct{} {
 		o.idle = make(chan struct{})
 	}
 	idle := o.idle
-	if !o.flushing || o.err != nil {
+	if len(o.queue) == 0 && !o.flushing || o.err != nil {
 		o.wake(&o.idle)
 	}
 	return idle

@@ -92,6 +92,31 @@ func (q *Queue) add(size int, t Task) {
 	}
 }
 
+// Claim makes the caller the one who runs tasks, until Release, and reports whether
+// it did: if none was waiting or running. What is put meanwhile waits.
+func (q *Queue) Claim() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.busy.Load() {
+		return false
+	}
+	q.busy.Store(true)
+	q.done.Add(1)
+	return true
+}
+
+// Release: see Claim.
+func (q *Queue) Release() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.items) > 0 {
+		go q.drain()
+		return
+	}
+	q.busy.Store(false)
+	q.done.Done()
+}
+
 // Idle reports whether no task is waiting or running.
 func (q *Queue) Idle() bool { return !q.busy.Load() }
 

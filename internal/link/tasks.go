@@ -14,14 +14,19 @@ func Cost(m protocol.Message) int { return taskCost + len(m.Name) + len(m.Payloa
 // as every task of Order that came before is over. If it returns false the link
 // takes no tasks any more and t will not be run. Only Role's methods call it.
 func (l *Link) Go(size int, t Task) bool {
-	taken, handed := false, false
+	taken, handed, here := false, false, l.runsHere()
 	idle := l.in.Idle()
 	l.update(func(s *state) {
 		if taken = s.phase == open; !taken {
 			return
 		}
 		s.tasks++
-		if handed = idle && s.workers.held < l.conf.Concurrency; handed {
+		switch handed = idle && s.workers.held < l.conf.Concurrency; {
+		case !handed:
+		case here:
+			s.workers.held++
+			l.desk.task, l.desk.ordered = t, false
+		default:
 			l.hand(&s.workers, t)
 		}
 	})
@@ -40,12 +45,20 @@ func (l *Link) Order(size int, t Task) bool {
 			s.tasks++
 		}
 	})
+	if taken && l.runsHere() && l.in.Claim() {
+		l.desk.task, l.desk.ordered = t, true
+		return true
+	}
 	return taken && l.put(size, &alone{link: l, task: t})
 }
 
 // put waits for room in the inbox: that is how a peer that sends faster than its
 // messages are handled is slowed down.
 func (l *Link) put(size int, t Task) bool {
+	if l.in.TryPut(size, t) {
+		return true
+	}
+	l.Let() // what is held may be what the tasks wait for
 	ok := l.in.Put(l.ctx.Done(), size, t)
 	if !ok {
 		l.finish()
@@ -94,8 +107,9 @@ type alone struct {
 	task Task
 }
 
-func (t *alone) Run() {
-	l := t.link
+func (t *alone) Run() { t.link.runAlone(t.task) }
+
+func (l *Link) runAlone(t Task) {
 	defer l.finish()
 	cut := false
 	l.update(func(s *state) { cut = s.cut })
@@ -103,7 +117,7 @@ func (t *alone) Run() {
 		l.Drop()
 		return
 	}
-	Run(t.task)
+	Run(t)
 }
 
 func (t *alone) Panicked(any, []byte) {} // the inner Run told the task

@@ -69,6 +69,8 @@ type Conn[T, S ~int] struct {
 	maxSize  int
 	lastByte [1]byte // of the reader: room to see the end of a message
 
+	taken uint64 // messages that Read returned
+
 	turn chan struct{} // full while somebody writes, and for ever once closed
 
 	mu     sync.Mutex

@@ -28,6 +28,12 @@ func (c *Conn[T, S]) Read(buf []byte) ([]byte, error) {
 	return c.readAll(r, buf[:0])
 }
 
+// Buffered implements transport.Peeker. What the library has and did not return
+// yet is in its buffer.
+func (c *Conn[T, S]) Buffered() bool {
+	return c.wire.Messages() > c.taken && !c.dead()
+}
+
 // readAll appends the message to buf. Memory grows with what has arrived; the
 // length that a frame announces plays no part.
 func (c *Conn[T, S]) readAll(r io.Reader, buf []byte) ([]byte, error) {
@@ -51,6 +57,7 @@ func (c *Conn[T, S]) readAll(r io.Reader, buf []byte) ([]byte, error) {
 		}
 		switch {
 		case err == io.EOF:
+			c.taken++
 			return buf, nil
 		case err != nil:
 			return nil, c.readFailed(err)

@@ -47,7 +47,6 @@ type Conn struct {
 
 	early    []byte                // arrived with the request, ahead of stream
 	in       messages              // that arrived
-	tooBig   bool                  // one of them is announced to be
 	began    atomic.Int64          // when the wait for the rest of one began, zero if it did not
 	window   atomic.Int64          // when the budget was last filled up
 	budget   atomic.Int64          // bytes that may still arrive
@@ -121,9 +120,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 		}
 	}
 	c.budget.Add(-int64(n))
-	if c.in.scan(p[:n], uint64(c.limits.MaxMessageSize)) {
-		c.tooBig = true // told by the next call, as messages may be ahead of it
-	}
+	c.in.scan(p[:n], uint64(c.limits.MaxMessageSize))
 	return n, err
 }
 
@@ -157,13 +154,17 @@ func (c *Conn) admit() error {
 	switch {
 	case c.closing.Load():
 		return nil
-	case c.tooBig:
+	case c.in.tooBig: // not told before, as messages may have been ahead of it
 		return ErrTooBig
 	case c.budget.Load() < 0:
 		return ErrFlood
 	}
 	return nil
 }
+
+// Messages returns how many whole messages the library got that were within the
+// limit.
+func (c *Conn) Messages() uint64 { return c.in.ends.Load() }
 
 // ReadErr returns the first error that Read returned, nil if there was none. A
 // library that fails to read without one was sent something it does not accept.

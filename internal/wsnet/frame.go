@@ -1,6 +1,9 @@
 package wsnet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"sync/atomic"
+)
 
 // The opcodes of RFC 6455, section 5.2, that need attention.
 const (
@@ -95,13 +98,14 @@ func (f *frame) length() uint64 {
 // the library to find.
 type messages struct {
 	frame
-	open bool   // the last data frame did not end its message
-	size uint64 // bytes that the frames of the present message have announced
+	open   bool          // the last data frame did not end its message
+	size   uint64        // bytes that the frames of the present message have announced
+	tooBig bool          // one announced more than the limit
+	ends   atomic.Uint64 // messages that have ended, before one was too big
 }
 
-// scan takes all of p, and reports whether a message in it announces more than
-// limit bytes.
-func (m *messages) scan(p []byte, limit uint64) (tooBig bool) {
+// scan takes all of p. No message in it may announce more than limit bytes.
+func (m *messages) scan(p []byte, limit uint64) {
 	for len(p) > 0 {
 		announced := m.complete()
 		n, ended := m.advance(p)
@@ -111,14 +115,16 @@ func (m *messages) scan(p []byte, limit uint64) (tooBig bool) {
 			}
 			length := m.length()
 			if length > limit || m.size > limit-length {
-				tooBig = true
+				m.tooBig = true
 			}
 			m.size += length
 			m.open = m.head[0]&finBit == 0
 		}
+		if ended && !m.open && !m.tooBig && m.opcode()&opControl == 0 {
+			m.ends.Add(1)
+		}
 		p = p[n:]
 	}
-	return tooBig
 }
 
 // unfinished reports whether a frame or a message has begun and not ended.

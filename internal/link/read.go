@@ -1,0 +1,151 @@
+package link
+
+// The reader of a connection is one goroutine at a time, and has one duty: that what
+// arrives is read. At first it is the goroutine of Run. It may do other things in
+// between that do not take long, and tells the Watch before. If it is not back in time
+// another goroutine becomes the reader.
+
+// read makes the caller the reader, until the connection ends or another goroutine is
+// the reader.
+func (l *Link) read(own bool) {
+	l.desk = desk{own: own}
+	var buf []byte
+	for {
+		b, err := l.conn.Read(buf)
+		if err != nil {
+			l.end(err)
+			l.reading.Done()
+			return
+		}
+		// While more is here the outbox waits for what comes of it: then the answers
+		// leave in one batch.
+		more := l.peeker != nil && l.peeker.Buffered()
+		if more && l.desk.held == 0 {
+			l.out.hold()
+		}
+		l.received.Add(1)
+		l.receivedBytes.Add(uint64(len(b)))
+		m, err := l.conf.Version.Parse(b)
+		switch {
+		case m.Kind.IsReply() && l.settle(m, err):
+		case err != nil:
+			l.role.Malformed(m, err)
+		default:
+			l.role.Receive(m)
+		}
+		let := false
+		if more && l.desk.held < maxHeldFor {
+			l.desk.held++
+		} else if l.desk.held > 0 {
+			l.desk.held = 0
+			let = true
+		}
+		if !l.clear(let) {
+			return
+		}
+		buf = reuse(b)
+	}
+}
+
+// maxHeldFor is for how many messages the outbox is held back at most.
+const maxHeldFor = 64
+
+// keptRead is the size of the largest read buffer that a connection keeps while it
+// waits for the next message. It has room for a payload of 64 KiB with its header,
+// in a buffer that grew by doubling: to grow one anew for each such message, which
+// it did when this was 64 KiB, takes two to four times as long as all the rest.
+const keptRead = 128 << 10
+
+func reuse(b []byte) []byte {
+	if cap(b) > keptRead {
+		return nil
+	}
+	return b[:0]
+}
+
+// desk is what the reader has before it. Nobody else touches it.
+type desk struct {
+	own     bool // the goroutine is the link's own: it may run tasks
+	move    bool // tasks are quick: the reader should be such a goroutine
+	held    int  // messages since the outbox holds back what is added
+	task    Task // to be run when Receive has returned
+	ordered bool // task is one of Order
+}
+
+// clear does what is on the desk, and flushes the outbox if told to. It reports
+// whether the caller is still the reader.
+func (l *Link) clear(let bool) (still bool) {
+	d := &l.desk
+	if d.move {
+		l.startReader()
+		return false
+	}
+	if d.task == nil && !let {
+		return true
+	}
+	t, ordered := d.task, d.ordered
+	d.task = nil
+	turn := l.away()
+	returned := false
+	defer func() {
+		if !returned && l.back(turn) { // the task called runtime.Goexit
+			l.startReader()
+		}
+	}()
+	switch {
+	case t == nil:
+	case ordered:
+		l.runOrdered(t)
+	default:
+		l.runHere(t)
+	}
+	if let && l.out.let() {
+		l.flush(true)
+	}
+	returned = true
+	return l.back(turn)
+}
+
+// away says that the reader is about to do something else. After it the desk is not
+// the caller's, until back returns true.
+func (l *Link) away() (turn uint64) {
+	turn = l.turn.Add(1)
+	if !l.watched.Load() {
+		l.conf.Watch.add(l)
+	}
+	return turn
+}
+
+func isAway(turn uint64) bool { return turn%2 == 1 }
+
+// back reports whether the caller is the reader again: it was not replaced.
+func (l *Link) back(turn uint64) bool { return l.turn.CompareAndSwap(turn, turn+1) }
+
+// replace makes another goroutine the reader if the present one is still away.
+func (l *Link) replace(turn uint64) {
+	if l.back(turn) {
+		l.quick.Store(0)
+		l.startReader()
+	}
+}
+
+// startReader starts a goroutine that becomes the reader.
+func (l *Link) startReader() {
+	l.working.Add(1)
+	go l.reader()
+}
+
+// reader is a reader of the link's own.
+func (l *Link) reader() {
+	defer l.working.Done()
+	l.Let() // the reader before may be away for long
+	l.read(true)
+}
+
+// Let has sent what the outbox holds back because the reader has more to read. A
+// Role calls it before it waits for something.
+func (l *Link) Let() {
+	if l.out.let() {
+		l.flush(false)
+	}
+}
