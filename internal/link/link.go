@@ -60,7 +60,7 @@ type Link struct {
 	turn    atomic.Uint64 // of readers; odd while the reader is away
 	watched atomic.Bool   // by conf.Watch
 	seen    uint64        // turn when the Watch looked last; guarded by the Watch
-	quick   atomic.Int32  // how many tasks in a row were quick, up to quickRow
+	quick   quickness
 
 	out outbox
 	in  Queue
@@ -115,6 +115,7 @@ func New(ctx context.Context, conf Config) *Link {
 	}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.worker = l.work
+	l.quick.init()
 	l.in.Limit = conf.InboxSize
 	l.out = outbox{
 		conn: conf.Conn, version: conf.Version, limit: conf.OutboxSize, maxMessage: conf.MaxMessage,

@@ -2,6 +2,7 @@ package link
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,17 +18,63 @@ const (
 	// it takes to hand it over. Whoever has longer tasks wants them to run in parallel.
 	quickTime = 5 * time.Microsecond
 
-	// quickRow is how many tasks of a connection were quick in a row before the next
-	// are expected to be. Where one of a hundred is slow most are not run by the reader.
-	quickRow = 128
+	// quickRow is how many tasks of a connection have to be quick in a row before the
+	// reader runs the next.
+	quickRow = 32
+
+	// seldom is of how many tasks that the reader runs one may get it replaced. That
+	// happens even where all are quick: a goroutine may have to wait for a processor.
+	// More often than that it is the tasks. One of a hundred that takes long would hold
+	// up most of the others, so the row that is wanted grows, from time to time to
+	// a length that such tasks never reach.
+	seldom    = 1000
+	rowGrowth = 8
+	maxRow    = 1 << 16
+
+	timedOne = 8  // one of so many tasks is timed while they are quick
+	notTimed = -1 // the beginning of one that is not
 )
+
+// quickness is what a link knows about how long its tasks take.
+type quickness struct {
+	wanted atomic.Int32 // so many more have to be quick; none: the reader runs them
+	row    atomic.Int32 // wanted after one that was not
+	ran    int          // by the reader, since it was replaced; the reader's
+}
+
+func (q *quickness) init() {
+	q.row.Store(quickRow)
+	q.wanted.Store(quickRow)
+}
+
+func (q *quickness) isQuick() bool { return q.wanted.Load() <= 0 }
+
+func (q *quickness) took(d time.Duration) {
+	switch {
+	case d > quickTime:
+		q.wanted.Store(q.row.Load())
+	case !q.isQuick():
+		q.wanted.Add(-1)
+	}
+}
+
+// tookTooLong says that the reader is replaced.
+func (q *quickness) tookTooLong() {
+	row := int32(quickRow)
+	if q.ran < seldom {
+		row = min(rowGrowth*q.row.Load(), maxRow)
+	}
+	q.row.Store(row)
+	q.wanted.Store(row)
+	q.ran = 0
+}
 
 // Begin says that a task begins its own work, and Took, with what Begin returned, that
 // it has done it, without what it sends: the link learns from that whether tasks are
-// quick. A clock that is read for each message costs as much as much of the rest, so
-// while tasks are quick only some are timed.
+// quick. To look at the clock costs as much as much of the rest, so while they are
+// only some are timed.
 func (l *Link) Begin() (began time.Duration) {
-	if l.isQuick() && rand.Uint32()%timedOne != 0 {
+	if l.quick.isQuick() && rand.Uint32()%timedOne != 0 {
 		return notTimed
 	}
 	return time.Since(l.epoch)
@@ -35,26 +82,15 @@ func (l *Link) Begin() (began time.Duration) {
 
 // Took: see Begin.
 func (l *Link) Took(began time.Duration) {
-	switch {
-	case began == notTimed:
-	case time.Since(l.epoch)-began > quickTime:
-		l.quick.Store(0)
-	case !l.isQuick():
-		l.quick.Add(1)
+	if began != notTimed {
+		l.quick.took(time.Since(l.epoch) - began)
 	}
 }
-
-const (
-	timedOne = 8 // one of so many is timed
-	notTimed = -1
-)
-
-func (l *Link) isQuick() bool { return l.quick.Load() >= quickRow }
 
 // runsHere reports whether the reader is to run the task of the message that it has
 // before it.
 func (l *Link) runsHere() bool {
-	if !l.isQuick() {
+	if !l.quick.isQuick() {
 		return false
 	}
 	l.desk.move = !l.desk.own

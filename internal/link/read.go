@@ -85,6 +85,9 @@ func (l *Link) clear(let bool) (still bool) {
 	}
 	t, ordered := d.task, d.ordered
 	d.task = nil
+	if t != nil {
+		l.quick.ran++
+	}
 	turn := l.away()
 	returned := false
 	defer func() {
@@ -124,7 +127,7 @@ func (l *Link) back(turn uint64) bool { return l.turn.CompareAndSwap(turn, turn+
 // replace makes another goroutine the reader if the present one is still away.
 func (l *Link) replace(turn uint64) {
 	if l.back(turn) {
-		l.quick.Store(0)
+		l.quick.tookTooLong()
 		l.startReader()
 	}
 }

@@ -90,12 +90,7 @@ func newQuickly(t *testing.T, w *wire, conf Config, does map[string]func()) *qui
 	q.running = &running{New(context.Background(), conf), make(chan error, 1)}
 	go func() { q.reason <- q.Run(q) }()
 	t.Cleanup(func() { q.Abort(errTestOver) })
-	for range quickRow {
-		q.get("warm")
-		synctest.Wait()
-	}
-	q.get("warm") // from now on there is a reader of the link's own
-	synctest.Wait()
+	q.warm()
 	q.mu.Lock()
 	q.began, q.ended = nil, nil
 	q.mu.Unlock()
@@ -103,6 +98,18 @@ func newQuickly(t *testing.T, w *wire, conf Config, does map[string]func()) *qui
 	w.batches = nil
 	w.mu.Unlock()
 	return q
+}
+
+// warm makes the reader run tasks, and all that it did wrong before be forgotten.
+func (q *quickly) warm() {
+	for !q.quick.isQuick() {
+		q.get("warm")
+		synctest.Wait()
+	}
+	for range seldom + 1 { // the first starts a reader of the link's own
+		q.get("warm")
+		synctest.Wait()
+	}
 }
 
 // Quick tasks run on the goroutine that reads, one after the other, and what they
@@ -206,10 +213,7 @@ func TestReaderSurvivesItsTasks(t *testing.T) {
 				for _, text := range []string{"bad", "BAD", "late", "LATE"} {
 					q.get("a", text, "z", "Z")
 					time.Sleep(20 * patience)
-					for range quickRow + 1 {
-						q.get("warm")
-						synctest.Wait()
-					}
+					q.warm()
 				}
 				got := q.notes(&q.ended)
 				if n := strings.Count(got, "a ") + strings.Count(got, "z ") + strings.Count(got, "Z "); n != 12 {
@@ -228,6 +232,46 @@ func TestReaderSurvivesItsTasks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// If some tasks are slow now and then those behind them are held up a few times only.
+// If that was chance the reader soon runs tasks again.
+func TestReaderLearns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		q := newQuickly(t, w, config(w), map[string]func(){"slow": func() { time.Sleep(10 * patience) }})
+		rows := []int32{}
+		heldUp := 0
+		for range 400 {
+			for range 100 {
+				q.get("a")
+			}
+			synctest.Wait()
+			q.mu.Lock()
+			q.ended = nil
+			q.mu.Unlock()
+			q.get("slow", "behind")
+			synctest.Wait()
+			if q.notes(&q.ended) == "" {
+				heldUp++
+				rows = append(rows, q.quick.row.Load())
+			}
+			time.Sleep(20 * patience)
+		}
+		if heldUp == 0 || heldUp > 5 {
+			t.Errorf("held up %d times, with rows of %d", heldUp, rows)
+		}
+		for range maxRow {
+			q.get("a")
+			synctest.Wait()
+		}
+		q.warm()
+		q.get("slow")
+		time.Sleep(20 * patience)
+		if row := q.quick.row.Load(); row != quickRow {
+			t.Errorf("after one slow task of many a row of %d is wanted", row)
+		}
+	})
 }
 
 // The end of the connection is noticed while the reader runs a task, and Run waits
