@@ -24,12 +24,12 @@
 // handler of a function with JSON on both sides.
 //
 // Requests of a connection are handled concurrently, its signals one after the other
-// in their order; [Hooks] has the exact rules. While all handlers of a connection take
-// no more than a few microseconds each, the goroutine that reads the connection calls
-// them itself, because that costs less than to hand them over: it handles one message
-// after the other then. A handler that takes longer after all holds up the messages
-// behind it for two milliseconds at most; then they are handled beside it. A handler
-// that panics costs its client an error and nobody else anything.
+// in their order; [Hooks] has the exact rules. Where messages of one connection follow
+// one another within microseconds, and the handlers take no longer, the goroutine that
+// reads them calls the handlers itself, because that costs less than to hand them over.
+// A handler that takes longer after all holds up the messages behind it for two
+// milliseconds at most; then they are handled beside it. A handler that panics costs
+// its client an error and nobody else anything.
 //
 // # Connections
 //

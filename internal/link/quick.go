@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// To hand a task to another goroutine takes longer than many tasks do. Where they turn
-// out to be quick the reader runs them by itself, one after the other. If one is not
-// quick after all the Watch replaces the reader, and the old one ends with its task.
+// To hand a task to another goroutine takes longer than many tasks do. On a connection
+// whose tasks are quick, and follow one another so fast that this matters, the reader
+// runs them by itself, one after the other. If one is not quick after all the Watch
+// replaces the reader, and the old one ends with its task.
 //
 // It does so on a goroutine of the link's own, not on that of Run, which is the
 // caller's: a task may end its goroutine with runtime.Goexit.
@@ -19,8 +20,11 @@ const (
 	quickTime = 5 * time.Microsecond
 
 	// quickRow is how many tasks of a connection have to be quick in a row before the
-	// reader runs the next.
+	// reader runs the next, and fastRow how long so many may take to arrive. Where
+	// they come more slowly, on many connections perhaps, a worker that is started
+	// for each costs no more, and spreads them better over the processors.
 	quickRow = 32
+	fastRow  = quickRow * 100 * time.Microsecond
 
 	// seldom is of how many tasks that the reader runs one may get it replaced. That
 	// happens even where all are quick: a goroutine may have to wait for a processor.
@@ -35,10 +39,11 @@ const (
 	notTimed = -1 // the beginning of one that is not
 )
 
-// quickness is what a link knows about how long its tasks take.
+// quickness is what a link knows about how long its tasks take and how fast they come.
 type quickness struct {
 	wanted atomic.Int32 // so many more have to be quick; none: the reader runs them
 	row    atomic.Int32 // wanted after one that was not
+	since  atomic.Int64 // when quickRow began; nanoseconds since Link.epoch
 	ran    int          // by the reader, since it was replaced; the reader's
 }
 
@@ -49,12 +54,32 @@ func (q *quickness) init() {
 
 func (q *quickness) isQuick() bool { return q.wanted.Load() <= 0 }
 
-func (q *quickness) took(d time.Duration) {
+// took takes note of a task that began and ended at the given times.
+func (q *quickness) took(began, ended time.Duration) {
 	switch {
-	case d > quickTime:
+	case ended-began > quickTime:
 		q.wanted.Store(q.row.Load())
-	case !q.isQuick():
-		q.wanted.Add(-1)
+	case q.isQuick():
+	default:
+		switch left := q.wanted.Add(-1); {
+		case left == quickRow-1:
+			q.since.Store(int64(began))
+		case left <= 0 && !q.fast(ended):
+			q.wanted.Store(quickRow)
+		}
+	}
+}
+
+// fast reports whether the last quickRow tasks came fast, and begins to look at the next.
+func (q *quickness) fast(now time.Duration) bool {
+	return int64(now)-q.since.Swap(int64(now)) <= int64(fastRow)
+}
+
+// runs takes note of a task that the reader is about to run.
+func (q *quickness) runs(epoch time.Time) {
+	q.ran++
+	if q.ran%quickRow == 0 && !q.fast(time.Since(epoch)) {
+		q.wanted.Store(quickRow)
 	}
 }
 
@@ -83,7 +108,7 @@ func (l *Link) Begin() (began time.Duration) {
 // Took: see Begin.
 func (l *Link) Took(began time.Duration) {
 	if began != notTimed {
-		l.quick.took(time.Since(l.epoch) - began)
+		l.quick.took(began, time.Since(l.epoch))
 	}
 }
 

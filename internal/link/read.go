@@ -17,9 +17,9 @@ func (l *Link) read(own bool) {
 			l.reading.Done()
 			return
 		}
-		// While more is here the outbox waits for what comes of it: then the answers
-		// leave in one batch.
-		more := l.peeker != nil && l.peeker.Buffered()
+		// While more is here the outbox waits for what this reader's tasks send: then
+		// the answers leave in one batch.
+		more := own && l.peeker != nil && l.peeker.Buffered()
 		if more && l.desk.held == 0 {
 			l.out.hold()
 		}
@@ -40,15 +40,16 @@ func (l *Link) read(own bool) {
 			l.desk.held = 0
 			let = true
 		}
-		if !l.clear(let) {
+		if !l.clear(let, more) {
 			return
 		}
 		buf = reuse(b)
 	}
 }
 
-// maxHeldFor is for how many messages the outbox is held back at most.
-const maxHeldFor = 64
+// maxHeldFor is for how many messages the outbox is held back at most: so many share a
+// write well enough, and the peer need not wait for the answers to all.
+const maxHeldFor = 16
 
 // keptRead is the size of the largest read buffer that a connection keeps while it
 // waits for the next message. It has room for a payload of 64 KiB with its header,
@@ -72,9 +73,10 @@ type desk struct {
 	ordered bool // task is one of Order
 }
 
-// clear does what is on the desk, and flushes the outbox if told to. It reports
-// whether the caller is still the reader.
-func (l *Link) clear(let bool) (still bool) {
+// clear does what is on the desk, and ends the holding back if told to. While there is
+// more to read another goroutine writes. It reports whether the caller is still the
+// reader.
+func (l *Link) clear(let, more bool) (still bool) {
 	d := &l.desk
 	if d.move {
 		l.startReader()
@@ -86,7 +88,7 @@ func (l *Link) clear(let bool) (still bool) {
 	t, ordered := d.task, d.ordered
 	d.task = nil
 	if t != nil {
-		l.quick.ran++
+		l.quick.runs(l.epoch)
 	}
 	turn := l.away()
 	returned := false
@@ -103,7 +105,7 @@ func (l *Link) clear(let bool) (still bool) {
 		l.runHere(t)
 	}
 	if let && l.out.let() {
-		l.flush(true)
+		l.flush(!more)
 	}
 	returned = true
 	return l.back(turn)

@@ -274,6 +274,28 @@ func TestReaderLearns(t *testing.T) {
 	})
 }
 
+// Where tasks come slowly, however quick they are, workers run them.
+func TestReaderLeavesSlowPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		q := newQuickly(t, w, config(w), nil)
+		pace := func(pause time.Duration) {
+			for range 3 * quickRow {
+				q.get("a")
+				time.Sleep(pause)
+			}
+		}
+		for range 3 {
+			if pace(time.Millisecond); q.quick.isQuick() {
+				t.Error("the reader runs a task every millisecond")
+			}
+			if pace(10 * time.Microsecond); !q.quick.isQuick() {
+				t.Error("a worker runs a task every ten microseconds")
+			}
+		}
+	})
+}
+
 // The end of the connection is noticed while the reader runs a task, and Run waits
 // for the task.
 func TestEndWhileReaderIsAway(t *testing.T) {
