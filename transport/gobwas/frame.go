@@ -4,64 +4,75 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
-	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
-	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/internal/framed"
 )
 
-const (
-	maxHeader  = ws.MaxHeaderSize
-	maxControl = ws.MaxControlFramePayloadSize
-)
+const maxHeader = ws.MaxHeaderSize
 
 // Bits of the first two bytes of a header.
 const (
 	finBit  = 0x80
+	opBits  = 0x0F
 	maskBit = 0x80
 )
 
+// The opcodes of control frames, by what they are to package framed, and back.
 var (
-	errLength = errors.New("a length in more bytes than it needs, or below zero")
-	errClose  = errors.New("a close frame with a status or reason that may not be sent")
+	opCodes = [...]ws.OpCode{framed.OpPing: ws.OpPing, framed.OpPong: ws.OpPong, framed.OpClose: ws.OpClose}
+	ops     = [...]framed.Op{ws.OpPing: framed.OpPing, ws.OpPong: framed.OpPong, ws.OpClose: framed.OpClose}
 )
+
+var errLength = errors.New("a length in more bytes than it needs, or below zero")
+
+// sizes returns the lengths of the header at the start of b and of the payload
+// behind it. Both are zero if b does not have all of the header.
+func sizes(b []byte) (header int, payload int64, err error) {
+	if len(b) < 2 {
+		return 0, 0, nil
+	}
+	header, payload = 2, int64(b[1]&0x7F)
+	least := int64(0)
+	switch {
+	case payload == 126 && len(b) >= 4:
+		header, payload, least = 4, int64(binary.BigEndian.Uint16(b[2:])), 126
+	case payload == 127 && len(b) >= 10:
+		header, payload, least = 10, int64(binary.BigEndian.Uint64(b[2:])), 1<<16
+	case payload >= 126:
+		return 0, 0, nil
+	}
+	if b[1]&maskBit != 0 {
+		header += 4
+	}
+	if len(b) < header {
+		return 0, 0, nil
+	}
+	if payload < least {
+		err = errLength
+	}
+	return header, payload, err
+}
 
 // parseHeader returns the header at the start of b and its size in bytes. The
 // size is zero if b does not have all of it.
 func parseHeader(b []byte) (h ws.Header, size int, err error) {
-	if len(b) < 2 {
-		return h, 0, nil
+	size, length, err := sizes(b)
+	if size == 0 || err != nil {
+		return h, size, err
 	}
-	h.Fin = b[0]&finBit != 0
-	h.Rsv = b[0] >> 4 & 7
-	h.OpCode = ws.OpCode(b[0] & 0xF)
-	h.Length = int64(b[1] & 0x7F)
-	size = 2
-	switch h.Length {
-	case 126:
-		if size += 2; len(b) < size {
-			return h, 0, nil
-		}
-		if h.Length = int64(binary.BigEndian.Uint16(b[2:])); h.Length < 126 {
-			err = errLength
-		}
-	case 127:
-		if size += 8; len(b) < size {
-			return h, 0, nil
-		}
-		if h.Length = int64(binary.BigEndian.Uint64(b[2:])); h.Length < 1<<16 {
-			err = errLength
-		}
+	h = ws.Header{
+		Fin:    b[0]&finBit != 0,
+		Rsv:    b[0] >> 4 & 7,
+		OpCode: ws.OpCode(b[0] & opBits),
+		Masked: b[1]&maskBit != 0,
+		Length: length,
 	}
-	if b[1]&maskBit != 0 {
-		h.Masked = true
-		if size += 4; len(b) < size {
-			return h, 0, nil
-		}
+	if h.Masked {
 		h.Mask = [4]byte(b[size-4:])
 	}
-	return h, size, err
+	return h, size, nil
 }
 
 // appendHeader appends the header of a frame that is not a fragment, with a mask
@@ -96,27 +107,4 @@ func appendControl(dst []byte, op ws.OpCode, payload []byte, client bool) []byte
 		ws.Cipher(dst[start:], mask, 0)
 	}
 	return dst
-}
-
-// appendClose appends the payload of a close frame.
-func appendClose(dst []byte, status transport.Status, reason string) []byte {
-	if status == transport.StatusNone {
-		return dst
-	}
-	return append(binary.BigEndian.AppendUint16(dst, uint16(status)), reason...)
-}
-
-// parseClose is the inverse of appendClose.
-func parseClose(payload []byte) (transport.Status, string, error) {
-	if len(payload) == 0 {
-		return transport.StatusNone, "", nil
-	}
-	if len(payload) == 1 {
-		return 0, "", errClose
-	}
-	status, reason := transport.Status(binary.BigEndian.Uint16(payload)), payload[2:]
-	if !status.Sendable() || !utf8.Valid(reason) {
-		return 0, "", errClose
-	}
-	return status, string(reason), nil
 }

@@ -105,5 +105,6 @@ var (
 	_ transport.Upgrader = Upgrader{}
 	_ transport.Dialer   = Dialer{}
 	_ transport.Prober   = Dialer{}
+	_ transport.Peeker   = (*conn)(nil)
 	_ TextAccepter       = (*conn)(nil)
 )

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -13,56 +14,84 @@ import (
 // readMessage appends the next message to msg, and handles the control frames
 // that come before or within it. It holds the read turn.
 func (c *conn) readMessage(msg []byte) ([]byte, error) {
-	for !c.over.Load() {
-		h, err := c.nextFrame()
+	for !c.Ending() {
+		h, err := c.nextHeader()
 		if err != nil {
-			return nil, readError(err)
+			return nil, err
 		}
 		if h.OpCode.IsControl() {
 			if err := c.control(&h); err != nil {
-				return nil, readError(err)
+				return nil, err
 			}
 			continue
 		}
 		if err := c.admit(&h, len(msg)); err != nil {
 			return nil, err
 		}
-		if msg, err = c.reader.payload(msg, &h); err != nil {
-			return nil, readError(err)
+		start := len(msg)
+		if msg, err = c.In.Append(msg); err != nil {
+			return nil, err
+		}
+		if h.Masked {
+			ws.Cipher(msg[start:], h.Mask, 0)
 		}
 		if h.Fin {
-			c.fragments, c.spent = false, 0
+			c.spent = 0
 			return msg, nil
 		}
-		c.fragments = true
 	}
-	return nil, net.ErrClosed // failure knows better
+	return nil, net.ErrClosed // the cause is known better
 }
 
-// nextFrame takes the header of the next frame and checks it.
-func (c *conn) nextFrame() (ws.Header, error) {
-	if !c.fragments {
-		c.clock.complete = never
+// nextHeader takes the header of the next frame and checks it.
+func (c *conn) nextHeader() (h ws.Header, err error) {
+	c.In.Next()
+	size := 0
+	for {
+		h, size, err = parseHeader(c.In.Peek())
+		if err != nil {
+			return h, c.Violation(err.Error())
+		}
+		if size > 0 {
+			break
+		}
+		if err := c.In.Fill(); err != nil {
+			return h, err
+		}
 	}
-	h, err := c.reader.next()
-	if err != nil {
-		return h, err
-	}
+	c.In.Begin(size, int(min(h.Length, math.MaxInt)))
 	// By far the most frames are whole messages and need no further look.
-	if h.Fin && h.OpCode == ws.OpBinary && h.Rsv == 0 && h.Masked != c.client && !c.fragments {
+	if h.Fin && h.OpCode == ws.OpBinary && h.Rsv == 0 && h.Masked != c.client && !c.In.Open {
 		return h, nil
 	}
 	state := ws.StateServerSide
 	if c.client {
 		state = ws.StateClientSide
 	}
-	if c.fragments {
+	if c.In.Open {
 		state = state.Set(ws.StateFragmented)
+	} else {
+		c.forgive()
 	}
 	if err := ws.CheckHeader(h, state); err != nil {
-		return h, c.reader.confused(err)
+		return h, c.Violation(err.Error())
+	}
+	if !h.OpCode.IsControl() {
+		c.In.Open = !h.Fin
 	}
 	return h, nil
+}
+
+// nextWhole returns the opcode of the next frame if all of that has arrived, and it
+// is no fragment and within the limits, and zero otherwise.
+func (c *conn) nextWhole() ws.OpCode {
+	b := c.In.Peek()
+	size, length, err := sizes(b)
+	if size == 0 || err != nil || length > int64(min(len(b)-size, c.Limits.MaxMessageSize)) ||
+		b[0]&^opBits != finBit || (b[1]&maskBit != 0) == c.client {
+		return 0
+	}
+	return ws.OpCode(b[0] & opBits)
 }
 
 // admit decides about a data frame before its payload is read; have is the
@@ -75,16 +104,37 @@ func (c *conn) admit(h *ws.Header, have int) error {
 			Reason: "only binary messages are accepted",
 			Local:  true,
 		}
-	case h.Length > int64(c.limits.MaxMessageSize-have):
+	case h.Length > int64(c.Limits.MaxMessageSize-have):
 		return &transport.CloseError{
 			Status: transport.StatusTooBig,
-			Reason: fmt.Sprintf("longer than %d bytes", c.limits.MaxMessageSize),
+			Reason: fmt.Sprintf("longer than %d bytes", c.Limits.MaxMessageSize),
 			Local:  true,
 		}
 	case h.Fin:
 		return nil
 	}
 	return c.spend(int(h.Length))
+}
+
+// control handles a control frame whose header was taken.
+func (c *conn) control(h *ws.Header) error {
+	payload, err := c.payload(h)
+	if err != nil {
+		return err
+	}
+	if err := c.Control(ops[h.OpCode], payload); err != nil {
+		return err
+	}
+	return c.spend(len(payload))
+}
+
+// payload takes the payload of a control frame.
+func (c *conn) payload(h *ws.Header) ([]byte, error) {
+	payload, err := c.In.Body()
+	if h.Masked {
+		ws.Cipher(payload, h.Mask, 0)
+	}
+	return payload, err
 }
 
 // spend counts a frame that completes no message, against peers that send such
@@ -95,7 +145,7 @@ func (c *conn) spend(length int) error {
 		extra    = 64 << 10
 	)
 	limit := math.MaxInt
-	if most := c.limits.MaxMessageSize; most < math.MaxInt/4 {
+	if most := c.Limits.MaxMessageSize; most < math.MaxInt/4 {
 		limit = 2*most + extra
 	}
 	c.spent += overhead + length
@@ -109,22 +159,11 @@ func (c *conn) spend(length int) error {
 	return nil
 }
 
-// control handles a control frame whose header was read.
-func (c *conn) control(h *ws.Header) error {
-	payload, err := c.reader.control(h)
-	if err != nil {
-		return err
+// forgive is called while no message is under way: keep-alives may go on for
+// ever then, though not faster than the budget allows.
+func (c *conn) forgive() {
+	if now := time.Now(); now.Sub(c.window) >= c.Limits.ReadTimeout {
+		c.window = now
+		c.spent = 0
 	}
-	switch h.OpCode {
-	case ws.OpPing:
-		c.answer(payload)
-	case ws.OpClose:
-		status, reason, err := parseClose(payload)
-		if err != nil {
-			return c.reader.confused(err)
-		}
-		c.peerClose = &transport.CloseError{Status: status, Reason: reason}
-		return c.peerClose
-	}
-	return c.spend(len(payload))
 }

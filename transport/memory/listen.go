@@ -69,4 +69,5 @@ var errClosed = fmt.Errorf("memory: accept: %w", net.ErrClosed)
 var (
 	_ transport.Dialer   = (*Listener)(nil)
 	_ transport.Listener = (*Listener)(nil)
+	_ transport.Peeker   = (*conn)(nil)
 )

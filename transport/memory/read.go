@@ -44,6 +44,13 @@ func (c *conn) Read(buf []byte) ([]byte, error) {
 	}
 }
 
+// Buffered implements transport.Peeker.
+func (c *conn) Buffered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queue.used > 0 || c.direct != nil
+}
+
 // takeFirst returns the first message of the queue.
 func (c *conn) takeFirst(buf []byte) ([]byte, error) {
 	size := c.queue.first()

@@ -47,4 +47,5 @@ func (l *Listener) Addr() net.Addr { return l.net.Addr() }
 var (
 	_ transport.Dialer   = Dialer{}
 	_ transport.Listener = (*Listener)(nil)
+	_ transport.Peeker   = (*conn)(nil)
 )

@@ -5,137 +5,133 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"math"
-	"runtime"
+	"net"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/webwire-go/webwire/internal/framed"
 	"github.com/webwire-go/webwire/transport"
 )
 
-// source returns the src of a reader that gets at most size bytes of data at a time.
-func source(data []byte, size int) func([]byte, bool) (int, error) {
-	rest := bytes.NewReader(data)
-	return func(p []byte, _ bool) (int, error) { return rest.Read(p[:min(len(p), size)]) }
+// arrivals is a net.Conn on which bytes arrive, some with each Read, and then its end.
+type arrivals struct {
+	net.Conn
+	data []byte
+	size int // of what each Read returns, at most
+}
+
+func (a *arrivals) Read(p []byte) (int, error) {
+	if len(a.data) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, a.data[:min(len(a.data), a.size)])
+	a.data = a.data[n:]
+	return n, nil
+}
+
+func (a *arrivals) Write(p []byte) (int, error)      { return len(p), nil }
+func (a *arrivals) SetDeadline(time.Time) error      { return nil }
+func (a *arrivals) SetReadDeadline(time.Time) error  { return nil }
+func (a *arrivals) SetWriteDeadline(time.Time) error { return nil }
+func (a *arrivals) Close() error                     { return nil }
+
+// arriving returns a connection on which data arrives in pieces of that size.
+func arriving(data []byte, size int) *conn {
+	return New(&arrivals{data: data, size: size}).(*conn)
 }
 
 // Whatever arrives, in whatever pieces, is either taken apart into frames that
 // give the same bytes again, or refused; memory is in proportion to it.
-func FuzzReader(f *testing.F) {
-	closeFrame := appendControl(nil, opClose, appendClose(nil, transport.StatusGoingAway, "restart"))
+func FuzzFrames(f *testing.F) {
+	closeFrame := appendControl(nil, framed.OpClose, append([]byte{1001 >> 8, 1001 & 0xff}, "restart"...))
 	f.Add([]byte{}, 1)
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 2, 'h', 'i'}, 3)
-	f.Add(append(appendControl(appendControl(nil, opPing, nil), opPong, nil), closeFrame...), 5)
+	f.Add(append(appendControl(appendControl(nil, framed.OpPing, nil), framed.OpPong, nil), closeFrame...), 5)
 	f.Add([]byte{0x7f, 0xff, 0xff, 0xff, 1, 2, 3}, 100)
 	f.Add([]byte{0x83, 0, 0, 126, 1, 2, 3}, 100)
 	f.Add([]byte{0x83, 0, 0, 1, 1}, 100)
 	f.Add([]byte{0x84, 0, 0, 0}, 100)
 	f.Add(append(appendHeader(nil, 10_000), make([]byte, 10_003)...), 4096)
 	f.Fuzz(func(t *testing.T, data []byte, size int) {
-		r := reader{src: source(data, max(size, 1))}
+		c := arriving(data, max(size, 1))
 		var again []byte
 		for {
-			o, length, err := r.next()
-			if errors.Is(err, errFrame) {
-				if err := r.skip(); !errors.Is(err, io.EOF) {
-					t.Fatalf("skip after a malformed frame: %v", err)
+			o, length, err := c.nextHeader()
+			if closed := (*transport.CloseError)(nil); errors.As(err, &closed) {
+				if err := c.In.Skip(); !errors.Is(err, io.EOF) {
+					t.Fatalf("Skip after a malformed frame: %v", err)
 				}
 				break
 			}
 			if err != nil {
 				break
 			}
-			if o == opMessage {
-				msg, err := r.message(nil)
+			if o == framed.OpMessage {
+				msg, err := c.In.Append(nil)
 				if err != nil {
 					break
 				}
-				if len(msg) != length || cap(msg) > firstStep+2*length {
+				if len(msg) != length || cap(msg) > 64<<10+2*length {
 					t.Fatalf("length %d, capacity %d, announced %d", len(msg), cap(msg), length)
 				}
 				again = append(appendHeader(again, length), msg...)
 				continue
 			}
-			if length > maxControl {
+			if length > framed.MaxControl {
 				t.Fatalf("a control frame of %d bytes", length)
 			}
-			body, err := r.body()
+			body, err := c.In.Body()
 			if err != nil {
 				break
 			}
 			again = appendControl(again, o, body)
-			if o != opClose {
-				continue
-			}
-			status, reason, err := parseClose(body)
-			if err == nil && !bytes.Equal(appendClose(nil, status, reason), body) {
-				t.Fatalf("close %x became %d %q", body, status, reason)
-			}
 		}
 		if !bytes.HasPrefix(data, again) {
 			t.Fatalf("read %x\nof   %x", again, data)
 		}
-		if len(r.buf) > maxBuffer {
-			t.Fatalf("a buffer of %d bytes", len(r.buf))
-		}
 	})
 }
 
-// A message that does not come costs no memory, whatever length was announced.
-func TestAnnouncedLengthAllocatesNothing(t *testing.T) {
-	data := append(binary.BigEndian.AppendUint32(nil, math.MaxInt32), make([]byte, 1<<20)...)
-	r := reader{src: source(data, 10_000)}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	if _, length, err := r.next(); length != math.MaxInt32 || err != nil {
-		t.Fatal(length, err)
-	}
-	if _, err := r.message(nil); !errors.Is(err, io.EOF) {
-		t.Fatalf("message: %v", err)
-	}
-	runtime.ReadMemStats(&after)
-	if grown := after.TotalAlloc - before.TotalAlloc; grown > 5<<20 {
-		t.Errorf("%d bytes allocated for %d", grown, len(data))
-	}
-}
-
-func TestBrokenSource(t *testing.T) {
-	r := reader{src: func([]byte, bool) (int, error) { return 0, nil }}
-	if _, _, err := r.next(); !errors.Is(err, io.ErrNoProgress) {
-		t.Errorf("next: %v", err)
-	}
-}
-
-// Reading and writing allocate nothing once the buffers are there.
-func TestAllocations(t *testing.T) {
-	msgs := [][]byte{make([]byte, 10), nil, make([]byte, 100_000)}
-	var wire bytes.Buffer
-	b := batch{buf: make([]byte, 0, batchSize), conn: discardConn{w: &wire}}
-	if err := b.write(msgs); err != nil {
-		t.Fatal(err)
-	}
-	frames := bytes.Clone(wire.Bytes())
-	rest := bytes.NewReader(nil)
-	r := reader{src: func(p []byte, _ bool) (int, error) { return rest.Read(p) }}
-	buf := make([]byte, 0, 100_000)
-	if n := testing.AllocsPerRun(100, func() {
-		rest.Reset(frames)
-		for _, msg := range msgs {
-			if _, length, err := r.next(); err != nil || length != len(msg) {
-				t.Fatal(length, err)
-			}
-			if _, err := r.message(buf); err != nil {
-				t.Fatal(err)
-			}
+// A message is buffered when its last byte has arrived with the one before it, and
+// Read will accept it.
+func TestBuffered(t *testing.T) {
+	const limit = 100
+	whole := append(appendHeader(nil, 5), "hello"...)
+	ping := appendControl(nil, framed.OpPing, nil)
+	for _, c := range []struct {
+		name string
+		rest []byte // what arrives with the first message
+		want bool
+	}{
+		{"nothing", nil, false},
+		{"a part of a header", whole[:headerSize-1], false},
+		{"a header", whole[:headerSize], false},
+		{"all but a byte", whole[:len(whole)-1], false},
+		{"a message", whole, true},
+		{"a message and a part of one", append(whole, whole[:5]...), true},
+		{"an empty message", appendHeader(nil, 0), true},
+		{"the longest message", append(appendHeader(nil, limit), make([]byte, limit)...), true},
+		{"one that is too long", append(appendHeader(nil, limit+1), make([]byte, limit+1)...), false},
+		{"a huge length", binary.BigEndian.AppendUint32(nil, maxMessage), false},
+		{"a ping", ping, false},
+		{"a ping and a message", append(ping, whole...), false},
+		{"nonsense", []byte(strings.Repeat("\xff", 20)), false},
+	} {
+		conn := arriving(append(appendHeader(nil, 0), c.rest...), 1000)
+		conn.SetLimits(transport.Limits{MaxMessageSize: limit})
+		if conn.Buffered() {
+			t.Errorf("%s: Buffered before the first Read", c.name)
 		}
-	}); n > 0.2 {
-		t.Errorf("%v allocations to read", n)
-	}
-	if n := testing.AllocsPerRun(100, func() {
-		wire.Reset()
-		if err := b.write(msgs); err != nil {
+		if _, err := conn.Read(nil); err != nil {
 			t.Fatal(err)
 		}
-	}); n > 0 {
-		t.Errorf("%v allocations to write", n)
+		if got := conn.Buffered(); got != c.want {
+			t.Errorf("%s: Buffered %t, want %t", c.name, got, c.want)
+		}
+		conn.Abort()
+		if conn.Buffered() {
+			t.Errorf("%s: Buffered after the end", c.name)
+		}
 	}
 }

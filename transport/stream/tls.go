@@ -21,24 +21,14 @@ func (c *conn) shake() error {
 		return nil
 	}
 	c.secure.once.Do(func() {
-		c.setDeadline(time.Now().Add(min(c.limits.ReadTimeout, c.limits.WriteTimeout)))
+		c.SetDeadline(time.Now().Add(min(c.Limits.ReadTimeout, c.Limits.WriteTimeout)))
 		if err := c.secure.conn.Handshake(); err != nil {
 			c.secure.err = fmt.Errorf("stream: TLS handshake: %w", err)
 		}
-		c.setDeadline(time.Time{})
+		c.SetDeadline(time.Time{})
 	})
 	if c.secure.err != nil {
-		c.end(c.secure.err)
-		return c.failure()
+		return c.Fail(c.secure.err)
 	}
 	return nil
-}
-
-// setDeadline sets both deadlines, unless the final one is set.
-func (c *conn) setDeadline(deadline time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cause == nil {
-		c.net.SetDeadline(deadline) // if it fails, so does the handshake
-	}
 }

@@ -36,6 +36,10 @@ type FaultConn struct {
 	lostBytes   int  // that this end sent since
 	delay, slow time.Duration
 	damage      int // messages still to be damaged
+	offers      int // by the pump to Read
+	offered     arrival
+
+	taken int // of the offers; it belongs to the caller of Read
 }
 
 // arrival is what the pump read.
@@ -125,16 +129,34 @@ func (c *FaultConn) pump() {
 		case a.err != nil && !errors.As(a.err, &closed):
 			c.end(a.err) // at once: what is on its way is lost
 		default:
-			select {
-			case c.arrived <- a:
-			case <-c.ended:
-			}
+			c.offer(a)
 		}
 		if a.err != nil {
 			return
 		}
 		c.wait(slow)
 	}
+}
+
+// offer waits until Read takes a, or this end is over.
+func (c *FaultConn) offer(a arrival) {
+	c.mu.Lock()
+	c.offers++
+	c.offered = a
+	c.mu.Unlock()
+	select {
+	case c.arrived <- a:
+	case <-c.ended:
+	}
+}
+
+// Buffered implements transport.Peeker, whatever the inner connection is: it is
+// the pump that Read waits for.
+func (c *FaultConn) Buffered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := &c.offered
+	return c.cause == nil && c.offers > c.taken && a.kind == isMessage && a.err == nil && !time.Now().Before(a.due)
 }
 
 // next reads what comes next.
@@ -205,6 +227,7 @@ func (c *FaultConn) Read(buf []byte) ([]byte, error) {
 			c.lose(errSilence)
 			continue
 		case a = <-c.arrived:
+			c.taken++
 		}
 		c.wait(time.Until(a.due))
 		if a.err != nil {
@@ -367,4 +390,7 @@ func (c *FaultConn) hidden() bool {
 	return c.lostOut
 }
 
-var _ transport.Conn = (*FaultConn)(nil)
+var (
+	_ transport.Conn   = (*FaultConn)(nil)
+	_ transport.Peeker = (*FaultConn)(nil)
+)

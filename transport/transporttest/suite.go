@@ -20,7 +20,8 @@
 //
 // A transport over byte streams sets [Harness.Bare] and [Harness.Frame] as well,
 // and is then tested against peers that misbehave: that stop in the middle of a
-// frame, never read, ignore a close or vanish.
+// frame, never read, ignore a close or vanish. One whose connections are a
+// [transport.Peeker] is held to that as well.
 package transporttest
 
 import (
@@ -67,7 +68,7 @@ type promise struct {
 	bare bool // needs Bare and Frame
 }
 
-var promises = [][]promise{messages, closing, timing, misbehaviour, resources}
+var promises = [][]promise{messages, peeking, closing, timing, misbehaviour, resources}
 
 // Run tests the transport that h makes connections of, one subtest per promise.
 // It counts goroutines and descriptors, so no other test may run at the same time.

@@ -1,4 +1,4 @@
-package gobwas
+package framed
 
 import (
 	"errors"
@@ -6,13 +6,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"github.com/webwire-go/webwire/transport"
 )
 
 // Close implements transport.Conn.
-func (c *conn) Close(status transport.Status, reason string) error {
+func (c *Conn) Close(status transport.Status, reason string) error {
 	if !status.Sendable() {
 		status = transport.StatusNormal
 	}
@@ -21,44 +19,49 @@ func (c *conn) Close(status transport.Status, reason string) error {
 }
 
 // Abort implements transport.Conn.
-func (c *conn) Abort() error {
-	first := c.begin(&transport.CloseError{Status: transport.StatusNone, Local: true})
+func (c *Conn) Abort() error {
+	first := c.begin(&transport.CloseError{Status: transport.StatusNone, Reason: "aborted", Local: true})
 	// This releases everything that waits for the network, the end included.
 	c.drop()
 	if first {
 		c.finish(nil)
 	}
-	c.awaitGone()
+	_ = c.failure() // waits
 	return nil
 }
 
-// failure waits until the connection is gone and returns why. The end has begun.
-func (c *conn) failure() error {
-	c.awaitGone()
-	return c.cause
+// Fail ends the connection because of cause, unless somebody else did, and returns
+// why it ended. The caller holds no turn.
+func (c *Conn) Fail(cause error) error {
+	c.end(cause)
+	return c.failure()
 }
 
-// awaitGone waits for the end of the end, which has begun.
-func (c *conn) awaitGone() {
+// failure waits until the connection is gone and returns why.
+func (c *Conn) failure() error {
 	c.mu.Lock()
+	if c.gone == nil {
+		c.gone = make(chan struct{})
+	}
 	gone := c.gone
 	c.mu.Unlock()
 	<-gone
+	return c.cause
 }
 
-// endBegan is what awaitEnding returns when the end has begun.
-var endBegan = func() chan struct{} {
+// closedChan stands for a channel that nobody waited for in time.
+var closedChan = func() chan struct{} {
 	ch := make(chan struct{})
 	close(ch)
 	return ch
 }()
 
 // awaitEnding returns a channel that is closed when the end begins.
-func (c *conn) awaitEnding() <-chan struct{} {
+func (c *Conn) awaitEnding() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause != nil {
-		return endBegan
+		return closedChan
 	}
 	if c.ending == nil {
 		c.ending = make(chan struct{})
@@ -68,19 +71,18 @@ func (c *conn) awaitEnding() <-chan struct{} {
 
 // begin makes cause the reason why the connection ends, unless there is one
 // already, and bounds how long everything that goes on may go on.
-func (c *conn) begin(cause error) bool {
+func (c *Conn) begin(cause error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause != nil {
 		return false
 	}
 	c.cause = cause
-	limit := c.limits.CloseTimeout - c.limits.CloseTimeout/8
-	c.net.Wire.SetDeadline(time.Now().Add(limit))
+	limit := c.Limits.CloseTimeout - c.Limits.CloseTimeout/8
+	c.wire.Net.SetDeadline(time.Now().Add(limit)) // if it fails, so does what goes on
 	// Not every net.Conn obeys deadlines.
-	c.hard = time.AfterFunc(limit+limit/16, func() { c.net.Wire.Close() })
+	c.hard = time.AfterFunc(limit+limit/16, func() { c.wire.Net.Close() })
 	c.over.Store(true)
-	c.gone = make(chan struct{})
 	if c.ending != nil {
 		close(c.ending)
 	}
@@ -90,7 +92,7 @@ func (c *conn) begin(cause error) bool {
 // end ends the connection as its cause demands, unless somebody else did: it
 // sends a close frame if one is due, waits for that of the peer, and returns
 // when nothing is left, within the close timeout. The caller holds no turn.
-func (c *conn) end(cause error) {
+func (c *Conn) end(cause error) {
 	if !c.begin(cause) {
 		return
 	}
@@ -123,7 +125,7 @@ func (c *conn) end(cause error) {
 }
 
 // farewell sends the close frame, the last one, and reports whether it could.
-func (c *conn) farewell(closed *transport.CloseError) bool {
+func (c *Conn) farewell(closed *transport.CloseError) bool {
 	c.writeTurn <- struct{}{}
 	defer func() { <-c.writeTurn }()
 	if c.torn {
@@ -134,58 +136,56 @@ func (c *conn) farewell(closed *transport.CloseError) bool {
 	if !closed.Local {
 		reason = "" // it is the peer's own
 	}
-	return c.out.control(ws.OpClose, appendClose(nil, closed.Status, reason)) == nil
+	return c.send(OpClose, appendClose(nil, closed.Status, reason)) == nil
 }
 
 // drain reads and drops everything up to the peer's close frame, and returns
 // what that says, or nil if there is none.
-func (c *conn) drain() *transport.CloseError {
-	c.readTurn.Lock()
-	defer c.readTurn.Unlock()
-	defer c.reader.release()
+func (c *Conn) drain() *transport.CloseError {
+	c.readTurn.seize()
+	defer c.In.release()
 	for c.peerClose == nil {
-		if err := c.reader.skip(); err != nil {
+		if err := c.In.Skip(); err != nil {
 			return nil
 		}
-		h, err := c.nextFrame()
+		op, payload, err := c.frames.NextFrame()
 		switch {
-		case c.reader.err != nil:
+		case err != nil && c.In.err != nil:
 			return nil
-		case err != nil || h.OpCode != ws.OpClose:
-			continue // skip drops what is left of the frame, or of everything
+		case err != nil || op != OpClose:
+			continue // Skip drops what is left of the frame, or of everything
 		}
-		payload, err := c.reader.control(&h)
-		if err != nil {
-			return nil
+		c.peerClose = &transport.CloseError{Status: transport.StatusNone}
+		if status, reason, ok := parseClose(payload); ok {
+			c.peerClose.Status, c.peerClose.Reason = status, reason
 		}
-		status, reason, err := parseClose(payload)
-		if err != nil {
-			status, reason = transport.StatusNone, ""
-		}
-		c.peerClose = &transport.CloseError{Status: status, Reason: reason}
 	}
 	return c.peerClose
 }
 
 // drop closes the network connection and takes back what the system has not
 // sent yet, so that nothing is kept for a peer that is not there.
-func (c *conn) drop() {
-	if tcp, ok := c.net.Wire.(*net.TCPConn); ok {
+func (c *Conn) drop() {
+	if tcp, ok := c.wire.Net.(*net.TCPConn); ok {
 		tcp.SetLinger(0) // if it fails, the socket is closed already
 	}
-	c.net.Wire.Close()
+	c.wire.Net.Close()
 }
 
 // finish releases what is left and makes the cause known. It is called once, by
 // whom begin returned true.
-func (c *conn) finish(better *transport.CloseError) {
-	c.net.Wire.Close() // nobody is left who could do anything about an error
+func (c *Conn) finish(better *transport.CloseError) {
+	c.wire.Net.Close() // nobody is left who could do anything about an error
 	c.hard.Stop()
 	c.answers.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if better != nil {
-		c.mu.Lock()
 		c.cause = better
-		c.mu.Unlock()
+	}
+	if c.gone == nil {
+		c.gone = closedChan
+		return
 	}
 	close(c.gone)
 }

@@ -1,0 +1,73 @@
+package framed
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Conn is a connection without its frames.
+//
+// Two turns order its users: who holds the read turn owns In and everything else
+// that a Read needs, who holds the write turn owns the sending side. Whoever ends
+// the connection (end.go) waits for both, which is bounded by the final deadline
+// that begin sets and nothing extends.
+//
+// Idle connections are many, so what few of them need is made when it is needed.
+type Conn struct {
+	In     Reader
+	Limits transport.Limits // none of them zero
+
+	name   string // of the transport, in errors
+	wire   Wire
+	frames Frames
+	base   time.Time // moments count from here
+
+	readTurn  readTurn
+	peerClose *transport.CloseError // what the peer closed with
+
+	writeTurn chan struct{}
+	stuck     moment // the write deadline that is set
+	torn      bool   // a write failed, or the close frame is sent: no frame may follow
+
+	over atomic.Bool // the end has begun
+
+	mu        sync.Mutex    // guards what follows, and the deadlines of the network
+	cause     error         // why the connection ends; nil if it does not
+	ending    chan struct{} // closed when the end begins; nil if nobody waits for that
+	gone      chan struct{} // closed when nothing is left; cause is fixed then; nil if nobody waits for that
+	hard      *time.Timer   // drops the connection when the final deadline does not help
+	pong      []byte        // payload of the last ping that is to be answered
+	answering bool          // a goroutine is about to do so
+	answers   sync.WaitGroup
+}
+
+// A Wire is the byte stream of a connection.
+type Wire struct {
+	io.Reader          // above TLS, as the Writer
+	io.Writer          // a *net.TCPConn or *net.UnixConn can be written to without copies
+	Net       net.Conn // below TLS: has deadlines and an end
+	TLS       bool     // there is TLS between the two
+}
+
+// Init prepares the zero Conn. The name of the transport begins its errors.
+func (c *Conn) Init(name string, wire Wire, frames Frames) {
+	c.In.conn = c
+	c.Limits = transport.Limits{}.WithDefaults()
+	c.name, c.wire, c.frames = name, wire, frames
+	c.base = time.Now()
+	c.writeTurn = make(chan struct{}, 1)
+}
+
+// SetLimits implements transport.Conn.
+func (c *Conn) SetLimits(limits transport.Limits) { c.Limits = limits.WithDefaults() }
+
+// RemoteAddr implements transport.Conn.
+func (c *Conn) RemoteAddr() net.Addr { return c.wire.Net.RemoteAddr() }
+
+// Ending reports whether the end has begun.
+func (c *Conn) Ending() bool { return c.over.Load() }

@@ -1,0 +1,99 @@
+package framed
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Ping implements transport.Conn.
+func (c *Conn) Ping() error {
+	if err := c.BeginWrite(); err != nil {
+		return err
+	}
+	return c.EndWrite(c.send(OpPing, nil))
+}
+
+// Control does what a control frame asks for. The caller holds the read turn; an
+// error is to be passed to EndRead.
+func (c *Conn) Control(op Op, payload []byte) error {
+	switch op {
+	case OpPing:
+		c.answer(payload)
+	case OpClose:
+		status, reason, ok := parseClose(payload)
+		if !ok {
+			return c.Violation("a close frame with a status or reason that may not be sent")
+		}
+		c.peerClose = &transport.CloseError{Status: status, Reason: reason}
+		return c.peerClose
+	}
+	return nil
+}
+
+// Violation returns the error of a Read that found something which is against the
+// protocol. From then on nobody knows where frames begin.
+func (c *Conn) Violation(reason string) error {
+	c.In.lose()
+	return &transport.CloseError{Status: transport.StatusProtocol, Reason: transport.CutReason(reason), Local: true}
+}
+
+// send sends a control frame. The caller holds the write turn.
+func (c *Conn) send(op Op, payload []byte) error {
+	_, err := c.wire.Write(c.frames.AppendControl(make([]byte, 0, maxHeader+MaxControl), op, payload))
+	return err
+}
+
+// answer sends a pong, in another goroutine, because the reader must not wait
+// for a peer that does not read. Pings that come before it is sent share it.
+func (c *Conn) answer(payload []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != nil {
+		return
+	}
+	c.pong = append(c.pong[:0], payload...)
+	if c.answering {
+		return
+	}
+	c.answering = true
+	c.answers.Add(1)
+	go c.sendPong()
+}
+
+func (c *Conn) sendPong() {
+	err := c.takeWriteTurn()
+	c.mu.Lock()
+	payload := c.pong
+	c.answering, c.pong = false, nil
+	c.mu.Unlock()
+	if err == nil {
+		err = c.giveWriteTurn(c.send(OpPong, payload))
+	}
+	// Not later, because the end waits for the answers.
+	c.answers.Done()
+	if err != nil {
+		c.end(err)
+	}
+}
+
+// appendClose appends the payload of a close frame.
+func appendClose(dst []byte, status transport.Status, reason string) []byte {
+	if status == transport.StatusNone {
+		return dst
+	}
+	return append(binary.BigEndian.AppendUint16(dst, uint16(status)), reason...)
+}
+
+// parseClose is the inverse of appendClose.
+func parseClose(payload []byte) (status transport.Status, reason string, ok bool) {
+	switch len(payload) {
+	case 0:
+		return transport.StatusNone, "", true
+	case 1:
+		return 0, "", false
+	}
+	status = transport.Status(binary.BigEndian.Uint16(payload))
+	return status, string(payload[2:]), status.Sendable() && utf8.Valid(payload[2:])
+}

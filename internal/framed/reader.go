@@ -1,0 +1,199 @@
+package framed
+
+import (
+	"io"
+	"math"
+	"sync"
+)
+
+const (
+	idleBuffer = 256      // of every connection
+	busyBuffer = 16 << 10 // of one that has a lot to read, borrowed
+	calmReads  = 8        // reads that an idle buffer would do for, until a busy one goes back
+
+	firstStep = 64 << 10 // memory for a longer payload grows from this with what arrives
+)
+
+// busyBuffers is shared by all connections.
+var busyBuffers = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
+
+// A Reader takes frames out of the byte stream of its connection. It holds one
+// buffer, and no more memory than twice what arrived, whatever a peer announces.
+//
+// Each frame begins with Next. Peek and Fill get at its header, Begin takes that,
+// and Body, Append or Skip take what follows.
+type Reader struct {
+	// Open says that a message has begun with frames that do not end it.
+	Open bool
+	lost bool // where frames begin is unknown, all is dropped
+
+	conn *Conn
+	buf  []byte
+	busy *[busyBuffer]byte // what buf is if it is borrowed
+	idle *[idleBuffer]byte // what buf is otherwise
+	calm int               // reads in a row that the idle buffer would have done for
+	r, w int               // buf[r:w] is read from the network and not yet taken
+	left int               // what remains of the payload of the present frame
+	err  error             // of the network, final
+
+	silent   moment // the read deadline that is set
+	complete moment // when the present message has to be; never if it need not yet
+}
+
+// Next begins a frame.
+func (r *Reader) Next() {
+	if !r.Open {
+		r.complete = never
+	}
+}
+
+// Peek returns what was read from the network and not yet taken.
+func (r *Reader) Peek() []byte { return r.buf[r.r:r.w] }
+
+// Begin takes a header, behind which a payload of length bytes follows.
+func (r *Reader) Begin(header, length int) {
+	r.r += header
+	r.left = length
+}
+
+// lose makes Skip drop all that is still to come.
+func (r *Reader) lose() {
+	r.lost = true
+	r.left = math.MaxInt
+}
+
+// Body takes the payload of a control frame. It is valid until the next call.
+func (r *Reader) Body() ([]byte, error) {
+	for r.w-r.r < r.left {
+		if err := r.Fill(); err != nil {
+			return nil, err
+		}
+	}
+	body := r.buf[r.r : r.r+r.left]
+	r.r += r.left
+	r.left = 0
+	return body, nil
+}
+
+// Append takes a payload and appends it to dst.
+func (r *Reader) Append(dst []byte) ([]byte, error) {
+	if have := len(dst); cap(dst)-have < r.left {
+		dst = grow(dst, min(r.left, max(firstStep, have)))
+	}
+	for r.left > 0 {
+		if len(dst) == cap(dst) {
+			dst = grow(dst, min(r.left, len(dst)))
+		}
+		if r.r == r.w && r.left < len(r.buf) {
+			// What follows the frame arrives with it.
+			if err := r.Fill(); err != nil {
+				return nil, err
+			}
+		}
+		free := dst[len(dst):min(cap(dst), len(dst)+r.left)]
+		n := copy(free, r.buf[r.r:r.w])
+		r.r += n
+		if n == 0 {
+			var err error
+			if n, err = r.read(free); err != nil {
+				return nil, err
+			}
+		}
+		dst = dst[:len(dst)+n]
+		r.left -= n
+	}
+	return dst, nil
+}
+
+// grow returns dst with room for n more bytes, no more than that.
+func grow(dst []byte, n int) []byte {
+	return append(make([]byte, 0, len(dst)+n), dst...)
+}
+
+// Skip takes the rest of a frame and drops it.
+func (r *Reader) Skip() error {
+	for r.left > 0 {
+		if r.r == r.w {
+			if err := r.Fill(); err != nil {
+				return err
+			}
+		}
+		n := min(r.left, r.w-r.r)
+		r.r += n
+		if !r.lost {
+			r.left -= n
+		}
+	}
+	return nil
+}
+
+// Fill reads once into the buffer, which has room for the largest control frame
+// behind any part of one.
+func (r *Reader) Fill() error {
+	switch {
+	case r.r == r.w:
+		r.chooseBuffer()
+	case len(r.buf)-r.w < maxHeader+MaxControl:
+		r.w = copy(r.buf, r.buf[r.r:r.w])
+		r.r = 0
+	}
+	n, err := r.read(r.buf[r.w:])
+	r.w += n
+	return err
+}
+
+// chooseBuffer gives an empty reader the buffer that suits the traffic.
+func (r *Reader) chooseBuffer() {
+	full := r.w == len(r.buf) && r.w > 0
+	if r.w > idleBuffer {
+		r.calm = 0
+	} else {
+		r.calm++
+	}
+	r.r, r.w = 0, 0
+	switch {
+	case r.busy == nil && full: // the last read could have brought more
+		r.busy = busyBuffers.Get().(*[busyBuffer]byte)
+		r.buf = r.busy[:]
+		r.calm = 0
+	case r.busy != nil && r.calm > calmReads:
+		r.release()
+		r.buf = r.idle[:]
+	case r.buf == nil:
+		if r.idle == nil {
+			r.idle = new([idleBuffer]byte)
+		}
+		r.buf = r.idle[:]
+	}
+}
+
+// release gives a borrowed buffer back. What was in it is lost.
+func (r *Reader) release() {
+	if r.busy != nil {
+		busyBuffers.Put(r.busy)
+	}
+	r.busy, r.buf, r.r, r.w = nil, nil, 0, 0
+}
+
+// read reads at least one byte from the network or fails for good.
+func (r *Reader) read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	const most = 100 // empty reads, before a byte stream is considered broken
+	within := r.Open || r.left > 0 || r.r < r.w
+	for range most {
+		n, err := r.conn.receive(p, within)
+		if err != nil {
+			r.err = err
+		}
+		if n > 0 {
+			return n, nil // the error is for the next call
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	r.err = io.ErrNoProgress
+	return 0, r.err
+}

@@ -1,0 +1,120 @@
+package framed
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/webwire-go/webwire/transport"
+)
+
+// A readTurn belongs to the Read in progress, and from some moment on to whoever
+// ends the connection. It is no mutex, because waiting for a mutex does not let
+// the time of a testing/synctest bubble pass.
+type readTurn struct {
+	state atomic.Int32
+	left  chan struct{} // closed by the Read that was in progress when the turn was seized
+}
+
+const (
+	free = iota
+	reading
+	seized
+)
+
+// take reports whether the turn is there.
+func (t *readTurn) take() bool { return t.state.CompareAndSwap(free, reading) }
+
+func (t *readTurn) give() {
+	if !t.state.CompareAndSwap(reading, free) {
+		close(t.left)
+	}
+}
+
+// seize takes the turn for ever, when the Read in progress is over.
+func (t *readTurn) seize() {
+	t.left = make(chan struct{})
+	if t.state.Swap(seized) == reading {
+		<-t.left
+	}
+}
+
+// BeginRead takes the read turn. Its error is that of the Read.
+func (c *Conn) BeginRead() error {
+	if !c.readTurn.take() {
+		return c.failure()
+	}
+	return nil
+}
+
+// EndRead gives back the read turn after a Read that ended with err, and returns
+// the error of that Read. It ends the connection if there is one.
+func (c *Conn) EndRead(err error) error {
+	c.readTurn.give()
+	if err == nil {
+		return nil
+	}
+	var closed *transport.CloseError
+	if !errors.As(err, &closed) {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // no close frame came before
+		}
+		err = fmt.Errorf("%s: read: %w", c.name, err)
+	}
+	return c.Fail(err)
+}
+
+// BeginWrite waits for the write turn and sets the write deadline. Its error is
+// that of the Write.
+func (c *Conn) BeginWrite() error {
+	if err := c.takeWriteTurn(); err != nil {
+		return c.Fail(err)
+	}
+	return nil
+}
+
+// EndWrite gives back the write turn after a Write that ended with err, and
+// returns the error of that Write. It ends the connection if there is one.
+func (c *Conn) EndWrite(err error) error {
+	if err = c.giveWriteTurn(err); err != nil {
+		return c.Fail(err)
+	}
+	return nil
+}
+
+func (c *Conn) takeWriteTurn() error {
+	start := c.now()
+	select {
+	case c.writeTurn <- struct{}{}:
+	default:
+		timer := time.NewTimer(c.Limits.WriteTimeout)
+		defer timer.Stop()
+		select {
+		case c.writeTurn <- struct{}{}:
+		case <-timer.C:
+			return fmt.Errorf("%s: write: %w", c.name, os.ErrDeadlineExceeded)
+		case <-c.awaitEnding():
+			return net.ErrClosed // failure knows better
+		}
+	}
+	if c.over.Load() {
+		<-c.writeTurn
+		return net.ErrClosed
+	}
+	c.armWrite(start)
+	return nil
+}
+
+func (c *Conn) giveWriteTurn(err error) error {
+	if err != nil {
+		c.torn = true
+		err = fmt.Errorf("%s: write: %w", c.name, err)
+	}
+	c.disarmWrite()
+	<-c.writeTurn
+	return err
+}
