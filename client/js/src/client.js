@@ -18,6 +18,8 @@ const EVENTS = ['signal', 'sessioncreated', 'sessionclosed', 'connected', 'disco
 const HEADER = 12; // bytes that a message may have besides name and payload
 const LONG_SILENCE = 10_000;
 const MAX_RETRY_AFTER = 600_000; // what a server may ask for
+const GROWTH = 3; // of the pause between attempts to connect
+const GOING_AWAY = 1001; // the status of a server that shuts down
 
 export class Client extends EventTarget {
   #url;
@@ -48,7 +50,7 @@ export class Client extends EventTarget {
       autoconnect: true,
       timeout: 60_000,
       dialTimeout: 10_000,
-      minBackoff: 500,
+      minBackoff: 1_000,
       maxBackoff: 10_000,
       maxQueue: 8 << 20,
       versions: VERSIONS,
@@ -221,7 +223,7 @@ export class Client extends EventTarget {
     for (;;) {
       const { again, reason, lasted } = await this.#connectOnce();
       if (!again) break;
-      if (lasted >= this.#options.maxBackoff) retries = 0;
+      if (lasted >= this.#stable(reason)) retries = 0;
       await this.#pause(this.#backoff(retries++, reason));
     }
     unwatch();
@@ -327,12 +329,23 @@ export class Client extends EventTarget {
     else this.#connection?.verify(this.#session.probe);
   }
 
+  // stable is how long a connection must have lasted for the pauses to start anew. A
+  // server that goes away in good order is none that fails.
+  #stable(reason) {
+    const { minBackoff, maxBackoff } = this.#options;
+    return reason.code === GOING_AWAY ? minBackoff : maxBackoff;
+  }
+
   // backoff is exponential, with full jitter, so that many clients that lost their
-  // server do not come back at once.
+  // server do not come back at once. A server that says when to come back sets the
+  // pace, the jitter is ours.
   #backoff(retries, reason) {
     const { minBackoff, maxBackoff } = this.#options;
-    const wanted = Math.min(reason.retryAfter ?? 0, MAX_RETRY_AFTER);
-    return wanted + Math.random() * Math.min(maxBackoff, minBackoff * 2 ** retries);
+    let limit = Math.min(minBackoff, maxBackoff);
+    for (; retries > 0 && limit * GROWTH <= maxBackoff; retries--) limit *= GROWTH;
+    const asked = Math.min(reason.retryAfter ?? 0, MAX_RETRY_AFTER);
+    if (asked > 0) limit = Math.min(limit, Math.max(asked, minBackoff));
+    return asked + Math.random() * limit;
   }
 
   async #pause(ms) {

@@ -175,9 +175,11 @@ export interface ClientOptions extends Listeners {
   dialTimeout?: number;
   /**
    * The pause between attempts to connect, in milliseconds: random, up to `minBackoff`
-   * doubled with each attempt, and at most `maxBackoff`. It starts anew after a
-   * connection that lasted for `maxBackoff`. There is no pause when the device comes
-   * online. Default: 500 and 10000.
+   * at first, then up to three times as much after each attempt, as long as that is
+   * within `maxBackoff`. It is longer where the server asks for that. It starts anew
+   * after a connection that lasted for `maxBackoff`, or for `minBackoff` if the server
+   * then said that it goes away. There is no pause when the device comes online.
+   * Default: 1000 and 10000.
    */
   minBackoff?: number;
   maxBackoff?: number;

@@ -116,7 +116,7 @@ for (const [way, wake] of Object.entries(ways)) {
     const { socket } = server;
     await wake(page, server.clock);
     assert.equal(client.status, 'connecting');
-    await server.clock.pass(500);
+    await server.clock.pass(1_000);
     assert.notEqual(server.socket, socket);
     await server.socket.open();
     assert.equal(client.status, 'connected');

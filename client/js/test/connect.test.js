@@ -69,10 +69,10 @@ test('an endpoint that has metadata is not guessed at when it cannot be asked', 
   const server = new FakeServer(t);
   const client = await server.connected();
   server.socket.drop();
-  await server.clock.pass(500);
+  await server.clock.pass(1_000);
   server.socket.drop();
   server.metadata = new TypeError('Failed to fetch');
-  await server.clock.pass(1_000);
+  await server.clock.pass(3_000);
   assert.equal(server.asked.length, 2);
   assert.equal(server.sockets.length, 2);
   assert.equal(client.status, 'connecting');
@@ -134,7 +134,7 @@ test('a client of 1.2 alone gives up a server without metadata, but not one that
   const connecting = client.connect();
   assert.equal(await outcome(connecting), undefined);
   server.metadata = new Response('', { status: 405 });
-  await server.clock.pass(500);
+  await server.clock.pass(1_000);
   await assert.rejects(connecting, VersionError);
 });
 
@@ -148,10 +148,10 @@ test('a server that refuses for the moment is asked again, when it says', async 
   await server.clock.pass(1);
   await assert.rejects(connecting, (error) => error instanceof TimeoutError && error.cause instanceof RefusedError && error.cause.status === 503);
   server.metadata = new Response('no JSON');
-  await server.clock.pass(100);
+  await server.clock.pass(600);
   assert.equal(server.asked.length, 2);
   server.metadata = { 'protocol-version': '1.2' };
-  await server.clock.pass(1_000);
+  await server.clock.pass(3_000);
   assert.equal(server.asked.length, 3);
   await server.socket.open();
   assert.equal(client.status, 'connected');
@@ -269,23 +269,26 @@ test('close while the metadata is asked for', async (t) => {
 test('pauses grow, and start anew after a connection that proved stable', async (t) => {
   const server = new FakeServer(t);
   const client = await server.connected();
-  const attempts = async (pauses) => {
+  const attempts = async (pauses, code = 1006) => {
     for (const pause of pauses) {
       const before = server.sockets.length;
-      server.socket.drop();
+      server.socket.drop(code);
       await server.clock.pass(pause - 1);
       assert.equal(server.sockets.length, before, `a pause is shorter than ${pause}`);
       await server.clock.pass(1);
       assert.equal(server.sockets.length, before + 1, `a pause is longer than ${pause}`);
     }
   };
-  await attempts([500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+  await attempts([1_000, 3_000, 9_000, 9_000]);
   await server.socket.open();
   await server.clock.pass(9_000); // not stable yet
-  await attempts([10_000]);
+  await attempts([9_000]);
   await server.socket.open();
   await server.clock.pass(10_000);
-  await attempts([500, 1_000]);
+  await attempts([1_000, 3_000]);
+  await server.socket.open();
+  await server.clock.pass(1_000);
+  await attempts([1_000, 3_000], 1001); // it went away in good order
   assert.equal(client.status, 'connecting');
 });
 
@@ -294,7 +297,7 @@ test('pauses are random', async (t) => {
   await server.connected();
   Math.random.mock.mockImplementation(() => 0.25);
   server.socket.drop();
-  await server.clock.pass(124);
+  await server.clock.pass(249);
   assert.equal(server.sockets.length, 1);
   await server.clock.pass(1);
   assert.equal(server.sockets.length, 2);
@@ -351,7 +354,7 @@ test('events tell what happens to the connection', async (t) => {
   await settled();
   await server.socket.open();
   server.socket.drop(1001, 'going away');
-  await server.clock.pass(500);
+  await server.clock.pass(1_000);
   await server.socket.open();
   client.close();
   await settled();

@@ -160,7 +160,7 @@ test('when the connection is lost the requests on it fail, once, and are not sen
   await assert.rejects(request, (error) => (
     error instanceof DisconnectedError && error.sent && error.cause.code === 1006 && /ECONNRESET/.test(error.message)
   ));
-  await server.clock.pass(500);
+  await server.clock.pass(1_000);
   await server.socket.open();
   assert.equal(client.status, 'connected');
   assert.equal(server.socket.take(), undefined);
@@ -218,7 +218,7 @@ test('a request waits for the next connection while the socket is closing', asyn
   assert.throws(() => client.signal('s', 'x'), DisconnectedError);
   assert.deepEqual(socket.sent, []);
   socket.drop(1001);
-  await server.clock.pass(500);
+  await server.clock.pass(1_000);
   await server.socket.open();
   server.socket.reply(server.socket.take(), 'y');
   assert.equal((await request).text(), 'y');

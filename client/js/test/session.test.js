@@ -81,7 +81,7 @@ test('the session is restored before anything else is sent', async (t) => {
   server.socket.drop();
   assert.equal(client.session.key, 'KEY', 'it is going to be restored');
   const request = client.request('n', 'x');
-  await server.clock.pass(500);
+  await server.clock.pass(1_000);
   await server.socket.open();
   const restore = restoring(server, 'KEY');
   assert.equal(client.status, 'connecting');
