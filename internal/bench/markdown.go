@@ -146,7 +146,7 @@ func (r *report) sayStalled(b *[]byte) {
 	if len(r.stalled) == 0 {
 		return
 	}
-	*b = fmt.Appendf(*b, "## One connection that does not read\n\nRequests of %d others, one in flight each.\n\n", others)
+	*b = fmt.Appendf(*b, "## One connection that does not read\n\nRequests of %d others, one in flight each; the percentiles are of those of all rounds.\n\n", others)
 	t := newTable(b, "contender", "p99 µs without", "p99 µs with", "ratio", "heap KiB it holds, both ends")
 	for _, s := range r.stalled {
 		t.row(s.Contender, figure(s.Without), figure(s.With), fmt.Sprintf("%.2f", s.Ratio), figure(s.Heap))

@@ -111,48 +111,58 @@ var errHangs = errors.New("requests in flight have no end")
 
 // measure puts load on conns for the given time, after a sixth of that to warm up.
 func measure(conns []conn, depth int, d time.Duration) (sample, error) {
-	return measureLoad(d, depth, func(r *run) error {
+	return measureLoad(d, depth, loadOn(conns, depth))
+}
+
+func loadOn(conns []conn, depth int) func(*run) error {
+	return func(r *run) error {
 		var g errgroup.Group
 		for _, c := range conns {
 			g.Go(func() error { return c.load(depth, r) })
 		}
 		return g.Wait()
-	})
+	}
 }
 
 func measureLoad(d time.Duration, depth int, load func(*run) error) (sample, error) {
+	s, _, err := measureTimes(d, depth, load)
+	return s, err
+}
+
+// measureTimes returns the latencies too.
+func measureTimes(d time.Duration, depth int, load func(*run) error) (sample, *histogram, error) {
 	every := 1
 	if depth > 1 {
 		every = timedOf
 	}
-	if _, err := stretch(&run{every: every}, d/6, load); err != nil {
-		return sample{}, err
+	if _, _, err := stretch(&run{every: every}, d/6, load); err != nil {
+		return sample{}, nil, err
 	}
 	runtime.GC() // what others left behind shall not be collected now
 	return stretch(&run{every: every}, d, load)
 }
 
-func stretch(r *run, d time.Duration, load func(*run) error) (sample, error) {
+func stretch(r *run, d time.Duration, load func(*run) error) (sample, *histogram, error) {
 	done := make(chan error, 1)
 	before := usageNow()
 	go func() { done <- load(r) }()
 	select {
 	case err := <-done:
-		return sample{}, fmt.Errorf("load ended early: %w", err)
+		return sample{}, nil, fmt.Errorf("load ended early: %w", err)
 	case <-time.After(d):
 	}
 	r.stop.Store(true)
 	select {
 	case err := <-done:
 		if err != nil {
-			return sample{}, err
+			return sample{}, nil, err
 		}
 	case <-time.After(patience):
-		return sample{}, errHangs
+		return sample{}, nil, errHangs
 	}
 	after := usageNow()
 
-	var all histogram
+	all := histogram{}
 	count := uint64(0)
 	for _, l := range r.lanes {
 		count += l.count
@@ -166,7 +176,7 @@ func stretch(r *run, d time.Duration, load func(*run) error) (sample, error) {
 		Allocs: float64(after.mallocs-before.mallocs) / n,
 		P50:    all.quantile(0.50),
 		P99:    all.quantile(0.99),
-	}, nil
+	}, &all, nil
 }
 
 // usage is what the process used so far.

@@ -21,11 +21,12 @@ type stalledResult struct {
 	Contender string  `json:"contender"`
 	Without   float64 `json:"p99_us_without"`
 	With      float64 `json:"p99_us_with"`
-	Ratio     float64 `json:"ratio"`    // of the two p99, median over rounds
+	Ratio     float64 `json:"ratio"`    // of the two p99, each over the requests of all rounds
 	Heap      float64 `json:"heap_kib"` // that the connection holds, both ends
 }
 
-// stalledRounds is more than elsewhere: the 99th percentile is not steady.
+// stalledRounds is more than elsewhere: the 99th percentile is not steady, and that of
+// one round says little.
 const stalledRounds = 3
 
 // stalledPart measures the others' requests, in turn without a connection that
@@ -63,10 +64,12 @@ func stalled(e effort, c contender) (stalledResult, error) {
 		defer c.close()
 		conns = append(conns, c)
 	}
-	var without, with, ratios, heaps []float64
+	var without, with histogram
+	var heaps []float64
+	load := loadOn(conns, 1)
 	for range e.rounds {
 		before := heapInUse()
-		a, err := measure(conns, 1, e.each)
+		_, a, err := measureTimes(e.each, 1, load)
 		if err != nil {
 			return result, err
 		}
@@ -74,7 +77,7 @@ func stalled(e effort, c contender) (stalledResult, error) {
 		if err != nil {
 			return result, err
 		}
-		b, err := measure(conns, 1, e.each)
+		_, b, err := measureTimes(e.each, 1, load)
 		if err != nil {
 			return result, err
 		}
@@ -83,9 +86,11 @@ func stalled(e effort, c contender) (stalledResult, error) {
 		if err := waitFor(func() bool { return s.Stats().Open == others }); err != nil {
 			return result, err
 		}
-		without, with, ratios = append(without, a.P99), append(with, b.P99), append(ratios, b.P99/a.P99)
+		without.merge(a)
+		with.merge(b)
 	}
-	result.Without, result.With, result.Ratio, result.Heap = median(without), median(with), median(ratios), median(heaps)
+	result.Without, result.With, result.Heap = without.quantile(0.99), with.quantile(0.99), median(heaps)
+	result.Ratio = result.With / result.Without
 	return result, nil
 }
 
