@@ -19,10 +19,10 @@ const (
 	// it takes to hand it over. Whoever has longer tasks wants them to run in parallel.
 	quickTime = 5 * time.Microsecond
 
-	// quickRow is how many tasks of a connection have to be quick in a row before the
-	// reader runs the next, and fastRow how long so many may take to arrive. Where
-	// they come more slowly, on many connections perhaps, a worker that is started
-	// for each costs no more, and spreads them better over the processors.
+	// fastRow is how long quickRow tasks may take to come. Where they come more slowly,
+	// on many connections perhaps, a worker that is started for each costs no more, and
+	// spreads them better over the processors. Once they come fast so many have to
+	// be quick in a row before the reader runs the next.
 	quickRow = 32
 	fastRow  = quickRow * 100 * time.Microsecond
 
@@ -39,47 +39,68 @@ const (
 	notTimed = -1 // the beginning of one that is not
 )
 
-// quickness is what a link knows about how long its tasks take and how fast they come.
+// quickness is what a link knows about how fast tasks come and how long they take.
 type quickness struct {
-	wanted atomic.Int32 // so many more have to be quick; none: the reader runs them
+	coming atomic.Int32 // so many more have to come before it is known whether they do fast
+	since  atomic.Int64 // when these began to; nanoseconds since Link.epoch
+	wanted atomic.Int32 // then so many more have to be quick; none: the reader runs them
 	row    atomic.Int32 // wanted after one that was not
-	since  atomic.Int64 // when quickRow began; nanoseconds since Link.epoch
 	ran    int          // by the reader, since it was replaced; the reader's
 }
 
 func (q *quickness) init() {
 	q.row.Store(quickRow)
-	q.wanted.Store(quickRow)
+	q.reset()
+}
+
+func (q *quickness) reset() {
+	q.coming.Store(quickRow)
+	q.wanted.Store(q.row.Load())
 }
 
 func (q *quickness) isQuick() bool { return q.wanted.Load() <= 0 }
 
-// took takes note of a task that began and ended at the given times.
-func (q *quickness) took(began, ended time.Duration) {
-	switch {
-	case ended-began > quickTime:
-		q.wanted.Store(q.row.Load())
-	case q.isQuick():
-	default:
-		switch left := q.wanted.Add(-1); {
-		case left == quickRow-1:
-			q.since.Store(int64(began))
-		case left <= 0 && !q.fast(ended):
-			q.wanted.Store(quickRow)
-		}
-	}
+// came takes note of quickRow tasks that came since the last call, or since now was
+// stored, and reports whether they came fast.
+func (q *quickness) came(now time.Duration) (fast bool) {
+	return int64(now)-q.since.Swap(int64(now)) <= int64(fastRow)
 }
 
-// fast reports whether the last quickRow tasks came fast, and begins to look at the next.
-func (q *quickness) fast(now time.Duration) bool {
-	return int64(now)-q.since.Swap(int64(now)) <= int64(fastRow)
+// Begin says that a task begins its own work, and Took, with what Begin returned, that
+// it has done it, without what it sends: the link learns from that whether tasks are
+// quick. To look at the clock costs as much as much of the rest, so few are timed
+// while they come slowly, or are known to be quick.
+func (l *Link) Begin() (began time.Duration) {
+	q := &l.quick
+	if q.coming.Load() > 0 || q.isQuick() && rand.Uint32()%timedOne != 0 {
+		return notTimed
+	}
+	return time.Since(l.epoch)
+}
+
+// Took: see Begin.
+func (l *Link) Took(began time.Duration) {
+	q := &l.quick
+	if began == notTimed {
+		if q.coming.Load() > 0 && q.coming.Add(-1) == 0 && !q.came(time.Since(l.epoch)) {
+			q.coming.Store(quickRow)
+		}
+		return
+	}
+	now := time.Since(l.epoch)
+	switch {
+	case now-began > quickTime:
+		q.reset()
+	case !q.isQuick() && q.wanted.Add(-1) == 0:
+		q.since.Store(int64(now))
+	}
 }
 
 // runs takes note of a task that the reader is about to run.
 func (q *quickness) runs(epoch time.Time) {
 	q.ran++
-	if q.ran%quickRow == 0 && !q.fast(time.Since(epoch)) {
-		q.wanted.Store(quickRow)
+	if q.ran%quickRow == 0 && !q.came(time.Since(epoch)) {
+		q.reset()
 	}
 }
 
@@ -90,26 +111,8 @@ func (q *quickness) tookTooLong() {
 		row = min(rowGrowth*q.row.Load(), maxRow)
 	}
 	q.row.Store(row)
-	q.wanted.Store(row)
+	q.reset()
 	q.ran = 0
-}
-
-// Begin says that a task begins its own work, and Took, with what Begin returned, that
-// it has done it, without what it sends: the link learns from that whether tasks are
-// quick. To look at the clock costs as much as much of the rest, so while they are
-// only some are timed.
-func (l *Link) Begin() (began time.Duration) {
-	if l.quick.isQuick() && rand.Uint32()%timedOne != 0 {
-		return notTimed
-	}
-	return time.Since(l.epoch)
-}
-
-// Took: see Begin.
-func (l *Link) Took(began time.Duration) {
-	if began != notTimed {
-		l.quick.took(began, time.Since(l.epoch))
-	}
 }
 
 // runsHere reports whether the reader is to run the task of the message that it has
