@@ -22,7 +22,6 @@ type Client struct {
 	opts     Options
 	hooks    link.Queue
 	keys     link.Queue // calls of Options.Keys
-	watch    link.Watch // of connections
 
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]

@@ -117,7 +117,6 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 		Heartbeat:    manners.Heartbeats,
 		MaxMessage:   conf.MessageSize,
 		WakeCheck:    wakeCheck,
-		Watch:        &c.watch,
 	}), nil
 }
 

@@ -73,7 +73,6 @@ func (s *serving) queue(t link.Task, size int) {
 	if c.hooks.TryPut(size, t) {
 		return
 	}
-	s.link.Let()
 	ctx, cancel := context.WithTimeout(s.link.Context(), c.opts.WriteTimeout)
 	defer cancel()
 	if !c.hooks.Put(ctx.Done(), size, t) {

@@ -3,7 +3,8 @@
 //
 //   - write in batches, within a budget (outbox);
 //   - match replies to requests, and give each request exactly one outcome (calls);
-//   - run user code in order or concurrently, behind one panic barrier (Queue, tasks);
+//   - run user code in order or concurrently, behind one panic barrier (Queue, tasks),
+//     with as few hand-overs between goroutines as it allows (quick, Watch);
 //   - notice a peer that is gone (liveness);
 //   - drain and end (Link).
 //
@@ -121,7 +122,7 @@ func New(ctx context.Context, conf Config) *Link {
 		conn: conf.Conn, version: conf.Version, limit: conf.OutboxSize, maxMessage: conf.MaxMessage,
 		crowded: func() bool { return l.active.Load() > 1 },
 		failed:  l.end,
-		unstick: l.Let,
+		unstick: l.let,
 	}
 	return l
 }
@@ -274,7 +275,7 @@ func (l *Link) Flush(ctx context.Context) {
 // It returns once the connection is closed, within the close timeout. If the
 // connection is ending already it only waits for that.
 func (l *Link) Disconnect(status transport.Status, reason string, cause error) {
-	l.Let()
+	l.let() // for Disconnect may be called by the reader, and waits
 	first := false
 	l.update(func(s *state) { first = s.part(cause) })
 	if first {

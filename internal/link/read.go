@@ -143,13 +143,13 @@ func (l *Link) startReader() {
 // reader is a reader of the link's own.
 func (l *Link) reader() {
 	defer l.working.Done()
-	l.Let() // the reader before may be away for long
+	l.let() // the reader before may be away for long
 	l.read(true)
 }
 
-// Let has sent what the outbox holds back because the reader has more to read. A
-// Role calls it before it waits for something.
-func (l *Link) Let() {
+// let ends the holding back without waiting for anything. The reader calls it before
+// it waits.
+func (l *Link) let() {
 	if l.out.let() {
 		l.flush(false)
 	}

@@ -58,7 +58,7 @@ func (l *Link) put(size int, t Task) bool {
 	if l.in.TryPut(size, t) {
 		return true
 	}
-	l.Let() // what is held may be what the tasks wait for
+	l.let() // what is held may be what the tasks wait for
 	ok := l.in.Put(l.ctx.Done(), size, t)
 	if !ok {
 		l.finish()
