@@ -46,6 +46,9 @@ type Conn struct {
 	base   time.Time // moments are kept as nanoseconds since then
 
 	early    []byte                // arrived with the request, ahead of stream
+	ahead    []byte                // arrived, and the library does not have it yet
+	aheadOf  *[aheadSize]byte      // what ahead is a part of
+	full     bool                  // the last read from stream could have brought more
 	in       messages              // that arrived
 	began    atomic.Int64          // when the wait for the rest of one began, zero if it did not
 	window   atomic.Int64          // when the budget was last filled up
@@ -106,22 +109,74 @@ func (c *Conn) fill(now int64) {
 // Read fails once the peer was silent for the read timeout and an eighth, once
 // a message takes longer than the read timeout, and once the budget is used up.
 func (c *Conn) Read(p []byte) (n int, err error) {
+	if len(c.ahead) > 0 {
+		n = copy(p, c.ahead)
+		if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+			c.releaseAhead()
+		}
+		return n, nil
+	}
 	if len(c.early) > 0 {
 		n = copy(p, c.early)
 		if c.early = c.early[n:]; len(c.early) == 0 {
 			c.early = nil
 		}
-	} else {
-		if err = c.admit(); err == nil {
-			n, err = c.stream.Read(p)
-		}
-		if err != nil {
-			c.failRead(err)
-		}
+		c.arrived(p[:n])
+		return n, nil
 	}
-	c.budget.Add(-int64(n))
-	c.in.scan(p[:n], uint64(c.limits.MaxMessageSize))
+	if err = c.admit(); err == nil {
+		if c.full && len(p) < aheadSize {
+			return c.readAhead(p)
+		}
+		n, err = c.stream.Read(p)
+	}
+	if err != nil {
+		c.failRead(err)
+	}
+	many := c.arrived(p[:n])
+	c.full = n == len(p) && n >= fullRead && !many
 	return n, err
+}
+
+// arrived takes note of what was read, and reports whether that was many messages.
+func (c *Conn) arrived(p []byte) (many bool) {
+	before := c.in.ends.Load()
+	c.budget.Add(-int64(len(p)))
+	c.in.scan(p, uint64(c.limits.MaxMessageSize))
+	return int(c.in.ends.Load()-before) > len(p)/shortMessage
+}
+
+// The buffers of the libraries hold a kilobyte or a few. Where that is full of few
+// messages, aheadSize bytes are read at once. Where it holds many it is as well that
+// they are answered before the next are read.
+const (
+	aheadSize    = 16 << 10
+	fullRead     = 512
+	shortMessage = 128
+)
+
+var aheads = sync.Pool{New: func() any { return new([aheadSize]byte) }}
+
+// readAhead reads more than p has room for, if there is more.
+func (c *Conn) readAhead(p []byte) (n int, err error) {
+	c.aheadOf = aheads.Get().(*[aheadSize]byte)
+	read, err := c.stream.Read(c.aheadOf[:])
+	if err != nil {
+		c.failRead(err) // told by the next call too
+	}
+	many := c.arrived(c.aheadOf[:read])
+	c.full = read >= len(p) && !many
+	n = copy(p, c.aheadOf[:read])
+	if c.ahead = c.aheadOf[n:read]; len(c.ahead) == 0 {
+		c.releaseAhead()
+		return n, err
+	}
+	return n, nil
+}
+
+func (c *Conn) releaseAhead() {
+	aheads.Put(c.aheadOf)
+	c.ahead, c.aheadOf = nil, nil
 }
 
 func (c *Conn) failRead(err error) { c.readErr.CompareAndSwap(nil, &err) }
