@@ -47,7 +47,7 @@ func drain(c *Conn) (got []byte, err error) {
 // Few long messages are read many bytes at a time, short ones as the library likes;
 // what it gets is the same.
 func TestReadAhead(t *testing.T) {
-	for _, c := range []struct{ size, most int }{{2000, 20}, {500, 20}, {10, 1 << 20}} {
+	for _, c := range []struct{ size, most int }{{2000, 40}, {500, 40}, {10, 1 << 20}} {
 		var stream []byte
 		for len(stream) < 200_000 {
 			stream = appendFrame(stream, 0x82, c.size, true)
@@ -66,6 +66,23 @@ func TestReadAhead(t *testing.T) {
 		if conn.ahead != nil || conn.aheadOf != nil {
 			t.Errorf("messages of %d: a buffer is left", c.size)
 		}
+	}
+}
+
+// Who waits for a message, and not for the rest of one, waits without a buffer.
+func TestReadAheadLeavesNoBuffer(t *testing.T) {
+	stream := appendFrame(nil, 0x82, 1<<10-8, true) // as much as a library reads at once
+	conn, s := reading(t, stream)
+	if _, err := conn.Read(make([]byte, 1<<10)); err != nil || conn.full {
+		t.Errorf("more is to be read ahead: %v", err)
+	}
+	s.Reader = bytes.NewReader(appendFrame(nil, 0x82, 5000, true))
+	conn.Read(make([]byte, 1<<10))
+	if !conn.full {
+		t.Error("the rest is not to be read ahead")
+	}
+	if _, err := drain(conn); err != io.EOF || conn.full || conn.aheadOf != nil {
+		t.Errorf("a buffer is left: %v", err)
 	}
 }
 

@@ -48,7 +48,7 @@ type Conn struct {
 	early    []byte                // arrived with the request, ahead of stream
 	ahead    []byte                // arrived, and the library does not have it yet
 	aheadOf  *[aheadSize]byte      // what ahead is a part of
-	full     bool                  // the last read from stream could have brought more
+	full     bool                  // the last read from stream could have brought more, and more has to come
 	in       messages              // that arrived
 	began    atomic.Int64          // when the wait for the rest of one began, zero if it did not
 	window   atomic.Int64          // when the budget was last filled up
@@ -134,7 +134,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 		c.failRead(err)
 	}
 	many := c.arrived(p[:n])
-	c.full = n == len(p) && n >= fullRead && !many
+	c.full = n == len(p) && n >= fullRead && !many && c.in.unfinished()
 	return n, err
 }
 
@@ -147,8 +147,9 @@ func (c *Conn) arrived(p []byte) (many bool) {
 }
 
 // The buffers of the libraries hold a kilobyte or a few. Where that is full of few
-// messages, aheadSize bytes are read at once. Where it holds many it is as well that
-// they are answered before the next are read.
+// messages, and in the middle of one, aheadSize bytes are read at once: so nobody waits
+// with such a buffer for a message that may never come. Where it holds many it is as
+// well that they are answered before the next are read.
 const (
 	aheadSize    = 16 << 10
 	fullRead     = 512
@@ -165,7 +166,7 @@ func (c *Conn) readAhead(p []byte) (n int, err error) {
 		c.failRead(err) // told by the next call too
 	}
 	many := c.arrived(c.aheadOf[:read])
-	c.full = read >= len(p) && !many
+	c.full = read == aheadSize && !many && c.in.unfinished()
 	n = copy(p, c.aheadOf[:read])
 	if c.ahead = c.aheadOf[n:read]; len(c.ahead) == 0 {
 		c.releaseAhead()
