@@ -24,7 +24,7 @@ import (
 )
 
 // Role is what a Link asks of its end's side. Its methods are called one at a time
-// on the goroutine of Run and must not block longer than they may hold up reading.
+// by the goroutine that reads and must not block longer than they may hold up that.
 type Role interface {
 	// Receive gets every message that is not a reply to a request in flight. Name
 	// and payload are valid until it returns.

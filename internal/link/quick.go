@@ -29,8 +29,8 @@ const (
 	// seldom is of how many tasks that the reader runs one may get it replaced. That
 	// happens even where all are quick: a goroutine may have to wait for a processor.
 	// More often than that it is the tasks. One of a hundred that takes long would hold
-	// up most of the others, so the row that is wanted grows, from time to time to
-	// a length that such tasks never reach.
+	// up most of the others, so each time a longer row is wanted, until there is none
+	// of that length.
 	seldom    = 1000
 	rowGrowth = 8
 	maxRow    = 1 << 16
