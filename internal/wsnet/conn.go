@@ -47,7 +47,7 @@ type Conn struct {
 
 	early    []byte                // arrived with the request, ahead of stream
 	ahead    []byte                // arrived, and the library does not have it yet
-	aheadOf  *[aheadSize]byte      // what ahead is a part of
+	aheadOf  *[aheadSize]byte      // what ahead is a part of, nil for early
 	full     bool                  // the last read from stream could have brought more, and more has to come
 	in       messages              // that arrived
 	began    atomic.Int64          // when the wait for the rest of one began, zero if it did not
@@ -109,19 +109,15 @@ func (c *Conn) fill(now int64) {
 // Read fails once the peer was silent for the read timeout and an eighth, once
 // a message takes longer than the read timeout, and once the budget is used up.
 func (c *Conn) Read(p []byte) (n int, err error) {
+	if len(c.early) > 0 { // only now are the limits known
+		c.arrived(c.early)
+		c.ahead, c.early = c.early, nil
+	}
 	if len(c.ahead) > 0 {
 		n = copy(p, c.ahead)
 		if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
 			c.releaseAhead()
 		}
-		return n, nil
-	}
-	if len(c.early) > 0 {
-		n = copy(p, c.early)
-		if c.early = c.early[n:]; len(c.early) == 0 {
-			c.early = nil
-		}
-		c.arrived(p[:n])
 		return n, nil
 	}
 	if err = c.admit(); err == nil {
@@ -176,7 +172,9 @@ func (c *Conn) readAhead(p []byte) (n int, err error) {
 }
 
 func (c *Conn) releaseAhead() {
-	aheads.Put(c.aheadOf)
+	if c.aheadOf != nil {
+		aheads.Put(c.aheadOf)
+	}
 	c.ahead, c.aheadOf = nil, nil
 }
 
