@@ -28,7 +28,7 @@ func rapid(t *testing.T, opts server.Options, handlers map[string]server.Request
 		if h := handlers[r.Name]; h != nil {
 			return h(ctx, r)
 		}
-		return r.Payload, nil
+		return echo(ctx, r)
 	}
 	opts.Hooks.OnSignal = func(ctx context.Context, s *server.Signal) {
 		if f := signals[s.Name]; f != nil {
@@ -44,17 +44,20 @@ func rapid(t *testing.T, opts server.Options, handlers map[string]server.Request
 	return srv, p
 }
 
+// after returns a handler that answers as echo does, once it receives from release.
+func after(release <-chan struct{}) server.RequestHandler {
+	return func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		<-release
+		return echo(ctx, r)
+	}
+}
+
 // A handler that blocks holds up what comes behind it for a moment only, and gets its
 // own reply.
 func TestSlowAmongQuickHandlers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		release := make(chan struct{})
-		_, p := rapid(t, server.Options{}, map[string]server.RequestHandler{
-			"slow": func(_ context.Context, r *server.Request) (protocol.Payload, error) {
-				<-release
-				return r.Payload, nil
-			},
-		}, nil)
+		_, p := rapid(t, server.Options{}, map[string]server.RequestHandler{"slow": after(release)}, nil)
 		for range 3 {
 			began := time.Now()
 			p.request(1, "slow", "x")
@@ -122,12 +125,7 @@ func TestQuickSignalsKeepOrder(t *testing.T) {
 func TestShutdownWithQuickHandler(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		release := make(chan struct{})
-		srv, p := rapid(t, server.Options{}, map[string]server.RequestHandler{
-			"slow": func(_ context.Context, r *server.Request) (protocol.Payload, error) {
-				<-release
-				return r.Payload, nil
-			},
-		}, nil)
+		srv, p := rapid(t, server.Options{}, map[string]server.RequestHandler{"slow": after(release)}, nil)
 		p.request(1, "slow", "x")
 		synctest.Wait()
 		down := make(chan error, 1)

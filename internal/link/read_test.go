@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"slices"
 	"strings"
@@ -234,68 +233,6 @@ func TestReaderSurvivesItsTasks(t *testing.T) {
 	}
 }
 
-// If some tasks are slow now and then those behind them are held up a few times only.
-// If that was chance the reader soon runs tasks again.
-func TestReaderLearns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWire()
-		q := newQuickly(t, w, config(w), map[string]func(){"slow": func() { time.Sleep(10 * patience) }})
-		rows := []int32{}
-		heldUp := 0
-		for range 400 {
-			for range 100 {
-				q.get("a")
-			}
-			synctest.Wait()
-			q.mu.Lock()
-			q.ended = nil
-			q.mu.Unlock()
-			q.get("slow", "behind")
-			synctest.Wait()
-			if q.notes(&q.ended) == "" {
-				heldUp++
-				rows = append(rows, q.quick.row.Load())
-			}
-			time.Sleep(20 * patience)
-		}
-		if heldUp == 0 || heldUp > 5 {
-			t.Errorf("held up %d times, with rows of %d", heldUp, rows)
-		}
-		for range maxRow {
-			q.get("a")
-			synctest.Wait()
-		}
-		q.warm()
-		q.get("slow")
-		time.Sleep(20 * patience)
-		if row := q.quick.row.Load(); row != quickRow {
-			t.Errorf("after one slow task of many a row of %d is wanted", row)
-		}
-	})
-}
-
-// Where tasks come slowly, however quick they are, workers run them.
-func TestReaderLeavesSlowPace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWire()
-		q := newQuickly(t, w, config(w), nil)
-		pace := func(pause time.Duration) {
-			for range 3 * quickRow {
-				q.get("a")
-				time.Sleep(pause)
-			}
-		}
-		for range 3 {
-			if pace(time.Millisecond); q.quick.isQuick() {
-				t.Error("the reader runs a task every millisecond")
-			}
-			if pace(10 * time.Microsecond); !q.quick.isQuick() {
-				t.Error("a worker runs a task every ten microseconds")
-			}
-		}
-	})
-}
-
 // The end of the connection is noticed while the reader runs a task, and Run waits
 // for the task.
 func TestEndWhileReaderIsAway(t *testing.T) {
@@ -402,78 +339,5 @@ func TestNothingIsHeldBackForLong(t *testing.T) {
 			w.arrive(replies...)
 		}
 		done.Wait()
-	})
-}
-
-// A Watch has nothing to do while its links have not.
-func TestWatchRests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		watch := new(Watch)
-		var all []*quickly
-		for range 3 {
-			w := newWire()
-			conf := config(w)
-			conf.Watch = watch
-			all = append(all, newQuickly(t, w, conf, nil))
-		}
-		for range 3 {
-			for _, q := range all {
-				q.get("a")
-			}
-			synctest.Wait()
-			watch.mu.Lock()
-			if !watch.on || len(watch.links) != 3 {
-				t.Errorf("it watches %d links", len(watch.links))
-			}
-			watch.mu.Unlock()
-			time.Sleep(3 * patience)
-			watch.mu.Lock()
-			if watch.on || len(watch.links) != 0 {
-				t.Errorf("it still watches %d links", len(watch.links))
-			}
-			watch.mu.Unlock()
-		}
-	})
-}
-
-// A peer to which nothing can be written holds up neither Fanout nor the others.
-func TestFanout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const links = 100
-		var wires []*wire
-		var out Fanout
-		began := time.Now()
-		for i := range links {
-			w := newWire()
-			if i%3 > 0 {
-				w.gate = make(chan struct{})
-			}
-			wires = append(wires, w)
-			l := run(t, config(w), ignoring{})
-			if err := out.TrySendEncoded(l.Link, []byte("x")); err != nil {
-				t.Fatal(err)
-			}
-			if i == 50 {
-				l.Abort(errTestOver)
-			}
-		}
-		gone := run(t, config(newWire()), ignoring{})
-		gone.Abort(errTestOver)
-		if err := out.TrySendEncoded(gone.Link, []byte("x")); !errors.Is(err, errTestOver) {
-			t.Errorf("sent on a connection that is gone: %v", err)
-		}
-		synctest.Wait()
-		for i, w := range wires {
-			if len(w.written()) > 0 {
-				t.Fatalf("%d was sent before Flush", i)
-			}
-		}
-		out.Flush()
-		time.Sleep(20 * patience)
-		for i, w := range wires {
-			if n := len(w.written()); i%3 == 0 && n != 1 || i%3 > 0 && n != 0 {
-				t.Errorf("%d messages to %d after %v", n, i, time.Since(began))
-			}
-		}
 	})
 }
