@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"github.com/webwire-go/webwire/client"
@@ -145,4 +146,5 @@ func (w *world) finish() {
 			w.h.violated("server %d of %d is left with %s", i+1, len(w.host.servers()), fmt.Sprintf("%+v", s))
 		}
 	}
+	synctest.Wait() // Close of a client does not wait for its hooks, which write history
 }
