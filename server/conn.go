@@ -16,7 +16,7 @@ type Conn struct {
 	server *Server
 	link   *link.Link
 	info   Info
-	stop   func() bool // of the watch over the context given to ServeConn
+	stop   func() bool // of the watch over the context given to ServeConn; nil if that never ends
 
 	announced bool        // OnClientConnected was called
 	session   sessionSlot // guarded by server.sessions
@@ -68,6 +68,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		conf.MaxMessage = e.maxMessageSize
 	}
 	c := &Conn{server: s, info: info}
+	conf.Ended = c.vacate
 	c.link = link.New(context.WithValue(ctx, connKey{}, c), conf)
 	if manners.Conf { // before anybody can send anything else
 		// A failure to send it is found by the reader.
@@ -82,7 +83,9 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		_ = conn.Close(transport.StatusGoingAway, "server shutting down") // the error below says more
 		return nil, ErrServerClosed
 	}
-	c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
+	if ctx.Done() != nil { // else it would only cost memory
+		c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
+	}
 	return c, nil
 }
 
@@ -96,15 +99,9 @@ func (c *Conn) serve() error {
 	if hooks.OnClientConnected != nil {
 		c.link.Order(0, (*connected)(c))
 	}
-	vacated := make(chan struct{})
-	stop := context.AfterFunc(c.link.Context(), func() {
-		defer close(vacated)
-		c.server.sessions.vacate(c)
-	})
 	reason := c.link.Run((*role)(c))
-	c.stop()
-	if !stop() {
-		<-vacated
+	if c.stop != nil {
+		c.stop()
 	}
 	c.server.sessions.leave(c)
 	if hooks.OnClientDisconnected != nil && (c.announced || hooks.OnClientConnected == nil) {
@@ -112,6 +109,9 @@ func (c *Conn) serve() error {
 	}
 	return reason
 }
+
+// vacate is sessions.vacate for the link, which calls it when the connection has ended.
+func (c *Conn) vacate() { c.server.sessions.vacate(c) }
 
 // Context returns the context that handlers of the connection get.
 func (c *Conn) Context() context.Context { return c.link.Context() }

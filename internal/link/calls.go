@@ -192,37 +192,38 @@ func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
 // register returns the call of a new request and its number, which the call itself
 // may have lost already: the connection may end, or the time be over.
 func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error) (c *call, number uint64, err error) {
-	err = ErrTooMany
-	l.update(func(s *state) {
-		if s.cause != nil {
-			err = &LostError{Late: true, Cause: s.cause}
-			return
-		}
-		c = s.calls.take()
-		if c == nil {
-			return
-		}
-		number, err = c.number, nil
-		c.then, c.timeout, c.deadline = then, timeout, 0
-		if timeout > 0 {
-			c.deadline = time.Since(l.epoch) + timeout
-			l.armSweep(&s.calls, c.deadline)
-		}
-	})
-	return c, number, err
+	deadline := time.Duration(0)
+	if timeout > 0 {
+		deadline = time.Since(l.epoch) + timeout
+	}
+	s := l.lock()
+	defer l.unlock()
+	if s.cause != nil {
+		return nil, 0, &LostError{Late: true, Cause: s.cause}
+	}
+	if c = s.calls.take(); c == nil {
+		return nil, 0, ErrTooMany
+	}
+	c.then, c.timeout, c.deadline = then, timeout, deadline
+	if deadline != 0 {
+		l.armSweep(&s.calls, deadline)
+	}
+	return c, c.number, nil
 }
 
 // decide is calls.decide under the lock.
-func (l *Link) decide(number uint64) (c *call) {
-	l.update(func(s *state) { c = s.calls.decide(number) })
+func (l *Link) decide(number uint64) *call {
+	s := l.lock()
+	c := s.calls.decide(number)
+	l.unlock()
 	return c
 }
 
 func (l *Link) release(c *call) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	c.then = nil
 	l.state.calls.free = append(l.state.calls.free, c)
+	l.mu.Unlock()
 }
 
 // settle gives a reply to the request that waits for it, and reports whether there
@@ -264,43 +265,52 @@ func (l *Link) armSweep(t *calls, deadline time.Duration) {
 }
 
 func (l *Link) failOverdue() {
-	var overdue []*call
-	l.update(func(s *state) {
-		now := time.Since(l.epoch)
-		next := time.Duration(0)
-		for _, c := range s.calls.all {
-			switch {
-			case c.number == 0 || c.deadline == 0:
-			case c.deadline <= now:
-				overdue = append(overdue, s.calls.decide(c.number))
-			case next == 0 || c.deadline < next:
-				next = c.deadline
-			}
-		}
-		s.calls.sweepAt = 0
-		if next != 0 && s.phase != closed {
-			l.armSweep(&s.calls, next)
-		}
-	})
-	for _, c := range overdue {
+	for _, c := range l.overdue() {
 		c.done <- outcome{err: &TimeoutError{After: c.timeout}}
 	}
 }
 
-// failAll decides every request in flight: the connection has ended.
+// overdue decides the requests that are overdue, and sees to it that the others are
+// looked at in time.
+func (l *Link) overdue() (late []*call) {
+	s := l.lock()
+	defer l.unlock()
+	now := time.Since(l.epoch)
+	next := time.Duration(0)
+	for _, c := range s.calls.all {
+		switch {
+		case c.number == 0 || c.deadline == 0:
+		case c.deadline <= now:
+			late = append(late, s.calls.decide(c.number))
+		case next == 0 || c.deadline < next:
+			next = c.deadline
+		}
+	}
+	s.calls.sweepAt = 0
+	if next != 0 && s.phase != closed {
+		l.armSweep(&s.calls, next)
+	}
+	return late
+}
+
+// failAll fails every request in flight: the connection has ended.
 func (l *Link) failAll(cause error) {
-	var lost []*call
-	l.update(func(s *state) {
-		for _, c := range s.calls.all {
-			if c.number != 0 {
-				lost = append(lost, s.calls.decide(c.number))
-			}
-		}
-		if s.calls.sweep != nil {
-			s.calls.sweep.Stop()
-		}
-	})
-	for _, c := range lost {
+	for _, c := range l.lost() {
 		c.done <- outcome{err: &LostError{Sent: l.out.wasHanded(&c.seq), Cause: cause}}
 	}
+}
+
+// lost decides every request in flight.
+func (l *Link) lost() (all []*call) {
+	s := l.lock()
+	defer l.unlock()
+	for _, c := range s.calls.all {
+		if c.number != 0 {
+			all = append(all, s.calls.decide(c.number))
+		}
+	}
+	if s.calls.sweep != nil {
+		s.calls.sweep.Stop()
+	}
+	return all
 }

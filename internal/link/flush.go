@@ -14,7 +14,7 @@ func (o *outbox) begin() bool {
 // maxHeld is how many bytes a held outbox lets wait.
 const maxHeld = 64 << 10
 
-func (o *outbox) waits() bool { return o.held && o.bytes < min(maxHeld, o.limit/2) }
+func (o *outbox) waits() bool { return o.held && o.bytes < min(maxHeld, o.conf.OutboxSize/2) }
 
 // hold makes what is added wait for let. It is for the reader that knows the next
 // message to be here already, and with it the next reply or request: they leave
@@ -43,7 +43,7 @@ const maxRounds = 8
 func (o *outbox) flush() (done bool) {
 	var b *batch
 	for round := 0; ; round++ {
-		if o.crowded() {
+		if o.owner.crowded() {
 			runtime.Gosched() // the next system call then carries their messages too
 		}
 		written := b
@@ -54,8 +54,8 @@ func (o *outbox) flush() (done bool) {
 		if b == nil {
 			return done
 		}
-		if err := o.conn.Write(b.msgs...); err != nil {
-			o.failed(err) // first: who finds the outbox failed asks for the cause
+		if err := o.conf.Conn.Write(b.msgs...); err != nil {
+			o.owner.end(err) // first: who finds the outbox failed asks for the cause
 			o.fail(err)
 		}
 	}
@@ -100,7 +100,7 @@ func (o *outbox) addPromised(msg []byte) (promised, flush bool, err error) {
 	defer o.mu.Unlock()
 	waiting := o.promised
 	flush = o.append(o.last(), msg, nil)
-	if flush && (!waiting || o.bytes < o.limit/2) {
+	if flush && (!waiting || o.bytes < o.conf.OutboxSize/2) {
 		o.promised = true
 		return !waiting, false, nil
 	}

@@ -34,33 +34,34 @@ type Role interface {
 	Malformed(m protocol.Message, err error)
 }
 
-// Config is what a Link is made of. The last four fields are optional.
+// Config is what a Link is made of. The last five fields are optional.
 type Config struct {
 	Conn         transport.Conn
 	Version      protocol.Version
+	Heartbeat    bool          // send protocol.Heartbeat too when nothing was sent for KeepAlive
 	OutboxSize   int           // in bytes
 	InboxSize    int           // in bytes, of messages that wait for their handler
 	Concurrency  int           // of Go
 	WriteTimeout time.Duration // of Conn
 	KeepAlive    time.Duration // a peer that was silent for so long is pinged
-	Heartbeat    bool          // send protocol.Heartbeat too when nothing was sent for so long
 	MaxMessage   int           // the longest message the peer takes, in bytes; zero: any
 	WakeCheck    time.Duration // look so often whether the system slept; zero: never
 	Watch        *Watch        // shared with other links; nil: one of its own
+	Ended        func()        // called once when the connection has ended; Run waits for it
 }
 
 // Link is one end of a connection. Its methods may be used concurrently.
 type Link struct {
-	conn   transport.Conn
-	peeker transport.Peeker // conn, nil if it is none
 	conf   Config
+	peeker transport.Peeker // conf.Conn, nil if it is none
 	role   Role
 	epoch  time.Time
 
 	desk    desk
 	turn    atomic.Uint64 // of readers; odd while the reader is away
-	watched atomic.Bool   // by conf.Watch
 	seen    uint64        // turn when the Watch looked last; guarded by the Watch
+	watched atomic.Bool   // by conf.Watch
+	active  atomic.Int32  // requests and tasks in flight; a hint for the outbox
 	quick   quickness
 
 	out outbox
@@ -69,13 +70,9 @@ type Link struct {
 	ctx    context.Context // of tasks; ends with the connection
 	cancel context.CancelCauseFunc
 
-	gone     chan struct{} // closed once the connection is dropped
-	dropOnce sync.Once
-
 	mu    sync.Mutex
 	state state
 
-	active     atomic.Int32   // requests and tasks in flight; a hint for the outbox
 	reading    sync.WaitGroup // reading, whoever does it
 	working    sync.WaitGroup // the workers and readers
 	worker     func()         // is work: to start a method as a goroutine allocates each time
@@ -85,17 +82,18 @@ type Link struct {
 	received, receivedBytes, dropped atomic.Uint64
 }
 
-// state is what is in flight on the connection. Only update changes it.
+// state is what is in flight on the connection. It is changed between lock and unlock.
 type state struct {
 	phase   phase
-	cause   error // why the phase is closed, or is about to be
 	parting bool  // somebody closes the connection in good order
+	cut     bool  // this side dropped the connection: tasks of Order need not run
+	dropped bool  // nothing is held any more
+	cause   error // why the phase is closed, or is about to be
 	tasks   int   // waiting or running
 	calls   calls
-	cut     bool // this side dropped the connection: tasks of Order need not run
-
 	workers workers
 	drained chan struct{} // closed once draining is over; nil before it began
+	gone    chan struct{} // closed once the connection is dropped; nil if nobody waits for that
 }
 
 type phase uint8
@@ -109,8 +107,8 @@ const (
 // New returns a Link that does nothing until Run. Tasks get contexts derived from
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
-	l := &Link{conn: conf.Conn, conf: conf, epoch: time.Now(), gone: make(chan struct{})}
-	l.peeker, _ = l.conn.(transport.Peeker)
+	l := &Link{conf: conf, epoch: time.Now()}
+	l.peeker, _ = conf.Conn.(transport.Peeker)
 	if l.conf.Watch == nil {
 		l.conf.Watch = new(Watch)
 	}
@@ -118,22 +116,22 @@ func New(ctx context.Context, conf Config) *Link {
 	l.worker = l.work
 	l.quick.init()
 	l.in.Limit = conf.InboxSize
-	l.out = outbox{
-		conn: conf.Conn, version: conf.Version, limit: conf.OutboxSize, maxMessage: conf.MaxMessage,
-		crowded: func() bool { return l.active.Load() > 1 },
-		failed:  l.end,
-		unstick: l.let,
-	}
+	l.out = outbox{conf: &l.conf, owner: l}
 	return l
 }
 
-// update changes what is in flight, and finds out whether that ends the draining.
-func (l *Link) update(change func(*state)) {
+// lock returns what is in flight, to be changed until unlock.
+func (l *Link) lock() *state {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	return &l.state
+}
+
+// unlock finds out whether the change ends the draining.
+func (l *Link) unlock() {
 	s := &l.state
-	change(s)
-	l.active.Store(int32(s.tasks + s.calls.waiting))
+	if n := int32(s.tasks + s.calls.waiting); n != l.active.Load() {
+		l.active.Store(n)
+	}
 	if s.drained != nil && s.tasks == 0 && s.calls.waiting == 0 {
 		select {
 		case <-s.drained:
@@ -141,7 +139,11 @@ func (l *Link) update(change func(*state)) {
 			close(s.drained)
 		}
 	}
+	l.mu.Unlock()
 }
+
+// crowded is a hint whether others are about to send something.
+func (l *Link) crowded() bool { return l.active.Load() > 1 }
 
 // Context returns the context of the connection, which ends with it.
 func (l *Link) Context() context.Context { return l.ctx }
@@ -235,17 +237,15 @@ func (l *Link) own() bool {
 // Drain refuses new tasks from now on. The channel that it returns is closed once
 // no task is waiting or running and no request is in flight.
 func (l *Link) Drain() <-chan struct{} {
-	var drained chan struct{}
-	l.update(func(s *state) {
-		if s.phase == open {
-			s.phase = draining
-		}
-		if s.drained == nil {
-			s.drained = make(chan struct{})
-		}
-		drained = s.drained
-	})
-	return drained
+	s := l.lock()
+	defer l.unlock()
+	if s.phase == open {
+		s.phase = draining
+	}
+	if s.drained == nil {
+		s.drained = make(chan struct{})
+	}
+	return s.drained
 }
 
 // Close drains the connection, flushes the outbox and closes the connection with
@@ -276,28 +276,30 @@ func (l *Link) Flush(ctx context.Context) {
 // connection is ending already it only waits for that.
 func (l *Link) Disconnect(status transport.Status, reason string, cause error) {
 	l.let() // for Disconnect may be called by the reader, and waits
-	first := false
-	l.update(func(s *state) { first = s.part(cause) })
+	s := l.lock()
+	first := s.part(cause)
+	gone := s.awaitGone()
+	l.unlock()
 	if first {
 		l.part(status, reason)
 	}
-	<-l.gone
+	<-gone
 }
 
 // DisconnectLater is Disconnect for callers that must not wait.
 func (l *Link) DisconnectLater(status transport.Status, reason string, cause error) {
-	l.update(func(s *state) {
-		if s.part(cause) {
-			l.background.Go(func() { l.part(status, reason) })
-		}
-	})
+	s := l.lock()
+	defer l.unlock()
+	if s.part(cause) {
+		l.background.Go(func() { l.part(status, reason) })
+	}
 }
 
 // part closes the connection for the caller whom state.part chose: a second close
 // would not wait for the first, and the drop after it would cut that short.
 func (l *Link) part(status transport.Status, reason string) {
 	// Its error is of no interest: the connection is over either way.
-	_ = l.conn.Close(status, reason)
+	_ = l.conf.Conn.Close(status, reason)
 	l.end(nil) // there is a cause
 	l.drop()
 }
@@ -314,7 +316,8 @@ func (s *state) part(cause error) bool {
 
 // Abort drops the connection at once, and what waits for its handler.
 func (l *Link) Abort(cause error) {
-	l.update(func(s *state) { s.cut = true })
+	l.lock().cut = true
+	l.unlock()
 	l.end(cause)
 	l.drop()
 }
@@ -330,18 +333,21 @@ func (l *Link) Cause() error {
 // to close it in good order: then what failed may well have failed for that. Tasks
 // go on; their context ends.
 func (l *Link) end(cause error) {
-	first, parting := false, false
-	l.update(func(s *state) {
-		first, parting = s.phase != closed, s.parting
-		s.phase = closed
-		if s.cause == nil {
-			s.cause = cause
-		}
-		cause = s.cause
-	})
-	if !first {
+	s := l.lock()
+	if s.phase == closed {
+		l.unlock()
 		return
 	}
+	s.phase = closed
+	if s.cause == nil {
+		s.cause = cause
+	}
+	cause = s.cause
+	parting := s.parting
+	if l.conf.Ended != nil {
+		l.background.Go(l.conf.Ended)
+	}
+	l.unlock()
 	l.out.fail(cause)
 	l.failAll(cause)
 	l.cancel(cause)
@@ -352,6 +358,22 @@ func (l *Link) end(cause error) {
 
 // drop releases what the connection holds.
 func (l *Link) drop() {
-	_ = l.conn.Abort() // nothing can be done about an error
-	l.dropOnce.Do(func() { close(l.gone) })
+	_ = l.conf.Conn.Abort() // nothing can be done about an error
+	s := l.lock()
+	defer l.unlock()
+	if !s.dropped && s.gone != nil {
+		close(s.gone)
+	}
+	s.dropped = true
+}
+
+// awaitGone returns a channel that is closed once the connection is dropped.
+func (s *state) awaitGone() <-chan struct{} {
+	if s.gone == nil {
+		s.gone = make(chan struct{})
+		if s.dropped {
+			close(s.gone)
+		}
+	}
+	return s.gone
 }

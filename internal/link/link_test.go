@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,6 +121,38 @@ func TestContext(t *testing.T) {
 		l.Abort(errTestOver)
 		if err := context.Cause(l.Context()); err != errTestOver {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Ended is called once, as soon as the connection has ended, and Run waits for it.
+func TestEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		release := make(chan struct{})
+		conf := config(newWire())
+		conf.Ended = func() {
+			calls.Add(1)
+			<-release
+		}
+		l := run(t, conf, ignoring{})
+		synctest.Wait()
+		if calls.Load() != 0 {
+			t.Error("called while the connection is open")
+		}
+		l.DisconnectLater(transport.StatusNormal, "", errTestOver)
+		l.Abort(errTestOver)
+		l.Abort(errTestOver)
+		synctest.Wait()
+		if n := calls.Load(); n != 1 {
+			t.Errorf("called %d times", n)
+		}
+		if len(l.reason) > 0 {
+			t.Error("Run did not wait")
+		}
+		close(release)
+		if err := <-l.reason; err != errTestOver {
+			t.Errorf("Run returned %v", err)
 		}
 	})
 }

@@ -28,9 +28,8 @@ type pulse struct {
 	mu       sync.Mutex
 	timer    *time.Timer // nil while not running
 	every    time.Duration
-	started  time.Time
 	slept    time.Duration // so far, by the wall
-	due      time.Duration // when to look for a sign of life, since started
+	due      time.Duration // when to look for a sign of life, since Link.epoch
 	received uint64        // at the last look
 	handed   uint64        // likewise
 }
@@ -46,9 +45,9 @@ func (l *Link) startPulse() {
 	if l.conf.WakeCheck > 0 {
 		p.every = min(p.every, l.conf.WakeCheck)
 	}
-	p.started = time.Now()
-	p.slept = wallClock().Sub(p.started.Round(0))
-	p.due = l.conf.KeepAlive
+	ran := time.Since(l.epoch)
+	p.slept = l.behind(ran)
+	p.due = ran + l.conf.KeepAlive
 	p.timer = time.AfterFunc(p.every, l.beat)
 }
 
@@ -81,7 +80,7 @@ func (l *Link) beat() {
 		_ = l.Send(dontWait, protocol.Message{Kind: protocol.Heartbeat})
 	}
 	if silent || mute {
-		if err := l.conn.Ping(); err != nil {
+		if err := l.conf.Conn.Ping(); err != nil {
 			l.end(err)
 		}
 	}
@@ -90,8 +89,8 @@ func (l *Link) beat() {
 // look returns whether the system slept, and if it is time to say so, whether the
 // peer and this side have been silent.
 func (p *pulse) look(l *Link) (slept, silent, mute bool) {
-	ran := time.Since(p.started)
-	behind := wallClock().Sub(p.started.Round(0)) - ran
+	ran := time.Since(l.epoch)
+	behind := l.behind(ran)
 	slept = l.conf.WakeCheck > 0 && behind-p.slept > sleptFor
 	p.slept = behind
 	if ran < p.due {
@@ -103,6 +102,12 @@ func (p *pulse) look(l *Link) (slept, silent, mute bool) {
 	silent, mute = received == p.received, handed == p.handed
 	p.received, p.handed = received, handed
 	return slept, silent, mute
+}
+
+// behind returns how much more time has passed on the wall since the epoch than for the
+// program.
+func (l *Link) behind(ran time.Duration) time.Duration {
+	return wallClock().Sub(l.epoch.Round(0)) - ran
 }
 
 // dontWait is the context of who sends only if there is room.

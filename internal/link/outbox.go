@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/webwire-go/webwire/protocol"
-	"github.com/webwire-go/webwire/transport"
 )
 
 // ErrOutboxFull is what a sender that does not wait gets when the peer reads too
@@ -32,14 +31,8 @@ const (
 // added meanwhile in the next. So an idle connection costs nothing and waits for
 // nothing, and a busy one gets batches by itself.
 type outbox struct {
-	conn    transport.Conn
-	version protocol.Version
-	limit   int         // budget in bytes; a message of any size fits an empty outbox
-	crowded func() bool // whether others are about to add something
-	failed  func(error) // told of the first failed write
-	unstick func()      // calls let, and flush if that says so, without waiting
-
-	maxMessage int // the longest message that add takes, in bytes; zero: any
+	conf  *Config // a message of any size fits an empty outbox, whatever OutboxSize is
+	owner owner
 
 	mu       sync.Mutex
 	queue    []*batch // to be written; messages are added to the last one
@@ -56,6 +49,13 @@ type outbox struct {
 	idle chan struct{} // closed once all is written; nil if nobody waits for that
 }
 
+// owner is the Link of an outbox.
+type owner interface {
+	crowded() bool // whether others are about to add something
+	end(error)     // told of the first failed write
+	let()          // calls that of the outbox, and flush if that says so, without waiting
+}
+
 // add appends the message m. If there is no room it waits within ctx, or fails with
 // ErrOutboxFull if ctx is dontWait. It stores the message's number in *seq, from 1 on,
 // if seq is not nil. The caller must call flush if it says so.
@@ -67,9 +67,9 @@ func (o *outbox) add(ctx context.Context, m *protocol.Message, seq *uint64) (flu
 	b := o.last()
 	i := b.room(overhead + len(m.Name) + len(m.Payload.Data))
 	start := len(b.pieces[i])
-	buf, err := o.version.Append(b.pieces[i], *m)
+	buf, err := o.conf.Version.Append(b.pieces[i], *m)
 	if err == nil {
-		err = checkSize(len(buf)-start, o.maxMessage)
+		err = checkSize(len(buf)-start, o.conf.MaxMessage)
 	}
 	if err != nil {
 		if len(b.msgs) == 0 {
@@ -98,7 +98,7 @@ func (o *outbox) lockRoom(ctx context.Context, size int) error {
 			o.mu.Unlock()
 			return o.err
 		}
-		if o.bytes == 0 || o.bytes+addedCost+size <= o.limit {
+		if o.bytes == 0 || o.bytes+addedCost+size <= o.conf.OutboxSize {
 			return nil
 		}
 		if ctx == dontWait {
@@ -112,7 +112,7 @@ func (o *outbox) lockRoom(ctx context.Context, size int) error {
 		stuck := o.promised || !o.flushing
 		o.mu.Unlock()
 		if stuck {
-			o.unstick()
+			o.owner.let()
 		}
 		select {
 		case <-room:

@@ -127,11 +127,15 @@ func (l *Link) runsHere() bool {
 
 // runHere runs a task of Go that Go has counted, but has given to no worker.
 func (l *Link) runHere(t Task) {
-	defer l.update(func(s *state) {
-		s.tasks--
-		s.workers.done()
-	})
+	defer l.finishHere()
 	Run(t)
+}
+
+func (l *Link) finishHere() {
+	s := l.lock()
+	s.tasks--
+	s.workers.done()
+	l.unlock()
 }
 
 // runOrdered runs a task of Order for which Order has claimed the inbox.

@@ -11,7 +11,7 @@ func (l *Link) read(own bool) {
 	l.desk = desk{own: own}
 	var buf []byte
 	for {
-		b, err := l.conn.Read(buf)
+		b, err := l.conf.Conn.Read(buf)
 		if err != nil {
 			l.end(err)
 			l.reading.Done()
@@ -68,9 +68,9 @@ func reuse(b []byte) []byte {
 type desk struct {
 	own     bool // the goroutine is the link's own: it may run tasks
 	move    bool // tasks are quick: the reader should be such a goroutine
+	ordered bool // task is one of Order
 	held    int  // messages since the outbox holds back what is added
 	task    Task // to be run when Receive has returned
-	ordered bool // task is one of Order
 }
 
 // clear does what is on the desk, and ends the holding back if told to. While there is

@@ -14,37 +14,35 @@ func Cost(m protocol.Message) int { return taskCost + len(m.Name) + len(m.Payloa
 // as every task of Order that came before is over. If it returns false the link
 // takes no tasks any more and t will not be run. Only Role's methods call it.
 func (l *Link) Go(size int, t Task) bool {
-	taken, handed, here := false, false, l.runsHere()
-	idle := l.in.Idle()
-	l.update(func(s *state) {
-		if taken = s.phase == open; !taken {
-			return
-		}
-		s.tasks++
-		switch handed = idle && s.workers.held < l.conf.Concurrency; {
-		case !handed:
-		case here:
-			s.workers.held++
-			l.desk.task, l.desk.ordered = t, false
-		default:
-			l.hand(&s.workers, t)
-		}
-	})
-	if !taken || handed {
-		return taken
+	here, idle := l.runsHere(), l.in.Idle()
+	s := l.lock()
+	if s.phase != open {
+		l.unlock()
+		return false
 	}
-	return l.put(size, &start{link: l, task: t})
+	s.tasks++
+	free := idle && s.workers.held < l.conf.Concurrency
+	switch {
+	case !free:
+	case here:
+		s.workers.held++
+		l.desk.task, l.desk.ordered = t, false
+	default:
+		l.hand(&s.workers, t)
+	}
+	l.unlock()
+	return free || l.put(size, &start{link: l, task: t})
 }
 
 // Order runs t alone: after every task that came before was started, those of
 // Order ended, and before any later task is started. It returns as Go does.
 func (l *Link) Order(size int, t Task) bool {
-	taken := false
-	l.update(func(s *state) {
-		if taken = s.phase == open; taken {
-			s.tasks++
-		}
-	})
+	s := l.lock()
+	taken := s.phase == open
+	if taken {
+		s.tasks++
+	}
+	l.unlock()
 	if taken && l.runsHere() && l.in.Claim() {
 		l.desk.task, l.desk.ordered = t, true
 		return true
@@ -66,7 +64,10 @@ func (l *Link) put(size int, t Task) bool {
 	return ok
 }
 
-func (l *Link) finish() { l.update(func(s *state) { s.tasks-- }) }
+func (l *Link) finish() {
+	l.lock().tasks--
+	l.unlock()
+}
 
 // Drop counts a message that is not handled.
 func (l *Link) Drop() { l.dropped.Add(1) }
@@ -79,24 +80,29 @@ type start struct {
 }
 
 func (t *start) Run() {
-	l := t.link
 	for {
-		var freed <-chan struct{}
-		l.update(func(s *state) {
-			switch {
-			case s.phase == closed: // nobody is there for the reply
-				s.tasks--
-			case s.workers.held < l.conf.Concurrency:
-				l.hand(&s.workers, t.task)
-			default:
-				freed = s.workers.awaitFree()
-			}
-		})
+		freed := t.hand()
 		if freed == nil {
 			return
 		}
 		<-freed // a task in work ends, whatever becomes of the connection
 	}
+}
+
+// hand returns nil if nothing remains to be done, and else what to wait for.
+func (t *start) hand() (freed <-chan struct{}) {
+	l := t.link
+	s := l.lock()
+	defer l.unlock()
+	switch {
+	case s.phase == closed: // nobody is there for the reply
+		s.tasks--
+	case s.workers.held < l.conf.Concurrency:
+		l.hand(&s.workers, t.task)
+	default:
+		return s.workers.awaitFree()
+	}
+	return nil
 }
 
 func (t *start) Panicked(any, []byte) {} // Run does not panic
@@ -111,8 +117,8 @@ func (t *alone) Run() { t.link.runAlone(t.task) }
 
 func (l *Link) runAlone(t Task) {
 	defer l.finish()
-	cut := false
-	l.update(func(s *state) { cut = s.cut })
+	cut := l.lock().cut
+	l.unlock()
 	if cut {
 		l.Drop()
 		return

@@ -68,20 +68,19 @@ func (w *workers) awaitFree() <-chan struct{} {
 // work is a worker.
 func (l *Link) work() {
 	defer l.working.Done()
-	var t Task
-	l.update(func(s *state) {
-		s.workers.starting = false
-		t = s.workers.take()
-		l.startWorker(&s.workers)
-	})
+	s := l.lock()
+	s.workers.starting = false
+	t := s.workers.take()
+	l.startWorker(&s.workers)
+	l.unlock()
 	returned := true
 	defer func() {
 		if !returned { // a task called runtime.Goexit and takes this goroutine with it
-			l.update(func(s *state) {
-				s.tasks--
-				s.workers.done()
-				l.startWorker(&s.workers)
-			})
+			s := l.lock()
+			s.tasks--
+			s.workers.done()
+			l.startWorker(&s.workers)
+			l.unlock()
 		}
 	}()
 	for t != nil {
@@ -93,12 +92,12 @@ func (l *Link) work() {
 }
 
 // next takes note that a task is over and returns the next one, nil if there is none.
-func (l *Link) next() (t Task) {
-	l.update(func(s *state) {
-		s.tasks--
-		s.workers.done()
-		t = s.workers.take()
-		l.startWorker(&s.workers)
-	})
+func (l *Link) next() Task {
+	s := l.lock()
+	defer l.unlock()
+	s.tasks--
+	s.workers.done()
+	t := s.workers.take()
+	l.startWorker(&s.workers)
 	return t
 }
