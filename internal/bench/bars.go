@@ -117,7 +117,7 @@ func (r *report) codecBars() (bars []bar) {
 }
 
 // scalingBars compare, round by round, what a request costs on many connections
-// and on one. What happens to plain TCP is said with it.
+// and on one. What becomes of the library below is said with it.
 func (r *report) scalingBars() (bars []bar) {
 	worst := map[string]float64{}
 	for i := 0; i+len(scales) <= len(r.scaling); i += len(scales) {
@@ -129,15 +129,15 @@ func (r *report) scalingBars() (bars []bar) {
 			}
 		}
 	}
-	for _, c := range webwires {
-		w, ok := worst[c.name]
+	for _, pair := range scaled {
+		w, ok := worst[pair[0]]
 		if !ok {
 			continue
 		}
-		name := fmt.Sprintf("%s, 1 to %d connections: least req/s per core, times that of one", c.name, scales[len(scales)-1])
+		name := fmt.Sprintf("%s, 1 to %d connections: least req/s per core, times that of one", pair[0], scales[len(scales)-1])
 		b := atLeast(name, w, 1-scalingSlack)
-		if tcp, ok := worst[tcpEcho.name]; ok {
-			b.Measured += fmt.Sprintf(" (%s %.2f)", tcpEcho.name, tcp)
+		if below, ok := worst[pair[1]]; ok {
+			b.Measured += fmt.Sprintf(" (%s %.2f)", pair[1], below)
 		}
 		bars = append(bars, b)
 	}

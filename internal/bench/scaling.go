@@ -9,7 +9,13 @@ import (
 // scales are the numbers of connections with one request in flight each.
 var scales = []int{1, 10, 100, 1000}
 
-var scaled = []string{"webwire/websocket", "webwire/coder", "webwire/gobwas", "webwire/stream", "raw/nhooyr", "raw/tcp"}
+// scaled are ours, each with what it is built on.
+var scaled = [][2]string{
+	{"webwire/websocket", "raw/nhooyr"},
+	{"webwire/coder", "raw/coder"},
+	{"webwire/gobwas", "raw/gobwas"},
+	{"webwire/stream", "raw/tcp"},
+}
 
 func scaleName(n int) string { return fmt.Sprintf("%dx1", n) }
 
@@ -18,7 +24,7 @@ func scaleName(n int) string { return fmt.Sprintf("%dx1", n) }
 func scalingPart(r *report, e effort, all []contender) error {
 	e.each *= 2 // a thousand connections take a while to get going
 	for _, c := range all {
-		if !slices.Contains(scaled, c.name) {
+		if !slices.ContainsFunc(scaled, func(pair [2]string) bool { return slices.Contains(pair[:], c.name) }) {
 			continue
 		}
 		progress("  %s", c.name)
