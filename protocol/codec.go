@@ -10,6 +10,7 @@ import (
 const (
 	idSize    = 8
 	idEnd     = 1 + idSize
+	maxHead   = idEnd + 2 // bytes besides name and payload: type, id, length of the name, pad
 	maxName   = 255
 	unitSize  = 2 // of UTF-16, in bytes
 	firstName = ' '
@@ -107,12 +108,12 @@ func (v Version) Parse(b []byte) (Message, error) {
 }
 
 // Append appends the message to dst and returns the extended slice. It does not
-// allocate beyond what dst needs to grow, except for the JSON of a ReplyError in
-// 1.2. If the message breaks a rule of the version Append returns dst as it
-// was, and an error that wraps ErrMalformed: a name over 255 bytes or with bytes
-// outside 32 to 126, a payload missing where there must be one, present where
-// there is none, or of a size its encoding does not allow, a kind that the version
-// does not have in that encoding. What m holds must not lie in dst's capacity.
+// allocate if dst has room for the name, the payload and 11 bytes, except for the
+// JSON of a ReplyError in 1.2. If the message breaks a rule of the version Append
+// returns dst as it was, and an error that wraps ErrMalformed: a name over 255 bytes
+// or with bytes outside 32 to 126, a payload missing where there must be one, present
+// where there is none, or of a size its encoding does not allow, a kind that the
+// version does not have in that encoding. What m holds must not lie in dst's capacity.
 func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	s := v.spec()
 	if s == nil {
@@ -120,6 +121,9 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	}
 	if m.Kind >= kinds || m.Payload.Encoding >= encodings {
 		return dst, errNotInTables
+	}
+	if cap(dst)-len(dst) < maxHead+len(m.Name)+len(m.Payload.Data) {
+		return v.appendGrown(dst, m)
 	}
 	l := &s.byKind[m.Kind][m.Payload.Encoding]
 	name, data := m.Name, m.Payload.Data
@@ -137,45 +141,60 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 		return dst, errNameBytes
 	}
 
-	size := int(l.fixed) + len(name)
-	if l.encoding == UTF16 {
-		size += size % unitSize
-	}
-	start := len(dst)
-	dst = slices.Grow(dst, size+len(data))[:start+size]
-	head := dst[start:]
-	head[size-1] = 0 // the pad byte, if there is one
-	head[0] = l.typ
+	dst = append(dst, l.typ)
 	if l.id {
-		*(*ID)(head[1:]) = m.ID
+		dst = append(dst, m.ID[:]...)
 	}
 	if l.name != absent {
-		head[l.fixed-1] = uint8(len(name))
-		copy(head[l.fixed:], name)
+		dst = append(dst, uint8(len(name)))
+		dst = append(dst, name...)
+	}
+	if l.encoding == UTF16 && (int(l.fixed)+len(name))%unitSize != 0 {
+		dst = append(dst, 0)
 	}
 	return append(dst, data...), nil
 }
 
+// appendGrown is Append for a dst that may have too little room. Inlined it would slow
+// down the calls that need it not.
+//
+//go:noinline
+func (v Version) appendGrown(dst []byte, m Message) ([]byte, error) {
+	b, err := v.Append(slices.Grow(dst, maxHead+len(m.Name)+len(m.Payload.Data)), m)
+	if err != nil {
+		return dst, err
+	}
+	return b, nil
+}
+
 // validName reports whether every byte is one that names may have. It looks at
-// eight bytes at a time.
+// eight bytes at a time, at some of the last ones twice.
 func validName(name string) bool {
+	b := unsafe.Slice(unsafe.StringData(name), len(name))
+	if len(b) < 8 {
+		for _, c := range b {
+			if c < firstName || c > lastName {
+				return false
+			}
+		}
+		return true
+	}
+	bad := outside(b[len(b)-8:])
+	for ; len(b) > 8; b = b[8:] {
+		bad |= outside(b)
+	}
+	return bad == 0
+}
+
+// outside returns a bit for one of the first eight bytes that names may not have, and
+// perhaps more bits; none if there is no such byte.
+func outside(b []byte) uint64 {
 	const (
 		ones  = 0x0101010101010101
 		highs = 0x80 * ones
 	)
-	b := unsafe.Slice(unsafe.StringData(name), len(name))
-	for ; len(b) >= 8; b = b[8:] {
-		w := binary.LittleEndian.Uint64(b)
-		// A byte's high bit ends up set if it was, if the byte is below
-		// firstName, or if it is above lastName.
-		if (w|(w-firstName*ones)|(w+(0x7f-lastName)*ones))&highs != 0 {
-			return false
-		}
-	}
-	for _, c := range b {
-		if c < firstName || c > lastName {
-			return false
-		}
-	}
-	return true
+	w := binary.LittleEndian.Uint64(b)
+	// A byte's high bit ends up set if it was, if the byte is below firstName, or
+	// if it is above lastName.
+	return (w | (w - firstName*ones) | (w + (0x7f-lastName)*ones)) & highs
 }

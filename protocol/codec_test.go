@@ -220,11 +220,14 @@ func TestNoAllocations(t *testing.T) {
 		{Kind: protocol.SessionClosed},
 		{}, // refused
 	}
-	buf := make([]byte, 0, 256)
 	for _, v := range protocol.Versions() {
 		for _, m := range messages {
+			buf := make([]byte, 0, len(m.Name)+len(m.Payload.Data)+11)
 			if n := testing.AllocsPerRun(100, func() { buf, _ = v.Append(buf[:0], m) }); n != 0 {
 				t.Errorf("%v: Append of a %v allocates %v times", v, m.Kind, n)
+			}
+			if n := testing.AllocsPerRun(100, func() { _, _ = v.Append(nil, m) }); n > 1 {
+				t.Errorf("%v: Append of a %v to nil allocates %v times", v, m.Kind, n)
 			}
 			if n := testing.AllocsPerRun(100, func() { m, _ = v.Parse(buf) }); n != 0 {
 				t.Errorf("%v: Parse of a %v allocates %v times", v, m.Kind, n)
