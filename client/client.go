@@ -66,8 +66,14 @@ func New(d transport.Dialer, opts Options) *Client {
 // There is no need to call Connect before other methods unless autoconnect is
 // disabled or the client gave up (see Hooks.OnConnectFailed).
 func (c *Client) Connect(ctx context.Context) error {
-	_, _, err := c.await(ctx, true, nil)
-	return err
+	var gone *link.Link
+	for {
+		l, _, err := c.await(ctx, true, gone)
+		if err != nil || l.Cause() == nil {
+			return err
+		}
+		gone = l // it has ended, or is about to
+	}
 }
 
 // Request sends a request and returns the payload of the reply, which is the
@@ -157,10 +163,7 @@ func (c *Client) notConnected() error {
 // what bounds the caller. explicit is true for Connect. gone is a connection that
 // turned out to be none any more, nil if there is no such.
 func (c *Client) await(ctx context.Context, explicit bool, gone *link.Link) (*link.Link, time.Duration, error) {
-	timeout := c.opts.Timeout
-	if _, bounded := ctx.Deadline(); bounded {
-		timeout = 0
-	}
+	timeout := c.within(ctx)
 	if l := c.link.Load(); l != nil && l != gone {
 		return l, timeout, nil
 	}
@@ -174,8 +177,8 @@ func (c *Client) await(ctx context.Context, explicit bool, gone *link.Link) (*li
 		defer timer.Stop()
 		late = timer.C
 	}
-	for first := true; ; first = false {
-		l, changed, err := c.look(explicit, first, gone)
+	for asked := false; ; {
+		l, changed, err := c.look(explicit, &asked, gone)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -195,9 +198,18 @@ func (c *Client) await(ctx context.Context, explicit bool, gone *link.Link) (*li
 	}
 }
 
+// within returns Options.Timeout if that is what bounds the caller, else zero.
+func (c *Client) within(ctx context.Context) time.Duration {
+	if _, bounded := ctx.Deadline(); bounded {
+		return 0
+	}
+	return c.opts.Timeout
+}
+
 // look returns the connection, or a channel that is closed when it is worth to
-// look again, or why there is no connection to wait for. It starts connecting.
-func (c *Client) look(explicit, first bool, gone *link.Link) (*link.Link, <-chan struct{}, error) {
+// look again, or why there is no connection to wait for. It starts connecting. asked
+// says that an attempt was made or waited for: the failure, if there is one, is its.
+func (c *Client) look(explicit bool, asked *bool, gone *link.Link) (*link.Link, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.status == Closed {
@@ -207,9 +219,11 @@ func (c *Client) look(explicit, first bool, gone *link.Link) (*link.Link, <-chan
 		return l, nil, nil
 	}
 	once := c.opts.DisableAutoconnect
+	before := *asked
+	*asked = before || c.link.Load() == nil // else it is gone, and about to be cleared away
 	switch {
 	case c.running:
-	case explicit && first:
+	case explicit && !before:
 		c.gaveUp = false
 		c.start()
 	case explicit && (c.gaveUp || once):

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
 )
 
@@ -39,7 +40,7 @@ func (f KeyFile) LoadKey() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("client: load session key: %w", err)
 	}
-	return strings.TrimSpace(string(data)), nil
+	return strings.TrimRight(string(data), "\r\n"), nil
 }
 
 // SaveKey replaces the file as a whole, or removes it.
@@ -86,6 +87,12 @@ func (c *Client) loadKey() {
 	if err != nil {
 		c.log(slog.LevelError, "webwire: session key cannot be loaded, the next connection will try again", "error", err)
 		return
+	}
+	if key != "" {
+		if err := session.CheckKey(key); err != nil { // a server may hang up on it, again and again
+			c.log(slog.LevelError, "webwire: what is kept as the session key is none, there is no session to restore", "error", err)
+			key = ""
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

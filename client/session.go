@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
@@ -21,6 +22,7 @@ type sessionState struct {
 	active  bool // the connection has the session
 	changes int  // of the key, to tell whether it is still the one it was
 
+	waived    int  // calls of CloseSession that found none: no RestoreSession before them counts
 	renounced bool // it was closed while the connection that has it could not be used yet
 	closing   int  // calls of CloseSession that wait for the server
 	closed    bool // meanwhile the server said that it is closed
@@ -48,20 +50,28 @@ func (c *Client) Session() (session.Session, bool) {
 // one of those of Request. If ctx ends before the reply came the session may be
 // restored nevertheless; Session tells.
 func (c *Client) RestoreSession(ctx context.Context, key string) error {
-	l, _, err := c.await(ctx, false, nil)
-	if err != nil {
-		return err
-	}
-	return c.settle(ctx, l, protocol.Message{
-		Kind:    protocol.RestoreSession,
-		Payload: protocol.Text(key),
-	}, func(p protocol.Payload) error {
-		s, err := parseSession(p.Data)
-		if err == nil {
-			c.keep(s)
+	c.mu.Lock()
+	waived := c.session.waived
+	c.mu.Unlock()
+	m := protocol.Message{Kind: protocol.RestoreSession, Payload: protocol.Text(key)}
+	var gone *link.Link
+	for {
+		l, timeout, err := c.await(ctx, false, gone)
+		if err != nil {
+			return err
 		}
-		return err
-	}, func(error) {})
+		err = c.settle(ctx, l, timeout, m, func(p protocol.Payload) error {
+			err := c.sessionRestored(p.Data, waived)
+			if err != nil { // the server believes that this connection has the session
+				l.DisconnectLater(transport.StatusNormal, "", err)
+			}
+			return err
+		}, func(error) {})
+		if !link.IsLate(err) {
+			return public(err)
+		}
+		gone = l
+	}
 }
 
 // CloseSession closes the client's session, for all clients that have it. Without a
@@ -77,6 +87,7 @@ func (c *Client) CloseSession(ctx context.Context) error {
 	}
 	if l == nil || !s.active {
 		s.renounced = s.renounced || s.active
+		s.waived++
 		if !s.loaded { // there may be a key that nobody asked for yet
 			s.loaded = true
 			c.saveKey("", "")
@@ -86,13 +97,16 @@ func (c *Client) CloseSession(ctx context.Context) error {
 		return nil
 	}
 	s.closing++
+	key := s.key
 	c.mu.Unlock()
-	return c.settle(ctx, l, protocol.Message{Kind: protocol.CloseSession}, func(protocol.Payload) error {
+	return public(c.settle(ctx, l, c.within(ctx), protocol.Message{Kind: protocol.CloseSession}, func(protocol.Payload) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.forget()
+		if s.key == key { // else it was forgotten already, and what there is now is another one
+			c.forget()
+		}
 		return nil
-	}, c.closeSettled)
+	}, c.closeSettled))
 }
 
 // closeSettled takes note that a CloseSession is over. If it failed, and yet the
@@ -105,16 +119,24 @@ func (c *Client) closeSettled(err error) {
 	if s.closed && err != nil {
 		c.tellClosed()
 	}
-	if s.closing == 0 || err != nil {
-		s.closed = false
-	}
+	s.closed = false
 }
 
 // settle sends a request that changes the session and waits for its outcome within
-// ctx. The request itself goes on if ctx ends, because both ends have to agree on
-// the session: if there is no outcome within Options.Timeout the connection is
-// given up. then is that of [link.Link.Request], over gets the outcome.
-func (c *Client) settle(ctx context.Context, l *link.Link, m protocol.Message, then func(protocol.Payload) error, over func(error)) error {
+// ctx, and timeout if that is not zero. The request itself goes on then, because both
+// ends have to agree on the session: if there is no outcome within Options.Timeout, or
+// until the deadline of ctx if that is later, the connection is given up. then is that
+// of [link.Link.Request], over gets the outcome.
+func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration, m protocol.Message, then func(protocol.Payload) error, over func(error)) error {
+	limit := c.opts.Timeout
+	var late <-chan time.Time
+	if timeout > 0 {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		late = timer.C
+	} else if deadline, ok := ctx.Deadline(); ok {
+		limit = max(limit, time.Until(deadline)+1) // ctx is to end first
+	}
 	done := make(chan error, 1)
 	c.mu.Lock()
 	err := ctx.Err()
@@ -123,13 +145,13 @@ func (c *Client) settle(ctx context.Context, l *link.Link, m protocol.Message, t
 	}
 	if err == nil {
 		c.owned.Go(func() {
-			_, err := l.Request(context.Background(), m, c.opts.Timeout, then)
+			_, err := l.Request(context.Background(), m, limit, then)
 			var late *link.TimeoutError
 			if errors.As(err, &late) {
 				l.Disconnect(transport.StatusNormal, "", err)
 			}
 			over(err)
-			done <- public(err)
+			done <- err
 		})
 	}
 	c.mu.Unlock()
@@ -142,6 +164,8 @@ func (c *Client) settle(ctx context.Context, l *link.Link, m protocol.Message, t
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-late:
+		return &TimeoutError{After: c.opts.Timeout}
 	}
 }
 
@@ -183,7 +207,7 @@ func (c *Client) restoreKept(l *link.Link) error {
 		}
 		return nil
 	case errors.Is(err, protocol.ErrSessionFull), errors.Is(err, protocol.ErrInternal),
-		errors.Is(err, protocol.ErrSessionsDisabled), errors.As(err, &app):
+		errors.Is(err, protocol.ErrSessionsDisabled), errors.Is(err, protocol.ErrTooBig), errors.As(err, &app):
 		c.log(slog.LevelWarn, "webwire: session cannot be restored now, the next connection will try again",
 			"error", link.Conceal(err, key))
 		return nil
@@ -202,6 +226,12 @@ func (c *Client) sessionCreated(data []byte) error {
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session.closed { // if a CloseSession fails yet, this would come too late
+		c.session.closed = false
+		c.tellClosed()
+	}
 	saved := c.keep(s)
 	if hook := c.opts.Hooks.OnSessionCreated; hook != nil {
 		c.later("OnSessionCreated", func() {
@@ -212,11 +242,25 @@ func (c *Client) sessionCreated(data []byte) error {
 	return nil
 }
 
-// keep makes s the session of the connection and keeps its key. The channel that it
-// returns is closed once the key is saved.
-func (c *Client) keep(s session.Session) (saved <-chan struct{}) {
+// sessionRestored takes the session that a RestoreSession got, unless one was closed
+// since: waived is what it was before.
+func (c *Client) sessionRestored(data []byte, waived int) error {
+	s, err := parseSession(data)
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.session.waived != waived {
+		return errSessionForgotten
+	}
+	c.keep(s)
+	return nil
+}
+
+// keep makes s the session of the connection and keeps its key. The channel that it
+// returns is closed once the key is saved. The caller holds mu.
+func (c *Client) keep(s session.Session) (saved <-chan struct{}) {
 	c.session.current, c.session.active = s, true
 	return c.setKey(s.Key)
 }
