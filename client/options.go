@@ -53,8 +53,9 @@ type Options struct {
 	// one ends the connection. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
-	// OutboxSize bounds, in bytes, what waits to be sent, and InboxSize the signals
-	// that wait for OnServerSignal. Zero: 1 MiB each.
+	// OutboxSize bounds, in bytes, what waits to be sent, where a message counts as half
+	// of that at most, and InboxSize the signals that wait for OnServerSignal.
+	// Zero: 1 MiB each.
 	OutboxSize, InboxSize int
 
 	// ReadTimeout is the silence after which the connection counts as lost. A

@@ -81,6 +81,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 	}
 	if !s.add(c) {
 		_ = conn.Close(transport.StatusGoingAway, "server shutting down") // the error below says more
+		c.link.Abort(ErrServerClosed)                                     // ctx shall not hold it
 		return nil, ErrServerClosed
 	}
 	if ctx.Done() != nil { // else it would only cost memory

@@ -169,6 +169,10 @@ func newSessionRequest(c *Conn, m protocol.Message) *sessionRequest {
 func (r *sessionRequest) Run() {
 	c, id, ctx := r.conn, r.msg.ID, r.conn.link.Context()
 	if r.msg.Kind == protocol.RestoreSession {
+		if c.fails >= maxRestores { // it was received before the last of those was answered
+			c.refuse(id)
+			return
+		}
 		r.count(c.restore(ctx, id, r.msg.Payload.Text()))
 		return
 	}

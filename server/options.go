@@ -43,7 +43,8 @@ type Options struct {
 	// OutboxSize bounds, in bytes, what waits to be sent to one connection, and
 	// InboxSize what waits there to be handled, each message with about the memory
 	// that it occupies: in an inbox that is 256 bytes more than it has. A message of
-	// any size fits where nothing else waits. Zero: 1 MiB each.
+	// any size fits where nothing else waits, and in an outbox one counts as half of
+	// that at most, or short ones would keep it out. Zero: 1 MiB each.
 	OutboxSize, InboxSize int
 
 	// ReadTimeout is the silence after which a connection counts as lost. Peers

@@ -3,10 +3,12 @@ package server_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/session"
 )
 
 // Keys that do not exist may be tried a few times only. To ask again and again for
@@ -47,6 +49,43 @@ func TestOnlyUnknownKeysCountAsTries(t *testing.T) {
 		for i := range uint64(20) {
 			p.send(restore(i, "key"))
 			p.reply(i, protocol.ReplySessionsDisabled)
+		}
+	})
+}
+
+// loads counts how often a store was asked.
+type loads struct {
+	session.MemoryStore
+	n atomic.Int64
+}
+
+func (s *loads) Load(ctx context.Context, key string) (session.Session, error) {
+	s.n.Add(1)
+	return s.MemoryStore.Load(ctx, key)
+}
+
+// Keys that are sent together are not all tried.
+func TestTriesAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := &loads{}
+		srv := server.New(server.Options{Sessions: store, Logger: discard})
+		p := connect(t, srv, protocol.V1_2)
+		var msgs [][]byte
+		for i := range uint64(1000) {
+			b, err := p.version.Append(nil, protocol.Message{Kind: protocol.RestoreSession, ID: protocol.NewID(i + 1), Payload: protocol.Text("unknown")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			msgs = append(msgs, b)
+		}
+		if err := p.conn.Write(msgs...); err != nil {
+			t.Fatal(err)
+		}
+		if _, theirs := p.over(); !errors.Is(theirs, server.ErrTooManyRestores) {
+			t.Errorf("got %v", theirs)
+		}
+		if n := store.n.Load(); n != 5 {
+			t.Errorf("%d keys were tried", n)
 		}
 	})
 }

@@ -265,3 +265,26 @@ func TestConnCloseAndAbort(t *testing.T) {
 		}
 	})
 }
+
+// foreign is a context of a type of one's own: whoever derives one from it that can be
+// cancelled has a goroutine until it is.
+type foreign struct {
+	context.Context
+	done chan struct{}
+}
+
+func (f foreign) Done() <-chan struct{} { return f.done }
+
+// A connection that came too late leaves nothing behind while its context goes on.
+func TestRefusedConnLeavesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) { // fails if a goroutine is left
+		srv := server.New(server.Options{Logger: discard})
+		srv.Close()
+		ours, theirs := memory.Pipe()
+		defer ours.Abort()
+		ctx := foreign{context.Background(), make(chan struct{})}
+		if err := srv.ServeConn(ctx, theirs); err != server.ErrServerClosed {
+			t.Error(err)
+		}
+	})
+}

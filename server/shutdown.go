@@ -46,15 +46,17 @@ func (s *Server) shutdown(ctx context.Context, caller *Conn) error {
 	for _, c := range conns {
 		c.link.Drain()
 	}
+	// Handlers that call Shutdown do not wait for each other; who is none waits for them.
+	exempting := caller != nil
 	for _, c := range conns {
-		if !s.await(ctx, c.link.Drain(), func() bool { return s.isCaller(c) }) {
+		if !s.await(ctx, c.link.Drain(), func() bool { return exempting && s.isCaller(c) }) {
 			return ctx.Err()
 		}
 	}
 	for _, c := range conns {
 		c.link.Close(transport.StatusGoingAway, "server shutting down", ErrServerClosed)
 	}
-	if !s.await(ctx, nil, s.empty) {
+	if !s.await(ctx, nil, func() bool { return s.empty(exempting) }) {
 		return ctx.Err()
 	}
 	return err
@@ -111,12 +113,12 @@ func (s *Server) abort() {
 	}
 }
 
-// empty reports whether no connection is left but those that call Shutdown.
-func (s *Server) empty() bool {
+// empty reports whether no connection is left, exempting those that call Shutdown or not.
+func (s *Server) empty(exempting bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.conns {
-		if c.callers == 0 {
+		if !exempting || c.callers == 0 {
 			return false
 		}
 	}

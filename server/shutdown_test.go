@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,4 +272,40 @@ func TestConnCloseDrains(t *testing.T) {
 		other.request(1, "r", "0s")
 		other.reply(1, protocol.Reply)
 	})
+}
+
+// That handlers which call Shutdown do not wait for each other is theirs alone: who
+// calls it from outside waits for them.
+func TestShutdownBesideHandlers(t *testing.T) {
+	for range 20 { // it depended on who noticed what first
+		bubble(t, func(t *testing.T) {
+			var srv *server.Server
+			var ended atomic.Int32
+			srv = server.New(server.Options{Logger: discard, Hooks: server.Hooks{
+				OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+					if r.Name != "stop" {
+						time.Sleep(time.Minute)
+						return r.Payload, nil
+					}
+					err := srv.Shutdown(ctx)
+					time.Sleep(time.Second)
+					return r.Payload, err
+				},
+				OnClientDisconnected: func(*server.Conn, error) { ended.Add(1) },
+			}})
+			stops, works := connect(t, srv, protocol.V1_2), connect(t, srv, protocol.V1_2)
+			works.request(1, "work", "x")
+			synctest.Wait()
+			stops.request(1, "stop", "x")
+			synctest.Wait()
+			if err := srv.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if n := ended.Load(); n != 2 {
+				t.Errorf("Shutdown returned when %d of 2 connections had ended", n)
+			}
+			stops.reply(1, protocol.Reply)
+			works.reply(1, protocol.Reply)
+		})
+	}
 }

@@ -97,7 +97,7 @@ func (r *run) patiently(try func(r *run, unit time.Duration) error) (err error) 
 		defer r.end()
 		return try(r, unit)
 	}
-	for unit := time.Second; unit <= 4*time.Second; unit *= 2 {
+	for unit := time.Second; unit <= 16*time.Second; unit *= 2 {
 		if err = once(unit); err == nil {
 			break
 		}

@@ -165,7 +165,12 @@ func (l *Link) sendRequest(ctx context.Context, m *protocol.Message, seq *uint64
 		}
 	}
 	if flush {
-		l.flush(ctx.Done() == nil && (timeout == 0 || timeout >= l.conf.WriteTimeout))
+		// One write may take as long as the request. More would be for others only,
+		// and the reply may be here meanwhile.
+		patient := ctx.Done() == nil && (timeout == 0 || timeout >= l.conf.WriteTimeout)
+		if !patient || !l.out.flush(1) {
+			l.flushElsewhere()
+		}
 	}
 	if err != nil && l.Cause() != nil {
 		err = &LostError{Cause: err}

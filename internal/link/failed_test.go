@@ -40,7 +40,7 @@ func TestOutboxFailsAfterTheLink(t *testing.T) {
 	if err != nil || !flush {
 		t.Fatalf("add: %t, %v", flush, err)
 	}
-	for !o.flush() {
+	for !o.flush(maxRounds) {
 	}
 	if !told.ended {
 		t.Error("the link was not told")

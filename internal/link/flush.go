@@ -37,17 +37,17 @@ func (o *outbox) let() (flush bool) {
 // another: it may have something else to do, and others may keep adding for ever.
 const maxRounds = 8
 
-// flush writes until nothing is left, and reports whether it did: if not the
-// caller must see to it that somebody else goes on. Who must not be held up for
-// as long as a few writes may take calls it on another goroutine.
-func (o *outbox) flush() (done bool) {
+// flush writes until nothing is left, in at most so many rounds, and reports whether
+// it did: if not the caller must see to it that somebody else goes on. Who must not be
+// held up for as long as the writes may take calls it on another goroutine.
+func (o *outbox) flush(rounds int) (done bool) {
 	var b *batch
 	for round := 0; ; round++ {
 		if o.owner.crowded() {
 			runtime.Gosched() // the next system call then carries their messages too
 		}
 		written := b
-		b, done = o.next(written, round < maxRounds)
+		b, done = o.next(written, round < rounds)
 		if written != nil {
 			written.release()
 		}
@@ -77,7 +77,7 @@ func (o *outbox) next(written *batch, goOn bool) (b *batch, done bool) {
 		o.flushing = false
 		o.wake(&o.idle)
 		return nil, true
-	case o.waits():
+	case written != nil && o.waits(): // the first batch was let go, even if hold came since
 		o.flushing = false
 		return nil, true
 	case !goOn:

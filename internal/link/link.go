@@ -180,14 +180,18 @@ func (l *Link) send(ctx context.Context, m *protocol.Message, seq *uint64) error
 	return err
 }
 
-// flush writes on this goroutine if the caller is patient: if the time limit of a
-// write is all that bounds it. Others must not be held up.
+// flush writes on this goroutine if the caller is patient: if the time limits of a few
+// writes are all that bounds it. Others must not be held up.
 func (l *Link) flush(patient bool) {
-	if patient && l.out.flush() {
+	if patient && l.out.flush(maxRounds) {
 		return
 	}
+	l.flushElsewhere()
+}
+
+func (l *Link) flushElsewhere() {
 	l.goOwned(func() {
-		for !l.out.flush() {
+		for !l.out.flush(maxRounds) {
 		}
 	})
 }

@@ -67,8 +67,8 @@ func (l *Link) beat() {
 	}
 	l.background.Add(1) // before stopPulse, hence before Run waits
 	defer l.background.Done()
-	p.timer.Reset(p.every)
 	slept, silent, mute := p.look(l)
+	p.timer.Reset(p.every) // not before, or the next time may be too early by a little
 	p.mu.Unlock()
 
 	if slept {

@@ -45,8 +45,10 @@ type outbox struct {
 	sent     uint64   // bytes written so far
 	err      error    // why nothing can be added any more
 
-	room chan struct{} // closed once bytes shrink; nil if nobody waits for that
-	idle chan struct{} // closed once all is written; nil if nobody waits for that
+	waiting int           // senders that want room, one after the other
+	turn    chan struct{} // full while one of them waits for room; nil before the first
+	room    chan struct{} // closed once bytes shrink; nil if nobody waits for that
+	idle    chan struct{} // closed once all is written; nil if nobody waits for that
 }
 
 // owner is the Link of an outbox.
@@ -90,21 +92,52 @@ func (o *outbox) addEncoded(ctx context.Context, msg []byte) (flush bool, err er
 	return o.append(o.last(), msg, nil), nil
 }
 
-// lockRoom returns with the lock held and room for size bytes, or with an error.
-func (o *outbox) lockRoom(ctx context.Context, size int) error {
+// lockRoom returns with the lock held and room for size bytes, or with an error. Who
+// waits for room gets it in turn: senders of short messages do not keep a long one out.
+func (o *outbox) lockRoom(ctx context.Context, size int) (err error) {
 	o.mu.Lock()
-	for {
-		if o.err != nil {
-			o.mu.Unlock()
-			return o.err
-		}
-		if o.bytes == 0 || o.bytes+addedCost+size <= o.conf.OutboxSize {
+	switch {
+	case o.err != nil:
+		err = o.err
+	case o.fits(size) && (o.waiting == 0 || ctx == dontWait):
+		return nil
+	case ctx == dontWait:
+		err = ErrOutboxFull
+	default:
+		o.waiting++
+		err = o.awaitTurn(ctx, size)
+		o.waiting--
+		if err == nil {
 			return nil
 		}
-		if ctx == dontWait {
-			o.mu.Unlock()
-			return ErrOutboxFull
-		}
+	}
+	o.mu.Unlock()
+	return err
+}
+
+// fits reports whether there is room. A long message counts as half of what there may
+// be, so that it gets in beside those who do not wait.
+func (o *outbox) fits(size int) bool {
+	return o.bytes == 0 || o.bytes+min(addedCost+size, o.conf.OutboxSize/2) <= o.conf.OutboxSize
+}
+
+// awaitTurn waits for room behind those who came before. The lock is held before and
+// after.
+func (o *outbox) awaitTurn(ctx context.Context, size int) error {
+	if o.turn == nil {
+		o.turn = make(chan struct{}, 1)
+	}
+	turn := o.turn
+	o.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		o.mu.Lock()
+		return ctx.Err()
+	}
+	defer func() { <-turn }()
+	o.mu.Lock()
+	for o.err == nil && !o.fits(size) {
 		if o.room == nil {
 			o.room = make(chan struct{})
 		}
@@ -117,10 +150,12 @@ func (o *outbox) lockRoom(ctx context.Context, size int) error {
 		select {
 		case <-room:
 		case <-ctx.Done():
+			o.mu.Lock()
 			return ctx.Err()
 		}
 		o.mu.Lock()
 	}
+	return o.err
 }
 
 // last returns the batch to add to.

@@ -49,7 +49,7 @@ func BenchmarkOutbox(b *testing.B) {
 				b.Fatal(err)
 			}
 			if flush {
-				l.out.flush()
+				l.out.flush(maxRounds)
 			}
 		}
 	})
@@ -61,7 +61,7 @@ func send(b *testing.B, l *Link, ctx context.Context, m *protocol.Message) {
 		b.Error(err)
 	}
 	if flush {
-		for !l.out.flush() {
+		for !l.out.flush(maxRounds) {
 		}
 	}
 }

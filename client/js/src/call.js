@@ -1,6 +1,6 @@
 // What somebody waits for. It has one outcome: whatever comes first.
 
-const MAX_DELAY = 2 ** 31 - 1; // of setTimeout
+export const MAX_DELAY = 2 ** 31 - 1; // of setTimeout, which takes a longer one for none
 
 export class Call {
   // release takes the call out of where it waits.
@@ -12,7 +12,7 @@ export class Call {
   #abort;
 
   // outcome has the functions resolve and reject, late is called after timeout
-  // milliseconds.
+  // milliseconds, or never if that is longer than a timer can be.
   constructor(outcome, timeout, late, signal) {
     this.#outcome = outcome;
     if (timeout <= MAX_DELAY) this.#timer = setTimeout(late, timeout, this);

@@ -1,7 +1,7 @@
 // The client: a connection that is made when it is needed and made again when it is
 // lost, and those who wait for it.
 
-import { Call } from './call.js';
+import { Call, MAX_DELAY } from './call.js';
 import { CLOSE_SESSION, REQUEST, RESTORE_SESSION, SESSION_CLOSED, SESSION_CREATED, SIGNAL } from './codec.js';
 import { Connection } from './connection.js';
 import {
@@ -45,6 +45,7 @@ export class Client extends EventTarget {
     this.#url = new URL(url, globalThis.location?.href);
     this.#url.protocol = this.#url.protocol.replace('http', 'ws');
     this.#url.hash = '';
+    const given = Object.entries(options).filter(([, value]) => value !== undefined);
     const o = {
       WebSocket: globalThis.WebSocket,
       autoconnect: true,
@@ -58,7 +59,7 @@ export class Client extends EventTarget {
       subProtocol: '',
       storage: defaultStorage(),
       storageKey: `webwire:${this.#url}`,
-      ...options,
+      ...Object.fromEntries(given),
     };
     if (!o.WebSocket) throw new TypeError('webwire: no global WebSocket, pass a class as option WebSocket');
     if (!o.versions.length || !o.versions.every((v) => VERSIONS.includes(v))) throw new TypeError(`webwire: versions are ${VERSIONS}`);
@@ -140,8 +141,8 @@ export class Client extends EventTarget {
       call.start = start;
       call.explicit = explicit;
       call.release = () => {
-        this.#waiting.delete(call);
-        this.#waitingBytes -= bytes;
+        // Once: a call that cannot be started is released by #ready, and when it fails.
+        if (this.#waiting.delete(call)) this.#waitingBytes -= bytes;
       };
       this.#waiting.add(call);
       this.#waitingBytes += bytes;
@@ -159,7 +160,7 @@ export class Client extends EventTarget {
   #admit(bytes) {
     const { maxQueue } = this.#options;
     const queued = this.#usable()?.queued ?? this.#waitingBytes;
-    if (queued && queued + bytes > maxQueue) throw new QueueFullError(maxQueue);
+    if (bytes && queued && queued + bytes > maxQueue) throw new QueueFullError(maxQueue);
   }
 
   #late(call, timeout) {
@@ -236,7 +237,7 @@ export class Client extends EventTarget {
     const { signal } = attempt;
     this.#attempt = attempt;
     const late = () => attempt.abort(new TimeoutError(dialTimeout, new Error('the server does not answer')));
-    const timer = setTimeout(late, dialTimeout);
+    const timer = dialTimeout <= MAX_DELAY ? setTimeout(late, dialTimeout) : undefined;
     try {
       if (this.#status === 'closed') throw new ClosedError();
       this.#plan ??= await this.#negotiate(signal);
@@ -350,7 +351,7 @@ export class Client extends EventTarget {
 
   async #pause(ms) {
     await new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
+      const timer = setTimeout(resolve, Math.min(ms, MAX_DELAY));
       this.#skipPause = () => {
         clearTimeout(timer);
         resolve();

@@ -1,7 +1,7 @@
 // One WebSocket connection: its opening, the requests in flight on it, heartbeats,
 // and the question whether it is still there. It ends once, and for good.
 
-import { Call } from './call.js';
+import { Call, MAX_DELAY } from './call.js';
 import { ACCEPT_CONF, HEARTBEAT, RESTORE_SESSION, SIGNAL, compose, parse } from './codec.js';
 import { ClosedError, CloseError, DisconnectedError, MalformedError, TimeoutError, VersionError } from './errors.js';
 import { agreed } from './negotiate.js';
@@ -109,7 +109,7 @@ export class Connection {
       return;
     }
     this.#limit = conf.limit;
-    this.#heartbeat = conf.readTimeout * 0.75;
+    this.#heartbeat = Math.min(conf.readTimeout * 0.75, MAX_DELAY);
     this.#beatLater();
     this.#ready();
   }

@@ -18,6 +18,8 @@
  * @packageDocumentation
  */
 
+export {}; // only what says so
+
 /**
  * One end of a connection that is made when it is needed and made again when it is
  * lost.
@@ -102,24 +104,29 @@ export class Client extends EventTarget {
   addEventListener<T extends keyof ClientEvents>(
     type: T,
     listener: ((this: Client, event: ClientEvents[T]) => void) | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: AddOptions,
   ): void;
   addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Listener,
+    options?: AddOptions,
   ): void;
   removeEventListener<T extends keyof ClientEvents>(
     type: T,
     listener: ((this: Client, event: ClientEvents[T]) => void) | null,
-    options?: boolean | EventListenerOptions,
+    options?: RemoveOptions,
   ): void;
   removeEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
+    listener: Listener,
+    options?: RemoveOptions,
   ): void;
 }
+
+// By way of EventTarget, which the DOM and Node both have: Node lacks the names.
+type Listener = Parameters<EventTarget['addEventListener']>[1];
+type AddOptions = Parameters<EventTarget['addEventListener']>[2];
+type RemoveOptions = Parameters<EventTarget['removeEventListener']>[2];
 
 /**
  * - `disconnected`: not connected, and not about to be
@@ -165,14 +172,18 @@ export interface ClientEvents {
 }
 
 type Listeners = {
-  [T in keyof ClientEvents as `on${T}`]?: (this: Client, event: ClientEvents[T]) => void;
+  [T in keyof ClientEvents as `on${T}`]?: ((this: Client, event: ClientEvents[T]) => void) | undefined;
 };
 
+/** An option that is `undefined` has its default, as if it were missing. */
 export interface ClientOptions extends Listeners {
-  /** Milliseconds that a request waits for a connection and its reply. Default: 60000. */
-  timeout?: number;
-  /** Milliseconds for each attempt to connect. Default: 10000. */
-  dialTimeout?: number;
+  /**
+   * Milliseconds that a request waits for a connection and its reply; `Infinity` for no
+   * limit. Default: 60000.
+   */
+  timeout?: number | undefined;
+  /** Milliseconds for each attempt to connect; `Infinity` for no limit. Default: 10000. */
+  dialTimeout?: number | undefined;
   /**
    * The pause between attempts to connect, in milliseconds: random, up to `minBackoff`
    * at first, then up to three times as much after each attempt, as long as that is
@@ -181,20 +192,20 @@ export interface ClientOptions extends Listeners {
    * then said that it goes away. There is no pause when the device comes online.
    * Default: 1000 and 10000.
    */
-  minBackoff?: number;
-  maxBackoff?: number;
+  minBackoff?: number | undefined;
+  maxBackoff?: number | undefined;
   /**
    * False: connect only when `connect()` is called, and not again after the connection
    * was lost; what needs a connection fails at once without. Default: true.
    */
-  autoconnect?: boolean;
+  autoconnect?: boolean | undefined;
   /**
    * Bytes that may wait to be sent. More are refused with a {@link QueueFullError},
    * but a message of any size is taken if nothing else waits. Default: 8 MiB.
    */
-  maxQueue?: number;
+  maxQueue?: number | undefined;
   /** What the client may speak, the best first. Default: `['2.0', '1.2']`. */
-  versions?: Version[];
+  versions?: Version[] | undefined;
   /**
    * How client and server agree on the version.
    *
@@ -205,19 +216,19 @@ export interface ClientOptions extends Listeners {
    *   WEBWIRE. Browsers fail to connect to servers that do not negotiate.
    * - `none`: the server is known to speak `versions[0]`.
    */
-  negotiate?: 'metadata' | 'token' | 'none';
+  negotiate?: 'metadata' | 'token' | 'none' | undefined;
   /** The application's own protocol, which a server of 2.0 must announce. Default: `''`. */
-  subProtocol?: string;
+  subProtocol?: string | undefined;
   /**
    * Where the key of the session is kept: `sessionStorage` for instance, for tabs that
    * do not share it. Default: `localStorage` in pages, memory elsewhere and where it
    * fails. The key is a secret.
    */
-  storage?: KeyStorage | null;
+  storage?: KeyStorage | null | undefined;
   /** The item in the storage. Default: `'webwire:'` and the URL. */
-  storageKey?: string;
+  storageKey?: string | undefined;
   /** The class to connect with, where there is no global one. */
-  WebSocket?: WebSocketClass;
+  WebSocket?: WebSocketClass | undefined;
 }
 
 /** What the client needs of `localStorage`. */
@@ -237,9 +248,9 @@ export type WebSocketClass = new (url: string, protocols?: string[]) => {
 
 export interface CallOptions {
   /** Aborts the waiting; the server is not told. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Milliseconds; `Infinity` for no limit. Default: that of the client. */
-  timeout?: number;
+  timeout?: number | undefined;
 }
 
 /**
@@ -278,7 +289,9 @@ export interface Session {
 }
 
 /** What all errors of this package are. `name` is the name of the class. */
-export class WebWireError extends Error {}
+export class WebWireError extends Error {
+  constructor(message: string, cause?: Error);
+}
 
 /** What the handler refused the request with. */
 export class ErrorReply extends WebWireError {
@@ -286,13 +299,23 @@ export class ErrorReply extends WebWireError {
   readonly code: string;
 }
 /** The handler failed; the server says no more. */
-export class InternalError extends WebWireError {}
+export class InternalError extends WebWireError {
+  constructor();
+}
 /** The server is shutting down. The request was not executed. */
-export class ShutdownError extends WebWireError {}
-export class SessionNotFoundError extends WebWireError {}
+export class ShutdownError extends WebWireError {
+  constructor();
+}
+export class SessionNotFoundError extends WebWireError {
+  constructor();
+}
 /** The session has as many connections as it may. */
-export class SessionFullError extends WebWireError {}
-export class SessionsDisabledError extends WebWireError {}
+export class SessionFullError extends WebWireError {
+  constructor();
+}
+export class SessionsDisabledError extends WebWireError {
+  constructor();
+}
 
 /** There is no connection, or it was lost before the reply came. `cause` is why. */
 export class DisconnectedError extends WebWireError {
@@ -314,11 +337,11 @@ export class VersionError extends WebWireError {
   readonly client: string[];
 }
 /** `close()` was called. */
-export class ClosedError extends WebWireError {}
-/** The protocol does not allow such a message; or the server sent one that it does not allow. */
-export class MalformedError extends WebWireError {
-  constructor(message: string, cause?: Error);
+export class ClosedError extends WebWireError {
+  constructor();
 }
+/** The protocol does not allow such a message; or the server sent one that it does not allow. */
+export class MalformedError extends WebWireError {}
 /** A message longer than the server takes. It was not sent. */
 export class TooLongError extends WebWireError {
   constructor(size: number, limit: number);

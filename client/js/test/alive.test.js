@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DisconnectedError, TimeoutError } from '../src/index.js';
-import { settled } from './support/clock.js';
+import { MAX_DELAY, settled } from './support/clock.js';
 import { FakeServer, bytes, outcome, session, text } from './support/fakes.js';
 
 test('a heartbeat is sent when nothing was sent for 3/4 of the read timeout', async (t) => {
@@ -45,6 +45,20 @@ test('no heartbeats in 1.2, with a read timeout of zero, or once the connection 
   socket.readyState = 2;
   await server.clock.pass(45_000);
   assert.equal(socket.sent.length, 0);
+});
+
+test('a read timeout longer than a timer can be', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ negotiate: 'none' });
+  const connecting = client.connect();
+  await settled();
+  await server.socket.open('');
+  server.socket.say(bytes(23, 2, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0));
+  await connecting;
+  await server.clock.pass(1_000);
+  assert.equal(server.socket.sent.length, 0);
+  await server.clock.pass(MAX_DELAY - 1_000);
+  assert.equal(server.socket.sent.length, 1);
 });
 
 // Ways in which a page learns that the device slept or the network changed.

@@ -209,7 +209,7 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
 
   test('signing out throws nothing away without a question', async () => {
     await bob.page.evaluate(() => {
-      const item = { id: 'refused-before', room: 'lobby', text: 'refused', order: 1, time: new Date().toISOString(), failed: 'no reason' };
+      const item = { id: 'refused-before', name: 'Bob', room: 'lobby', text: 'refused', order: 1, time: new Date().toISOString(), failed: 'no reason' };
       localStorage.setItem(`chatroom.unsent.${item.id}`, JSON.stringify(item));
     });
     await bob.page.reload();
@@ -232,6 +232,26 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
     await bob.signIn('Bobby');
     await bob.hears('after once');
     await ada.sees('Bobby joined');
+  });
+
+  test('a page that is left open over midnight', async () => {
+    const night = new Date().setHours(24, -1, 30, 0);
+    await house.kill();
+    house.write('night', [['Grace', 'Good night']], night);
+    await house.start();
+    await ada.page.clock.setFixedTime(night + 10_000);
+    await ada.page.reload();
+    await ada.enter('night');
+    await ada.hears('Good night');
+    const days = () => ada.page.locator('#messages .day').allTextContents();
+    assert.deepEqual(await days(), ['Today']);
+
+    await house.kill();
+    house.write('night', [['Grace', 'Good night'], ['Grace', 'Good morning']], night);
+    await ada.page.clock.setFixedTime(night + 70_000);
+    await house.start();
+    await ada.hears('Good morning');
+    assert.deepEqual(await days(), ['Yesterday', 'Today']);
   });
 
   test('ctrl-C ends the server in good order', async () => {

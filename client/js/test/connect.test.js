@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Client, ClosedError, DisconnectedError, RefusedError, TimeoutError, VersionError } from '../src/index.js';
-import { settled } from './support/clock.js';
-import { CONF, FakeServer, bytes, outcome } from './support/fakes.js';
+import { Client, ClosedError, DisconnectedError, QueueFullError, RefusedError, TimeoutError, VersionError } from '../src/index.js';
+import { MAX_DELAY, settled } from './support/clock.js';
+import { CONF, FakeServer, bytes, outcome, storage } from './support/fakes.js';
 
 const TOKENS = ['webwire-2.0', 'webwire-1.2'];
 
@@ -253,6 +253,21 @@ for (const [what, stuck] of [
   });
 }
 
+for (const dialTimeout of [Infinity, MAX_DELAY + 1]) {
+  test(`an attempt may take ${dialTimeout} ms`, async (t) => {
+    const server = new FakeServer(t);
+    const client = server.client({ dialTimeout, storage: storage({ 'webwire:ws://example.com/api': 'KEY' }) });
+    const connecting = client.connect({ timeout: Infinity });
+    await server.clock.pass(600_000);
+    assert.equal(server.sockets.length, 1);
+    await server.socket.open();
+    await server.clock.pass(600_000); // the session is restored that slowly
+    server.socket.say(3, server.socket.take().id);
+    await connecting;
+    assert.equal(server.sockets.length, 1);
+  });
+}
+
 test('close while the metadata is asked for', async (t) => {
   const server = new FakeServer(t);
   let answer;
@@ -290,6 +305,18 @@ test('pauses grow, and start anew after a connection that proved stable', async 
   await server.clock.pass(1_000);
   await attempts([1_000, 3_000], 1001); // it went away in good order
   assert.equal(client.status, 'connecting');
+});
+
+test('a pause longer than a timer can be', async (t) => {
+  const server = new FakeServer(t);
+  await server.connected({ minBackoff: Infinity, maxBackoff: Infinity });
+  server.socket.drop();
+  await server.clock.pass(1_000);
+  assert.equal(server.sockets.length, 1);
+  await server.clock.pass(MAX_DELAY - 1_001);
+  assert.equal(server.sockets.length, 1);
+  await server.clock.pass(1);
+  assert.equal(server.sockets.length, 2);
 });
 
 test('pauses are random', async (t) => {
@@ -394,6 +421,36 @@ test('what a browser forbids is given up', async (t) => {
   const client = server.client({ WebSocket });
   await assert.rejects(client.connect(), { name: 'SecurityError' });
   assert.equal(client.status, 'disconnected');
+});
+
+test('an option that is undefined has its default', async (t) => {
+  const server = new FakeServer(t);
+  const names = [
+    'autoconnect', 'timeout', 'dialTimeout', 'minBackoff', 'maxBackoff', 'maxQueue', 'versions', 'negotiate', 'subProtocol', 'storage',
+    'storageKey', 'onsignal',
+  ];
+  const client = await server.connected(Object.fromEntries(names.map((name) => [name, undefined])));
+  assert.deepEqual(server.socket.protocols, TOKENS);
+  server.socket.bufferedAmount = 8 << 20;
+  assert.throws(() => client.signal('n', 'x'), QueueFullError);
+  server.socket.bufferedAmount = 0;
+  const request = client.request('n', 'x');
+  await server.clock.pass(60_000);
+  await assert.rejects(request, TimeoutError);
+  assert.equal(client.status, 'connecting', 'nothing was heard for long');
+  await server.clock.pass(999);
+  assert.equal(server.sockets.length, 1);
+  await server.clock.pass(1);
+  assert.equal(server.sockets.length, 2);
+  await server.clock.pass(10_000);
+  assert.equal(server.socket.closedWith, 1000);
+
+  const { WebSocket } = globalThis;
+  t.after(() => {
+    globalThis.WebSocket = WebSocket;
+  });
+  globalThis.WebSocket = server.WebSocket;
+  await server.connected({ WebSocket: undefined });
 });
 
 test('URLs and options that are none', async (t) => {

@@ -40,6 +40,18 @@ async function listening(port) {
   }
 }
 
+test('it is installed as the README says', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'webwire-install-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  await writeFile(join(dir, 'package.json'), '{}');
+  const [install] = blocks('sh');
+  const [npm, ...args] = install.trim().split(' ').map((word) => word.replace('<clone>', at('../../..')));
+  await run(npm, [...args, '--offline', '--no-audit', '--no-fund'], { cwd: dir });
+  const program = "import { Client } from 'webwire'; console.log(Client.name);";
+  const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: dir });
+  assert.equal(stdout, 'Client\n');
+});
+
 describe('README', { skip: await goMissing(), timeout: 120_000 }, () => {
   let dir;
   let server;

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  ClosedError, DisconnectedError, ErrorReply, InternalError, MalformedError, Payload, QueueFullError,
+  CloseError, ClosedError, DisconnectedError, ErrorReply, InternalError, MalformedError, Payload, QueueFullError,
   SessionFullError, SessionNotFoundError, SessionsDisabledError, ShutdownError, TimeoutError, TooLongError, WebWireError,
 } from '../src/index.js';
 import { settled } from './support/clock.js';
-import { FakeServer, ID, bytes, outcome, text } from './support/fakes.js';
+import { FakeServer, ID, bytes, outcome, session, text } from './support/fakes.js';
 
 const REQUEST = 128;
 
@@ -58,6 +58,16 @@ test('the errors of the server have their classes', async (t) => {
     assert.match(error.stack, new RegExp(`^${Class.name}: ${error.message}`));
     if (Class === ErrorReply) assert.deepEqual([error.code, error.message], ['BAD', 'what it means']);
   }
+});
+
+test('errors have a cause if there is one', () => {
+  const cause = new Error('why');
+  const errors = (...args) => [
+    new WebWireError('message', ...args), new MalformedError('message', ...args), new DisconnectedError(true, ...args),
+    new TimeoutError(5_000, ...args), new CloseError(1006, '', ...args),
+  ];
+  for (const error of errors(cause)) assert.equal(error.cause, cause);
+  for (const error of errors()) assert.ok(!('cause' in error));
 });
 
 test('a message that is malformed, late, a duplicate or unknown harms nobody', async (t) => {
@@ -326,6 +336,47 @@ test('what waits for a connection is bounded too', async (t) => {
   await server.socket.open();
   server.socket.reply(server.socket.take());
   await next;
+});
+
+test('what cannot be sent once connected counts as waiting no longer, and no more', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ maxQueue: 100 });
+  const long = client.request('n', new Uint8Array(9_000));
+  await settled();
+  await server.socket.open();
+  await assert.rejects(long, TooLongError);
+  server.socket.drop();
+  client.request('ä', 'not ASCII');
+  await server.clock.pass(1_000);
+  await server.socket.open();
+  server.socket.drop();
+
+  const waiting = client.request('n', new Uint8Array(40));
+  client.request('n', new Uint8Array(30));
+  const refused = await outcome(client.request('n', new Uint8Array(40)));
+  assert.ok(refused?.error instanceof QueueFullError);
+  assert.equal(await outcome(waiting), undefined);
+});
+
+test('what queues nothing is not refused', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ maxQueue: 100 });
+  client.request('n', new Uint8Array(5_000));
+  const connecting = [client.connect(), client.connect()];
+  const restoring = client.restoreSession('KEY');
+  await settled();
+  const { socket } = server;
+  await socket.open();
+  await Promise.all(connecting);
+  socket.bufferedAmount = 5_000;
+  await client.connect();
+  socket.take();
+  socket.say(192, socket.take().id, session('KEY'));
+  await restoring;
+  const closing = client.closeSession();
+  socket.say(192, socket.take().id);
+  await closing;
+  await assert.rejects(client.request('n', 'x'), QueueFullError);
 });
 
 test('close ends everything that waits, on the connection and for one', async (t) => {

@@ -1,8 +1,8 @@
-// A typed user of the package, to be checked and not run.
+// A typed user of the package, in a page or in Node, to be checked and not run.
 
 import {
-  Client, ClientEvents, ClientOptions, CloseError, DisconnectedError, ErrorReply, Payload, Session, Status, TimeoutError, VersionError,
-  WebWireError, WebSocketClass,
+  Client, ClientEvents, ClientOptions, CloseError, ClosedError, DisconnectedError, ErrorReply, KeyStorage, MalformedError, Payload, Session,
+  Status, TimeoutError, VersionError, WebWireError, WebSocketClass,
 } from 'webwire';
 
 interface Message {
@@ -11,12 +11,13 @@ interface Message {
 }
 
 declare const NodeWebSocket: WebSocketClass;
+declare const storage: KeyStorage;
 
 const options: ClientOptions = {
   timeout: 5_000,
   versions: ['2.0'],
   negotiate: 'token',
-  storage: sessionStorage,
+  storage,
   onsignal({ name, payload }) {
     const message: Message = payload.json<Message>();
     console.log(name, message.text, this.status);
@@ -25,8 +26,9 @@ const options: ClientOptions = {
 };
 
 const client = new Client(new URL('wss://example.com/api'), options);
-new Client('/api', { WebSocket });
 new Client('/api', { WebSocket: NodeWebSocket, storage: null });
+const unset: undefined = undefined;
+new Client('/api', { timeout: unset, versions: unset, storage: unset, onsignal: unset });
 
 client.addEventListener('statuschange', (event) => {
   const status: Status = event.status;
@@ -37,6 +39,11 @@ client.addEventListener('connectfailed', ({ error }) => error instanceof Version
 const listener = (event: ClientEvents['signal']) => event.payload.text();
 client.addEventListener('signal', listener);
 client.removeEventListener('signal', listener);
+const any = { handleEvent: (event: Event) => console.log(event.type) };
+client.addEventListener('connected', any, { once: true, signal: new AbortController().signal });
+client.removeEventListener('connected', any, { capture: true });
+const target: EventTarget = client;
+target.dispatchEvent(new Event('connected'));
 
 async function use(signal: AbortSignal): Promise<string> {
   const reply: Payload = await client.request('echo', { any: ['JSON'] }, { signal, timeout: Infinity });
@@ -47,7 +54,7 @@ async function use(signal: AbortSignal): Promise<string> {
   client.signal('typing', true);
   const session: Session | null = client.session;
   if (!session) await client.restoreSession('key', { signal });
-  await client.closeSession();
+  await client.closeSession({ signal: unset, timeout: unset });
   const bytes: Uint8Array = reply.bytes;
   return reply.encoding === 'binary' ? String(bytes.length) : reply.text();
 }
@@ -59,6 +66,14 @@ use(new AbortController().signal).catch((error: unknown) => {
   else if (error instanceof WebWireError) console.log(error.name);
 });
 
+const cause = new Error('cause');
+for (const error of [new WebWireError('message', cause), new MalformedError('message', cause), new ClosedError()]) console.log(error.name);
+// @ts-expect-error: the cause is the second argument
+new WebWireError('message', { cause });
+// @ts-expect-error: the message is that of the class
+new ClosedError('message');
+// @ts-expect-error: a name of the declarations alone
+type Internal = import('webwire').AddOptions;
 // @ts-expect-error: there is no such event
 const unknown: keyof ClientEvents = 'message';
 // @ts-expect-error: no such version

@@ -43,6 +43,11 @@ export class House {
     writeFileSync(join(dir, `${room}.jsonl`), `${lines.join('\n')}\n`);
   }
 
+  // forget signs everybody out. The server must not run.
+  forget() {
+    for (const name of ['sessions', 'names.json']) rmSync(join(this.#data, name), { recursive: true });
+  }
+
   get #data() {
     return join(this.#dir, 'data');
   }

@@ -9,13 +9,16 @@ export async function settled() {
   for (let i = 0; i < 5; i++) await new Promise((resolve) => real.setImmediate(resolve));
 }
 
+export const MAX_DELAY = 2 ** 31 - 1; // of setTimeout
+
 export class Clock {
   now = Date.UTC(2026, 0, 1);
   #timers = new Map();
   #last = 0;
 
   constructor(t) {
-    const add = (every) => (run, ms = 0, ...args) => {
+    const add = (every) => (run, delay, ...args) => {
+      const ms = delay >= 1 && delay <= MAX_DELAY ? Number(delay) : 1; // as Node does
       const id = ++this.#last;
       this.#timers.set(id, { at: this.now + ms, every: every && ms, run: () => run(...args) });
       return id;
