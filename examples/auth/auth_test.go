@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -72,4 +73,59 @@ func TestHalves(t *testing.T) {
 	want(talk("whoami", "devices", "quit"), "welcome back, ann", "> ann")
 	want(talk("logout", "whoami"), "welcome back, ann", "SIGNED_OUT")
 	want(talk("login pass-word"), "you are ann")
+	want(talk("login "+strings.Repeat("x", 100<<10), "whoami"), "WRONG", "> ann") // however long a line is
+}
+
+// A server that has forgotten its users, though not the sessions, gives the name to
+// somebody else.
+func TestNameAnew(t *testing.T) {
+	dir := t.TempDir()
+	addr := "127.0.0.1:0"
+	serve := func() *service {
+		t.Helper()
+		s, err := start(addr, filepath.Join(dir, "sessions"), &users{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = s.addr
+		return s
+	}
+	stop := func(s *service) {
+		t.Helper()
+		if err := s.stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+
+	s := serve()
+	before := newDevice(addr, "before", filepath.Join(dir, "before.key"))
+	if _, err := before.login(t.Context(), "register", "ann", "pass-word"); err != nil {
+		t.Fatal(err)
+	}
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stop(s)
+
+	s = serve()
+	defer func() { stop(s) }()
+	for _, what := range []string{"registers", "comes back"} {
+		now := newDevice(addr, "now", filepath.Join(dir, "now.key"))
+		if what == "registers" {
+			if _, err := now.login(t.Context(), "register", "ann", "other word"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if who, err := now.whoami(t.Context()); err != nil || who.User != "ann" {
+			t.Errorf("the new ann %s as %q, %v", what, who.User, err)
+		}
+		if err := now.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before = newDevice(addr, "before", filepath.Join(dir, "before.key"))
+	defer before.Close()
+	if who, err := before.whoami(t.Context()); !errors.Is(err, errSignedOut) {
+		t.Errorf("the ann of before is %q, %v", who.User, err)
+	}
 }

@@ -82,16 +82,7 @@ func prompt(ctx context.Context, addr, user, keyFile string, in io.Reader, out i
 	fmt.Fprintln(out, help)
 
 	lines := make(chan string)
-	go func() {
-		defer close(lines)
-		for scan := bufio.NewScanner(in); scan.Scan(); {
-			select {
-			case lines <- scan.Text():
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+	go read(ctx, in, lines)
 	for {
 		fmt.Fprint(out, "> ")
 		select {
@@ -109,6 +100,22 @@ func prompt(ctx context.Context, addr, user, keyFile string, in io.Reader, out i
 			}
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// read passes on lines, of any length, until the input or ctx ends.
+func read(ctx context.Context, in io.Reader, lines chan<- string) {
+	defer close(lines)
+	for input := bufio.NewReader(in); ; {
+		line, err := input.ReadString('\n')
+		if err != nil && line == "" {
+			return
+		}
+		select {
+		case lines <- line:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

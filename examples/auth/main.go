@@ -1,13 +1,15 @@
 // Command auth shows how users sign in with a password once and stay signed in:
-// through a restart of their program, of the server, and a lost connection, until
-// they sign out on all their devices.
+// through a restart of their program and a lost connection, and of the server if
+// that still knows them, until they sign out on all their devices.
 //
 //	go run ./examples/auth                          plays that scene, over real WebSockets
 //	go run ./examples/auth server -addr :8080       the server alone, until it is interrupted
 //	go run ./examples/auth client -addr host:8080 -user ann
 //
-// The server keeps sessions in files and passwords, hashed, in memory. The client
-// keeps the key of its session in a file. A real server is reached by wss:// only.
+// The server keeps sessions in files and passwords, hashed, in memory. In the scene
+// the users outlive the server; the server alone forgets them when it ends, and with
+// them who was signed in. The client keeps the key of its session in a file. A real
+// server keeps its users in a database, and is reached by wss:// only.
 package main
 
 import (

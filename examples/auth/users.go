@@ -17,7 +17,7 @@ type users struct {
 
 type account struct {
 	salt, hash []byte
-	signedOut  time.Time // sessions that were created before do not count any more
+	signedOut  time.Time // sessions that were created until then do not count
 }
 
 // rounds makes the guessing of passwords expensive.
@@ -33,7 +33,10 @@ func hash(password string, salt []byte) []byte {
 
 // register adds a user, and reports whether the name was free.
 func (u *users) register(name, password string) bool {
-	a := &account{salt: make([]byte, 16)}
+	// Nobody has been signed in to this account: sessions of an earlier one of that
+	// name, from before a restart, do not count. Those of this very instant do, for
+	// clocks may be coarse.
+	a := &account{salt: make([]byte, 16), signedOut: time.Now().Add(-1)}
 	rand.Read(a.salt)
 	a.hash = hash(password, a.salt)
 	u.mu.Lock()

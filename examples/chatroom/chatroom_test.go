@@ -3,13 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/webwire-go/webwire/examples/chatroom/chat"
 )
 
 // deadline is how long anything may take.
@@ -102,12 +107,18 @@ func (g *guest) types(line string) {
 // sees waits until the terminal shows the text.
 func (g *guest) sees(text string) {
 	g.t.Helper()
+	g.next(text)
+}
+
+// next returns the next line with the text.
+func (g *guest) next(text string) string {
+	g.t.Helper()
 	late := time.After(deadline)
 	for {
 		select {
 		case line, ok := <-g.lines:
 			if strings.Contains(line, text) {
-				return
+				return line
 			}
 			if !ok {
 				g.t.Fatalf("the terminal was closed without %q: %v", text, <-g.done)
@@ -180,6 +191,115 @@ func TestTerminals(t *testing.T) {
 	bob = enter(t, house.addr, "Bob", filepath.Join(keys, "bob"))
 	bob.sees("You are Bob")
 	house.shutDown()
+}
+
+// Whatever the server does not take, what is typed next is said.
+func TestTerminalTooLong(t *testing.T) {
+	house, keys := start(t, "127.0.0.1:0", t.TempDir()), t.TempDir()
+	ada := enter(t, house.addr, "Ada", filepath.Join(keys, "ada"))
+	ada.sees("You are Ada")
+	bob := enter(t, house.addr, "Bob", filepath.Join(keys, "bob"))
+	bob.sees("You are Bob")
+	for _, size := range []int{2001, 17 << 10, 70 << 10} {
+		ada.types(strings.Repeat("x", size))
+		ada.sees("Not done: ")
+		ada.types("/join " + strings.Repeat("x", size))
+		ada.sees("Not done: ")
+		next := fmt.Sprint("after a line of ", size)
+		ada.types(next)
+		bob.sees("Ada: " + next)
+	}
+	ada.types("/quit")
+	ada.ends()
+}
+
+// However much was said meanwhile, and kept, it is shown after connecting again.
+func TestTerminalMissed(t *testing.T) {
+	data := t.TempDir()
+	house := start(t, "127.0.0.1:0", data)
+	ada := enter(t, house.addr, "Ada", filepath.Join(t.TempDir(), "ada"))
+	ada.sees("You are Ada")
+	ada.types("before")
+	ada.types("/who") // answered after that is said
+	ada.sees("In lobby: Ada")
+
+	for _, test := range []struct{ from, to, kept int }{{2, 251, 2}, {252, 2351, 352}} {
+		house.shutDown()
+		ada.sees("Connection lost")
+		write(t, filepath.Join(data, "rooms", "lobby.jsonl"), test.from, test.to)
+		house = start(t, house.addr, data)
+		if lost := test.kept - test.from; lost > 0 {
+			ada.sees(fmt.Sprintf("no longer has %d messages before these", lost))
+		}
+		for i := test.kept; i <= test.to; i++ {
+			if line := ada.next("Grace: "); !strings.Contains(line, fmt.Sprintf("message %d.", i)) {
+				t.Fatalf("instead of message %d: %s", i, line)
+			}
+		}
+	}
+}
+
+// write adds messages with these numbers to a history.
+func write(t *testing.T, file string, from, to int) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for i := from; i <= to; i++ {
+		m := chat.Message{Room: "lobby", Seq: uint64(i), ID: fmt.Sprint("message-", i), Name: "Grace", Text: fmt.Sprintf("message %d.", i), Time: time.Now()}
+		if err := json.NewEncoder(f).Encode(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A refused /join changes nothing: neither what is shown next, nor what is missed.
+func TestTerminalRefusedJoin(t *testing.T) {
+	data, keys := t.TempDir(), t.TempDir()
+	house := start(t, "127.0.0.1:0", data)
+	ada := enter(t, house.addr, "Ada", filepath.Join(keys, "ada"))
+	ada.sees("You are Ada")
+	bob := enter(t, house.addr, "Bob", filepath.Join(keys, "bob"))
+	bob.sees("You are Bob")
+	bob.types("said before")
+	ada.sees("Bob: said before")
+	ada.types("/join No Such Room")
+	ada.sees("Not done")
+	house.shutDown()
+	ada.sees("Connection lost")
+	house = start(t, house.addr, data)
+	ada.sees("Connected again")
+	bob.types("said after")
+	if line := ada.next("Bob: "); !strings.Contains(line, "said after") {
+		t.Errorf("shown once more: %s", line)
+	}
+}
+
+// The server tidies up names. Who has such a name keeps the session all the same.
+func TestTerminalTidyName(t *testing.T) {
+	data, keys := t.TempDir(), t.TempDir()
+	house := start(t, "127.0.0.1:0", data)
+	file := filepath.Join(keys, "eli")
+	eli := enter(t, house.addr, "Eli  Z", file)
+	eli.sees("You are Eli Z,")
+	ada := enter(t, house.addr, "Ada", filepath.Join(keys, "ada"))
+	ada.sees("You are Ada")
+	key, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	house.shutDown()
+	ada.sees("Connection lost")
+	eli.sees("Connection lost")
+	house = start(t, house.addr, data)
+	eli.sees("Connected again")
+	eli.types("I am back")
+	ada.sees("Eli Z: I am back")
+	if now, err := os.ReadFile(file); err != nil || string(now) != string(key) {
+		t.Errorf("Eli has another session now: %v", err)
+	}
 }
 
 func TestPage(t *testing.T) {

@@ -18,11 +18,10 @@ func (t *talk) signal(name string, p protocol.Payload) {
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		switch {
-		case m.Room != t.room:
+		switch m.Room {
 		case t.joining:
 			t.early = append(t.early, m)
-		default:
+		case t.room:
 			t.message(m)
 		}
 	case "joined", "left":

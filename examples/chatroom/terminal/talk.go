@@ -23,7 +23,7 @@ const (
 // talk is one user talking in one room at a time.
 type talk struct {
 	client *client.Client
-	name   string
+	name   string // the server may have made it tidier than it was typed
 	show   *printer
 	again  chan struct{} // has one element when the connection was made anew
 	quit   bool          // /quit was typed
@@ -32,7 +32,7 @@ type talk struct {
 	mu      sync.Mutex
 	room    string
 	last    uint64          // of the room's messages that were shown
-	joining bool            // early is in use
+	joining string          // the room that early is about, if any
 	early   []chat.Message  // came before the answer to the join that they follow
 	mine    map[string]bool // ids of what was typed here, and need not be shown
 }
@@ -81,7 +81,7 @@ func (t *talk) enter(ctx context.Context, room string) error {
 		if err == nil {
 			err = t.join(ctx, room)
 		}
-		if err == nil || !temporary(err) {
+		if err == nil || !temporary(err) && !newcomer(err) {
 			return err
 		}
 		t.show.notice("Trying again: %v", err)
@@ -104,7 +104,10 @@ func (t *talk) signIn(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := client.Call[chat.SignIn](ctx, t.client, "signin", chat.SignIn{Name: t.name})
+	me, err := client.Call[chat.SignIn](ctx, t.client, "signin", chat.SignIn{Name: t.name})
+	if err == nil {
+		t.name = me.Name
+	}
 	return err
 }
 
@@ -115,20 +118,16 @@ func (t *talk) join(ctx context.Context, room string) error {
 	before := t.room
 	if before == room {
 		in.After, in.Again = t.last, t.last > 0
-	} else {
-		t.room, t.last = room, 0
 	}
-	t.joining, t.early = true, nil
+	t.joining, t.early = room, nil
 	t.mu.Unlock()
 
-	out, err := client.Call[chat.Joined](ctx, t.client, "join", in)
+	missed, err := t.missed(ctx, in)
 	t.mu.Lock()
-	t.joining = false
-	if err != nil && before != room {
-		t.room = before
-	}
+	t.joining = ""
 	if err == nil {
-		for _, m := range append(out.Messages, t.early...) {
+		t.room, t.last = room, in.After
+		for _, m := range append(missed, t.early...) {
 			t.message(m)
 		}
 	}
@@ -138,6 +137,23 @@ func (t *talk) join(ctx context.Context, room string) error {
 		_, _ = client.Call[struct{}](ctx, t.client, "leave", chat.InRoom{Room: before})
 	}
 	return err
+}
+
+// missed joins a room and returns its messages after in.After, or the last ones if
+// that is zero.
+func (t *talk) missed(ctx context.Context, in chat.Join) ([]chat.Message, error) {
+	out, err := client.Call[chat.Joined](ctx, t.client, "join", in)
+	messages, earlier := out.Messages, out.Earlier
+	gap := func() bool { return in.After > 0 && len(messages) > 0 && messages[0].Seq > in.After+1 }
+	for err == nil && earlier && gap() {
+		var page chat.Page
+		page, err = client.Call[chat.Page](ctx, t.client, "earlier", chat.Earlier{Room: in.Room, Before: messages[0].Seq})
+		messages, earlier = append(page.Messages, messages...), page.Earlier
+	}
+	if err == nil && gap() {
+		t.show.notice("The server no longer has %d messages before these.", messages[0].Seq-in.After-1)
+	}
+	return messages, err
 }
 
 // say sends a message until the server has it, or does not want it.
@@ -151,7 +167,7 @@ func (t *talk) say(ctx context.Context, text string) error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, chat.ErrNotInRoom), errors.Is(err, chat.ErrSignedOut): // after connecting again
+		case newcomer(err):
 			if err := t.enter(ctx, say.Room); err != nil {
 				return err
 			}
@@ -168,8 +184,14 @@ func (t *talk) say(ctx context.Context, text string) error {
 // refused shows why the server does not want something. Other errors end the talk.
 func (t *talk) refused(ctx context.Context, err error) error {
 	var app *protocol.Error
-	if ctx.Err() == nil && errors.As(err, &app) {
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case errors.As(err, &app):
 		t.show.notice("Not done: %s", app.Message)
+		return nil
+	case errors.Is(err, protocol.ErrTooBig): // too long to ask
+		t.show.notice("Not done: that is too long")
 		return nil
 	}
 	return err
@@ -181,6 +203,11 @@ func temporary(err error) bool {
 	var late *client.TimeoutError
 	return errors.Is(err, client.ErrDisconnected) || errors.As(err, &late) || errors.Is(err, chat.ErrTooFast) ||
 		errors.Is(err, protocol.ErrInternal) || errors.Is(err, protocol.ErrShutdown)
+}
+
+// newcomer reports whether to enter anew, because the connection is another now.
+func newcomer(err error) bool {
+	return errors.Is(err, chat.ErrNotInRoom) || errors.Is(err, chat.ErrSignedOut)
 }
 
 func pause(ctx context.Context) error {

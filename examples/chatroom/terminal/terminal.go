@@ -32,7 +32,7 @@ func Run(ctx context.Context, opts Options, in io.Reader, out io.Writer) error {
 	defer cancel()
 	err := t.enter(ctx, opts.Room)
 	if err == nil {
-		t.show.notice("You are %s, in %s. Type to talk, /help tells what else there is.", opts.Name, opts.Room)
+		t.show.notice("You are %s, in %s. Type to talk, /help tells what else there is.", t.name, opts.Room)
 		lines := make(chan string, 1024)
 		go read(ctx, in, lines) // reading a terminal cannot be interrupted: it ends with the program
 		err = t.run(ctx, lines)
@@ -43,12 +43,16 @@ func Run(ctx context.Context, opts Options, in io.Reader, out io.Writer) error {
 	return err
 }
 
-// read passes on lines until the input or ctx ends.
+// read passes on lines, of any length, until the input or ctx ends.
 func read(ctx context.Context, in io.Reader, lines chan<- string) {
 	defer close(lines)
-	for scanner := bufio.NewScanner(in); scanner.Scan(); {
+	for input := bufio.NewReader(in); ; {
+		line, err := input.ReadString('\n')
+		if err != nil && line == "" {
+			return
+		}
 		select {
-		case lines <- scanner.Text():
+		case lines <- line:
 		case <-ctx.Done():
 			return
 		}

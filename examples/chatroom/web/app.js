@@ -44,26 +44,30 @@ function wanted() {
   }
 }
 
-async function showRoom(name) {
+function showRoom(name) {
   current = name;
-  const entering = chat.enter(name);
+  chat.enter(name);
   sidebar.close(false);
   sidebar.refused('');
   $('room-title').textContent = name;
   const room = chat.open.get(name);
   room.unread = 0;
-  log.show(room, chat.me, chat.outbox.in(name));
+  log.show(room, chat.me, chat.unsent(name));
   showMembers(room);
   showTyping();
   showRooms();
   composer.show(name);
   composer.focusUnlessTouch();
-  try {
-    await entering;
-  } catch (error) {
-    sidebar.refused(error.message);
-    if (current === name) location.replace(`#${[...chat.open.keys()][0] ?? FIRST_ROOM}`);
+}
+
+// leaveRefused goes elsewhere from a room that the server does not want.
+function leaveRefused({ room, error }) {
+  const next = [...chat.open.keys()][0] ?? FIRST_ROOM;
+  if (room === current && room !== next) {
+    history.replaceState(null, '', `#${next}`);
+    showRoom(next);
   }
+  sidebar.refused(error.message);
 }
 
 addEventListener('hashchange', () => chat.me && showRoom(wanted() || FIRST_ROOM));
@@ -121,6 +125,8 @@ function showTyping() {
 // Signing in and out.
 
 function showSignIn(why) {
+  composer.forget();
+  if (!why && !$('signin').hidden) return; // it may say already why
   $('chat').hidden = true;
   $('signin').hidden = false;
   document.title = 'Chatroom';
@@ -132,6 +138,7 @@ function showSignIn(why) {
 
 function showChat() {
   sidebar.me(chat.me);
+  $('signout').disabled = !chat.signedIn;
   $('signin').hidden = true;
   if (!$('chat').hidden) return;
   $('chat').hidden = false;
@@ -140,7 +147,7 @@ function showChat() {
 
 function signInError(text) {
   $('name-error').textContent = text;
-  $('name').toggleAttribute('aria-invalid', Boolean(text));
+  $('name').setAttribute('aria-invalid', Boolean(text));
 }
 
 $('signin-form').addEventListener('submit', async (event) => {
@@ -167,7 +174,7 @@ $('signin-form').addEventListener('submit', async (event) => {
 });
 
 $('signout').addEventListener('click', async () => {
-  if (chat.outbox.all().length && !(await confirmed($('unsent')))) return;
+  if (chat.unsent().length && !(await confirmed($('unsent')))) return;
   chat.signOut().catch((error) => showBanner(`Signing out failed: ${error.message}`, 'lost'));
 });
 
@@ -184,13 +191,20 @@ function confirmed(dialog) {
 let bannerTimer;
 let wasLost = false;
 
+// trouble says what is wrong for the moment, if anything is.
+function trouble() {
+  if (chat.held) return 'You cannot be signed in at the moment, maybe because too many tabs are open. What you write is kept, and sent later.';
+  if (chat.status === 'connected' || chat.status === 'disconnected') return '';
+  return chat.me ? 'No connection. What you write is kept, and sent when it is back.' : 'Connecting to the server…';
+}
+
 function showStatus() {
   clearTimeout(bannerTimer);
   const connected = chat.status === 'connected';
-  $('signout').disabled = !connected;
+  const text = trouble();
+  $('signout').disabled = !chat.signedIn;
   document.body.classList.toggle('offline', !connected);
-  if (!connected && chat.status !== 'disconnected') {
-    const text = chat.me ? 'No connection. What you write is kept, and sent when it is back.' : 'Connecting to the server…';
+  if (text) {
     const show = () => {
       wasLost = true;
       showBanner(text, 'lost');
@@ -216,10 +230,11 @@ const on = (type, listener) => chat.addEventListener(type, ({ detail }) => liste
 on('status', showStatus);
 on('signedin', showChat);
 on('signedout', showSignIn);
+on('refused', leaveRefused);
 on('failed', (error) => showBanner(`This does not work: ${error.message}`, 'lost'));
 on('rooms', () => current && showRooms());
 on('members', showMembers);
-on('outbox', () => current && log.unsent(chat.outbox.in(current)));
+on('outbox', () => current && log.unsent(chat.unsent(current)));
 on('typing', ({ room, name }) => startTyping(room.name, name));
 on('notice', ({ room, name, what }) => {
   if (what === 'left') stopTyping(room.name, name);
@@ -235,9 +250,9 @@ on('messages', ({ room, added = [], older, reset, missed }) => {
     showRooms();
   }
   if (room.name !== current) return;
-  if (reset) log.show(room, chat.me, chat.outbox.in(current));
+  if (reset) log.show(room, chat.me, chat.unsent(current));
   else if (older) log.prepend(older, chat.me);
-  else if (missed && room.messages.length === added.length) log.show(room, chat.me, chat.outbox.in(current));
+  else if (missed && room.messages.length === added.length) log.show(room, chat.me, chat.unsent(current));
   else log.add(added, chat.me);
 });
 

@@ -2,7 +2,7 @@
 // on its way. It talks to the server through one WebWire client, which connects
 // again and restores the session by itself.
 
-import { Client, ErrorReply } from './webwire/index.js';
+import { Client, ErrorReply, SessionNotFoundError } from './webwire/index.js';
 import { Outbox } from './outbox.js';
 import { Room } from './room.js';
 import { browser } from './storage.js';
@@ -13,22 +13,26 @@ export const MAX_TEXT = 2000;
 const ME = 'chatroom.me';
 const ROOMS = 'chatroom.rooms';
 const PAUSE = 1000; // before a request is made again that the server refused for now
+const RESTORE_AGAIN = 3000; // after the server could not restore the session for now
 const OTHER_TAB = 5000; // that a tab has for sending what was written in it
 const TYPING_EVERY = 2500;
+const ENDED = 'You were signed out.';
 
 // Events, with what they are about as detail: status, signedin, signedout (why),
 // rooms, members (room), messages ({ room, added, older, reset }), notice ({ room,
-// name, what }), typing ({ room, name }), outbox, failed.
+// name, what }), typing ({ room, name }), outbox, refused ({ room, error }), failed.
 export class Chat extends EventTarget {
   me = browser.get(ME); // name of who is signed in, or is going to be when connected
   list = []; // of all rooms, as the server has it
   open = new Map(); // rooms by name
   outbox = new Outbox();
   signedIn = false; // on this connection
+  held = false; // it has no session, because the server cannot restore it for now
 
   #client = new Client('/ws', { timeout: 15_000, maxBackoff: 4000 });
   #flushing = false;
   #typed = 0;
+  #again; // timer for restoring the session
   #joins = new Map(); // in progress, by room
 
   constructor() {
@@ -38,7 +42,7 @@ export class Chat extends EventTarget {
     on('connected', () => this.#connected());
     on('disconnected', () => this.#lost());
     on('connectfailed', ({ error }) => this.#tell('failed', error));
-    on('sessionclosed', () => this.#signedOut('You were signed out.'));
+    on('sessionclosed', () => this.#signedOut(ENDED));
     on('signal', ({ name, payload }) => this.#signal(name, payload.json()));
     this.outbox.addEventListener('change', ({ detail }) => {
       this.#tell('outbox');
@@ -66,22 +70,29 @@ export class Chat extends EventTarget {
   }
 
   async signOut() {
+    const { me } = this;
     await this.#client.closeSession();
-    this.outbox.clear();
+    this.outbox.clear(me);
     this.#signedOut('');
   }
 
-  // enter opens a room.
+  // unsent returns what the user wrote, in one room or in all, and the server does
+  // not have.
+  unsent(room) {
+    return this.outbox.of(this.me).filter((item) => !room || item.room === room);
+  }
+
+  // enter opens a room. If the server does not want that, event refused tells.
   async enter(name) {
     if (!this.open.has(name)) this.open.set(name, new Room(name));
     try {
       if (this.signedIn) await this.#join(name);
-      this.#keepRooms();
     } catch (error) {
       if (!(error instanceof ErrorReply)) return; // the next connection tries again
       this.open.delete(name);
-      throw error;
+      this.#tell('refused', { room: name, error });
     } finally {
+      this.#keepRooms();
       this.#tell('rooms');
     }
   }
@@ -95,7 +106,7 @@ export class Chat extends EventTarget {
 
   // say keeps a message until the server has it.
   say(room, text) {
-    this.outbox.add(room, text);
+    this.outbox.add(this.me, room, text);
     this.#typed = 0;
     this.flush();
   }
@@ -123,7 +134,7 @@ export class Chat extends EventTarget {
     this.#flushing = true;
     try {
       for (;;) {
-        const item = this.signedIn && this.outbox.all().find(({ failed }) => !failed);
+        const item = this.signedIn && this.unsent().find(({ failed }) => !failed);
         if (!item) return;
         await this.#send(item);
       }
@@ -132,35 +143,63 @@ export class Chat extends EventTarget {
     }
   }
 
-  async #send({ id, room, text, ...rest }) {
+  async #send({ id, name, room, text, ...rest }) {
     try {
       if (!this.open.get(room)?.joined) await this.#join(room);
+      if (!this.#speaksFor(name)) throw new Error('meanwhile it may be somebody else'); // flush looks again
       await this.#client.request('say', { id, room, text });
       this.outbox.remove(id);
     } catch (error) {
       const lasting = error instanceof ErrorReply && !['TOO_FAST', 'NOT_IN_ROOM', 'SIGNED_OUT'].includes(error.code);
-      if (lasting) this.outbox.fail({ id, room, text, ...rest }, error.message);
+      if (lasting) this.outbox.fail({ id, name, room, text, ...rest }, error.message);
       else if (error.code === 'NOT_IN_ROOM') this.open.get(room)?.lost();
       else await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
   }
 
+  // speaksFor tells whether a request that is made now is one of name's.
+  #speaksFor(name) {
+    return this.status === 'connected' && this.#client.session?.info.name === name;
+  }
+
   // Connections and sessions.
 
+  // connected is the beginning of a connection, or of its session.
   #connected() {
     const { session } = this.#client;
+    clearTimeout(this.#again);
+    this.#hold(Boolean(this.me && !session));
     if (session) {
+      if (this.me && this.me !== session.info.name) this.#signedOut(''); // another tab signed in
       this.#setMe(session.info.name);
       this.#enter();
-    } else if (this.me) {
-      this.#signedOut('You were signed out.');
+    } else if (this.held) {
+      this.#again = setTimeout(() => this.#restore(), RESTORE_AGAIN);
     } else {
       this.#tell('signedout', '');
     }
   }
 
+  // restore tries to get the session that the connection was begun without.
+  async #restore() {
+    try {
+      await this.#client.restoreSession();
+    } catch (error) {
+      if (this.held && error instanceof SessionNotFoundError) this.#signedOut(ENDED);
+    }
+    if (this.held && this.status === 'connected') this.#connected();
+  }
+
+  #hold(held) {
+    if (held === this.held) return;
+    this.held = held;
+    this.#tell('status');
+  }
+
   #lost() {
+    clearTimeout(this.#again);
     this.signedIn = false;
+    this.held = false;
     for (const room of this.open.values()) room.lost();
     this.#tell('status');
   }
@@ -176,13 +215,15 @@ export class Chat extends EventTarget {
     this.#tell('signedin');
     if (!this.open.size) this.open.set(FIRST_ROOM, new Room(FIRST_ROOM));
     this.#listRooms();
-    for (const name of this.open.keys()) this.enter(name).catch((error) => this.#tell('failed', error));
+    for (const name of this.open.keys()) this.enter(name);
     this.flush();
   }
 
   #signedOut(why) {
+    clearTimeout(this.#again);
     this.me = null;
     this.signedIn = false;
+    this.#hold(false);
     browser.remove(ME);
     browser.remove(ROOMS);
     this.open.clear();

@@ -43,6 +43,14 @@ export class Composer {
     this.#fit();
   }
 
+  // forget forgets what is in the field, of all rooms: it is nobody else's business.
+  forget() {
+    for (const key of tab.keys()) {
+      if (key.startsWith(DRAFT)) tab.remove(key);
+    }
+    this.#text.value = '';
+  }
+
   focus() {
     this.#text.focus({ preventScroll: true });
   }

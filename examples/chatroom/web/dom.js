@@ -52,10 +52,17 @@ export function time(iso) {
   return el('time', { datetime: iso, title: full.format(at) }, clock.format(at));
 }
 
-// day names the day of a time: "today", "yesterday", or a date.
+// day is the date of a time, here and in ISO 8601.
 export function day(iso) {
   const at = new Date(iso);
-  const days = Math.round((new Date(at).setHours(0, 0, 0, 0) - new Date().setHours(0, 0, 0, 0)) / 86_400_000);
+  const two = (number) => String(number).padStart(2, '0');
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+}
+
+// dayName names a day as of now: "today", "yesterday", or a date.
+export function dayName(iso) {
+  const at = new Date(`${iso}T00:00`);
+  const days = Math.round((at - new Date().setHours(0, 0, 0, 0)) / 86_400_000);
   const text = days > -2 && days < 1 ? relative.format(days, 'day') : date.format(at);
   return text[0].toUpperCase() + text.slice(1);
 }

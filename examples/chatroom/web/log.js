@@ -1,7 +1,7 @@
 // The conversation: messages of one room, notices among them, and below what is
 // not sent yet.
 
-import { $, avatar, day, el, hue, linked, time } from './dom.js';
+import { $, avatar, day, dayName, el, hue, linked, time } from './dom.js';
 
 const GROUP = 5 * 60_000; // messages of one author within this time belong together
 const NEAR = 60; // pixels from the end that count as the end
@@ -100,8 +100,16 @@ export class Log {
   #append(messages, me) {
     for (const m of messages) {
       const of = day(m.time);
-      if (this.#lastMessage()?.dataset.of !== of) this.#list.append(el('li', { class: 'day', 'data-day': of }, el('span', {}, of)));
+      if (this.#lastMessage()?.dataset.of !== of) this.#list.append(el('li', { class: 'day', 'data-day': of }, el('span')));
       this.#list.append(messageItem(m, me, this.#list.lastElementChild));
+    }
+  }
+
+  // nameDays: what was today when it was shown may be yesterday by now.
+  #nameDays() {
+    for (const item of this.#list.querySelectorAll('.day')) {
+      const name = dayName(item.dataset.day);
+      if (item.textContent !== name) item.firstChild.textContent = name;
     }
   }
 
@@ -120,6 +128,7 @@ export class Log {
   }
 
   #update() {
+    this.#nameDays();
     const { name, messages, earlier, known } = this.#room;
     this.#earlier.hidden = !earlier;
     this.#empty.hidden = messages.length > 0 || this.#pending.childElementCount > 0 || !known;

@@ -1,7 +1,8 @@
 // Messages that the server has not confirmed yet. They survive a reload, a crash
 // and a change of mind about which tab to use: each is an item of its own in the
 // browser's storage, so that tabs do not overwrite one another. The server takes a
-// message with the same id once, so any tab may send it.
+// message with the same id once, so any tab may send it, as long as its author is
+// signed in: others may sign in with the same browser.
 
 import { browser } from './storage.js';
 
@@ -18,23 +19,19 @@ export class Outbox extends EventTarget {
     });
   }
 
-  // all returns the items in the order in which they were written.
-  all() {
+  // of returns the items of an author in the order in which they were written.
+  of(name) {
     return browser.keys()
       .filter((key) => key.startsWith(PREFIX))
       .map((key) => browser.get(key))
-      .filter((item) => item?.id && item.room && item.text)
+      .filter((item) => item?.id && item.room && item.text && item.name === name)
       .sort((a, b) => a.order - b.order);
   }
 
-  in(room) {
-    return this.all().filter((item) => item.room === room);
-  }
-
-  add(room, text) {
+  add(name, room, text) {
     const now = Date.now();
     this.#last = Math.max(now, this.#last + 1);
-    const item = { id: newID(), room, text, time: new Date(now).toISOString(), order: this.#last };
+    const item = { id: newID(), name, room, text, time: new Date(now).toISOString(), order: this.#last };
     this.#put(item);
     return item;
   }
@@ -55,8 +52,8 @@ export class Outbox extends EventTarget {
     this.#changed({});
   }
 
-  clear() {
-    for (const { id } of this.all()) browser.remove(PREFIX + id);
+  clear(name) {
+    for (const { id } of this.of(name)) browser.remove(PREFIX + id);
     this.#changed({});
   }
 

@@ -43,7 +43,7 @@ export class Sidebar {
 
   refused(why) {
     $('room-error').textContent = why;
-    $('room-name').toggleAttribute('aria-invalid', Boolean(why));
+    $('room-name').setAttribute('aria-invalid', Boolean(why));
   }
 
   me(name) {
