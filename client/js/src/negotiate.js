@@ -22,7 +22,7 @@ export async function metadata(url, signal) {
   }
   const retry = [408, 425, 429].includes(status) || (status >= 500 && status !== 501);
   if (!retry) return undefined;
-  throw new RefusedError(status, 1000 * Number(response.headers.get('Retry-After')) || 0);
+  throw new RefusedError(status, Math.max(0, 1000 * Number(response.headers.get('Retry-After')) || 0));
 }
 
 // plan says how to connect to an endpoint with such metadata: tokens to offer,

@@ -157,6 +157,16 @@ test('a server that refuses for the moment is asked again, when it says', async 
   assert.equal(client.status, 'connected');
 });
 
+test('a server cannot ask to be asked sooner than otherwise', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata = new Response('', { status: 503, headers: { 'Retry-After': '-5' } });
+  const client = server.client();
+  const connecting = client.connect({ timeout: 400 });
+  await server.clock.pass(400);
+  await assert.rejects(connecting, TimeoutError);
+  assert.equal(server.asked.length, 1);
+});
+
 test('the user may know better: token', async (t) => {
   const server = new FakeServer(t);
   const client = server.client({ negotiate: 'token' });
