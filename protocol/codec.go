@@ -130,7 +130,7 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	switch {
 	case !l.fits(len(name), len(data)):
 		if s.jsonErrors && l.kind == ReplyError && name != "" {
-			return v.Append(dst, jsonError(m))
+			return v.appendJSONError(dst, m)
 		}
 		return dst, l.fault(len(name), len(data))
 	case l.encoding == UTF16 && len(data)%unitSize != 0:

@@ -140,6 +140,11 @@ func TestAppendRules(t *testing.T) {
 		{protocol.Message{Kind: protocol.ReplyError, Name: "C", Payload: protocol.Text("")}, "all"},
 		{protocol.Message{Kind: protocol.ReplyError, Name: "C"}, ""}, // not text
 		{protocol.Message{Kind: protocol.ReplyError, Payload: protocol.Text("")}, ""},
+		{protocol.Message{Kind: protocol.ReplyError, Name: long, Payload: protocol.Text("")}, "all"},
+		{protocol.Message{Kind: protocol.ReplyError, Name: long + "n", Payload: protocol.Text("")}, ""},
+		{protocol.Message{Kind: protocol.ReplyError, Name: "a\nb", Payload: protocol.Text("")}, ""},
+		{protocol.Message{Kind: protocol.ReplyError, Name: "é", Payload: protocol.Text("")}, ""},
+		{protocol.Message{Kind: protocol.ReplyError, Name: "a\xff", Payload: protocol.Text("")}, ""},
 		{protocol.Message{Kind: protocol.ReplyShutdown}, "all"},
 		{protocol.Message{Kind: protocol.ReplyShutdown, Payload: protocol.Bytes([]byte{0})}, ""},
 		{protocol.Message{Kind: protocol.ReplyShutdown, Name: "n"}, ""},

@@ -123,10 +123,17 @@ func (m Message) appError() error {
 	return &Error{Code: o.Code, Message: o.Message}
 }
 
-// jsonError returns a ReplyError as 1.2 writes it.
-func jsonError(m Message) Message {
+// appendJSONError appends a ReplyError with a name as 1.2 writes it. The name becomes
+// a part of the payload, where the rules of names would be lost.
+func (v Version) appendJSONError(dst []byte, m Message) ([]byte, error) {
+	switch {
+	case len(m.Name) > maxName:
+		return dst, errLongName
+	case !validName(m.Name):
+		return dst, errNameBytes
+	}
 	// Two strings always have a JSON form.
 	data, _ := json.Marshal(errorObject{m.Name, m.Payload.Text()})
 	m.Name, m.Payload = "", Payload{UTF8, data}
-	return m
+	return v.Append(dst, m)
 }

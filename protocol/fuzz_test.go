@@ -156,6 +156,9 @@ func FuzzParseSession(f *testing.F) {
 		}
 		for _, v := range protocol.Versions() {
 			b, err := v.AppendSession(nil, s)
+			if strings.IndexFunc(s.Key, notName) >= 0 && errors.Is(err, protocol.ErrMalformed) {
+				continue
+			}
 			if err != nil {
 				t.Fatalf("%v: %s: %v", v, data, err)
 			}

@@ -22,7 +22,10 @@ func (s Session) String() string { return "session of " + s.Created.Format(time.
 // GoString is String, for %#v.
 func (s Session) GoString() string { return s.String() }
 
-var errNoKey = malformed("session without a key")
+var (
+	errNoKey    = malformed("session without a key")
+	errKeyBytes = malformed("session key has bytes outside 32 to 126")
+)
 
 // sessionFields says which fields a version's clients read.
 type sessionFields struct {
@@ -44,15 +47,18 @@ type sessionObject struct {
 // AppendSession appends the session to dst as the clients of the version read it.
 // Info must be JSON; only 1.2 defines it as any value, later versions as an
 // object, which the published Go clients of those insist on. A session without a
-// key, or with what has no JSON form, is an error that wraps ErrMalformed; dst is
-// returned as it was then.
+// key, with bytes outside 32 to 126 in it, or with what has no JSON form, is an
+// error that wraps ErrMalformed; dst is returned as it was then.
 func (v Version) AppendSession(dst []byte, s Session) ([]byte, error) {
 	sp := v.spec()
 	if sp == nil {
 		return dst, ErrVersion
 	}
-	if s.Key == "" {
+	switch {
+	case s.Key == "":
 		return dst, errNoKey
+	case !validName(s.Key):
+		return dst, errKeyBytes
 	}
 	var o sessionObject
 	if sp.session.early {

@@ -59,6 +59,9 @@ func TestAppendSession(t *testing.T) {
 func TestAppendSessionRefuses(t *testing.T) {
 	for _, s := range []protocol.Session{
 		{},
+		{Key: "two\nlines"},
+		{Key: "schlüssel"},
+		{Key: "a\xff"},
 		{Key: "k", Info: json.RawMessage("{")},
 		{Key: "k", Info: json.RawMessage(" ")},
 		{Key: "k", Created: time.Date(12018, 1, 1, 0, 0, 0, 0, time.UTC)},

@@ -10,8 +10,13 @@ const (
 	DefaultCloseTimeout   = 2 * time.Second
 )
 
+// MaxTimeout is the longest limit of time. It is there so that moments can be added up;
+// nobody lives to see it.
+const MaxTimeout = 100 * 365 * 24 * time.Hour
+
 // Limits bounds what a connection may cost and how long it may take. The zero
-// value of each field means its default.
+// value of each field means its default. More time than MaxTimeout means MaxTimeout,
+// so math.MaxInt64 is as good as no limit.
 type Limits struct {
 	// MaxMessageSize is the longest message Read accepts, in bytes. A longer
 	// one closes the connection with StatusTooBig before it is stored.
@@ -32,7 +37,8 @@ type Limits struct {
 	CloseTimeout time.Duration
 }
 
-// WithDefaults returns l with every zero or negative field replaced by its default.
+// WithDefaults returns l with every zero or negative field replaced by its default,
+// and every time cut to MaxTimeout.
 func (l Limits) WithDefaults() Limits {
 	if l.MaxMessageSize <= 0 {
 		l.MaxMessageSize = DefaultMaxMessageSize
@@ -46,5 +52,8 @@ func (l Limits) WithDefaults() Limits {
 	if l.CloseTimeout <= 0 {
 		l.CloseTimeout = DefaultCloseTimeout
 	}
+	l.ReadTimeout = min(l.ReadTimeout, MaxTimeout)
+	l.WriteTimeout = min(l.WriteTimeout, MaxTimeout)
+	l.CloseTimeout = min(l.CloseTimeout, MaxTimeout)
 	return l
 }

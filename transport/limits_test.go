@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -24,6 +25,11 @@ func TestLimitsWithDefaults(t *testing.T) {
 	own := transport.Limits{MaxMessageSize: 1, ReadTimeout: 2, WriteTimeout: time.Hour, CloseTimeout: 4}
 	if got := own.WithDefaults(); got != own {
 		t.Errorf("%+v became %+v", own, got)
+	}
+	endless := transport.Limits{MaxMessageSize: math.MaxInt, ReadTimeout: math.MaxInt64, WriteTimeout: math.MaxInt64, CloseTimeout: math.MaxInt64}
+	cut := transport.Limits{MaxMessageSize: math.MaxInt, ReadTimeout: transport.MaxTimeout, WriteTimeout: transport.MaxTimeout, CloseTimeout: transport.MaxTimeout}
+	if got := endless.WithDefaults(); got != cut {
+		t.Errorf("endless: %+v", got)
 	}
 	if got := defaults.WithDefaults(); got != defaults {
 		t.Errorf("defaults became %+v", got)

@@ -9,16 +9,26 @@ import (
 const (
 	idleBuffer = 256      // of every connection
 	busyBuffer = 16 << 10 // of one that has a lot to read, borrowed
-	calmReads  = 8        // reads that an idle buffer would do for, until a busy one goes back
 
 	firstStep = 64 << 10 // memory for a longer payload grows from this with what arrives
+)
+
+// What arrives between two waits for the network heats a reader if it is too much for
+// an idle buffer, and cools it otherwise. A warm one waits with a busy buffer: that
+// saves the system call which reads the beginning into an idle one.
+const (
+	heating = 2
+	cooling = 1
+	warm    = 4
+	hottest = 6
 )
 
 // busyBuffers is shared by all connections.
 var busyBuffers = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
 
 // A Reader takes frames out of the byte stream of its connection. It holds one
-// buffer, and no more memory than twice what arrived, whatever a peer announces.
+// buffer, and makes room for a message as it arrives: 64 KiB, and then no more than
+// twice what is there of it, whatever a peer announces.
 //
 // Each frame begins with Next. Peek and Fill get at its header, Begin takes that,
 // and Body, Append or Skip take what follows.
@@ -26,12 +36,13 @@ type Reader struct {
 	// Open says that a message has begun with frames that do not end it.
 	Open bool
 	lost bool // where frames begin is unknown, all is dropped
+	heat int8 // of late; from 0 to hottest
 
 	conn *Conn
 	buf  []byte
 	busy *[busyBuffer]byte // what buf is if it is borrowed
 	idle *[idleBuffer]byte // what buf is otherwise
-	calm int               // reads in a row that the idle buffer would have done for
+	got  int               // bytes that were read since the last wait
 	r, w int               // buf[r:w] is read from the network and not yet taken
 	left int               // what remains of the payload of the present frame
 	err  error             // of the network, final
@@ -75,10 +86,14 @@ func (r *Reader) Body() ([]byte, error) {
 	return body, nil
 }
 
-// Append takes a payload and appends it to dst.
+// Append takes a payload and appends it to dst, which holds what the message has
+// before it.
 func (r *Reader) Append(dst []byte) ([]byte, error) {
-	if have := len(dst); cap(dst)-have < r.left {
-		dst = grow(dst, min(r.left, max(firstStep, have)))
+	have := len(dst)
+	if room := min(r.left, max(firstStep, have)); cap(dst)-have < room {
+		// More fragments may follow, each of which would be as costly as all
+		// before it together if there was room for one only.
+		dst = grow(dst, max(room, min(have, r.conn.Limits.MaxMessageSize-have)))
 	}
 	for r.left > 0 {
 		if len(dst) == cap(dst) {
@@ -98,6 +113,7 @@ func (r *Reader) Append(dst []byte) ([]byte, error) {
 			if n, err = r.read(free); err != nil {
 				return nil, err
 			}
+			r.r, r.w = 0, 0 // what was read into the buffer last says nothing any more
 		}
 		dst = dst[:len(dst)+n]
 		r.left -= n
@@ -144,22 +160,20 @@ func (r *Reader) Fill() error {
 
 // chooseBuffer gives an empty reader the buffer that suits the traffic.
 func (r *Reader) chooseBuffer() {
-	full := r.w == len(r.buf) && r.w > 0
-	if r.w > idleBuffer {
-		r.calm = 0
-	} else {
-		r.calm++
-	}
+	full := r.w == len(r.buf) && r.w > 0 // the last read could have brought more
 	r.r, r.w = 0, 0
+	if !full && !r.Open && r.left == 0 {
+		// The network was found empty, so the next read waits, perhaps for long.
+		if r.measure(); r.heat < warm {
+			r.release()
+		}
+	}
 	switch {
-	case r.busy == nil && full: // the last read could have brought more
+	case r.busy != nil:
+	case full || r.heat >= warm:
 		r.busy = busyBuffers.Get().(*[busyBuffer]byte)
 		r.buf = r.busy[:]
-		r.calm = 0
-	case r.busy != nil && r.calm > calmReads:
-		r.release()
-		r.buf = r.idle[:]
-	case r.buf == nil:
+	default:
 		if r.idle == nil {
 			r.idle = new([idleBuffer]byte)
 		}
@@ -167,7 +181,17 @@ func (r *Reader) chooseBuffer() {
 	}
 }
 
-// release gives a borrowed buffer back. What was in it is lost.
+// measure takes the heat.
+func (r *Reader) measure() {
+	if r.got > idleBuffer {
+		r.heat = min(r.heat+heating, hottest)
+	} else {
+		r.heat = max(r.heat-cooling, 0)
+	}
+	r.got = 0
+}
+
+// release gives a borrowed buffer back, if there is one. What was in it is lost.
 func (r *Reader) release() {
 	if r.busy != nil {
 		busyBuffers.Put(r.busy)
@@ -188,6 +212,7 @@ func (r *Reader) read(p []byte) (int, error) {
 			r.err = err
 		}
 		if n > 0 {
+			r.got += n
 			return n, nil // the error is for the next call
 		}
 		if err != nil {

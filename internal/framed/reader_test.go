@@ -40,35 +40,74 @@ func take(r *Reader, length int, dst []byte) ([]byte, error) {
 	return r.Append(dst)
 }
 
-// A reader borrows a large buffer while there is a lot to read, and gives it back
-// when that is over.
+// A reader waits with a large buffer only where it is of use again and again.
 func TestReaderBuffers(t *testing.T) {
-	var stream bytes.Buffer
-	r := arriving(&stream)
-	next := func(size int) {
-		t.Helper()
-		stream.Write(make([]byte, 1+size))
-		if msg, err := take(r, size, nil); err != nil || len(msg) != size {
-			t.Fatalf("%d bytes, %v", len(msg), err)
+	const small, large, huge = 20, 300, 100_000
+	for _, c := range []struct {
+		name     string
+		arrivals [][]int // sizes of messages, between which nothing comes
+		want     int
+	}{
+		{"nothing", nil, idleBuffer},
+		{"small ones", [][]int{{small}, {small}, {small}}, idleBuffer},
+		{"a large one", [][]int{{large}}, idleBuffer},
+		{"a larger one", [][]int{{1000}}, idleBuffer},
+		{"a huge one", [][]int{{huge}}, idleBuffer},
+		{"a batch", [][]int{{small, small, small, small, small, small, small, small, small, small, small, small, small, small}}, idleBuffer},
+		{"a large one now and then", [][]int{{large}, {small}, {small}, {large}, {small}, {small}, {large}}, idleBuffer},
+		{"large ones", [][]int{{large}, {large}}, busyBuffer},
+		{"larger ones", [][]int{{1000}, {1000}}, busyBuffer},
+		{"huge ones", [][]int{{huge}, {huge}}, busyBuffer},
+		{"as many small ones as large ones", [][]int{{large}, {small}, {large}, {small}, {large}, {small}, {large}}, busyBuffer},
+		{"a small one among large ones", [][]int{{large}, {large}, {large}, {small}}, busyBuffer},
+		{"large ones and then small ones", [][]int{{large}, {large}, {large}, {large}, {small}, {small}, {small}}, idleBuffer},
+	} {
+		waiting := 0 // size of the buffer that the reader waits with
+		var stream bytes.Buffer
+		var r *Reader
+		arrivals := c.arrivals
+		r = arriving(readFunc(func(p []byte) (int, error) {
+			if stream.Len() == 0 {
+				waiting = len(r.buf)
+				if len(arrivals) == 0 {
+					return 0, io.EOF
+				}
+				for _, size := range arrivals[0] {
+					stream.Write(make([]byte, 1+size))
+				}
+				arrivals = arrivals[1:]
+			}
+			return stream.Read(p)
+		}))
+		for _, sizes := range c.arrivals {
+			for _, size := range sizes {
+				if msg, err := take(r, size, nil); err != nil || len(msg) != size {
+					t.Fatalf("%s: %d bytes, %v", c.name, len(msg), err)
+				}
+			}
+		}
+		if err := r.Fill(); err != io.EOF {
+			t.Fatalf("%s: Fill: %v", c.name, err)
+		}
+		if waiting != c.want || (r.busy != nil) != (waiting == busyBuffer) {
+			t.Errorf("%s: the reader waits with a buffer of %d bytes, want %d", c.name, waiting, c.want)
 		}
 	}
-	for range 3 {
-		next(20)
+}
+
+// What arrives at once is read at once, by a reader that is used to it.
+func TestReaderReadsMuch(t *testing.T) {
+	const size, count = 300, 1000
+	reads := 0
+	rest := bytes.NewReader(make([]byte, count*(1+size)))
+	r := arriving(readFunc(func(p []byte) (int, error) { reads++; return rest.Read(p) }))
+	for range count {
+		if _, err := take(r, size, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if len(r.buf) != idleBuffer {
-		t.Errorf("a calm reader has a buffer of %d bytes", len(r.buf))
-	}
-	for range 3 {
-		next(1000)
-	}
-	if len(r.buf) != busyBuffer {
-		t.Errorf("a busy reader has a buffer of %d bytes", len(r.buf))
-	}
-	for range calmReads + 2 {
-		next(20)
-	}
-	if len(r.buf) != idleBuffer || r.busy != nil {
-		t.Errorf("a reader that calmed down has a buffer of %d bytes", len(r.buf))
+	if most := count*(1+size)/busyBuffer + 10; reads > most {
+		t.Errorf("%d reads, want at most %d", reads, most)
 	}
 }
 

@@ -29,9 +29,10 @@ func (c *Conn[T, S]) Read(buf []byte) ([]byte, error) {
 }
 
 // Buffered implements transport.Peeker. What the library has and did not return
-// yet is in its buffer.
+// yet is in its buffer. A text that is not accepted is announced with none of the
+// messages ahead of it: whether it is the next is not known.
 func (c *Conn[T, S]) Buffered() bool {
-	return c.wire.Messages() > c.taken && !c.dead()
+	return c.wire.Messages() > c.taken && (c.text.Load() || c.wire.LastText() <= c.taken) && !c.dead()
 }
 
 // readAll appends the message to buf. Memory grows with what has arrived; the

@@ -138,7 +138,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 func (c *Conn) arrived(p []byte) (many bool) {
 	before := c.in.ends.Load()
 	c.budget.Add(-int64(len(p)))
-	c.in.scan(p, uint64(c.limits.MaxMessageSize))
+	c.in.scan(p, uint64(c.limits.MaxMessageSize), c.role)
 	return int(c.in.ends.Load()-before) > len(p)/shortMessage
 }
 
@@ -216,9 +216,12 @@ func (c *Conn) admit() error {
 	return nil
 }
 
-// Messages returns how many whole messages the library got that were within the
-// limit.
+// Messages returns how many whole messages the library got that it will accept.
 func (c *Conn) Messages() uint64 { return c.in.ends.Load() }
+
+// LastText returns the number of the last message that is text, whole or not; the first
+// message has number one. Zero: there was none.
+func (c *Conn) LastText() uint64 { return c.in.text.Load() }
 
 // ReadErr returns the first error that Read returned, nil if there was none. A
 // library that fails to read without one was sent something it does not accept.

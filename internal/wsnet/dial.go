@@ -41,10 +41,11 @@ type Handshake struct {
 	endpoint  Endpoint
 	transport *http.Transport
 
-	mu    sync.Mutex
-	over  bool     // no connection may be dialled any more
-	wire  net.Conn // the one that was dialled
-	guard *Conn    // around it after an answer 101
+	mu     sync.Mutex
+	over   bool     // no connection may be dialled any more
+	tunnel *url.URL // the proxy that dial makes a tunnel through, nil for none
+	wire   net.Conn // the connection that was dialled
+	guard  *Conn    // around it after an answer 101
 }
 
 // Open prepares an attempt, within ctx. Either Conn or Fail ends it.
@@ -70,12 +71,8 @@ func (e Endpoint) Open(ctx context.Context) (*Handshake, error) {
 		config = new(tls.Config)
 	}
 	config.NextProtos = []string{"http/1.1"} // HTTP/2 can not be upgraded this way
-	proxy := e.Proxy
-	if proxy == nil {
-		proxy = http.ProxyFromEnvironment
-	}
 	h.transport = &http.Transport{
-		Proxy:                  proxy,
+		Proxy:                  h.proxy,
 		DialContext:            h.dial,
 		TLSClientConfig:        config,
 		DisableKeepAlives:      true,
@@ -124,6 +121,26 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 
 // dial is called by the transport, on a goroutine that may outlive the request.
 func (h *Handshake) dial(_ context.Context, network, addr string) (net.Conn, error) {
+	h.mu.Lock()
+	proxy := h.tunnel
+	h.mu.Unlock()
+	if proxy == nil {
+		return h.dialWire(network, addr)
+	}
+	wire, err := h.dialWire(network, proxyAddr(proxy))
+	if err != nil {
+		return nil, fmt.Errorf("proxy %s: %w", proxy.Redacted(), err)
+	}
+	conn, err := openTunnel(h.ctx, wire, proxy, h.transport.TLSClientConfig, addr)
+	if err != nil {
+		wire.Close()
+		return nil, fmt.Errorf("proxy %s: %w", proxy.Redacted(), err)
+	}
+	return conn, nil
+}
+
+// dialWire opens the network connection. From then on drop closes it.
+func (h *Handshake) dialWire(network, addr string) (net.Conn, error) {
 	dial := h.endpoint.NetDial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
@@ -164,7 +181,7 @@ func (h *Handshake) switchProtocols(r *http.Request) (*http.Response, error) {
 	// stream is above TLS, and ahead of it are the bytes that came with the
 	// answer.
 	h.guard = newConn(Client, stream, h.wire, nil)
-	h.guard.tls = resp.TLS != nil
+	h.guard.tls = resp.TLS != nil || h.tunnel != nil && h.tunnel.Scheme == "https"
 	resp.Body = h.guard
 	return resp, nil
 }

@@ -186,6 +186,25 @@ func (s suite) testText(t *testing.T) {
 	}
 }
 
+// A text that is not accepted, or is no more, closes the connection, and a Read that
+// does is not announced by a transport.Peeker as one that need not wait.
+func (s suite) testTextIsNotBuffered(t *testing.T) {
+	frames := slices.Concat(header(0x82, 0, true), header(0x81, 4, true), []byte("text"), header(0x82, 0, true))
+	for _, accepted := range []bool{false, true} {
+		h := s.listen(t, false, Upgrader{AcceptText: accepted}, nil, nil)
+		readAnswer(t, rawRequest(t, h.Listener.Addr().String(), string(frames)))
+		server := <-h.conns
+		defer server.Abort()
+		if _, err := server.Read(nil); err != nil {
+			t.Fatal(err)
+		}
+		server.(interface{ AcceptText(bool) }).AcceptText(false)
+		if p, ok := server.(transport.Peeker); ok && p.Buffered() {
+			t.Errorf("Buffered before a text that is not accepted (accepted before: %t)", accepted)
+		}
+	}
+}
+
 func wantEcho(t *testing.T, a, b transport.Conn) {
 	t.Helper()
 	for _, ends := range [][2]transport.Conn{{a, b}, {b, a}} {

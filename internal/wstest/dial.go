@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"runtime"
 	"strings"
@@ -245,49 +244,4 @@ func (s suite) testDialUntrusted(t *testing.T) {
 			t.Errorf("error %v, want a *tls.CertificateVerificationError", err)
 		}
 	}
-}
-
-// Through a proxy, TLS is between the client and the endpoint.
-func (s suite) testDialThroughProxy(t *testing.T) {
-	h := s.listen(t, true, Upgrader{}, nil, nil)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	proxy := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect {
-			http.Error(w, "CONNECT only", http.StatusMethodNotAllowed)
-			return
-		}
-		out, err := net.Dial("tcp", r.Host)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		in, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		io.WriteString(in, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() { io.Copy(out, in); out.Close() }()
-		io.Copy(in, out)
-		in.Close()
-	})}
-	go proxy.Serve(l)
-	defer proxy.Close()
-	d := h.endpoint()
-	d.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: l.Addr().String()})
-	client, err := s.Dialer(d).Dial(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := <-h.conns
-	defer server.Abort()
-	defer client.Abort()
-	if got := client.RemoteAddr().String(); got != l.Addr().String() {
-		t.Errorf("RemoteAddr %s, want the proxy's %s", got, l.Addr())
-	}
-	wantEcho(t, client, server)
 }

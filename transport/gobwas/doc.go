@@ -20,8 +20,10 @@
 // goroutine to another.
 //
 // An idle connection has the goroutine that reads, a buffer of 256 bytes, and
-// none to write. A busy one borrows larger buffers, and gives them back when
-// it calms down.
+// none to write. A busy one borrows larger buffers: to write for the time of a
+// Write, to read, 16 KiB, while more than 256 bytes come again and again. If it
+// falls silent then it keeps the latter until three short messages or pings have
+// come.
 //
 // # How strictly RFC 6455 is followed
 //

@@ -57,7 +57,8 @@ type Dialer struct {
 	TLS *tls.Config
 
 	// Proxy returns the proxy for a request, or nil for none; http, https and
-	// socks5 are possible. Nil: [http.ProxyFromEnvironment].
+	// socks5 are possible. An http or https proxy is asked for a tunnel with
+	// CONNECT, whatever the scheme of URL. Nil: [http.ProxyFromEnvironment].
 	Proxy func(*http.Request) (*url.URL, error)
 
 	// NetDial opens the network connection, to the proxy if there is one.

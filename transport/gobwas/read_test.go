@@ -1,8 +1,10 @@
 package gobwas
 
 import (
+	"bytes"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -88,5 +90,45 @@ func TestBuffered(t *testing.T) {
 				t.Errorf("%s: Buffered after the end", c.name)
 			}
 		}
+	}
+}
+
+// What a message costs while it arrives is in proportion to its length, in however
+// many fragments it comes.
+func TestFragmentsCostWhatTheyBring(t *testing.T) {
+	const limit = 4 << 20
+	for _, c := range []struct{ first, rest, count int }{
+		{4 << 10, 4 << 10, limit/(4<<10) - 1},
+		{1 << 20, 1, 20_000},
+		{0, 1, 20_000},
+		{limit - 1, 1, 1},
+		{limit - 20_000, 1, 20_000},
+		{limit, 0, 1000},
+	} {
+		fragment := func(first byte, size int) []byte {
+			b, _ := appendHeader(nil, 0, size, true)
+			b[0] = first
+			return append(b, make([]byte, size)...)
+		}
+		frames := append(fragment(0x02, c.first), bytes.Repeat(fragment(0x00, c.rest), c.count-1)...)
+		frames = append(frames, fragment(finBit, c.rest)...)
+		stream := arrivals{Reader: bytes.NewReader(frames)}
+		conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, wsnet.Server, "", false)
+		conn.SetLimits(transport.Limits{MaxMessageSize: limit})
+		size := c.first + c.count*c.rest
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		msg, err := conn.Read(nil)
+		runtime.ReadMemStats(&after)
+		if err != nil || len(msg) != size {
+			t.Fatalf("%+v: Read: %d bytes, %v", c, len(msg), err)
+		}
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > uint64(10*size) {
+			t.Errorf("%+v: %d bytes allocated for a message of %d", c, grown, size)
+		}
+		if cap(msg) > limit {
+			t.Errorf("%+v: room for %d bytes, the limit is %d", c, cap(msg), limit)
+		}
+		conn.Abort()
 	}
 }

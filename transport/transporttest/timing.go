@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ var timing = []promise{
 	{name: "PingsNeedAReader", test: testPingsNeedAReader},
 	{name: "StuckWriteIsCut", test: testStuckWriteIsCut},
 	{name: "StuckWriteDelaysNoRead", test: testStuckWriteDelaysNoRead},
+	{name: "EndlessLimits", test: testEndlessLimits},
 }
 
 // A Read that nothing arrives for ends, not before its time and not long after.
@@ -177,4 +179,26 @@ func flood(t *testing.T, c transport.Conn) <-chan error {
 		}
 	}
 	return ended
+}
+
+// The longest times there are limit nothing, and do not overflow.
+func testEndlessLimits(t *testing.T, h Harness) {
+	limits := transport.Limits{ReadTimeout: math.MaxInt64, WriteTimeout: math.MaxInt64, CloseTimeout: math.MaxInt64}
+	a, b := h.pair(t, limits, limits)
+	msg := make([]byte, 1<<20)
+	for _, ends := range [][2]transport.Conn{{a, b}, {b, a}, {a, b}} {
+		written := make(chan error, 1)
+		go func() { written <- ends[0].Write(msg) }()
+		wantMessage(t, ends[1], msg)
+		if err := await(t, "Write", written); err != nil {
+			t.Fatalf("Write: %v", err)
+		}
+	}
+	atA, atB := draining(a), draining(b)
+	if err := a.Ping(); err != nil {
+		t.Fatalf("Ping: %v", err)
+	}
+	within(t, 0, "Close", func() { a.Close(transport.StatusGoingAway, "bye") })
+	wantClosed(t, "Read of b", await(t, "Read of b", atB), transport.CloseError{Status: transport.StatusGoingAway, Reason: "bye"})
+	wantLocal(t, "Read of a", await(t, "Read of a", atA))
 }

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -84,12 +85,23 @@ func Run(t *testing.T, h Harness) {
 					c.run(t, r, connect, bytes, len(bytes))
 					if len(bytes) < 1000 { // how they come has no meaning
 						c.run(t, r, connect, bytes, 1)
+						c.behindMessage().run(t, r, connect, append(first.bytes(r), bytes...), patienceless)
 					}
 				})
 			}
 			t.Run("what is sent", func(t *testing.T) { testSends(t, r, connect) })
 		})
 	}
+}
+
+// first is what comes with the frames of a case, ahead of them.
+var first = binaryFrame("first")
+
+// behindMessage returns the case with first ahead of its frames. A transport.Peeker
+// has then read them before they are asked for.
+func (c testCase) behindMessage() *testCase {
+	c.messages = slices.Concat([][]byte{first.payload}, c.messages)
+	return &c
 }
 
 type connector func(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn)
@@ -125,7 +137,11 @@ func (c *testCase) run(t *testing.T, r role, connect connector, bytes []byte, si
 			t.Fatalf("message %d is %.50q (%d bytes), want %.50q (%d bytes)", i, got, len(got), want, len(want))
 		}
 	}
-	if c.local == 0 && c.remote == nil {
+	ends := c.local != 0 || c.remote != nil
+	if p, ok := conn.(transport.Peeker); ok && ends && p.Buffered() {
+		t.Error("Buffered, but the next Read ends the connection, which takes the time of the peer")
+	}
+	if !ends {
 		// The connection has to be of use still.
 		peer.send(frame{first: 0x82, payload: []byte("still here")}.bytes(r), patienceless)
 		if got, err := conn.Read(nil); err != nil || string(got) != "still here" {
