@@ -129,9 +129,13 @@ func (s *service) devices(_ context.Context, r *server.Request, _ struct{}) ([]s
 		return nil, err
 	}
 	var names []string
+	seen := make(map[string]bool) // a device that comes back may have a connection that is about to end, too
 	for c := range s.srv.Conns() {
 		if other, err := identify(c); err == nil && other.User == who.User {
-			names = append(names, other.Device)
+			if own, _ := c.Session(); !seen[own.Key] {
+				seen[own.Key] = true
+				names = append(names, other.Device)
+			}
 		}
 	}
 	sort.Strings(names)
