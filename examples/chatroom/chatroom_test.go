@@ -269,7 +269,7 @@ func TestTerminalRefusedJoin(t *testing.T) {
 	ada.sees("Not done")
 	house.shutDown()
 	ada.sees("Connection lost")
-	house = start(t, house.addr, data)
+	start(t, house.addr, data)
 	ada.sees("Connected again")
 	bob.types("said after")
 	if line := ada.next("Bob: "); !strings.Contains(line, "said after") {
@@ -293,7 +293,7 @@ func TestTerminalTidyName(t *testing.T) {
 	house.shutDown()
 	ada.sees("Connection lost")
 	eli.sees("Connection lost")
-	house = start(t, house.addr, data)
+	start(t, house.addr, data)
 	eli.sees("Connected again")
 	eli.types("I am back")
 	ada.sees("Eli Z: I am back")
