@@ -131,21 +131,15 @@ func TestCloseAfterAbandonedRestore(t *testing.T) {
 // the next one before it replies.
 func TestCloseSparesNewSession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		ln := memory.Listen()
 		keys := client.KeyFile(filepath.Join(t.TempDir(), "key"))
-		c := dial(t, ln, client.Options{Keys: keys})
-		go c.Connect(context.Background())
-		p := accept(t, ln, protocol.V1_2, protocol.Conf{})
-		synctest.Wait()
-		p.send(sessionMessage(t, protocol.SessionCreated, protocol.ID{}, "old"))
-		synctest.Wait()
+		c, p := signedIn(t, client.Options{Keys: keys})
 		login := begin(context.Background(), c, "login", "x")
 		req := p.receive()
 		closed := make(chan error, 1)
 		go func() { closed <- c.CloseSession(context.Background()) }()
 		m := p.receive()
 		p.send(protocol.Message{Kind: protocol.SessionClosed})
-		p.send(sessionMessage(t, protocol.SessionCreated, protocol.ID{}, "new"))
+		p.send(created(t, "new"))
 		p.reply(req.ID, "welcome")
 		p.send(protocol.Message{Kind: protocol.Reply, ID: m.ID})
 		if err := <-closed; err != nil {
@@ -166,19 +160,13 @@ func TestCloseSparesNewSession(t *testing.T) {
 // CloseSession might have been the reason.
 func TestClosedIsToldBeforeCreated(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		ln := memory.Listen()
 		var n notes
-		c := dial(t, ln, client.Options{Hooks: n.hooks()})
-		go c.Connect(context.Background())
-		p := accept(t, ln, protocol.V1_2, protocol.Conf{})
-		synctest.Wait()
-		p.send(sessionMessage(t, protocol.SessionCreated, protocol.ID{}, "old"))
-		synctest.Wait()
+		c, p := signedIn(t, client.Options{Hooks: n.hooks()})
 		closed := make(chan error, 1)
 		go func() { closed <- c.CloseSession(context.Background()) }()
 		p.receive()
 		p.send(protocol.Message{Kind: protocol.SessionClosed}) // by another client
-		p.send(sessionMessage(t, protocol.SessionCreated, protocol.ID{}, "new"))
+		p.send(created(t, "new"))
 		synctest.Wait()
 		p.conn.Abort()
 		if err := <-closed; !errors.Is(err, client.ErrDisconnected) {
@@ -197,14 +185,8 @@ func TestClosedIsToldBeforeCreated(t *testing.T) {
 // another one.
 func TestOwnCloseIsNotTold(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		ln := memory.Listen()
 		var n notes
-		c := dial(t, ln, client.Options{Hooks: n.hooks()})
-		go c.Connect(context.Background())
-		p := accept(t, ln, protocol.V1_2, protocol.Conf{})
-		synctest.Wait()
-		p.send(sessionMessage(t, protocol.SessionCreated, protocol.ID{}, "old"))
-		synctest.Wait()
+		c, p := signedIn(t, client.Options{Hooks: n.hooks()})
 		closed := make(chan error, 2)
 		for range 2 {
 			go func() { closed <- c.CloseSession(context.Background()) }()
@@ -254,14 +236,27 @@ func TestUnreadableSession(t *testing.T) {
 	})
 }
 
-// sessionMessage returns what a server says of a session.
-func sessionMessage(t *testing.T, kind protocol.Kind, id protocol.ID, key string) protocol.Message {
+// signedIn returns a client that has the session "old", and the server's end.
+func signedIn(t *testing.T, opts client.Options) (*client.Client, *peer) {
+	t.Helper()
+	ln := memory.Listen()
+	c := dial(t, ln, opts)
+	go c.Connect(context.Background())
+	p := accept(t, ln, protocol.V1_2, protocol.Conf{})
+	synctest.Wait()
+	p.send(created(t, "old"))
+	synctest.Wait()
+	return c, p
+}
+
+// created returns what a server says of a session that it created.
+func created(t *testing.T, key string) protocol.Message {
 	t.Helper()
 	data, err := protocol.V1_2.AppendSession(nil, protocol.Session{Key: key, Created: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return protocol.Message{Kind: kind, ID: id, Payload: protocol.Payload{Encoding: protocol.UTF8, Data: data}}
+	return protocol.Message{Kind: protocol.SessionCreated, Payload: protocol.Payload{Encoding: protocol.UTF8, Data: data}}
 }
 
 // notes are what the hooks for sessions were called with.
