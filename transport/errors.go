@@ -24,6 +24,7 @@ const (
 	StatusTooBig       Status = 1009 // a message over the limit
 	StatusInternal     Status = 1011 // the server failed
 	StatusTryLater     Status = 1013 // the server is overloaded
+	StatusReplaced     Status = 3500 // another connection took over the session (WebWire)
 	StatusSlowConsumer Status = 4001 // the peer did not read fast enough (WebWire)
 )
 
@@ -37,6 +38,11 @@ func (s Status) Sendable() bool {
 	}
 	return false
 }
+
+// Final reports whether the status tells a client not to connect again: 3500 to 3999,
+// which belong to WebWire, and 4500 to 4999, which belong to applications. After any
+// other status a client connects again.
+func (s Status) Final() bool { return s >= 3500 && s <= 3999 || s >= 4500 && s <= 4999 }
 
 // MaxReason is the length in bytes of the longest close reason.
 const MaxReason = 123
@@ -85,12 +91,30 @@ type RefusedError struct {
 	StatusCode int           // of HTTP, 503 for instance
 	RetryAfter time.Duration // how long the endpoint asks to wait; zero if it does not say
 	Reason     string        // the first line of its answer, at most 200 bytes
+	Location   string        // where a redirect, which is not followed, points to; without query
 }
 
 func (e *RefusedError) Error() string {
 	text := fmt.Sprintf("endpoint answered %d %s", e.StatusCode, http.StatusText(e.StatusCode))
+	if e.Location != "" {
+		text += ", redirect to " + strconv.Quote(e.Location)
+	}
 	if e.Reason != "" {
 		text += ": " + e.Reason
 	}
 	return text
 }
+
+// A PartialError is an error of Write that knows how far it came. Connections need not
+// return it; without it any of the messages may have been sent.
+type PartialError struct {
+	// Sent is the number of messages, from the first on, of which the last byte was
+	// given to the network. The peer has not seen the others whole.
+	Sent int
+
+	// Err is why Write failed.
+	Err error
+}
+
+func (e *PartialError) Error() string { return e.Err.Error() }
+func (e *PartialError) Unwrap() error { return e.Err }

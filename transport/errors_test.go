@@ -92,3 +92,20 @@ func TestRefusedError(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+func TestFinal(t *testing.T) {
+	for status, want := range map[transport.Status]bool{
+		1000: false, 1008: false, 3499: false, 3500: true, 3999: true, 4000: false, 4499: false, 4500: true, 4999: true, 5000: false,
+	} {
+		if status.Final() != want {
+			t.Errorf("Status(%d).Final() is %t", status, status.Final())
+		}
+	}
+}
+
+func TestRefusedErrorNamesTheRedirect(t *testing.T) {
+	err := &transport.RefusedError{StatusCode: 302, Location: "https://example.com/login"}
+	if got, want := err.Error(), `endpoint answered 302 Found, redirect to "https://example.com/login"`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
