@@ -76,6 +76,7 @@ type Link struct {
 	reading    sync.WaitGroup // reading, whoever does it
 	working    sync.WaitGroup // the workers and readers
 	worker     func()         // is work: to start a method as a goroutine allocates each time
+	flusher    func()         // is flushAll, likewise
 	background sync.WaitGroup // the goroutines of goOwned
 	pulse      pulse
 
@@ -116,7 +117,7 @@ func New(ctx context.Context, conf Config) *Link {
 		l.conf.Watch = new(Watch)
 	}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
-	l.worker = l.work
+	l.worker, l.flusher = l.work, l.flushAll
 	l.quick.init()
 	l.out = outbox{conf: &l.conf, owner: l, epoch: l.epoch}
 	return l
@@ -192,10 +193,16 @@ func (l *Link) flush(patient bool) {
 }
 
 func (l *Link) flushElsewhere() {
-	l.goOwned(func() {
-		for !l.out.flush(maxRounds) {
-		}
-	})
+	if l.own() {
+		go l.flusher()
+	}
+}
+
+// flushAll is what flusher runs.
+func (l *Link) flushAll() {
+	defer l.background.Done()
+	for !l.out.flush(maxRounds) {
+	}
 }
 
 // TrySendEncoded adds a message that is already encoded, without copying it, and
