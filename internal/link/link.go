@@ -26,8 +26,8 @@ import (
 // Role is what a Link asks of its end's side. Its methods are called one at a time
 // by the goroutine that reads and must not block longer than they may hold up that.
 type Role interface {
-	// Receive gets every message that is not a reply to a request in flight. Name
-	// and payload are valid until it returns.
+	// Receive gets every message that is not a reply to a request in flight. Its
+	// payload is valid until it returns.
 	Receive(m protocol.Message)
 
 	// Malformed gets what Parse returned for a message that it rejected.
