@@ -19,7 +19,7 @@ func (c *conn) Read(buf []byte) ([]byte, error) {
 		if c.pings {
 			c.pings = false
 			since = time.Time{}
-			c.peer.alive = true
+			c.peer.alive, c.peer.moved = true, true
 			c.peer.wakeReader()
 		}
 		if c.alive {
@@ -59,6 +59,7 @@ func (c *conn) takeFirst(buf []byte) ([]byte, error) {
 	}
 	buf = sized(buf, size)
 	c.queue.take(buf)
+	c.peer.moved = true
 	// A writer that waits is woken when it can store a good deal: waking it
 	// for each message would cost more than the messages.
 	if c.queue.used <= maxRing/2 {
@@ -75,6 +76,7 @@ func (c *conn) takeDirect(buf []byte) ([]byte, error) {
 	buf = sized(buf, len(c.direct))
 	copy(buf, c.direct)
 	c.direct = nil
+	c.peer.moved, c.peer.taken = true, true
 	c.peer.wakeWriter()
 	return buf, nil
 }
