@@ -34,6 +34,7 @@ type Conn struct {
 	stuck     atomic.Int64 // the write deadline that is set, a moment; guarded by mu, for reading not
 	progress  moment       // when the write to a socket last made progress
 	heard     atomic.Bool  // something arrived since the writer of a socket last looked
+	arrivals  atomic.Uint64
 	socket    bool         // writes can be resumed after a deadline, and of several buffers be one system call
 	torn      bool         // a write failed, or the close frame is sent: no frame may follow
 
@@ -86,6 +87,9 @@ type unknown struct{}
 
 func (unknown) Network() string { return "unknown" }
 func (unknown) String() string  { return "unknown" }
+
+// Arrivals implements transport.Monitor.
+func (c *Conn) Arrivals() uint64 { return c.arrivals.Load() }
 
 // Ending reports whether the end has begun.
 func (c *Conn) Ending() bool { return c.over.Load() }

@@ -98,6 +98,7 @@ func (c *Conn) armChunk() {
 
 // arrived tells the writer that something arrived. The caller holds the read turn.
 func (c *Conn) arrived() {
+	c.arrivals.Add(1)
 	if !c.socket {
 		c.postpone()
 	} else if !c.heard.Load() {

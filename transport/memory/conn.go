@@ -47,6 +47,8 @@ type conn struct {
 	// The Write in progress, which stores into the peer's queue.
 	writing bool          // it waits for room
 	moved   bool          // the peer took a message, or something of it arrived
+
+	stirs uint64 // how often that was
 	taken   bool          // the peer took the message that was held out to it
 	room    chan struct{} // of one slot
 
@@ -87,9 +89,22 @@ func (c *conn) Ping() error {
 		return err
 	}
 	c.peer.pings = true
-	c.peer.moved = true
+	c.peer.stir()
 	c.peer.wakeReader()
 	return nil
+}
+
+// Arrivals implements transport.Monitor.
+func (c *conn) Arrivals() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stirs
+}
+
+// stir takes note that the peer took a message, or that something of it arrived.
+func (c *conn) stir() {
+	c.moved = true
+	c.stirs++
 }
 
 // Close implements transport.Conn. It never waits.

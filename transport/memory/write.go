@@ -42,7 +42,7 @@ func (c *conn) store(msg []byte, p *patience) error {
 	if c.peer.cause == nil {
 		c.peer.queue.put(msg)
 	}
-	c.peer.moved = true
+	c.peer.stir()
 	p.progress = time.Time{}
 	return nil
 }
@@ -52,7 +52,7 @@ func (c *conn) holdOut(msg []byte, p *patience) error {
 	if c.peer.cause == nil {
 		c.peer.direct = msg
 	}
-	c.peer.moved = true
+	c.peer.stir()
 	for c.peer.direct != nil {
 		if err := c.waitForRoom(p); err != nil {
 			return err
