@@ -45,12 +45,12 @@ type conn struct {
 	silence *time.Timer   // made when first needed; never stopped between Reads
 
 	// The Write in progress, which stores into the peer's queue.
-	writing bool          // it waits for room
-	moved   bool          // the peer took a message, or something of it arrived
+	writing bool // it waits for room
+	moved   bool // the peer took a message, or something of it arrived
 
-	stirs uint64 // how often that was
-	taken   bool          // the peer took the message that was held out to it
-	room    chan struct{} // of one slot
+	stirs uint64        // how often that was
+	taken bool          // the peer took the message that was held out to it
+	room  chan struct{} // of one slot
 
 	cause error // why this end is of no use any more; nil while it is
 }
