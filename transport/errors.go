@@ -63,6 +63,10 @@ func CutReason(reason string) string {
 // without a host for instance: trying again does not help.
 var ErrConfig = errors.New("dialer cannot be used as it is configured")
 
+// ErrOrigin is wrapped by the error of an Upgrade that was refused because of the web
+// page that asked for it. The error names the page's origin.
+var ErrOrigin = errors.New("origin is not allowed to connect")
+
 // CloseError is what Read and Write return once either side closed the
 // connection. It unwraps to net.ErrClosed.
 type CloseError struct {
