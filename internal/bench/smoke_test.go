@@ -29,11 +29,26 @@ func TestContenders(t *testing.T) {
 	if err := signalsPart(&r, e, contenders); err != nil {
 		t.Fatal(err)
 	}
+	if err := broadcasts(&r, e, contenders, 10); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range r.broadcast {
+		if s.median(rps) == 0 {
+			t.Errorf("%s: no broadcast was measured", s.contender)
+		}
+	}
 	r.contenders = contenders
 	r.finish(time.Second)
 	for _, x := range relations {
 		if !slices.ContainsFunc(r.bars, func(b bar) bool { return strings.HasPrefix(b.Name, x.of) && strings.HasSuffix(b.Name, x.to) }) {
 			t.Errorf("%s is to be compared with %s, which do not both exist", x.of, x.to)
+		}
+	}
+	for _, x := range fanoutRelations {
+		if !slices.ContainsFunc(r.bars, func(b bar) bool {
+			return strings.HasPrefix(b.Name, x.of+", broadcast") && strings.HasSuffix(b.Name, x.to)
+		}) {
+			t.Errorf("broadcasts of %s are to be compared with those of %s, which do not both exist", x.of, x.to)
 		}
 	}
 	if err := r.write(io.Discard, t.TempDir()); err != nil {
