@@ -48,7 +48,7 @@ var relations = []relation{
 	{ofDefault, "grpc", 64 << 10, "64x1", rps, 1.2, 0},
 }
 
-// fanoutRelations are those of broadcasts, in messages per second.
+// fanoutRelations are those of broadcasts, in deliveries per second.
 var fanoutRelations = []struct {
 	of, to string
 	least  float64
@@ -90,7 +90,7 @@ func (r *report) evaluate() []bar {
 	for _, x := range fanoutRelations {
 		of, to := find(r.broadcast, x.of, payloads[0], broadcast), find(r.broadcast, x.to, payloads[0], broadcast)
 		if of != nil && to != nil {
-			name := fmt.Sprintf("%s, broadcast to %d: messages/s, times %s", x.of, listeners, x.to)
+			name := fmt.Sprintf("%s, broadcast to %d: deliveries/s, times %s", x.of, listeners, x.to)
 			bars = append(bars, atLeast(name, ratio(of, to, rps), x.least))
 		}
 	}

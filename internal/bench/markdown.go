@@ -136,7 +136,7 @@ func (r *report) sayBroadcast(b *[]byte) {
 	*b = fmt.Appendf(*b, "## A signal of %s to %d connections\n\n", bytesName(payloads[0]), listeners)
 	*b = append(*b, "Each message is sent when the one before has arrived everywhere. The connections that receive count bytes,\n"+
 		"the same for all servers. The latency is that of the last connection.\n\n"...)
-	t := newTable(b, "contender", "messages/s", "CPU µs", "allocs", "p50 µs", "p99 µs", "x loop of writes")
+	t := newTable(b, "contender", "deliveries/s", "CPU µs", "allocs", "p50 µs", "p99 µs", "x loop of writes")
 	for _, group := range fanouts {
 		loop := find(r.broadcast, group[1].name, payloads[0], broadcast)
 		for _, f := range group {

@@ -26,6 +26,11 @@ func TestContenders(t *testing.T) {
 			t.Errorf("%s, %s, %d bytes: nothing was measured", s.contender, s.shape, s.payload)
 		}
 	}
+	for _, name := range []string{ofDefault, "grpc", "nats", "centrifuge"} {
+		if find(r.series, name+withDeadline, payloads[0], "1x64") == nil {
+			t.Errorf("%s is not measured with a deadline", name)
+		}
+	}
 	if err := signalsPart(&r, e, contenders); err != nil {
 		t.Fatal(err)
 	}
