@@ -60,7 +60,7 @@ var fanoutRelations = []struct {
 
 const (
 	mostFloors    = 1.4 // of the codec
-	mostAllocs    = 3   // per request, both ends, besides those of its context
+	mostAllocs    = 3   // per request, both ends, without those of context.WithTimeout
 	mostStalled   = 1.05
 	mostHeld      = 4 << 10 // KiB, of a connection that does not read, both ends
 	mostIdle      = 8.7     // KiB of RSS, of the server
@@ -102,7 +102,8 @@ func (r *report) evaluate() []bar {
 	return append(bars, r.scalingBars()...)
 }
 
-// allocBars are about what a request allocates. What its context does is not ours.
+// allocBars limit the allocations per request, without those of context.WithTimeout
+// itself.
 func (r *report) allocBars() (bars []bar) {
 	perContext := contextAllocs()
 	for _, c := range webwires {
@@ -111,7 +112,7 @@ func (r *report) allocBars() (bars []bar) {
 				bars = append(bars, atMost(fmt.Sprintf("%s %s, %s: allocations per request", c.name, bytesName(allocsPayload), sh.name), s.median(allocs), mostAllocs))
 			}
 			if s := find(r.series, c.name+withDeadline, allocsPayload, sh.name); s != nil && c.name == ofDefault {
-				bars = append(bars, atMost(fmt.Sprintf("%s %s, %s: allocations per request, besides the %.0f of context.WithTimeout",
+				bars = append(bars, atMost(fmt.Sprintf("%s %s, %s: allocations per request, without the %.0f of context.WithTimeout",
 					s.contender, bytesName(allocsPayload), sh.name, perContext), s.median(allocs)-perContext, mostAllocs))
 			}
 		}
@@ -132,7 +133,7 @@ func (r *report) codecBars() (bars []bar) {
 }
 
 // scalingBars compare, round by round, what a request costs on many connections and
-// on one. Ours shall lose no more than the raw frames below it.
+// on one. WebWire must lose no more than raw frames do in the same run.
 func (r *report) scalingBars() (bars []bar) {
 	worst := map[string]float64{}
 	for i := 0; i+len(scales) <= len(r.scaling); i += len(scales) {

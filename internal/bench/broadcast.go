@@ -27,8 +27,8 @@ type broadcaster struct {
 	close func()
 }
 
-// fanouts are groups, each measured in turn: ours first, then what it is compared
-// with. The second of a group is a loop of raw writes.
+// fanouts are groups of contenders that are measured in the same rounds. The first of
+// a group is ours, the second is a loop of raw writes.
 var fanouts = [][]fanout{
 	{
 		{ofDefault, "server.Broadcast", joinWebSocket, websocketFanout},
@@ -42,15 +42,18 @@ var fanouts = [][]fanout{
 	},
 }
 
-// broadcastPart measures how fast a message reaches everybody. Each is sent when
-// the one before has arrived everywhere.
+// broadcastPart measures how fast a message reaches all connections. A message is sent
+// when the previous one has arrived everywhere. A group is measured as a whole if one
+// of its members is chosen.
 func broadcastPart(r *report, e effort, all []contender) error {
 	return broadcasts(r, e, all, listeners)
 }
 
 func broadcasts(r *report, e effort, all []contender, listeners int) error {
 	for _, group := range fanouts {
-		if !slices.ContainsFunc(all, func(c contender) bool { return c.name == group[0].name }) {
+		if !slices.ContainsFunc(group, func(f fanout) bool {
+			return slices.ContainsFunc(all, func(c contender) bool { return c.name == f.name })
+		}) {
 			continue
 		}
 		var runners []*runner
@@ -94,7 +97,7 @@ func (f fanout) runner(listeners int) (*runner, error) {
 				return err
 			}
 			<-s.arrived
-			l.latencies.add(time.Since(begin)) // until everybody has it
+			l.latencies.add(time.Since(begin)) // until it has arrived everywhere
 			l.count += uint64(listeners)
 		}
 		return nil
@@ -106,8 +109,8 @@ func (f fanout) runner(listeners int) (*runner, error) {
 	}, nil
 }
 
-// first opens the connections and sends the first message, which tells how many
-// bytes a message is on the wire, to all of them together.
+// first opens the connections and sends the first message. It returns the bytes that a
+// message takes on the wire, summed over all connections.
 func (f fanout) first(b broadcaster, s *sinks, listeners int) (size int64, err error) {
 	if err := s.open(b.addr, listeners, f.join); err != nil {
 		return 0, err

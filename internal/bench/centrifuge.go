@@ -12,7 +12,9 @@ import (
 )
 
 // centrifugeRPC makes calls with the SDK. The server replies within the handler, which
-// spares it a goroutine per call; its queue of replies is written in batches.
+// is faster than a goroutine per call. Queues, batches and buffers have their defaults:
+// ReplyWithoutQueue, MaxMessagesInFrame and UseWriteBufferPool made no difference that
+// could be told from noise.
 var centrifugeRPC = contender{
 	name: "centrifuge", kind: peer,
 	about: "github.com/centrifugal/centrifuge with centrifuge-go, RPC over WebSocket, Protobuf protocol, memory broker, no compression, replied to within the handler; limits of size raised where 64 KiB need it",
@@ -103,13 +105,12 @@ func (c *centrifugeConn) call() error {
 
 func (c *centrifugeConn) close() { c.Client.Close() }
 
-// centrifugeConnect is the command that a client begins with, in the Protobuf
-// protocol: the length of a Command whose id (field 1) is 1 and whose connect
-// (field 4) is empty.
+// centrifugeConnect is the first command of a client in the Protobuf protocol: the
+// length of a Command, with id (field 1) 1 and an empty connect (field 4).
 var centrifugeConnect = []byte{4, 0x08, 1, 0x22, 0}
 
 // centrifugeFanout publishes to one channel, to which the server subscribes every
-// connection. Without pings, to which the connections do not react.
+// connection. Pings are off: the receiving connections do not answer them.
 func centrifugeFanout(int) (broadcaster, error) {
 	node, handler, err := centrifugeNode(centrifuge.Config{},
 		centrifuge.WebsocketConfig{PingPongConfig: centrifuge.PingPongConfig{PingInterval: -1}},
@@ -131,7 +132,8 @@ func centrifugeFanout(int) (broadcaster, error) {
 	}, err
 }
 
-// joinCentrifuge opens a connection to centrifugeFanout.
+// joinCentrifuge opens a connection to centrifugeFanout and waits until it is
+// subscribed.
 func joinCentrifuge(c net.Conn, addr string) error {
 	if err := shakeHands(c, addr, "centrifuge-protobuf"); err != nil {
 		return err

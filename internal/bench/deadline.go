@@ -5,21 +5,20 @@ import (
 	"testing"
 )
 
-// withDeadline follows the name of a contender in the rows of calls that have a
-// deadline each.
+// withDeadline is appended to the name of a contender in the rows in which each call has
+// a deadline.
 const withDeadline = " + deadline"
 
-// A limiter is a conn whose library takes a context per call.
+// limiter is a conn of a library whose calls take a context.
 type limiter interface {
 	conn
 
-	// limited returns the same connection, on which each call has a context of
-	// its own with a deadline, as applications call.
+	// limited returns a conn that makes its calls on the same connection, each with
+	// a new context.WithTimeout, as most applications do. It need not be closed.
 	limited() conn
 }
 
-// callContext is how calls get their context: background without a deadline, one of
-// their own with it.
+// callContext reports whether each call gets a new context with a deadline.
 type callContext bool
 
 func (deadline callContext) new() (context.Context, context.CancelFunc) {
@@ -29,8 +28,7 @@ func (deadline callContext) new() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(background, patience)
 }
 
-// contextAllocs returns what a call with a deadline allocates before any library
-// does.
+// contextAllocs returns the allocations of context.WithTimeout and cancel alone.
 func contextAllocs() float64 {
 	return testing.AllocsPerRun(1000, func() {
 		_, cancel := callContext(true).new()

@@ -12,8 +12,8 @@ func (r *report) markdown() string {
 	say("`%s` on %s, in %v.\n\n", r.Command, r.Machine, r.Took)
 	say("Request and reply over the loopback interface, client and server in one process, all contenders in turn,\n")
 	say("medians over rounds. CPU time and allocations are those of both ends. Ratios are medians of the ratios\n")
-	say("within each round. `1x64` is one connection with 64 requests in flight. Each request of the rows\n")
-	say("`%s` has a context of its own, made by context.WithTimeout; NATS has a timeout in any case.\n\n", withDeadline[1:])
+	say("within each round. `1x64` is one connection with 64 requests in flight. In the rows with `%s` each\n", withDeadline[1:])
+	say("request has a new context.WithTimeout; the other rows have no deadline, except NATS, which requires a timeout.\n\n")
 	r.sayBars(&b)
 	for _, size := range payloads {
 		for _, sh := range shapes {
@@ -84,7 +84,7 @@ func (r *report) sayRatios(b *[]byte) {
 	if len(r.of(payloads[0], shapes[0].name)) == 0 {
 		return
 	}
-	*b = append(*b, "## Ratios\n\nRequests per second of ours, as multiples of the others'; both with a deadline, or neither.\n\n"...)
+	*b = append(*b, "## Ratios\n\nRequests per second of ours, as multiples of the others'. Rows with `+ deadline` compare requests with a deadline on both sides.\n\n"...)
 	head := []string{"payload, shape, contender"}
 	for _, c := range webwires {
 		head = append(head, c.name)
@@ -134,8 +134,8 @@ func (r *report) sayBroadcast(b *[]byte) {
 		return
 	}
 	*b = fmt.Appendf(*b, "## A signal of %s to %d connections\n\n", bytesName(payloads[0]), listeners)
-	*b = append(*b, "Each message is sent when the one before has arrived everywhere. The connections that receive count bytes,\n"+
-		"the same for all servers. The latency is that of the last connection.\n\n"...)
+	*b = append(*b, "A message is sent when the previous one has arrived everywhere. The receiving connections are the same for\n"+
+		"all servers: they count bytes. The latency is the time until the last connection has received it.\n\n"...)
 	t := newTable(b, "contender", "deliveries/s", "CPU µs", "allocs", "p50 µs", "p99 µs", "x loop of writes")
 	for _, group := range fanouts {
 		loop := find(r.broadcast, group[1].name, payloads[0], broadcast)

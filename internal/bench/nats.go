@@ -71,8 +71,8 @@ func (c *natsConn) call() error {
 	return checkReply(len(reply.Data), len(c.msg))
 }
 
-// request uses the method that takes a timeout unless the call shall have a context
-// of its own.
+// request calls with a timeout, or with a context if there is a deadline per call:
+// RequestWithContext needs a context that ends.
 func (c *natsConn) request() (*nats.Msg, error) {
 	if !c.ctx {
 		return c.Request(name, c.msg, patience)

@@ -102,9 +102,9 @@ func interleave(e effort, runners []*runner) error {
 	return nil
 }
 
-// requests measures request and reply of all contenders in one shape. Small requests
-// are measured once more with a deadline each, by those that have them, on the same
-// connections.
+// requests measures request and reply of all contenders in one shape. Contenders whose
+// calls take a context are measured a second time with a deadline per call, for the
+// smallest payload, on the same connections.
 func requests(e effort, all []contender, payload int, sh shape) ([]*series, error) {
 	var runners []*runner
 	var result []*series
@@ -126,8 +126,8 @@ func requests(e effort, all []contender, payload int, sh shape) ([]*series, erro
 	return result, interleave(e, runners)
 }
 
-// limitedConns returns conns with a deadline for each call, nil if their library has
-// none.
+// limitedConns returns conns with a deadline per call, or nil if their calls take no
+// context.
 func limitedConns(conns []conn) []conn {
 	var all []conn
 	for _, c := range conns {

@@ -9,7 +9,7 @@ import (
 // scales are the numbers of connections with one request in flight each.
 var scales = []int{1, 10, 100, 1000}
 
-// scaled are ours, each with the raw frames that it shall scale as well as.
+// scaled are ours, each with the raw frames that it is compared with.
 var scaled = [][2]string{
 	{ofDefault, "raw/gobwas"},
 	{"webwire/stream", "raw/tcp"},

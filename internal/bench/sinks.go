@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// sinks are connections that read and forget, the same for all servers.
+// sinks are connections that count the bytes they receive, the same for all servers.
 type sinks struct {
 	conns   []net.Conn
 	total   atomic.Int64 // bytes received
