@@ -17,8 +17,8 @@ import (
 // particular. There the deadline is the timeout itself: the writer sets it anew before
 // each chunk, and the reader moves it when something arrives.
 
-// chunkSize is that of a TLS record, so that chunks cost no additional system call.
-const chunkSize = 16 << 10
+// recordSize is that of a TLS record: chunks of that size cost no additional system call.
+const recordSize = 16 << 10
 
 // write writes p and returns how much of it the network accepted. The caller holds
 // the write turn.
@@ -49,9 +49,13 @@ func (c *Conn) writeBuffers(bufs *net.Buffers) (sent int, err error) {
 }
 
 func (c *Conn) writeChunks(p []byte) (sent int, err error) {
+	chunk := batchSize
+	if c.wire.TLS {
+		chunk = recordSize
+	}
 	for sent < len(p) {
 		c.armChunk()
-		n, err := c.wire.Write(p[sent:min(len(p), sent+chunkSize)])
+		n, err := c.wire.Write(p[sent:min(len(p), sent+chunk)])
 		sent += n
 		if err != nil {
 			return sent, err

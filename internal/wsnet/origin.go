@@ -15,8 +15,8 @@ import (
 // may. A page may if its host and port are those of the request, or if its scheme, host
 // and port are listed in allowed; "*" in allowed lets every page connect.
 //
-// The scheme of the request does not matter: behind a proxy that ends TLS, which is
-// common, it is not the one that the page sees.
+// A request without TLS says nothing about the scheme: behind a proxy that ends TLS,
+// which is common, it is not the one that the page sees.
 //
 // A WebSocket request carries the user's cookies whatever page made it, and no
 // browser asks the server first, so this is the only thing between a session in
@@ -32,7 +32,8 @@ func CheckOrigin(r *http.Request, allowed []string) error {
 		}
 	}
 	if origin, ok := parseOrigin(origins[0]); ok && len(origins) == 1 {
-		if own, ok := parseOrigin(origin.scheme + "://" + r.Host); ok && own == origin {
+		web := origin.scheme == "https" || origin.scheme == "http" && r.TLS == nil
+		if own, ok := parseOrigin(origin.scheme + "://" + r.Host); ok && own == origin && web {
 			return nil
 		}
 		for _, entry := range allowed {
