@@ -15,7 +15,8 @@ import (
 //
 // Any other connection may be useless after a write deadline has passed, TLS in
 // particular. There the deadline is the timeout itself: the writer sets it anew before
-// each chunk, and the reader moves it when something arrives.
+// each chunk, and the reader moves it when something arrives. Without TLS, a chunk is
+// what a Batch collects.
 
 // chunkSize is that of a TLS record, so that chunks cost no additional system call.
 const chunkSize = 16 << 10
@@ -49,9 +50,13 @@ func (c *Conn) writeBuffers(bufs *net.Buffers) (sent int, err error) {
 }
 
 func (c *Conn) writeChunks(p []byte) (sent int, err error) {
+	size := len(p)
+	if c.wire.TLS {
+		size = chunkSize
+	}
 	for sent < len(p) {
 		c.armChunk()
-		n, err := c.wire.Write(p[sent:min(len(p), sent+chunkSize)])
+		n, err := c.wire.Write(p[sent:min(len(p), sent+size)])
 		sent += n
 		if err != nil {
 			return sent, err
@@ -64,6 +69,9 @@ func (c *Conn) writeChunks(p []byte) (sent int, err error) {
 func (c *Conn) armStep() {
 	now, limit := c.now(), c.Limits.WriteTimeout
 	c.progress = now
+	if c.heard.Load() {
+		c.heard.Store(false)
+	}
 	if d := moment(c.stuck.Load()); d < now.add(limit/16) || d > now.add(limit/8) {
 		c.setWriteDeadline(now.add(limit / 8))
 	}
@@ -76,7 +84,6 @@ func (c *Conn) resume(n int, err error) bool {
 		return false
 	}
 	now, limit := c.now(), c.Limits.WriteTimeout
-	// What arrived before this write began may count too: that adds one step at most.
 	if c.heard.Swap(false) || n > 0 {
 		c.progress = now
 	}

@@ -46,7 +46,7 @@ type conn struct {
 
 	// The Write in progress, which stores into the peer's queue.
 	writing bool          // it waits for room
-	moved   bool          // the peer took a message, or something of it arrived
+	moved   time.Time     // when the peer last read or sent something while it waited
 	taken   bool          // the peer took the message that was held out to it
 	room    chan struct{} // of one slot
 
@@ -87,7 +87,7 @@ func (c *conn) Ping() error {
 		return err
 	}
 	c.peer.pings = true
-	c.peer.moved = true
+	c.peer.noteProgress()
 	c.peer.wakeReader()
 	return nil
 }
@@ -160,6 +160,13 @@ func (c *conn) wakeWriter() {
 	if c.writing {
 		c.writing = false
 		c.room <- struct{}{} // never blocks: one slot, one Write, one wake
+	}
+}
+
+// noteProgress says that the peer read or sent something.
+func (c *conn) noteProgress() {
+	if c.writing {
+		c.moved = time.Now()
 	}
 }
 
