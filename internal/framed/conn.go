@@ -38,6 +38,7 @@ type Conn struct {
 	torn      bool         // a write failed, or the close frame is sent: no frame may follow
 
 	over atomic.Bool // the end has begun
+	last moment      // the final deadline; set before over is
 
 	mu        sync.Mutex    // guards what follows, and the deadlines of the network
 	cause     error         // why the connection ends; nil if it does not

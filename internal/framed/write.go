@@ -80,8 +80,11 @@ func (c *Conn) armStep() {
 // resume reports whether a write to a socket, which accepted n more bytes and then
 // failed with err, goes on. If so, it sets the deadline of the next step.
 func (c *Conn) resume(n int, err error) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || c.over.Load() {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
+	}
+	if c.over.Load() {
+		return c.now() < c.last // the step ended when the final deadline was about to be set
 	}
 	now, limit := c.now(), c.Limits.WriteTimeout
 	if c.heard.Swap(false) || n > 0 {
