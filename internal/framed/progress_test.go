@@ -87,3 +87,42 @@ func TestUnknownAddress(t *testing.T) {
 		t.Errorf("RemoteAddr %v", addr)
 	}
 }
+
+// Pings that wait for a write are one, and it is sent when the write is done.
+func TestPingsThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer near.Close()
+		defer far.Close()
+		c := new(Conn)
+		c.Init("test", Wire{Reader: near, Writer: near, Net: near}, controlFrames{})
+		if err := c.BeginWrite(); err != nil {
+			t.Fatal(err)
+		}
+		first := make(chan error, 1)
+		go func() { first <- c.Ping() }()
+		synctest.Wait()
+		for range 100 {
+			if err := c.Ping(); err != nil {
+				t.Errorf("Ping beside one that waits: %v", err)
+			}
+		}
+		if err := c.EndWrite(nil); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 100)
+		if n, err := far.Read(buf); err != nil || n != 1 || buf[0] != byte(OpPing) {
+			t.Errorf("got %v, %v, want one ping", buf[:n], err)
+		}
+		if err := <-first; err != nil {
+			t.Errorf("Ping: %v", err)
+		}
+	})
+}
+
+// controlFrames has frames that consist of their operation.
+type controlFrames struct{}
+
+func (controlFrames) NextFrame() (Op, []byte, error) { return OpMessage, nil, net.ErrClosed }
+
+func (controlFrames) AppendControl(dst []byte, op Op, _ []byte) []byte { return append(dst, byte(op)) }

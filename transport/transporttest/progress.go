@@ -115,7 +115,7 @@ func testBusyPeerThatPings(t *testing.T, h Harness) {
 	a, b := h.pair(t, limits, transport.Limits{})
 	reads := draining(a)
 	stuck := flood(t, a)
-	pinged := make(chan error, 3)
+	pinged := make(chan error, 100) // no more wait than one
 	for range cap(pinged) {
 		go func() { pinged <- a.Ping() }()
 	}
