@@ -63,9 +63,10 @@ type Options struct {
 	// Zero: transport.DefaultReadTimeout.
 	ReadTimeout time.Duration
 
-	// WriteTimeout is how long one write may take before the connection counts as
-	// lost, and how long OnServerSignal may hold up reading once InboxSize is
-	// used up. Zero: transport.DefaultWriteTimeout.
+	// WriteTimeout is how long a write may make no progress, while nothing arrives
+	// from the server, before the connection counts as lost, and how long
+	// OnServerSignal may hold up reading once InboxSize is used up.
+	// Zero: transport.DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
 	// Keys keeps the session's key while the program does not run, see KeyFile.

@@ -48,7 +48,8 @@ type Limits struct {
 	// long as the peer keeps reading, however slowly, and as long as a peer that is
 	// too busy to read sends pings. What arrives is noticed only while a Read is
 	// in progress. Where the transport cannot see how much of a write was
-	// accepted, above TLS for instance, it counts in chunks of 16 KiB.
+	// accepted, it counts in chunks: of 16 KiB above TLS, of 128 KiB for a net.Conn
+	// that is neither a *net.TCPConn nor a *net.UnixConn.
 	//
 	// A Write or Ping that waits for another Write is not late by itself: it
 	// proceeds when the other one is done, and fails when the other one does.

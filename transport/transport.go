@@ -55,7 +55,8 @@ type Conn interface {
 	// program does not see. The answer, as anything else that arrives, extends
 	// the read timeout. Ping does not wait for the answer. It may wait for a Write
 	// in progress, as another Write does, and fails with it; its error is final
-	// as Write's.
+	// as Write's. A Ping may return at once while another one is waiting, since
+	// one of them is enough.
 	Ping() error
 
 	// Close tells the peer why the connection ends, if that can be done within

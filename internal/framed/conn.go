@@ -38,7 +38,10 @@ type Conn struct {
 	socket    bool         // writes can be resumed after a deadline, and of several buffers be one system call
 	torn      bool         // a write failed, or the close frame is sent: no frame may follow
 
+	pinging atomic.Bool // a Ping waits for the write turn
+
 	over atomic.Bool // the end has begun
+	last moment      // the final deadline; set before over is
 
 	mu        sync.Mutex    // guards what follows, and the deadlines of the network
 	cause     error         // why the connection ends; nil if it does not

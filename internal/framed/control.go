@@ -7,9 +7,14 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Ping implements transport.Conn. It waits for the write turn as a Write does.
+// Ping implements transport.Conn. It waits for the write turn as a Write does, unless
+// another Ping is waiting: then one is enough, however long they have to wait.
 func (c *Conn) Ping() error {
+	if !c.pinging.CompareAndSwap(false, true) && !c.over.Load() {
+		return nil
+	}
 	err := c.takeWriteTurn()
+	c.pinging.Store(false)
 	if err == nil {
 		err = c.giveWriteTurn(c.send(OpPing, nil))
 	}

@@ -15,10 +15,11 @@ import (
 //
 // Any other connection may be useless after a write deadline has passed, TLS in
 // particular. There the deadline is the timeout itself: the writer sets it anew before
-// each chunk, and the reader moves it when something arrives.
+// each chunk, and the reader moves it when something arrives. Without TLS, a chunk is
+// what a Batch collects.
 
-// recordSize is that of a TLS record: chunks of that size cost no additional system call.
-const recordSize = 16 << 10
+// chunkSize is that of a TLS record, so that chunks cost no additional system call.
+const chunkSize = 16 << 10
 
 // write writes p and returns how much of it the network accepted. The caller holds
 // the write turn.
@@ -49,13 +50,13 @@ func (c *Conn) writeBuffers(bufs *net.Buffers) (sent int, err error) {
 }
 
 func (c *Conn) writeChunks(p []byte) (sent int, err error) {
-	chunk := batchSize
+	size := len(p)
 	if c.wire.TLS {
-		chunk = recordSize
+		size = chunkSize
 	}
 	for sent < len(p) {
 		c.armChunk()
-		n, err := c.wire.Write(p[sent:min(len(p), sent+chunk)])
+		n, err := c.wire.Write(p[sent:min(len(p), sent+size)])
 		sent += n
 		if err != nil {
 			return sent, err
@@ -68,6 +69,9 @@ func (c *Conn) writeChunks(p []byte) (sent int, err error) {
 func (c *Conn) armStep() {
 	now, limit := c.now(), c.Limits.WriteTimeout
 	c.progress = now
+	if c.heard.Load() {
+		c.heard.Store(false)
+	}
 	if d := moment(c.stuck.Load()); d < now.add(limit/16) || d > now.add(limit/8) {
 		c.setWriteDeadline(now.add(limit / 8))
 	}
@@ -76,11 +80,13 @@ func (c *Conn) armStep() {
 // resume reports whether a write to a socket, which accepted n more bytes and then
 // failed with err, goes on. If so, it sets the deadline of the next step.
 func (c *Conn) resume(n int, err error) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || c.over.Load() {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
+	if c.over.Load() {
+		return c.now() < c.last // the step ended when the final deadline was about to be set
+	}
 	now, limit := c.now(), c.Limits.WriteTimeout
-	// What arrived before this write began may count too: that adds one step at most.
 	if c.heard.Swap(false) || n > 0 {
 		c.progress = now
 	}

@@ -45,12 +45,11 @@ type conn struct {
 	silence *time.Timer   // made when first needed; never stopped between Reads
 
 	// The Write in progress, which stores into the peer's queue.
-	writing bool // it waits for room
-	moved   bool // the peer took a message, or something of it arrived
-
-	stirs uint64        // how often that was
-	taken bool          // the peer took the message that was held out to it
-	room  chan struct{} // of one slot
+	writing bool          // it waits for room
+	moved   time.Time     // when the peer last read or sent something while it waited
+	stirs   uint64        // how often the peer read or sent something
+	taken   bool          // the peer took the message that was held out to it
+	room    chan struct{} // of one slot
 
 	cause error // why this end is of no use any more; nil while it is
 }
@@ -89,22 +88,16 @@ func (c *conn) Ping() error {
 		return err
 	}
 	c.peer.pings = true
-	c.peer.stir()
+	c.peer.noteProgress()
 	c.peer.wakeReader()
 	return nil
 }
 
-// Arrivals implements transport.Monitor.
+// Arrivals implements transport.Monitor. What the peer reads counts too.
 func (c *conn) Arrivals() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stirs
-}
-
-// stir takes note that the peer took a message, or that something of it arrived.
-func (c *conn) stir() {
-	c.moved = true
-	c.stirs++
 }
 
 // Close implements transport.Conn. It never waits.
@@ -175,6 +168,14 @@ func (c *conn) wakeWriter() {
 	if c.writing {
 		c.writing = false
 		c.room <- struct{}{} // never blocks: one slot, one Write, one wake
+	}
+}
+
+// noteProgress says that the peer read or sent something.
+func (c *conn) noteProgress() {
+	c.stirs++
+	if c.writing {
+		c.moved = time.Now()
 	}
 }
 

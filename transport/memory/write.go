@@ -20,7 +20,7 @@ func (c *conn) Write(msgs ...[]byte) error {
 		if err = c.store(msgs[sent], &p); err == nil || c.taken {
 			sent++
 		}
-		c.taken = false
+		c.taken, p.progress = false, time.Time{}
 	}
 	c.peer.wakeReader()
 	if err != nil {
@@ -42,8 +42,7 @@ func (c *conn) store(msg []byte, p *patience) error {
 	if c.peer.cause == nil {
 		c.peer.queue.put(msg)
 	}
-	c.peer.stir()
-	p.progress = time.Time{}
+	c.peer.noteProgress()
 	return nil
 }
 
@@ -52,13 +51,12 @@ func (c *conn) holdOut(msg []byte, p *patience) error {
 	if c.peer.cause == nil {
 		c.peer.direct = msg
 	}
-	c.peer.stir()
+	c.peer.noteProgress()
 	for c.peer.direct != nil {
 		if err := c.waitForRoom(p); err != nil {
 			return err
 		}
 	}
-	p.progress = time.Time{}
 	return nil
 }
 
@@ -77,27 +75,31 @@ func (c *conn) writable() error {
 func (c *conn) waitForRoom(p *patience) error {
 	c.peer.wakeReader()
 	c.writing = true
-	step := p.next()
+	if c.moved = p.progress; c.moved.IsZero() {
+		c.moved = time.Now()
+	}
+	expired := p.expired(c.moved)
 	c.mu.Unlock()
-	passed := false
+	woken := false
 	select {
 	case <-c.room:
-	case <-step:
-		passed = true
+		woken = true
+	case <-expired:
 	}
 	c.mu.Lock()
-	if !passed {
-		return c.writable()
-	}
-	if !c.writing {
-		<-c.room // woken at the same time
-		return c.writable()
+	if !woken && !c.writing {
+		<-c.room // at the same time
+		woken = true
 	}
 	c.writing = false
-	if p.over(c.moved) {
+	switch {
+	case woken:
+		p.progress = time.Time{}
+	case time.Since(c.moved) < p.limit:
+		p.progress = c.moved
+	default:
 		c.lose(errWriteTimeout)
 	}
-	c.moved = false
 	return c.writable()
 }
 
@@ -105,36 +107,23 @@ func (c *conn) waitForRoom(p *patience) error {
 // the connection because it does not.
 func (c *conn) takeWriteTurn() { c.writeTurn <- struct{}{} }
 
-// patience decides when a Write is late. It costs nothing until the Write waits, and
-// then looks for progress each time an eighth of the limit has passed.
+// patience decides when a Write is late. It costs nothing until the Write waits.
 type patience struct {
 	limit    time.Duration
 	timer    *time.Timer
-	progress time.Time // the last one, as far as is known; zero if the wait begins
+	progress time.Time // the last one before a wait; zero: now
 }
 
-// next returns the channel that receives once, when the next step has passed.
-func (p *patience) next() <-chan time.Time {
-	now := time.Now()
-	if p.progress.IsZero() {
-		p.progress = now
-	}
-	step := min(max(p.limit/8, 1), p.progress.Add(p.limit).Sub(now))
+// expired returns the channel that receives once, when there was no progress after
+// the last one for limit.
+func (p *patience) expired(last time.Time) <-chan time.Time {
+	left := time.Until(last.Add(p.limit))
 	if p.timer == nil {
-		p.timer = time.NewTimer(step)
+		p.timer = time.NewTimer(left)
 	} else {
-		p.timer.Reset(step)
+		p.timer.Reset(left)
 	}
 	return p.timer.C
-}
-
-// over reports, at the end of a step, whether the Write is late.
-func (p *patience) over(moved bool) bool {
-	now := time.Now()
-	if moved {
-		p.progress = now
-	}
-	return now.Sub(p.progress) >= p.limit
 }
 
 func (p *patience) stop() {
