@@ -35,8 +35,8 @@ type Conn struct {
 	progress  moment       // when the write to a socket last made progress
 	heard     atomic.Bool  // something arrived since the writer of a socket last looked
 	arrivals  atomic.Uint64
-	socket    bool         // writes can be resumed after a deadline, and of several buffers be one system call
-	torn      bool         // a write failed, or the close frame is sent: no frame may follow
+	socket    bool // writes can be resumed after a deadline, and of several buffers be one system call
+	torn      bool // a write failed, or the close frame is sent: no frame may follow
 
 	pinging atomic.Bool // a Ping waits for the write turn
 
