@@ -4,8 +4,6 @@
 // sub-packages:
 //
 //   - transport/websocket speaks WebSocket, the wire format of WebWire;
-//   - transport/coder and transport/gobwas do so with other libraries, and faster;
-//     they are modules of their own;
 //   - transport/stream frames messages over any net.Conn: TCP, TLS, unix sockets;
 //   - transport/memory connects two ends inside one process.
 //
