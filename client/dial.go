@@ -116,7 +116,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 		KeepAlive:    silence / 3,
 		Heartbeat:    manners.Heartbeats,
 		MaxMessage:   conf.MessageSize,
-		WakeCheck:    wakeCheck,
+		WakeCheck:    true,
 	}), nil
 }
 
