@@ -101,6 +101,10 @@ func (c *Client) end(s *serving, err error) (again, first bool) {
 		c.link.Store(nil)
 		c.told = nil
 		c.past.Add(s.link.Stats())
+		if c.session.closed { // and no CloseSession succeeded, nor will
+			c.session.closed = false
+			c.tellClosed()
+		}
 		c.session.lost()
 		c.reckon(false)
 	}
