@@ -139,6 +139,8 @@ func (c *Client) end(s *serving, err error) (again, first bool) {
 	if again {
 		c.setStatus(Connecting)
 	} else {
+		c.stops++
+		c.stopped = err
 		c.setStatus(Disconnected)
 	}
 	c.notify()
