@@ -26,7 +26,7 @@ func (c *Client) start() {
 type trying struct {
 	retries int       // pauses since a connection lasted
 	due     time.Time // when the next attempt may be made
-	status  int       // of HTTP, if the last failure is of the class repeated
+	last    uint64    // kind of the last failure, if it was of the class repeated, else zero
 	failing bool      // the last one failed, and that is in the log
 }
 
@@ -151,14 +151,12 @@ func (c *Client) end(s *serving, err error) (again, first bool) {
 func (a *trying) failed(err error) bool {
 	class := classify(err)
 	if class != repeated {
-		a.status = 0
+		a.last = 0
 		return class == final
 	}
-	var refused *transport.RefusedError
-	errors.As(err, &refused) // which it is
-	twice := a.status == refused.StatusCode
-	a.status = refused.StatusCode
-	return twice
+	last := a.last
+	a.last = kind(err)
+	return a.last == last
 }
 
 // stable returns how long a connection that ended with err must have lasted for the

@@ -186,7 +186,7 @@ func (c *Client) CloseSession(ctx context.Context) error {
 	return public(c.settle(ctx, l, c.within(ctx), protocol.Message{Kind: protocol.CloseSession}, func(protocol.Payload) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		s.closed = false // by this call
+		s.closed = false  // by this call
 		if s.key == key { // else it was forgotten already, and what there is now is another one
 			c.forget()
 		}
