@@ -109,7 +109,8 @@ func (e *RefusedError) Error() string {
 // return it; without it any of the messages may have been sent.
 type PartialError struct {
 	// Sent is the number of messages, from the first on, of which the last byte was
-	// given to the network. The peer has not seen the others whole.
+	// given to the network. The peer has not seen the others whole, and need not have
+	// received these either.
 	Sent int
 
 	// Err is why Write failed.

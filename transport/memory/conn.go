@@ -31,7 +31,6 @@ type conn struct {
 	limits transport.Limits
 
 	writeTurn chan struct{} // held by the writer whose batch is being stored
-	ended     chan struct{} // closed when cause is set
 
 	// What the peer sent.
 	queue  ring
@@ -46,8 +45,12 @@ type conn struct {
 	silence *time.Timer   // made when first needed; never stopped between Reads
 
 	// The Write in progress, which stores into the peer's queue.
-	writing bool          // it waits for room
-	room    chan struct{} // of one slot
+	writing bool // it waits for room
+	moved   bool // the peer took a message, or something of it arrived
+
+	stirs uint64        // how often that was
+	taken bool          // the peer took the message that was held out to it
+	room  chan struct{} // of one slot
 
 	cause error // why this end is of no use any more; nil while it is
 }
@@ -67,7 +70,6 @@ func newConn(mu *sync.Mutex) *conn {
 		mu:        mu,
 		limits:    transport.Limits{}.WithDefaults(),
 		writeTurn: make(chan struct{}, 1),
-		ended:     make(chan struct{}),
 		wake:      make(chan struct{}, 1),
 		room:      make(chan struct{}, 1),
 	}
@@ -87,8 +89,22 @@ func (c *conn) Ping() error {
 		return err
 	}
 	c.peer.pings = true
+	c.peer.stir()
 	c.peer.wakeReader()
 	return nil
+}
+
+// Arrivals implements transport.Monitor.
+func (c *conn) Arrivals() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stirs
+}
+
+// stir takes note that the peer took a message, or that something of it arrived.
+func (c *conn) stir() {
+	c.moved = true
+	c.stirs++
 }
 
 // Close implements transport.Conn. It never waits.
@@ -138,7 +154,6 @@ func (c *conn) end(cause error) {
 	c.cause = cause
 	c.queue, c.direct = ring{}, nil
 	c.peer.direct = nil // it belongs to our Write, which returns
-	close(c.ended)
 	if c.silence != nil {
 		c.silence.Stop()
 	}

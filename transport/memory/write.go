@@ -2,29 +2,31 @@ package memory
 
 import (
 	"time"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 // Write implements transport.Conn.
 func (c *conn) Write(msgs ...[]byte) error {
-	p := patience{limit: c.limits.WriteTimeout}
-	defer p.stop()
-	inTurn := c.takeWriteTurn(&p)
+	c.takeWriteTurn()
+	defer func() { <-c.writeTurn }()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !inTurn {
-		c.lose(errWriteTimeout)
-		return c.cause
-	}
-	defer func() { <-c.writeTurn }()
+	p := patience{limit: c.limits.WriteTimeout}
+	defer p.stop()
 	err := c.writable()
-	for _, msg := range msgs {
-		if err != nil {
-			break
+	sent := 0
+	for err == nil && sent < len(msgs) {
+		if err = c.store(msgs[sent], &p); err == nil || c.taken {
+			sent++
 		}
-		err = c.store(msg, &p)
+		c.taken = false
 	}
 	c.peer.wakeReader()
-	return err
+	if err != nil {
+		return &transport.PartialError{Sent: sent, Err: err}
+	}
+	return nil
 }
 
 // store gives one message to the peer, waiting for room if need be.
@@ -40,6 +42,8 @@ func (c *conn) store(msg []byte, p *patience) error {
 	if c.peer.cause == nil {
 		c.peer.queue.put(msg)
 	}
+	c.peer.stir()
+	p.progress = time.Time{}
 	return nil
 }
 
@@ -48,11 +52,13 @@ func (c *conn) holdOut(msg []byte, p *patience) error {
 	if c.peer.cause == nil {
 		c.peer.direct = msg
 	}
+	c.peer.stir()
 	for c.peer.direct != nil {
 		if err := c.waitForRoom(p); err != nil {
 			return err
 		}
 	}
+	p.progress = time.Time{}
 	return nil
 }
 
@@ -66,61 +72,69 @@ func (c *conn) writable() error {
 	return c.cause
 }
 
-// waitForRoom waits until there may be room, this side ends or patience is
-// over, after which it waits no more. It gives up the lock meanwhile.
+// waitForRoom waits until there may be room or this side ends, and ends it if the
+// Write is late. It gives up the lock meanwhile.
 func (c *conn) waitForRoom(p *patience) error {
-	if p.over {
-		c.lose(errWriteTimeout)
-		return c.cause
-	}
 	c.peer.wakeReader()
 	c.writing = true
+	step := p.next()
 	c.mu.Unlock()
+	passed := false
 	select {
 	case <-c.room:
-	case <-p.expired():
-		p.over = true // there may be room nevertheless
+	case <-step:
+		passed = true
 	}
 	c.mu.Lock()
-	if p.over && !c.writing {
+	if !passed {
+		return c.writable()
+	}
+	if !c.writing {
 		<-c.room // woken at the same time
+		return c.writable()
 	}
 	c.writing = false
+	if p.over(c.moved) {
+		c.lose(errWriteTimeout)
+	}
+	c.moved = false
 	return c.writable()
 }
 
-// takeWriteTurn reports whether the turn came, or this side ended, in time.
-func (c *conn) takeWriteTurn(p *patience) bool {
-	select {
-	case c.writeTurn <- struct{}{}:
-		return true
-	default:
-	}
-	select {
-	case c.writeTurn <- struct{}{}:
-		return true
-	case <-c.ended:
-		// The one who has it was released as well.
-		c.writeTurn <- struct{}{}
-		return true
-	case <-p.expired():
-		return false
-	}
-}
+// takeWriteTurn needs no limit of time: whoever has the turn makes progress, or ends
+// the connection because it does not.
+func (c *conn) takeWriteTurn() { c.writeTurn <- struct{}{} }
 
-// patience is the time one Write may take. It costs nothing until the Write waits.
+// patience decides when a Write is late. It costs nothing until the Write waits, and
+// then looks for progress each time an eighth of the limit has passed.
 type patience struct {
-	limit time.Duration
-	timer *time.Timer
-	over  bool
+	limit    time.Duration
+	timer    *time.Timer
+	progress time.Time // the last one, as far as is known; zero if the wait begins
 }
 
-// expired returns the channel that receives once, when the time is over.
-func (p *patience) expired() <-chan time.Time {
+// next returns the channel that receives once, when the next step has passed.
+func (p *patience) next() <-chan time.Time {
+	now := time.Now()
+	if p.progress.IsZero() {
+		p.progress = now
+	}
+	step := min(max(p.limit/8, 1), p.progress.Add(p.limit).Sub(now))
 	if p.timer == nil {
-		p.timer = time.NewTimer(p.limit)
+		p.timer = time.NewTimer(step)
+	} else {
+		p.timer.Reset(step)
 	}
 	return p.timer.C
+}
+
+// over reports, at the end of a step, whether the Write is late.
+func (p *patience) over(moved bool) bool {
+	now := time.Now()
+	if moved {
+		p.progress = now
+	}
+	return now.Sub(p.progress) >= p.limit
 }
 
 func (p *patience) stop() {
