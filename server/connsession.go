@@ -208,7 +208,7 @@ func (r *sessionRequest) count(err error) {
 		c.fails++
 	}
 	if c.fails >= maxRestores {
-		c.link.Close(transport.StatusPolicy, "too many failed attempts to restore a session", ErrTooManyRestores)
+		c.close(transport.StatusPolicy, "too many failed attempts to restore a session", ErrTooManyRestores)
 	}
 }
 

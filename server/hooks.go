@@ -75,7 +75,8 @@ type Hooks struct {
 // protocol that stand for a kind of reply. Any other is logged, and the client
 // learns that the server failed.
 //
-// ctx ends with the connection; it carries the values of the HTTP request's context.
+// ctx ends with the connection. It carries the values of Options.ConnContext, or those
+// of the context given to ServeConn; it has no values of the HTTP request's context.
 type RequestHandler func(ctx context.Context, r *Request) (protocol.Payload, error)
 
 // SignalHandler handles a signal. ctx is that of a RequestHandler.

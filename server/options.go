@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -19,6 +20,20 @@ type Options struct {
 	// transport/websocket for instance. Nil: the server takes no connections
 	// over HTTP and answers 501.
 	Upgrader transport.Upgrader
+
+	// ConnContext returns the context of a connection that an HTTP request asks for.
+	// Handlers of the connection get its values, and the connection is dropped when it
+	// ends. It must be derived from ctx, which is never done and has no values. It must
+	// not be derived from r.Context(), which ends when ServeHTTP returns and whose values
+	// routers and tracing libraries then use for other requests: copy what handlers need.
+	//
+	//	ConnContext: func(ctx context.Context, r *http.Request) context.Context {
+	//		return context.WithValue(ctx, roomKey{}, r.PathValue("room"))
+	//	}
+	//
+	// It is called after BeforeUpgrade and before the request is answered; a panic is
+	// net/http's to handle. Nil: the context has no values.
+	ConnContext func(ctx context.Context, r *http.Request) context.Context
 
 	// Sessions is where sessions are kept. Nil: in memory, or with the session
 	// hooks alone if both OnSessionCreated and OnSessionLookup are set. While a

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
@@ -77,7 +76,7 @@ func (c *Conn) reply(m protocol.Message) {
 	if err == nil || c.link.Cause() != nil {
 		return
 	}
-	c.log(slog.LevelError, "webwire: reply cannot be sent", "error", err)
+	c.log(replyLost, "webwire: reply cannot be sent", "error", textOf(err))
 	// If this fails too the connection is gone.
 	_ = c.link.Send(context.Background(), protocol.Failure(m.ID, protocol.ErrInternal))
 }
@@ -86,21 +85,38 @@ func (c *Conn) reply(m protocol.Message) {
 func (c *Conn) fail(id protocol.ID, name string, err error) {
 	m := protocol.Failure(id, err)
 	if m.Kind == protocol.ReplyInternalError && !errors.Is(err, protocol.ErrInternal) {
-		c.log(slog.LevelError, "webwire: request failed", "request", name, "error", link.Conceal(err, c.sessionKey()))
+		e := requestFailed
+		if c.endedBy(err) {
+			e = requestLeft
+		}
+		c.log(e, "webwire: request failed", "request", loggable(name), "error", loggable(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
 	}
 	c.reply(m)
 }
 
-// panicked logs the end of user code that did not return.
-func (c *Conn) panicked(what string, value any, stack []byte) {
-	if value == nil {
-		value = "runtime.Goexit was called"
-	}
-	c.log(slog.LevelError, "webwire: "+what+" panicked", "panic", link.ConcealText(fmt.Sprint(value), c.sessionKey()), "stack", string(stack))
+// endedBy reports whether err, of a handler, says no more than that the connection has
+// ended.
+func (c *Conn) endedBy(err error) bool {
+	ctx := c.link.Context()
+	return ctx.Err() != nil &&
+		(errors.Is(err, context.Canceled) || errors.Is(err, ErrConnClosed) || errors.Is(err, context.Cause(ctx)))
 }
 
-func (c *Conn) log(level slog.Level, msg string, args ...any) {
-	c.server.opts.Logger.Log(context.Background(), level, msg, append(args, "remote", c.info.RemoteAddr.String())...)
+// panicked logs the end of user code that did not return.
+func (c *Conn) panicked(what string, value any, stack []byte) {
+	c.server.log.panicked(what, concealed(value, c.sessionKey()), stack, "remote", textOf(c.info.RemoteAddr))
+}
+
+// concealed returns the text of what user code panicked with, without a session's key.
+func concealed(value any, key string) any {
+	if value == nil {
+		return nil
+	}
+	return link.ConcealText(fmt.Sprint(value), key)
+}
+
+func (c *Conn) log(e event, msg string, args ...any) {
+	c.server.log.write(e, msg, append(args, "remote", textOf(c.info.RemoteAddr))...)
 }
 
 // inlineSize is up to which size a message is kept beside its request or signal.

@@ -16,8 +16,9 @@ import (
 // waits: what clients are told about a session is put into their outboxes under
 // it too, so that they learn of every change in the order in which it happened.
 type sessions struct {
-	store *hookedStore // nil: sessions are disabled
-	max   int          // connections of one session; zero: any number
+	server *Server
+	store  *hookedStore // nil: sessions are disabled
+	max    int          // connections of one session; zero: any number
 
 	mu       sync.Mutex
 	live     map[string]*live // by key
@@ -51,10 +52,11 @@ const (
 )
 
 func (t *sessions) init(s *Server) {
+	t.server = s
 	t.max = s.opts.MaxSessionConns
 	t.live = make(map[string]*live)
 	if !s.opts.DisableSessions {
-		t.store = &hookedStore{hooks: &s.opts.Hooks, store: s.opts.Sessions, log: s.opts.Logger}
+		t.store = &hookedStore{hooks: &s.opts.Hooks, store: s.opts.Sessions, log: &s.log}
 	}
 }
 
