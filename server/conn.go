@@ -19,12 +19,15 @@ type Conn struct {
 	info   Info
 	stop   func() bool // of the watch over the context given to ServeConn; nil if that never ends
 
-	closing   atomic.Bool // in good order
-	announced bool        // OnClientConnected was called
-	session   sessionSlot // guarded by server.sessions
-	fails     int         // restores that failed in a row; those run one at a time
-	index     int         // in server.conns; guarded by server.mu
-	callers   int         // of Shutdown, in handlers and hooks; guarded by server.mu
+	closing    atomic.Bool // in good order
+	announced  bool        // OnClientConnected was called
+	spoke      bool        // a request or signal has arrived; of the goroutine that reads
+	negotiated bool        // the version, by a token: a client that knows PROTOCOL.md
+	limit      int         // of what is sent, in bytes; zero: none
+	session    sessionSlot // guarded by server.sessions
+	fails      int         // restores that failed in a row; those run one at a time
+	index      int         // in server.conns; guarded by server.mu
+	callers    int         // of Shutdown, in handlers and hooks; guarded by server.mu
 }
 
 // Info says what is known of a connection.
@@ -46,7 +49,9 @@ func (unknownAddr) String() string  { return "unknown" }
 func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*Conn, error) {
 	s := e.server
 	info.Version = e.version
-	if v, err := protocol.ParseToken(conn.Protocol()); err == nil {
+	v, err := protocol.ParseToken(conn.Protocol())
+	negotiated := err == nil
+	if negotiated {
 		info.Version = v
 	}
 	info.RemoteAddr = conn.RemoteAddr()
@@ -75,10 +80,10 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		KeepAlive:   s.opts.ReadTimeout / 3,
 		Watch:       &s.watch,
 	}
-	if manners.Conf {
+	if manners.Conf && !negotiated { // published clients refuse what is longer than their own limit, which is that
 		conf.MaxMessage = e.maxMessageSize
 	}
-	c := &Conn{server: s, info: info}
+	c := &Conn{server: s, info: info, negotiated: negotiated, limit: conf.MaxMessage}
 	conf.Ended = c.vacate
 	c.link = link.New(context.WithValue(ctx, connKey{s}, c), conf)
 	if manners.Conf { // before anybody can send anything else

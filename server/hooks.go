@@ -26,14 +26,17 @@ type Hooks struct {
 	BeforeUpgrade func(w http.ResponseWriter, r *http.Request) bool
 
 	// OnClientConnected is called with each new connection, before any of its
-	// messages is handled. It may use the connection in any way.
+	// messages is handled. It may use the connection in any way. A session that it
+	// creates is closed again if the client then restores one that it has already, see
+	// Conn.CreateSession.
 	OnClientConnected func(c *Conn)
 
 	// OnClientDisconnected is called exactly once for each connection that
 	// OnClientConnected was due for, after the last of its handlers returned. The
 	// reason is a *transport.CloseError if the peer closed the connection,
-	// ErrSlowConsumer, ErrServerClosed, ErrProtocolViolation, ErrConnClosed or
-	// ErrTooManyRestores if this side ended it, and an error of the network otherwise.
+	// ErrSlowConsumer, ErrServerClosed, ErrProtocolViolation, ErrConnClosed,
+	// ErrSessionReplaced or ErrTooManyRestores if this side ended it, and an error of
+	// the network otherwise.
 	OnClientDisconnected func(c *Conn, reason error)
 
 	// OnSignal handles signals, mux.HandleSignal of a Mux for instance. Nil:

@@ -35,8 +35,8 @@ type Options struct {
 	// net/http's to handle. Nil: the context has no values.
 	ConnContext func(ctx context.Context, r *http.Request) context.Context
 
-	// Sessions is where sessions are kept. Nil: in memory, or with the session
-	// hooks alone if both OnSessionCreated and OnSessionLookup are set. While a
+	// Sessions is where sessions are kept. Nil: in memory, until they were not used for
+	// session.DefaultMaxAge, or with the session hooks alone if both OnSessionCreated and OnSessionLookup are set. While a
 	// connection has a session, its use is noted there every five minutes.
 	Sessions session.Store
 
@@ -46,6 +46,10 @@ type Options struct {
 	// MaxSessionConns is how many connections may have the same session at once.
 	// Zero: any number.
 	MaxSessionConns int
+
+	// SessionPolicy is what happens when one connection more restores a session that
+	// MaxSessionConns have. Zero: ReplaceOldest if MaxSessionConns is 1, else RefuseNewest.
+	SessionPolicy SessionPolicy
 
 	// Concurrency is how many requests of one connection are handled at once.
 	// Zero: 64.
@@ -85,6 +89,23 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// SessionPolicy chooses the connection that goes without when more connections want a
+// session than Options.MaxSessionConns allows.
+type SessionPolicy uint8
+
+const (
+	// RefuseNewest answers the restore with protocol.ErrSessionFull. A client that lost
+	// its connection may be refused until the server has noticed that too.
+	RefuseNewest SessionPolicy = iota + 1
+
+	// ReplaceOldest gives the session to the newest connection. The one that got it
+	// before all others loses it and is closed at once with transport.StatusReplaced,
+	// after which our clients do not connect again. Published clients do, and where two
+	// of them have the same key, in two tabs for instance, they replace each other
+	// without end: use RefuseNewest for those.
+	ReplaceOldest
+)
+
 const (
 	defaultConcurrency = 64
 	defaultBoxSize     = 1 << 20
@@ -108,6 +129,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.SessionPolicy != ReplaceOldest && o.SessionPolicy != RefuseNewest {
+		o.SessionPolicy = RefuseNewest
+		if o.MaxSessionConns == 1 {
+			o.SessionPolicy = ReplaceOldest
+		}
 	}
 	h := &o.Hooks
 	hooksStore := h.OnSessionCreated != nil && h.OnSessionLookup != nil

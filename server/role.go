@@ -19,10 +19,12 @@ func (r *role) Receive(m protocol.Message) {
 	size := link.Cost(m)
 	switch m.Kind {
 	case protocol.Request:
+		c.spoke = true
 		if in := newRequest(c, m); !c.link.Go(size, in) {
 			c.refuse(m.ID)
 		}
 	case protocol.Signal:
+		c.spoke = true
 		if c.server.opts.Hooks.OnSignal == nil || !c.link.Order(size, newSignal(c, m)) {
 			c.link.Drop()
 		}
@@ -70,13 +72,21 @@ func (c *Conn) answer(m protocol.Message) {
 }
 
 // reply sends a reply. If that cannot be composed, for its payload, the client
-// learns that the server failed.
+// learns that the server failed, or that the reply is too long for it.
 func (c *Conn) reply(m protocol.Message) {
 	err := c.link.Send(context.Background(), m)
 	if err == nil || c.link.Cause() != nil {
 		return
 	}
 	c.log(replyLost, "webwire: reply cannot be sent", "error", textOf(err))
+	if errors.Is(err, protocol.ErrTooBig) {
+		msg, _ := c.info.Version.Append(nil, m) // it was composed before
+		m := protocol.Failure(m.ID, &protocol.Error{Code: "TOO_BIG", Message: fmt.Sprintf(
+			"the reply has %d bytes, this client takes messages of at most %d", len(msg), c.limit)})
+		if c.link.Send(context.Background(), m) == nil {
+			return
+		}
+	}
 	// If this fails too the connection is gone.
 	_ = c.link.Send(context.Background(), protocol.Failure(m.ID, protocol.ErrInternal))
 }
