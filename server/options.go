@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -20,8 +21,22 @@ type Options struct {
 	// over HTTP and answers 501.
 	Upgrader transport.Upgrader
 
-	// Sessions is where sessions are kept. Nil: in memory, or with the session
-	// hooks alone if both OnSessionCreated and OnSessionLookup are set. While a
+	// ConnContext returns the context of a connection that an HTTP request asks for.
+	// Handlers of the connection get its values, and the connection is dropped when it
+	// ends. It must be derived from ctx, which is never done and has no values. It must
+	// not be derived from r.Context(), which ends when ServeHTTP returns and whose values
+	// routers and tracing libraries then use for other requests: copy what handlers need.
+	//
+	//	ConnContext: func(ctx context.Context, r *http.Request) context.Context {
+	//		return context.WithValue(ctx, roomKey{}, r.PathValue("room"))
+	//	}
+	//
+	// It is called after BeforeUpgrade and before the request is answered; a panic is
+	// net/http's to handle. Nil: the context has no values.
+	ConnContext func(ctx context.Context, r *http.Request) context.Context
+
+	// Sessions is where sessions are kept. Nil: in memory, until they were not used for
+	// session.DefaultMaxAge, or with the session hooks alone if both OnSessionCreated and OnSessionLookup are set. While a
 	// connection has a session, its use is noted there every five minutes.
 	Sessions session.Store
 
@@ -32,12 +47,19 @@ type Options struct {
 	// Zero: any number.
 	MaxSessionConns int
 
+	// SessionPolicy is what happens when one connection more restores a session that
+	// MaxSessionConns have. Zero: ReplaceOldest if MaxSessionConns is 1, else RefuseNewest.
+	SessionPolicy SessionPolicy
+
 	// Concurrency is how many requests of one connection are handled at once.
 	// Zero: 64.
 	Concurrency int
 
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer
-	// one ends its connection. Zero: transport.DefaultMaxMessageSize.
+	// one ends its connection. Clients of 2.0 are told. Those that do not negotiate the
+	// version, the published ones, refuse longer messages themselves: a reply that is
+	// longer becomes an error with the code "TOO_BIG", and a signal fails with
+	// protocol.ErrTooBig. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
 	// OutboxSize bounds, in bytes, what waits to be sent to one connection, and
@@ -66,9 +88,27 @@ type Options struct {
 
 	// Logger gets what goes wrong and is told to nobody else: errors of handlers
 	// that the peer does not learn, panics, failures of the session store.
-	// Nil: slog.Default().
+	// docs/logging.md lists the records and their levels. Clients cannot fill the log:
+	// records that they can cause are limited. Nil: slog.Default().
 	Logger *slog.Logger
 }
+
+// SessionPolicy chooses the connection that goes without when more connections want a
+// session than Options.MaxSessionConns allows.
+type SessionPolicy uint8
+
+const (
+	// RefuseNewest answers the restore with protocol.ErrSessionFull. A client that lost
+	// its connection may be refused until the server has noticed that too.
+	RefuseNewest SessionPolicy = iota + 1
+
+	// ReplaceOldest gives the session to the newest connection. The one that got it
+	// before all others loses it and is closed at once with transport.StatusReplaced,
+	// after which our clients do not connect again. Published clients do, and where two
+	// of them have the same key, in two tabs for instance, they replace each other
+	// without end: use RefuseNewest for those.
+	ReplaceOldest
+)
 
 const (
 	defaultConcurrency = 64
@@ -93,6 +133,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.SessionPolicy != ReplaceOldest && o.SessionPolicy != RefuseNewest {
+		o.SessionPolicy = RefuseNewest
+		if o.MaxSessionConns == 1 {
+			o.SessionPolicy = ReplaceOldest
+		}
 	}
 	h := &o.Hooks
 	hooksStore := h.OnSessionCreated != nil && h.OnSessionLookup != nil
