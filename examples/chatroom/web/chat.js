@@ -100,17 +100,23 @@ export class Chat extends EventTarget {
     try {
       if (this.signedIn) await this.#join(room);
     } catch (error) {
-      if (online.signal.aborted || this.open.get(room.key) !== room) return; // the next connection tries again
-      if (NO_ROOM.includes(error.code)) {
-        this.open.delete(room.key);
-        this.#tell('refused', { key: room.key, error });
-      } else {
-        room.problem = error.message;
-        this.#tell('problem', room);
-      }
+      if (!online.signal.aborted) this.#notEntered(room, error); // otherwise the next connection tries again
     } finally {
       this.#keepRooms();
       this.#tell('rooms');
+    }
+    this.flush();
+  }
+
+  #notEntered(room, error) {
+    if (this.open.get(room.key) !== room) return; // it was left meanwhile
+    if (NO_ROOM.includes(error.code)) {
+      for (const { id } of this.unsent(room.key)) this.outbox.fail(id, error.message);
+      this.open.delete(room.key);
+      this.#tell('refused', { key: room.key, error });
+    } else {
+      room.problem = error.message;
+      this.#tell('problem', room);
     }
   }
 
@@ -153,7 +159,7 @@ export class Chat extends EventTarget {
     this.#flushing = true;
     try {
       for (;;) {
-        const item = this.signedIn && this.unsent().find(({ failed }) => !failed);
+        const item = this.signedIn && this.unsent().find(({ failed, room }) => !failed && !this.room(room).problem);
         if (!item) return;
         await this.#send(item);
       }
@@ -164,8 +170,11 @@ export class Chat extends EventTarget {
 
   async #send({ id, name, room: where, text }) {
     const room = this.room(where);
+    if (!room.joined) {
+      await this.enter(where); // which says why if that is not possible
+      return;
+    }
     try {
-      await this.#join(room);
       if (!this.#speaksFor(name)) throw new Error('meanwhile it may be somebody else'); // flush looks again
       await this.#ask('say', { id, room: where, text });
       this.outbox.remove(id);

@@ -4,6 +4,7 @@
 import { $, avatar, day, dayName, el, hue, linked, locale, time } from './dom.js';
 
 const GROUP = 5 * 60_000; // messages of one author within this time belong together
+const WAITING = 50; // messages that are not sent, of which more are only counted
 const NEAR = 60; // pixels from the end that count as the end
 
 export class Log {
@@ -108,11 +109,14 @@ export class Log {
     if (follow) this.toEnd();
   }
 
-  // showUnsent shows these items, and reports whether there are more than before.
-  // What was shown already stays.
+  // showUnsent shows these items, and reports whether one is new. Of those that wait
+  // it shows the last. What was shown already stays.
   #showUnsent(items) {
     const shown = new Map([...this.#pending.children].map((item) => [item.dataset.id, item]));
-    const wanted = items.map((item) => {
+    const waiting = items.filter(({ failed }) => !failed);
+    const hidden = new Set(waiting.slice(0, -WAITING));
+    $('pending-more').textContent = hidden.size ? `${hidden.size} more messages wait to be sent` : '';
+    const wanted = items.filter((item) => !hidden.has(item)).map((item) => {
       const old = shown.get(item.id);
       return old?.classList.contains('failed') === Boolean(item.failed) ? old : pendingItem(item);
     });
@@ -126,7 +130,8 @@ export class Log {
       else this.#pending.insertBefore(item, next);
     }
     this.#empty.hidden ||= items.length > 0;
-    return items.length > shown.size;
+    const last = items.at(-1);
+    return Boolean(last) && !shown.has(last.id);
   }
 
   // fill loads earlier messages while there is less than a screen of them above.
