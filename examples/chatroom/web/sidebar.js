@@ -31,6 +31,8 @@ export class Sidebar {
     document.body.classList.add('drawer');
     $('sidebar-open').setAttribute('aria-expanded', 'true');
     $('room').inert = true;
+    $('sidebar').setAttribute('role', 'dialog');
+    $('sidebar').setAttribute('aria-modal', 'true');
     $('sidebar-close').focus();
   }
 
@@ -39,6 +41,8 @@ export class Sidebar {
     document.body.classList.remove('drawer');
     $('sidebar-open').setAttribute('aria-expanded', 'false');
     $('room').inert = false;
+    $('sidebar').setAttribute('role', 'complementary');
+    $('sidebar').removeAttribute('aria-modal');
     if (focus) $('sidebar-open').focus();
   }
 
