@@ -1,13 +1,8 @@
-// What requests and the making of connections fail with. Each class has its name as
-// text, which survives minification.
+// What requests and the making of connections fail with.
 
 export class WebWireError extends Error {
   constructor(message, cause) {
     super(message, cause === undefined ? undefined : { cause });
-  }
-
-  get name() {
-    return 'WebWireError';
   }
 }
 
@@ -18,19 +13,11 @@ export class ErrorReply extends WebWireError {
     super(message);
     this.code = code;
   }
-
-  get name() {
-    return 'ErrorReply';
-  }
 }
 
 export class InternalError extends WebWireError {
   constructor() {
     super('the server failed to handle the request');
-  }
-
-  get name() {
-    return 'InternalError';
   }
 }
 
@@ -38,19 +25,11 @@ export class ShutdownError extends WebWireError {
   constructor() {
     super('the server is shutting down');
   }
-
-  get name() {
-    return 'ShutdownError';
-  }
 }
 
 export class SessionNotFoundError extends WebWireError {
   constructor() {
     super('there is no such session');
-  }
-
-  get name() {
-    return 'SessionNotFoundError';
   }
 }
 
@@ -58,19 +37,11 @@ export class SessionFullError extends WebWireError {
   constructor() {
     super('the session has as many connections as it may');
   }
-
-  get name() {
-    return 'SessionFullError';
-  }
 }
 
 export class SessionsDisabledError extends WebWireError {
   constructor() {
     super('the server has no sessions');
-  }
-
-  get name() {
-    return 'SessionsDisabledError';
   }
 }
 
@@ -82,20 +53,12 @@ export class DisconnectedError extends WebWireError {
     super(`disconnected, ${outcome}${cause ? `: ${cause.message}` : ''}`, cause);
     this.sent = sent;
   }
-
-  get name() {
-    return 'DisconnectedError';
-  }
 }
 
 export class TimeoutError extends WebWireError {
   constructor(after, cause) {
     super(`${cause ? 'not connected' : 'no reply'} within ${after} ms${cause ? `: ${cause.message}` : ''}`, cause);
     this.after = after;
-  }
-
-  get name() {
-    return 'TimeoutError';
   }
 }
 
@@ -105,27 +68,15 @@ export class VersionError extends WebWireError {
     this.server = server;
     this.client = client;
   }
-
-  get name() {
-    return 'VersionError';
-  }
 }
 
 export class ClosedError extends WebWireError {
   constructor() {
     super('the client is closed');
   }
-
-  get name() {
-    return 'ClosedError';
-  }
 }
 
-export class MalformedError extends WebWireError {
-  get name() {
-    return 'MalformedError';
-  }
-}
+export class MalformedError extends WebWireError {}
 
 export class TooLongError extends WebWireError {
   constructor(size, limit) {
@@ -133,20 +84,12 @@ export class TooLongError extends WebWireError {
     this.size = size;
     this.limit = limit;
   }
-
-  get name() {
-    return 'TooLongError';
-  }
 }
 
 export class QueueFullError extends WebWireError {
   constructor(limit) {
     super(`more than ${limit} bytes wait to be sent`);
     this.limit = limit;
-  }
-
-  get name() {
-    return 'QueueFullError';
   }
 }
 
@@ -158,10 +101,6 @@ export class CloseError extends WebWireError {
     this.code = code;
     this.reason = reason;
   }
-
-  get name() {
-    return 'CloseError';
-  }
 }
 
 export class RefusedError extends WebWireError {
@@ -170,8 +109,14 @@ export class RefusedError extends WebWireError {
     this.status = status;
     this.retryAfter = retryAfter; // milliseconds that the server asks to wait
   }
+}
 
-  get name() {
-    return 'RefusedError';
-  }
+// The names survive minification, and may be assigned as those of all errors.
+const classes = {
+  WebWireError, ErrorReply, InternalError, ShutdownError, SessionNotFoundError, SessionFullError,
+  SessionsDisabledError, DisconnectedError, TimeoutError, VersionError, ClosedError, MalformedError, TooLongError,
+  QueueFullError, CloseError, RefusedError,
+};
+for (const [value, type] of Object.entries(classes)) {
+  Object.defineProperty(type.prototype, 'name', { value, writable: true, configurable: true });
 }

@@ -4,6 +4,8 @@
 // The order is that of the message types (see codec.js).
 export const ENCODINGS = ['binary', 'utf8', 'utf16'];
 
+const BRAND = Symbol.for('webwire.Payload'); // there may be two copies of this package
+
 const utf8 = new TextEncoder();
 
 // A byte order mark is text like any other: it is the application's.
@@ -13,6 +15,8 @@ const decoders = {
   utf16: new TextDecoder('utf-16le', { ignoreBOM: true }),
 };
 
+const tag = (value) => Object.prototype.toString.call(value).slice(8, -1);
+
 export class Payload {
   constructor(bytes, encoding = 'binary') {
     if (!ENCODINGS.includes(encoding)) throw new TypeError(`webwire: no such encoding: ${encoding}`);
@@ -20,13 +24,18 @@ export class Payload {
     this.encoding = encoding;
   }
 
+  get [BRAND]() {
+    return true;
+  }
+
   static from(value) {
     if (value instanceof Payload) return value;
+    if (value?.[BRAND]) return new Payload(value.bytes, value.encoding);
     if (value === undefined) return new Payload(new Uint8Array());
     if (typeof value === 'string') return new Payload(utf8.encode(value), 'utf8');
     if (ArrayBuffer.isView(value)) return new Payload(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
-    if (Object.prototype.toString.call(value) === '[object ArrayBuffer]') return new Payload(new Uint8Array(value));
-    const json = JSON.stringify(value);
+    if (tag(value) === 'ArrayBuffer') return new Payload(new Uint8Array(value));
+    const json = JSON.stringify(value, checked);
     if (json === undefined) throw new TypeError(`webwire: a ${typeof value} has no JSON form`);
     return new Payload(utf8.encode(json), 'utf8');
   }
@@ -45,4 +54,20 @@ export class Payload {
   json() {
     return JSON.parse(this.text());
   }
+}
+
+const BYTES = 'send its bytes: await blob.arrayBuffer()';
+const ENTRIES = 'send Object.fromEntries(it)';
+const ADVICE = {
+  Blob: BYTES, File: BYTES, Map: ENTRIES, FormData: ENTRIES, Set: 'send [...it]', Promise: 'await it first',
+};
+
+// checked refuses, at any depth, objects that JSON would make an empty object of
+// although they are none: what they hold would be lost without a word.
+function checked(_, value) {
+  if (typeof value !== 'object' || !value) return value;
+  const kind = typeof value.then === 'function' ? 'Promise' : tag(value);
+  const plain = ['Object', 'Array', 'Number', 'String', 'Boolean'].includes(kind);
+  if (plain || (kind !== 'Promise' && Object.keys(value).length)) return value;
+  throw new TypeError(`webwire: a ${kind} has no JSON form: ${ADVICE[kind] ?? 'send the values that it holds'}`);
 }

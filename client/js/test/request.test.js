@@ -46,8 +46,8 @@ test('the errors of the server have their classes', async (t) => {
   const server = new FakeServer(t);
   const client = await server.connected();
   for (const [type, body, Class] of [
-    [0, [3, 'BADwhat it means'], ErrorReply], [1, [], ShutdownError], [2, [], InternalError], [3, [], SessionNotFoundError],
-    [4, [], SessionFullError], [5, [], SessionsDisabledError],
+    [0, [3, 'BADwhat it means'], ErrorReply], [2, [], InternalError], [3, [], SessionNotFoundError], [4, [], SessionFullError],
+    [5, [], SessionsDisabledError], [1, [], ShutdownError],
   ]) {
     const request = client.request('n', 'x');
     server.socket.say(type, server.socket.take().id, ...body);

@@ -89,6 +89,7 @@ test('the session is restored before anything else is sent', async (t) => {
   restored(server.socket, restore, 'KEY', { user: 'bob' });
   assert.equal(client.status, 'connected');
   assert.deepEqual(client.session.info, { user: 'bob' });
+  await settled();
   server.socket.reply(server.socket.take(), 'y');
   assert.equal((await request).text(), 'y');
   assert.deepEqual(client.events(), ['disconnected', 'connected']);
