@@ -3,7 +3,7 @@
 
 import { Call, MAX_DELAY } from './call.js';
 import { CLOSE_SESSION, REQUEST, RESTORE_SESSION, SESSION_CLOSED, SESSION_CREATED, SIGNAL } from './codec.js';
-import { Connection, now } from './connection.js';
+import { Connection, GOING_AWAY, now } from './connection.js';
 import {
   ClosedError, CloseError, DisconnectedError, QueueFullError, RefusedError, SessionNotFoundError, TimeoutError, VersionError,
   WebWireError,
@@ -14,16 +14,10 @@ import { Payload } from './payload.js';
 import { SessionState } from './session.js';
 import { watchWake } from './wake.js';
 
-const EVENTS = [
-  'signal', 'sessioncreated', 'sessionclosed', 'sessionerror', 'sessionrestored', 'connected', 'disconnected', 'connecterror',
-  'connectfailed', 'statuschange',
-];
-
 const HEADER = 12; // bytes that a message may have besides name and payload
 const LONG_SILENCE = 10_000;
 const MAX_RETRY_AFTER = 600_000; // what a server may ask for
 const GROWTH = 3; // of the pause between attempts to connect
-const GOING_AWAY = 1001; // the status of a server that shuts down
 
 export class Client extends EventTarget {
   #given; // the URL as it was given
@@ -67,8 +61,8 @@ export class Client extends EventTarget {
     this.#options = o;
     const keys = new Keys(o.storage, () => o.storageKey ?? `webwire:${this.#resolve()}`);
     this.#session = new SessionState(keys, (...event) => this.#tell(...event), (...failed) => this.#backoff(...failed));
-    for (const type of EVENTS) {
-      if (o[`on${type}`]) this.addEventListener(type, o[`on${type}`]);
+    for (const [name, value] of given) {
+      if (name.startsWith('on')) this.addEventListener(name.slice(2), value);
     }
   }
 
@@ -352,18 +346,18 @@ export class Client extends EventTarget {
     // A session that was restored is the one that there is.
     const restored = this.#session.key;
     for (const message of early) {
-      if (!restored || message.type === SIGNAL) this.#received(connection, message);
+      if (!restored || message.type === SIGNAL) this.#received(connection, message, true);
     }
   }
 
-  #received(connection, { type, name, payload, error }) {
+  #received(connection, { type, name, payload, error }, early) {
     switch (type) {
       case SIGNAL:
         if (!error) this.#tell('signal', { name, payload });
         break;
       case SESSION_CREATED:
         try {
-          this.#session.created(payload);
+          this.#session.created(payload, early);
         } catch (malformed) {
           connection.end(malformed); // the server believes in a session that we do not know
         }

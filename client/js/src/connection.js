@@ -11,11 +11,12 @@ import { Payload } from './payload.js';
 
 const OPEN = 1;
 const NORMAL = 1000;
-const GOING_AWAY = 1001;
 
 const SILENCE = 30_000; // after which the server is asked, at the latest
 const PROBE_TIMEOUT = 5_000;
 const LATE = 1_000; // of a timer: the page was frozen, or the device slept
+export const GOING_AWAY = 1001; // the status of a server that shuts down
+const GRACE = 1_000; // for a server that shuts down to close the connection
 const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
 const ignore = () => {};
 
@@ -69,7 +70,7 @@ export class Connection {
 
   // usable tells whether what is sent has a chance to get anywhere.
   get usable() {
-    return this.#open && !this.#leaving && this.#socket.readyState === OPEN;
+    return this.#open && this.#socket.readyState === OPEN;
   }
 
   // queued is how many bytes wait to be sent.
@@ -173,11 +174,11 @@ export class Connection {
     this.#send(bytes);
   }
 
-  // idle ends a connection that only the requests in flight kept.
+  // idle ends a connection that only the requests in flight keep.
   #idle() {
     if (this.#pending.size || this.ended) return;
-    if (this.#leaving) this.end(new CloseError(GOING_AWAY, 'the server is shutting down'));
-    else if (this.#doubtful) this.#giveUp();
+    if (this.#doubtful) this.#giveUp();
+    else if (this.#leaving) this.#later('leave', GRACE, () => this.end(new CloseError(GOING_AWAY, 'the server is shutting down')));
   }
 
   signal(message) {

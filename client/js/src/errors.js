@@ -1,8 +1,9 @@
 // What requests and the making of connections fail with.
 
+// The message ends with that of the cause.
 export class WebWireError extends Error {
   constructor(message, cause) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(cause ? `${message}: ${cause.message}` : message, cause && { cause });
   }
 }
 
@@ -50,14 +51,14 @@ export class SessionsDisabledError extends WebWireError {
 export class DisconnectedError extends WebWireError {
   constructor(sent, cause) {
     const outcome = sent ? 'the server may have executed the request' : 'nothing was sent';
-    super(`disconnected, ${outcome}${cause ? `: ${cause.message}` : ''}`, cause);
+    super(`disconnected, ${outcome}`, cause);
     this.sent = sent;
   }
 }
 
 export class TimeoutError extends WebWireError {
   constructor(after, cause) {
-    super(`${cause ? 'not connected' : 'no reply'} within ${after} ms${cause ? `: ${cause.message}` : ''}`, cause);
+    super(`${cause ? 'not connected' : 'no reply'} within ${after} ms`, cause);
     this.after = after;
   }
 }
@@ -97,7 +98,7 @@ export class QueueFullError extends WebWireError {
 
 export class CloseError extends WebWireError {
   constructor(code, reason, cause) {
-    super(`connection closed with ${code}${reason ? ` ${reason}` : ''}${cause ? `: ${cause.message}` : ''}`, cause);
+    super(`connection closed with ${code} ${reason}`.trim(), cause);
     this.code = code;
     this.reason = reason;
   }
@@ -117,6 +118,4 @@ const classes = {
   SessionsDisabledError, DisconnectedError, TimeoutError, VersionError, ClosedError, MalformedError, TooLongError,
   QueueFullError, CloseError, RefusedError,
 };
-for (const [value, type] of Object.entries(classes)) {
-  Object.defineProperty(type.prototype, 'name', { value, writable: true, configurable: true });
-}
+for (const [name, type] of Object.entries(classes)) type.prototype.name = name;

@@ -9,11 +9,9 @@ const BRAND = Symbol.for('webwire.Payload'); // there may be two copies of this 
 const utf8 = new TextEncoder();
 
 // A byte order mark is text like any other: it is the application's.
-const decoders = {
-  binary: new TextDecoder('utf-8', { ignoreBOM: true }),
-  utf8: new TextDecoder('utf-8', { ignoreBOM: true }),
-  utf16: new TextDecoder('utf-16le', { ignoreBOM: true }),
-};
+const decoder = (label) => new TextDecoder(label, { ignoreBOM: true });
+const fromUTF8 = decoder('utf-8');
+const fromUTF16 = decoder('utf-16le');
 
 const tag = (value) => Object.prototype.toString.call(value).slice(8, -1);
 
@@ -48,7 +46,7 @@ export class Payload {
   }
 
   text() {
-    return decoders[this.encoding].decode(this.bytes);
+    return (this.encoding === 'utf16' ? fromUTF16 : fromUTF8).decode(this.bytes);
   }
 
   json() {

@@ -20,7 +20,7 @@ function parseSession(payload) {
   }
   const key = o?.k ?? o?.key;
   const created = new Date(o?.c ?? o?.crt);
-  if (typeof key !== 'string' || !key || Number.isNaN(+created)) throw new MalformedError('not a session');
+  if (typeof key !== 'string' || !key || isNaN(created)) throw new MalformedError('not a session');
   return Object.freeze({ key, created, lastSeen: new Date(o.l ?? created), info: o.i ?? o.inf ?? null });
 }
 
@@ -48,6 +48,7 @@ export class SessionState {
   #closed = false; // meanwhile the server said that it is closed
   #retries; // how often the kept session could not be restored on the connection
   #failure; // the name of the error of the last time
+  #held; // a session that the server created unasked, should the kept one be gone
   #timer;
 
   // tell dispatches an event, backoff returns the pause before a repetition.
@@ -114,6 +115,7 @@ export class SessionState {
             if (this.#changes !== changes || this.keptKey !== key) throw forgotten();
             this.#session = session;
             this.#active = true;
+            this.#held = undefined;
             if (!ready) this.#tell('sessionrestored', { session });
           }
           ready?.();
@@ -139,8 +141,10 @@ export class SessionState {
   #gone(key) {
     this.#changes++;
     this.#session = null;
+    this.#failure = undefined;
     this.#keys.drop(key);
     this.#tell('sessionclosed');
+    if (this.#held) this.created(this.#held);
   }
 
   // failed keeps the key and tries again: the server may not have noticed yet that
@@ -154,9 +158,14 @@ export class SessionState {
     }, this.#backoff(this.#retries++, error));
   }
 
-  // created takes a session that the server created.
-  created(payload) {
+  // created takes a session that the server created: early, if that was before the
+  // connection could be used. Then one that is still to be restored goes before it.
+  created(payload, early) {
     const session = parseSession(payload);
+    if (early && this.#failure) {
+      this.#held = payload;
+      return;
+    }
     if (this.#closed) { // should a closeSession fail, that would be too late to tell
       this.#closed = false;
       this.#tell('sessionclosed');
@@ -176,6 +185,7 @@ export class SessionState {
   #keep(session) {
     this.#session = session;
     this.#active = true;
+    this.#held = undefined;
     this.#changes++;
     this.#keys.save(session.key);
   }
@@ -225,5 +235,6 @@ export class SessionState {
   lost() {
     clearTimeout(this.#timer);
     this.#active = false;
+    this.#held = undefined;
   }
 }
