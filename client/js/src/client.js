@@ -90,7 +90,7 @@ export class Client extends EventTarget {
       this.#demand();
       throw new DisconnectedError(false, this.#failure);
     }
-    this.#admit(size(message));
+    this.#admit(size(message), connection.queued);
     connection.signal(message);
   }
 
@@ -137,9 +137,10 @@ export class Client extends EventTarget {
       signal?.throwIfAborted();
       const connection = this.#usable();
       if (!connection) this.#demand(explicit);
-      this.#admit(bytes);
+      const direct = connection && (explicit || !connection.quiet);
+      this.#admit(bytes, direct ? connection.queued : this.#waitingBytes);
       const call = new Call({ resolve, reject }, timeout, () => this.#late(call, timeout), signal);
-      if (connection && (explicit || !connection.quiet)) {
+      if (direct) {
         start(call, connection);
         return;
       }
@@ -177,9 +178,8 @@ export class Client extends EventTarget {
     call.start(call, connection);
   }
 
-  #admit(bytes) {
+  #admit(bytes, queued) {
     const { maxQueue } = this.#options;
-    const queued = (this.#usable()?.queued ?? 0) + this.#waitingBytes;
     if (bytes && queued && queued + bytes > maxQueue) throw new QueueFullError(maxQueue);
   }
 
