@@ -235,6 +235,7 @@ export class Client extends EventTarget {
       const url = new URL(this.#given, document?.baseURI ?? location?.href);
       url.protocol = url.protocol.replace('http', 'ws');
       url.hash = '';
+      if (!url.protocol.startsWith('ws')) throw new TypeError(`webwire: no WebSocket URL: ${url.protocol}`);
       this.#url = url;
     }
     return this.#url;
@@ -264,7 +265,7 @@ export class Client extends EventTarget {
     const unwatch = watchWake((serious) => this.#woke(serious));
     for (;;) {
       const pause = this.#notBefore - now();
-      if (pause > 0) await this.#pause(run, pause);
+      await (pause > 0 && this.#pause(run, pause)); // in any case, so that nothing fails before it waits
       if (this.#run === run) await this.#connectOnce(run);
       if (this.#run !== run) break;
     }

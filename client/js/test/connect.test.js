@@ -547,3 +547,117 @@ test('URLs and options that are none', async (t) => {
     client.close();
   }
 });
+
+// A page, or what renders one on a server.
+function page(t, { baseURI, href }) {
+  globalThis.document = Object.assign(new EventTarget(), { baseURI });
+  globalThis.location = { href };
+  t.after(() => {
+    delete globalThis.document;
+    delete globalThis.location;
+  });
+}
+
+test('a relative URL is one of the page', async (t) => {
+  const server = new FakeServer(t);
+  page(t, { baseURI: 'https://example.com/app/', href: 'https://example.com/deep/page?q#h' });
+  for (const [url, want] of [['/api', 'wss://example.com/api'], ['api?x', 'wss://example.com/app/api?x'], ['//other/api', 'wss://other/api']]) {
+    const client = new Client(url, { WebSocket: server.WebSocket, storage: null });
+    client.connect().catch(() => {});
+    await settled();
+    assert.equal(server.socket.url, want);
+    client.close();
+  }
+});
+
+test('where there is no page a relative URL fails when it is needed, and not before', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({}, '/api');
+  assert.equal(client.session, null);
+  await client.closeSession();
+  client.close();
+  const used = server.client({}, '/api');
+  const { error } = await outcome(used.connect());
+  assert.ok(error instanceof TypeError);
+  assert.match(error.message, /URL/);
+  assert.equal(used.status, 'disconnected');
+  assert.deepEqual(used.events(), ['connectfailed']);
+  assert.equal(server.clock.timers, 0);
+});
+
+test('where there is no WebSocket the client fails when it is needed, and not before', async (t) => {
+  const server = new FakeServer(t);
+  const { WebSocket } = globalThis;
+  delete globalThis.WebSocket;
+  t.after(() => {
+    if (WebSocket) globalThis.WebSocket = WebSocket;
+  });
+  const client = server.client({ WebSocket: undefined });
+  assert.match((await outcome(client.connect())).error.message, /WebSocket/);
+  assert.equal(client.status, 'disconnected');
+});
+
+test('a URL of another protocol is given up', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({}, 'ftp://example.com/');
+  assert.match((await outcome(client.connect())).error.message, /ftp/);
+  assert.equal(client.status, 'disconnected');
+});
+
+test('an error that no close follows ends the attempt', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client();
+  client.connect();
+  await settled();
+  const { socket } = server;
+  socket.readyState = 3;
+  socket.dispatchEvent(new Event('error'));
+  await server.clock.pass(1_000);
+  assert.equal(client.status, 'connecting');
+  await server.clock.pass(1_000);
+  assert.notEqual(server.socket, socket);
+});
+
+test('connect() in a listener of connectfailed keeps to the pauses', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata = { 'protocol-version': '1.4' };
+  const client = server.client({ onconnectfailed() { client.connect(); } });
+  client.connect();
+  await server.clock.pass(60_000);
+  assert.ok(server.asked.length < 12, `asked ${server.asked.length} times`);
+});
+
+test('a failed attempt is told with its cause', async (t) => {
+  const server = new FakeServer(t);
+  const errors = [];
+  const client = server.client({ onconnecterror: ({ error }) => errors.push(error) });
+  client.connect();
+  await settled();
+  server.socket.drop(1006, '', 'connect ECONNREFUSED');
+  await settled();
+  assert.match(errors[0].message, /ECONNREFUSED/);
+  assert.equal(errors.length, 1);
+});
+
+test('debug tells what happens, and no secrets', async (t) => {
+  const server = new FakeServer(t);
+  const said = [];
+  const client = server.client({ debug: (...what) => said.push(what.map((x) => x?.message ?? JSON.stringify(x)).join(' ')) }, 'ws://example.com/api?token=SECRET');
+  client.connect();
+  await settled();
+  await server.socket.open();
+  server.socket.say(21, '{"k":"SECRET","c":"2026-01-02T03:04:05Z","i":"SECRET"}');
+  server.socket.say(64, 4, 'newsSECRET');
+  server.socket.drop(1006, '', 'ECONNRESET');
+  await settled();
+  const text = said.join('\n');
+  for (const word of ['connecting', 'example.com/api', 'connected', 'sessioncreated', 'news', 'disconnected', 'ECONNRESET']) assert.match(text, new RegExp(word));
+  assert.doesNotMatch(text, /SECRET/);
+});
+
+test('debug: true is the console', async (t) => {
+  const server = new FakeServer(t);
+  const log = t.mock.method(console, 'debug', () => {});
+  await server.connected({ debug: true });
+  assert.ok(log.mock.callCount() > 0);
+});

@@ -139,8 +139,8 @@ export class FakeServer {
     });
   }
 
-  client(options) {
-    const client = new Client('http://example.com/api', { WebSocket: this.WebSocket, ...options });
+  client(options, url = 'http://example.com/api') {
+    const client = new Client(url, { WebSocket: this.WebSocket, ...options });
     const events = [];
     for (const type of ['signal', 'sessioncreated', 'sessionclosed', 'sessionrestored', 'connected', 'disconnected', 'connectfailed']) {
       client.addEventListener(type, (event) => events.push(type === 'signal' ? `signal ${event.name}` : type));
