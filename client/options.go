@@ -84,9 +84,6 @@ const (
 	defaultMaxBackoff  = 10 * time.Second
 	defaultBoxSize     = 1 << 20
 	maxRetryAfter      = 10 * time.Minute // what a server may ask for
-
-	// wakeCheck is how often the client looks whether the system slept.
-	wakeCheck = time.Second
 )
 
 func (o Options) withDefaults() Options {

@@ -36,8 +36,9 @@ var (
 
 func malformed(reason string) error { return fmt.Errorf("%w: %s", ErrMalformed, reason) }
 
-// Parse returns the message that b holds. Its Name and Payload.Data alias b: they
-// are valid as long as b is and not changed. Parse does not allocate.
+// Parse returns the message that b holds. Its Payload.Data aliases b: it is valid as
+// long as b is not changed. Parse allocates nothing but a name that was not parsed
+// lately.
 //
 // The error wraps ErrMalformed, or ErrVersion if v is unknown. The message then
 // has what could be told: the Kind if the type byte is known, and the ID if the
@@ -97,9 +98,7 @@ func (v Version) Parse(b []byte) (Message, error) {
 	if !l.fits(len(name), len(data)) {
 		return m, l.fault(len(name), len(data))
 	}
-	if len(name) > 0 {
-		m.Name = unsafe.String(&name[0], len(name))
-	}
+	m.Name = nameString(name)
 	m.Payload.Encoding = l.encoding
 	if len(data) > 0 {
 		m.Payload.Data = data

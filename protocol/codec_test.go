@@ -249,7 +249,8 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// Parse refers to its argument, and Append does not keep its own.
+// The payload that Parse returns refers to its argument; the name does not, for a Go
+// string never changes: it may be the key of a map.
 func TestAliasing(t *testing.T) {
 	b := unhex(t, "3f016e0102")
 	m, err := protocol.V1_2.Parse(b)
@@ -258,11 +259,36 @@ func TestAliasing(t *testing.T) {
 	}
 	clone := m.Clone(nil)
 	b[2], b[3] = 'x', 9
-	if m.Name != "x" || m.Payload.Data[0] != 9 {
-		t.Errorf("parsed message does not refer to what was parsed: %+v", m)
+	if m.Name != "n" || m.Payload.Data[0] != 9 {
+		t.Errorf("after its bytes changed the message is %+v", m)
 	}
 	if clone.Name != "n" || !bytes.Equal(clone.Payload.Data, []byte{1, 2}) {
 		t.Errorf("clone changed: %+v", clone)
+	}
+}
+
+// However many names are parsed, each message has its own, and memory does not grow.
+func TestManyNames(t *testing.T) {
+	var kept []string
+	for i := range 10_000 {
+		name := fmt.Sprintf("%0*d", 4+i%200, i)
+		b, err := protocol.V1_2.Append(nil, request(name, protocol.Text("x")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			m, err := protocol.V1_2.Parse(b)
+			if err != nil || m.Name != name {
+				t.Fatalf("the name of %q is %q (%v)", name, m.Name, err)
+			}
+			kept = append(kept, m.Name)
+		}
+		clear(b)
+	}
+	for i, name := range kept {
+		if want := fmt.Sprintf("%0*d", 4+i/2%200, i/2); name != want {
+			t.Fatalf("%q became %q", want, name)
+		}
 	}
 }
 
@@ -278,10 +304,9 @@ func TestClone(t *testing.T) {
 			if !reflect.DeepEqual(clone, normal(m)) {
 				t.Errorf("clone of %+v is %+v", m, clone)
 			}
-			if size := len(m.Name) + len(m.Payload.Data); size > 0 && cap(space) >= size {
-				first := space[:size]
-				if want := m.Name + string(m.Payload.Data); string(first) != want {
-					t.Errorf("space has %q, want %q", first, want)
+			if size := len(m.Payload.Data); size > 0 && cap(space) >= size {
+				if first := space[:size]; string(first) != string(m.Payload.Data) {
+					t.Errorf("space has %q, want %q", first, m.Payload.Data)
 				}
 			}
 			if grown := append(clone.Payload.Data, 1); cap(space) > 50 && len(clone.Payload.Data) > 0 && &grown[0] == &clone.Payload.Data[0] {

@@ -114,7 +114,7 @@ type errorObject struct {
 // it is kept as the JSON it was, which only those who want to know take apart.
 func (m Message) appError() error {
 	if m.Name != "" {
-		return &Error{Code: strings.Clone(m.Name), Message: m.Payload.Text()}
+		return &Error{Code: m.Name, Message: m.Payload.Text()}
 	}
 	var o errorObject
 	if err := json.Unmarshal(m.Payload.Data, &o); err != nil {

@@ -87,6 +87,15 @@ type Peeker interface {
 	Buffered() bool
 }
 
+// A Monitor is a Conn that tells whether anything arrives from the peer, its pings and
+// their answers included. Connections need not be Monitors; a client on one that is
+// finds out sooner whether its connection survived a sleep of the system.
+type Monitor interface {
+	// Arrivals returns a number that changes whenever something arrived. It may be
+	// called at any time.
+	Arrivals() uint64
+}
+
 // A Dialer connects to one endpoint, as often as it is asked to.
 type Dialer interface {
 	// Dial connects within ctx, which has no meaning for the connection once

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
@@ -31,15 +32,17 @@ func BenchmarkRequest(b *testing.B) {
 	} {
 		for _, size := range []int{32, 1 << 10, 64 << 10} {
 			for _, depth := range []int{1, 64} {
-				b.Run(fmt.Sprintf("%s/size=%d/inflight=%d", transport.name, size, depth), func(b *testing.B) {
-					benchmarkRequest(b, transport.serve, size, depth)
-				})
+				for _, limit := range []time.Duration{0, time.Minute} {
+					b.Run(fmt.Sprintf("%s/size=%d/inflight=%d/deadline=%v", transport.name, size, depth, limit > 0), func(b *testing.B) {
+						benchmarkRequest(b, transport.serve, size, depth, limit)
+					})
+				}
 			}
 		}
 	}
 }
 
-func benchmarkRequest(b *testing.B, serve func(*testing.B, *server.Server) transport.Dialer, size, depth int) {
+func benchmarkRequest(b *testing.B, serve func(*testing.B, *server.Server) transport.Dialer, size, depth int, limit time.Duration) {
 	srv := server.New(server.Options{Upgrader: websocket.Upgrader{}, Hooks: server.Hooks{
 		OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) { return r.Payload, nil },
 	}})
@@ -60,7 +63,12 @@ func benchmarkRequest(b *testing.B, serve func(*testing.B, *server.Server) trans
 	for range depth {
 		callers.Go(func() {
 			for left.Add(-1) >= 0 {
+				ctx, cancel := ctx, context.CancelFunc(func() {})
+				if limit > 0 {
+					ctx, cancel = context.WithTimeout(ctx, limit)
+				}
 				reply, err := c.Request(ctx, "chat.room.say-it", p)
+				cancel()
 				if err != nil || len(reply.Data) != size {
 					b.Errorf("a reply of %d bytes: %v", len(reply.Data), err)
 					return

@@ -53,6 +53,9 @@ const (
 	maxCalls  = 1 << indexBits
 )
 
+// keptCalls is how many calls a connection keeps that has no request in flight.
+const keptCalls = 256
+
 // call is a request that waits for its reply. Calls are reused: a request at work
 // needs no timer, no map entry and no channel of its own.
 type call struct {
@@ -226,9 +229,13 @@ func (l *Link) decide(number uint64) *call {
 
 func (l *Link) release(c *call) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	c.then = nil
-	l.state.calls.free = append(l.state.calls.free, c)
-	l.mu.Unlock()
+	t := &l.state.calls
+	t.free = append(t.free, c)
+	if len(t.free) == len(t.all) && len(t.all) > keptCalls { // all are free
+		t.all, t.free = nil, nil
+	}
 }
 
 // settle gives a reply to the request that waits for it, and reports whether there

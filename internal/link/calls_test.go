@@ -314,3 +314,30 @@ func TestOneOutcome(t *testing.T) {
 		}
 	}
 }
+
+// What many requests at once needed is given back once none is in flight.
+func TestCallTableShrinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conf := config(nil)
+		conf.OutboxSize = 64 << 20
+		asks, answers := pair(t, conf)
+		answers.hold = make(chan struct{})
+		for _, n := range []int{10_000, keptCalls} {
+			var all sync.WaitGroup
+			for range n {
+				all.Go(func() {
+					if _, err := asks.Request(t.Context(), request("x"), 0, nil); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+			close(answers.hold)
+			all.Wait()
+			answers.hold = make(chan struct{})
+		}
+		if s := &asks.state.calls; len(s.all) > keptCalls || cap(s.all) > 2*keptCalls {
+			t.Errorf("%d calls are kept, with room for %d", len(s.all), cap(s.all))
+		}
+	})
+}

@@ -1,6 +1,12 @@
 package link
 
-import "runtime"
+import (
+	"errors"
+	"runtime"
+	"time"
+
+	"github.com/webwire-go/webwire/transport"
+)
 
 // begin makes the caller the flusher if there is a need of one.
 func (o *outbox) begin() bool {
@@ -54,7 +60,12 @@ func (o *outbox) flush(rounds int) (done bool) {
 		if b == nil {
 			return done
 		}
+		o.wrote.Store(int64(time.Since(o.epoch)))
 		if err := o.conf.Conn.Write(b.msgs...); err != nil {
+			var partial *transport.PartialError
+			if errors.As(err, &partial) {
+				o.unsent(len(b.msgs) - partial.Sent)
+			}
 			o.owner.end(err) // first: who finds the outbox failed asks for the cause
 			o.fail(err)
 		}
@@ -76,6 +87,7 @@ func (o *outbox) next(written *batch, goOn bool) (b *batch, done bool) {
 	case o.err != nil || len(o.queue) == 0:
 		o.flushing = false
 		o.wake(&o.idle)
+		o.wake(&o.settled)
 		return nil, true
 	case written != nil && o.waits(): // the first batch was let go, even if hold came since
 		o.flushing = false

@@ -26,8 +26,8 @@ import (
 // Role is what a Link asks of its end's side. Its methods are called one at a time
 // by the goroutine that reads and must not block longer than they may hold up that.
 type Role interface {
-	// Receive gets every message that is not a reply to a request in flight. Name
-	// and payload are valid until it returns.
+	// Receive gets every message that is not a reply to a request in flight. Its
+	// payload is valid until it returns.
 	Receive(m protocol.Message)
 
 	// Malformed gets what Parse returned for a message that it rejected.
@@ -40,12 +40,12 @@ type Config struct {
 	Version      protocol.Version
 	Heartbeat    bool          // send protocol.Heartbeat too when nothing was sent for KeepAlive
 	OutboxSize   int           // in bytes
-	InboxSize    int           // in bytes, of messages that wait for their handler
+	InboxSize    int           // in bytes, of messages that are not yet handled, see inbox
 	Concurrency  int           // of Go
 	WriteTimeout time.Duration // of Conn
 	KeepAlive    time.Duration // a peer that was silent for so long is pinged
 	MaxMessage   int           // the longest message the peer takes, in bytes; zero: any
-	WakeCheck    time.Duration // look so often whether the system slept; zero: never
+	WakeCheck    bool          // look whether the system slept, see pulse
 	Watch        *Watch        // shared with other links; nil: one of its own
 	Ended        func()        // called once when the connection has ended; Run waits for it
 }
@@ -65,7 +65,7 @@ type Link struct {
 	quick   quickness
 
 	out outbox
-	in  Queue
+	in  Queue // of what has to wait for its turn; without a budget of its own, see inbox
 
 	ctx    context.Context // of tasks; ends with the connection
 	cancel context.CancelCauseFunc
@@ -76,9 +76,12 @@ type Link struct {
 	reading    sync.WaitGroup // reading, whoever does it
 	working    sync.WaitGroup // the workers and readers
 	worker     func()         // is work: to start a method as a goroutine allocates each time
+	flusher    func()         // is flushAll, likewise
 	background sync.WaitGroup // the goroutines of goOwned
 	pulse      pulse
 
+	full                             atomic.Bool  // the budget of the inbox may be exceeded
+	heard                            atomic.Int64 // when something was read last, nanoseconds since epoch
 	received, receivedBytes, dropped atomic.Uint64
 }
 
@@ -90,6 +93,7 @@ type state struct {
 	dropped bool  // nothing is held any more
 	cause   error // why the phase is closed, or is about to be
 	tasks   int   // waiting or running
+	inbox   inbox
 	calls   calls
 	workers workers
 	drained chan struct{} // closed once draining is over; nil before it began
@@ -113,10 +117,9 @@ func New(ctx context.Context, conf Config) *Link {
 		l.conf.Watch = new(Watch)
 	}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
-	l.worker = l.work
+	l.worker, l.flusher = l.work, l.flushAll
 	l.quick.init()
-	l.in.Limit = conf.InboxSize
-	l.out = outbox{conf: &l.conf, owner: l}
+	l.out = outbox{conf: &l.conf, owner: l, epoch: l.epoch}
 	return l
 }
 
@@ -190,10 +193,16 @@ func (l *Link) flush(patient bool) {
 }
 
 func (l *Link) flushElsewhere() {
-	l.goOwned(func() {
-		for !l.out.flush(maxRounds) {
-		}
-	})
+	if l.own() {
+		go l.flusher()
+	}
+}
+
+// flushAll is what flusher runs.
+func (l *Link) flushAll() {
+	defer l.background.Done()
+	for !l.out.flush(maxRounds) {
+	}
 }
 
 // TrySendEncoded adds a message that is already encoded, without copying it, and
@@ -337,27 +346,53 @@ func (l *Link) Cause() error {
 // to close it in good order: then what failed may well have failed for that. Tasks
 // go on; their context ends.
 func (l *Link) end(cause error) {
+	if ended, parting := l.endOpen(cause); ended {
+		l.failAll(l.Cause())
+		if !parting {
+			l.drop()
+		}
+	}
+}
+
+// endRead is end for the reader. Somebody else may be writing: how much of that was
+// sent is known once the dropped connection has released the write.
+func (l *Link) endRead(cause error) {
+	ended, parting := l.endOpen(cause)
+	if !ended {
+		return
+	}
+	if !parting {
+		l.drop()
+		l.out.settle(settleTime)
+	}
+	l.failAll(l.Cause())
+}
+
+// settleTime bounds the wait for a write whose connection was dropped. Transports
+// release it at once.
+const settleTime = 100 * time.Millisecond
+
+// endOpen makes the link closed and reports whether it was not before, and whether
+// somebody is about to close the connection.
+func (l *Link) endOpen(cause error) (ended, parting bool) {
 	s := l.lock()
 	if s.phase == closed {
 		l.unlock()
-		return
+		return false, false
 	}
 	s.phase = closed
 	if s.cause == nil {
 		s.cause = cause
 	}
 	cause = s.cause
-	parting := s.parting
+	parting = s.parting
 	if l.conf.Ended != nil {
 		l.background.Go(l.conf.Ended)
 	}
 	l.unlock()
 	l.out.fail(cause)
-	l.failAll(cause)
 	l.cancel(cause)
-	if !parting {
-		l.drop()
-	}
+	return true, parting
 }
 
 // drop releases what the connection holds.

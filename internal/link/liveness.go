@@ -7,31 +7,39 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // ErrSlept is why a connection ends over which the system slept.
-var ErrSlept = errors.New("webwire: the system slept, the connection is not to be trusted")
+var ErrSlept = errors.New("webwire: the system slept and the peer does not answer any more")
 
-// sleptFor is how much more time must have passed on the wall than for the program
-// to say that the system slept. Clocks are set by less.
-const sleptFor = 5 * time.Second
+const (
+	// sleptFor is how much more time must have passed on the wall than for the program
+	// before the peer is asked whether it is still there.
+	sleptFor = 5 * time.Second
 
-// pulse finds out about a peer that is gone, and shows this side to be there,
-// without a goroutine: a timer looks after every KeepAlive whether anything
-// arrived. If not it pings; the answer extends the read timeout of the transport,
-// and its absence ends the connection.
+	// answerTime is how long a peer that was asked may take to show that it is.
+	answerTime = 5 * time.Second
+)
+
+// pulse finds out about a peer that is gone, and shows this side to be there, with one
+// timer and no goroutine. When KeepAlive has passed since the last message arrived, or
+// since the last one was sent, it pings: the answer extends the read timeout of the
+// transport, and its absence ends the connection.
 //
-// If WakeCheck is set the timer also compares the clock on the wall with the one
-// that counts while the system runs, to notice that it slept: the connection may
-// be long dead then, and nothing would tell before the read timeout.
+// If WakeCheck is set the timer also compares the wall clock with the monotonic one,
+// which on most systems stands still while the system sleeps. After a sleep, or when
+// somebody set the wall clock, a connection may be long dead, so the peer is asked and
+// has answerTime to answer. Only a transport.Monitor can tell; others are left to the
+// read timeout.
 type pulse struct {
-	mu       sync.Mutex
-	timer    *time.Timer // nil while not running
-	every    time.Duration
-	slept    time.Duration // so far, by the wall
-	due      time.Duration // when to look for a sign of life, since Link.epoch
-	received uint64        // at the last look
-	handed   uint64        // likewise
+	mu      sync.Mutex
+	timer   *time.Timer   // nil while not running
+	slept   time.Duration // so far, by the wall clock
+	pinged  time.Duration // when the last ping was due, since Link.epoch
+	pinging bool          // a ping is being written
+	asked   bool          // whether it is still there, after a sleep
+	arrived uint64        // then
 }
 
 // wallClock is the time without the monotonic reading. Tests replace it.
@@ -41,14 +49,11 @@ func (l *Link) startPulse() {
 	p := &l.pulse
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.every = l.conf.KeepAlive
-	if l.conf.WakeCheck > 0 {
-		p.every = min(p.every, l.conf.WakeCheck)
-	}
-	ran := time.Since(l.epoch)
-	p.slept = l.behind(ran)
-	p.due = ran + l.conf.KeepAlive
-	p.timer = time.AfterFunc(p.every, l.beat)
+	now := time.Since(l.epoch)
+	l.heard.Store(int64(now))
+	l.out.wrote.Store(int64(now))
+	p.slept = l.behind(now)
+	p.timer = time.AfterFunc(l.conf.KeepAlive, l.beat)
 }
 
 func (l *Link) stopPulse() {
@@ -67,41 +72,71 @@ func (l *Link) beat() {
 	}
 	l.background.Add(1) // before stopPulse, hence before Run waits
 	defer l.background.Done()
-	slept, silent, mute := p.look(l)
-	p.timer.Reset(p.every) // not before, or the next time may be too early by a little
+	do := p.look(l)
+	ping := do.ping && !p.pinging
+	p.pinging = p.pinging || ping
+	p.timer.Reset(do.next)
 	p.mu.Unlock()
 
-	if slept {
+	if do.end {
 		l.end(ErrSlept)
 		return
 	}
-	if mute && l.conf.Heartbeat {
+	if do.heartbeat {
 		// If there is no room something better is about to be sent.
 		_ = l.Send(dontWait, protocol.Message{Kind: protocol.Heartbeat})
 	}
-	if silent || mute {
-		if err := l.conf.Conn.Ping(); err != nil {
-			l.end(err)
-		}
+	if !ping {
+		return
+	}
+	err := l.conf.Conn.Ping()
+	p.mu.Lock()
+	p.pinging = false
+	p.mu.Unlock()
+	if err != nil {
+		l.end(err)
 	}
 }
 
-// look returns whether the system slept, and if it is time to say so, whether the
-// peer and this side have been silent.
-func (p *pulse) look(l *Link) (slept, silent, mute bool) {
-	ran := time.Since(l.epoch)
-	behind := l.behind(ran)
-	slept = l.conf.WakeCheck > 0 && behind-p.slept > sleptFor
-	p.slept = behind
-	if ran < p.due {
-		return slept, false, false
+// deeds is what a look at the pulse asks for.
+type deeds struct {
+	end, ping, heartbeat bool
+	next                 time.Duration // until the next look
+}
+
+func (p *pulse) look(l *Link) (do deeds) {
+	now := time.Since(l.epoch)
+	if l.conf.WakeCheck {
+		if p.asked && l.arrivals() == p.arrived {
+			return deeds{end: true}
+		}
+		p.asked = false
+		behind := l.behind(now)
+		if _, ok := l.conf.Conn.(transport.Monitor); ok && behind-p.slept > sleptFor {
+			p.asked, p.arrived = true, l.arrivals()
+		}
+		p.slept = behind
 	}
-	p.due = ran + l.conf.KeepAlive
-	received := l.received.Load()
-	handed, _ := l.out.counts()
-	silent, mute = received == p.received, handed == p.handed
-	p.received, p.handed = received, handed
-	return slept, silent, mute
+	heard := time.Duration(l.heard.Load())
+	wrote := time.Duration(l.out.wrote.Load())
+	due := max(min(heard, wrote), p.pinged) + l.conf.KeepAlive
+	if do.ping = p.asked || now >= due; do.ping {
+		p.pinged = now
+		due = now + l.conf.KeepAlive
+		do.heartbeat = l.conf.Heartbeat && now >= wrote+l.conf.KeepAlive
+	}
+	if do.next = due - now; p.asked {
+		do.next = min(do.next, answerTime)
+	}
+	return do
+}
+
+// arrivals counts what arrived from the peer, as far as the transport tells.
+func (l *Link) arrivals() uint64 {
+	if m, ok := l.conf.Conn.(transport.Monitor); ok {
+		return m.Arrivals()
+	}
+	return l.received.Load()
 }
 
 // behind returns how much more time has passed on the wall since the epoch than for the

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 )
@@ -33,6 +35,8 @@ const (
 type outbox struct {
 	conf  *Config // a message of any size fits an empty outbox, whatever OutboxSize is
 	owner owner
+	epoch time.Time    // of wrote
+	wrote atomic.Int64 // when the last write began, nanoseconds since epoch
 
 	mu       sync.Mutex
 	queue    []*batch // to be written; messages are added to the last one
@@ -49,6 +53,7 @@ type outbox struct {
 	turn    chan struct{} // full while one of them waits for room; nil before the first
 	room    chan struct{} // closed once bytes shrink; nil if nobody waits for that
 	idle    chan struct{} // closed once all is written; nil if nobody waits for that
+	settled chan struct{} // closed once nobody writes; nil if nobody waits for that
 }
 
 // owner is the Link of an outbox.
@@ -215,6 +220,35 @@ func (o *outbox) empty() <-chan struct{} {
 		o.wake(&o.idle)
 	}
 	return idle
+}
+
+// settle waits until the write in progress, if there is one, has returned. It is for an
+// outbox that has failed, and waits for limit at most.
+func (o *outbox) settle(limit time.Duration) {
+	o.mu.Lock()
+	if !o.flushing || o.promised {
+		o.mu.Unlock()
+		return
+	}
+	if o.settled == nil {
+		o.settled = make(chan struct{})
+	}
+	settled := o.settled
+	o.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-settled:
+	case <-timer.C:
+	}
+}
+
+// unsent takes note that the last so many messages that were handed to the connection
+// cannot have reached the peer.
+func (o *outbox) unsent(messages int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.handed -= uint64(messages)
 }
 
 // wasHanded reports whether the message with this number may have reached the

@@ -153,9 +153,9 @@ func TestReadyTasksAreBounded(t *testing.T) {
 	l := New(t.Context(), config(newWire()))
 	l.state.workers.starting = true // nobody takes what is ready but the test
 	w := &l.state.workers
-	l.hand(w, task(func() {}))
+	l.hand(w, charged{task: task(func() {})})
 	for range 100_000 {
-		l.hand(w, task(func() {}))
+		l.hand(w, charged{task: task(func() {})})
 		w.take()
 		w.done()
 	}

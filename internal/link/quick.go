@@ -126,20 +126,18 @@ func (l *Link) runsHere() bool {
 }
 
 // runHere runs a task of Go that Go has counted, but has given to no worker.
-func (l *Link) runHere(t Task) {
-	defer l.finishHere()
-	Run(t)
-}
-
-func (l *Link) finishHere() {
-	s := l.lock()
-	s.tasks--
-	s.workers.done()
-	l.unlock()
+func (l *Link) runHere(t charged) {
+	defer func() {
+		s := l.lock()
+		s.finish(t.size)
+		s.workers.done()
+		l.unlock()
+	}()
+	Run(t.task)
 }
 
 // runOrdered runs a task of Order for which Order has claimed the inbox.
-func (l *Link) runOrdered(t Task) {
+func (l *Link) runOrdered(t charged) {
 	defer l.in.Release()
 	l.runAlone(t)
 }

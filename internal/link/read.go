@@ -1,5 +1,7 @@
 package link
 
+import "time"
+
 // The reader of a connection is one goroutine at a time, and has one duty: that what
 // arrives is read. At first it is the goroutine of Run. It may do other things in
 // between that do not take long, and tells the Watch before. If it is not back in time
@@ -10,16 +12,24 @@ package link
 func (l *Link) read(own bool) {
 	l.desk = desk{own: own}
 	var buf []byte
+	buffered := false
 	for {
+		if l.full.Load() {
+			l.awaitRoom()
+		}
 		b, err := l.conf.Conn.Read(buf)
 		if err != nil {
-			l.end(err)
+			l.endRead(err)
 			l.reading.Done()
 			return
 		}
+		if !buffered {
+			l.heard.Store(int64(time.Since(l.epoch)))
+		}
 		// While more is here the outbox waits for what this reader's tasks send: then
 		// the answers leave in one batch.
-		more := own && l.peeker != nil && l.peeker.Buffered()
+		buffered = l.peeker != nil && l.peeker.Buffered()
+		more := own && buffered
 		if more && l.desk.held == 0 {
 			l.out.hold()
 		}
@@ -66,11 +76,14 @@ func reuse(b []byte) []byte {
 
 // desk is what the reader has before it. Nobody else touches it.
 type desk struct {
-	own     bool // the goroutine is the link's own: it may run tasks
-	move    bool // tasks are quick: the reader should be such a goroutine
-	ordered bool // task is one of Order
-	held    int  // messages since the outbox holds back what is added
-	task    Task // to be run when Receive has returned
+	own     bool    // the goroutine is the link's own: it may run tasks
+	move    bool    // tasks are quick: the reader should be such a goroutine
+	ordered bool    // task is one of Order
+	held    int     // messages since the outbox holds back what is added
+	task    charged // to be run when Receive has returned; the zero value if there is none
+
+	overdrafts int // by how many times the budget of the inbox may be exceeded, see awaitRoom
+	starved    int // keep-alive intervals for which it waited in vain
 }
 
 // clear does what is on the desk, and ends the holding back if told to. While there is
@@ -82,12 +95,12 @@ func (l *Link) clear(let, more bool) (still bool) {
 		l.startReader()
 		return false
 	}
-	if d.task == nil && !let {
+	if d.task.task == nil && !let {
 		return true
 	}
 	t, ordered := d.task, d.ordered
-	d.task = nil
-	if t != nil {
+	d.task = charged{}
+	if t.task != nil {
 		l.quick.runs(l.epoch)
 	}
 	turn := l.away()
@@ -98,7 +111,7 @@ func (l *Link) clear(let, more bool) (still bool) {
 		}
 	}()
 	switch {
-	case t == nil:
+	case t.task == nil:
 	case ordered:
 		l.runOrdered(t)
 	default:

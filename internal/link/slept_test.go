@@ -1,74 +1,76 @@
 package link
 
 import (
-	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/webwire-go/webwire/protocol"
-	"github.com/webwire-go/webwire/transport/memory"
 )
 
-// deafRole drops what it gets.
-type deafRole struct{ l *Link }
+// monitored is a wire whose peer answers pings, unless it is gone.
+type monitored struct {
+	*wire
+	arrivals, pings atomic.Uint64
+	gone            atomic.Bool
+}
 
-func (r deafRole) Receive(protocol.Message)          { r.l.Drop() }
-func (r deafRole) Malformed(protocol.Message, error) { r.l.Drop() }
+func (m *monitored) Arrivals() uint64 { return m.arrivals.Load() }
 
-// A client whose system slept gives up its connection within a moment after it
-// woke up; a clock that is set by little, or by much over hours, is no sleep.
+func (m *monitored) Ping() error {
+	m.pings.Add(1)
+	if !m.gone.Load() {
+		m.arrivals.Add(1)
+	}
+	return nil
+}
+
+// A client whose system slept asks the server whether it is still there, and gives up
+// the connection if it is not. That the wall clock was set is no reason to.
 func TestSystemSlept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var ahead atomic.Int64 // of the clock on the wall
+		var ahead atomic.Int64 // of the wall clock
 		real := wallClock
 		wallClock = func() time.Time { return real().Add(time.Duration(ahead.Load())) }
 		defer func() { wallClock = real }()
 
 		for _, check := range []bool{true, false} {
-			near, far := memory.Pipe()
-			conf := Config{Version: protocol.V1_2, Concurrency: 1, InboxSize: 1000, OutboxSize: 1000, KeepAlive: 10 * time.Second}
-			conf.Conn = far
-			b := New(context.Background(), conf)
-			conf.Conn = near
-			if check {
-				conf.WakeCheck = time.Second
-			}
-			a := New(context.Background(), conf)
-			ended, other := make(chan error, 1), make(chan error, 1)
-			go func() { ended <- a.Run(deafRole{a}) }()
-			go func() { other <- b.Run(deafRole{b}) }()
+			m := &monitored{wire: newWire()}
+			conf := config(m)
+			conf.KeepAlive, conf.WakeCheck = 10*time.Second, check
+			l := run(t, conf, ignoring{})
 
-			ahead.Add(int64(4 * time.Second))
 			for range 1000 {
 				time.Sleep(10 * time.Second)
 				ahead.Add(int64(200 * time.Millisecond)) // the clock is slewed
 			}
-			ahead.Add(-int64(time.Hour)) // and set back
+			ahead.Add(-int64(time.Hour)) // set back
 			time.Sleep(time.Minute)
-			if len(ended) > 0 {
-				t.Fatalf("the connection ended: %v", <-ended)
+			ahead.Add(int64(6 * time.Second)) // set forward
+			time.Sleep(time.Minute)
+			ahead.Add(int64(time.Hour)) // or it slept, and the peer is still there
+			time.Sleep(time.Minute)
+			if l.Cause() != nil {
+				t.Fatalf("the connection ended: %v", l.Cause())
+			}
+			if n := m.pings.Load(); n > 1050 {
+				t.Errorf("%d pings in 10,000 s", n)
 			}
 
+			m.gone.Store(true)
 			start := time.Now()
 			ahead.Add(int64(time.Hour))
 			if !check {
 				time.Sleep(time.Minute)
-				if len(ended) > 0 {
-					t.Errorf("without a check the connection ended: %v", <-ended)
+				if l.Cause() != nil {
+					t.Errorf("without a check the connection ended: %v", l.Cause())
 				}
-				a.Abort(nil)
-			} else if err := <-ended; !errors.Is(err, ErrSlept) {
-				t.Errorf("after the system slept: %v", err)
-			} else if d := time.Since(start); d > time.Second {
-				t.Errorf("it was noticed after %v", d)
+				continue
 			}
-			b.Abort(nil)
-			<-other
-			if !check {
-				<-ended
+			if err := <-l.reason; !errors.Is(err, ErrSlept) {
+				t.Errorf("after the system slept: %v", err)
+			} else if d := time.Since(start); d > conf.KeepAlive+answerTime {
+				t.Errorf("it was noticed after %v", d)
 			}
 		}
 	})

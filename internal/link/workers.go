@@ -6,7 +6,7 @@ package link
 // worker at once even if others block, and quick tasks that arrive together share
 // a few goroutines.
 type workers struct {
-	ready    []Task // to be taken, from first on
+	ready    []charged // to be taken, from first on
 	first    int
 	held     int           // tasks that are ready or run, at most Config.Concurrency
 	starting bool          // a worker was started and has not taken its first task
@@ -14,7 +14,7 @@ type workers struct {
 }
 
 // hand gives t to a worker. The caller holds the link's mutex.
-func (l *Link) hand(w *workers, t Task) {
+func (l *Link) hand(w *workers, t charged) {
 	w.held++
 	if w.first > 0 && len(w.ready) == cap(w.ready) { // it may never be empty
 		n := copy(w.ready, w.ready[w.first:])
@@ -34,13 +34,13 @@ func (l *Link) startWorker(w *workers) {
 	go l.worker()
 }
 
-// take returns the task that is ready first, nil if there is none.
-func (w *workers) take() Task {
+// take returns the task that is ready first, the zero value if there is none.
+func (w *workers) take() charged {
 	if w.first == len(w.ready) {
-		return nil
+		return charged{}
 	}
 	t := w.ready[w.first]
-	w.ready[w.first] = nil
+	w.ready[w.first] = charged{}
 	w.first++
 	if w.first == len(w.ready) {
 		w.ready, w.first = w.ready[:0], 0
@@ -77,25 +77,26 @@ func (l *Link) work() {
 	defer func() {
 		if !returned { // a task called runtime.Goexit and takes this goroutine with it
 			s := l.lock()
-			s.tasks--
+			s.finish(t.size)
 			s.workers.done()
 			l.startWorker(&s.workers)
 			l.unlock()
 		}
 	}()
-	for t != nil {
+	for t.task != nil {
 		returned = false
-		Run(t)
+		Run(t.task)
 		returned = true
-		t = l.next()
+		t = l.next(t)
 	}
 }
 
-// next takes note that a task is over and returns the next one, nil if there is none.
-func (l *Link) next() Task {
+// next takes note that a task is over and returns the next one, the zero value if there
+// is none.
+func (l *Link) next(over charged) charged {
 	s := l.lock()
 	defer l.unlock()
-	s.tasks--
+	s.finish(over.size)
 	s.workers.done()
 	t := s.workers.take()
 	l.startWorker(&s.workers)

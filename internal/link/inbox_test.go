@@ -1,0 +1,146 @@
+package link
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// blocking is a Role whose tasks wait for the end of the connection, or for release.
+type blocking struct {
+	link    *Link
+	release chan struct{}
+	ordered bool
+}
+
+func (b *blocking) Receive(m protocol.Message) {
+	m = m.Clone(nil)
+	t := task(func() {
+		select {
+		case <-b.release:
+		case <-b.link.Context().Done():
+		}
+	})
+	if b.ordered {
+		b.link.Order(Cost(m), t)
+	} else {
+		b.link.Go(Cost(m), t)
+	}
+}
+
+func (b *blocking) Malformed(protocol.Message, error) {}
+
+func runBlocking(t *testing.T, conf Config, ordered bool) (*running, *blocking) {
+	role := &blocking{release: make(chan struct{}), ordered: ordered}
+	l := &running{New(t.Context(), conf), make(chan error, 1)}
+	role.link = l.Link
+	go func() { l.reason <- l.Run(role) }()
+	t.Cleanup(func() {
+		l.Abort(errTestOver)
+	})
+	return l, role
+}
+
+func encoded(t *testing.T, size int) []byte {
+	t.Helper()
+	b, err := protocol.V1_2.Append(nil, protocol.Message{Kind: protocol.Signal, Payload: protocol.Bytes(make([]byte, size))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// What running tasks hold counts as what waits does.
+func TestRunningTasksCount(t *testing.T) {
+	for _, ordered := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWire()
+			conf := config(w)
+			conf.InboxSize = 100_000
+			l, role := runBlocking(t, conf, ordered)
+			msg := encoded(t, 10_000)
+			for range 100 {
+				w.arrive(msg)
+			}
+			synctest.Wait()
+			if n := l.received.Load(); n != 10 {
+				t.Errorf("ordered %v: %d messages of 10 kB were taken into 100 kB", ordered, n)
+			}
+			close(role.release)
+			synctest.Wait()
+			if n := l.received.Load(); n != 100 {
+				t.Errorf("ordered %v: %d messages were received", ordered, n)
+			}
+			if l.state.inbox.bytes != 0 {
+				t.Errorf("ordered %v: %d bytes are still charged", ordered, l.state.inbox.bytes)
+			}
+		})
+	}
+}
+
+// A peer that is gone is noticed although handlers make no room: what it sent before
+// is read little by little, and the end behind that is found.
+func TestEndBehindAFullInbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		conf := config(w)
+		conf.InboxSize = 1 << 10
+		conf.KeepAlive = 10 * time.Second
+		l, _ := runBlocking(t, conf, false)
+		for range 100 {
+			w.arrive(encoded(t, 1))
+		}
+		synctest.Wait()
+		if n := l.received.Load(); n >= 10 {
+			t.Fatalf("%d messages were taken into a kilobyte", n)
+		}
+		start := time.Now()
+		time.Sleep(time.Second)
+		go func() { w.input <- nil; w.end() }() // behind all of them
+		<-l.reason
+		if d := time.Since(start); d > 11*time.Second {
+			t.Errorf("the end was found after %v", d)
+		}
+	})
+}
+
+// A peer that sends more than all that ends its connection, if no handler returns for
+// many intervals; one handler that does is enough for it to live on.
+func TestStarved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		conf := config(w)
+		conf.InboxSize = 100_000
+		conf.KeepAlive = 10 * time.Second
+		l, role := runBlocking(t, conf, false)
+		msg := encoded(t, 10_000)
+		for range 1000 {
+			w.arrive(msg)
+		}
+		for range 50 {
+			time.Sleep(200 * time.Second)
+			select {
+			case role.release <- struct{}{}:
+			case err := <-l.reason:
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if n := l.received.Load(); n > 50+10*(1+maxOverdraft) {
+			t.Errorf("%d messages are held", n)
+		}
+		if l.Cause() != nil {
+			t.Fatalf("the connection ended although handlers return: %v", l.Cause())
+		}
+		start := time.Now()
+		if err := <-l.reason; !errors.Is(err, ErrStarved) {
+			t.Errorf("it ended with %v", err)
+		}
+		if d := time.Since(start); d > (maxStarved+1)*conf.KeepAlive {
+			t.Errorf("it ended after %v", d)
+		}
+	})
+}
