@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -18,30 +19,45 @@ type Conn struct {
 	info   Info
 	stop   func() bool // of the watch over the context given to ServeConn; nil if that never ends
 
-	announced bool        // OnClientConnected was called
-	session   sessionSlot // guarded by server.sessions
-	fails     int         // restores that failed in a row; those run one at a time
-	index     int         // in server.conns; guarded by server.mu
-	callers   int         // of Shutdown, in handlers and hooks; guarded by server.mu
+	closing    atomic.Bool // in good order
+	announced  bool        // OnClientConnected was called
+	spoke      bool        // a request or signal has arrived; of the goroutine that reads
+	negotiated bool        // the version, by a token: a client that knows PROTOCOL.md
+	limit      int         // of what is sent, in bytes; zero: none
+	session    sessionSlot // guarded by server.sessions
+	fails      int         // restores that failed in a row; those run one at a time
+	index      int         // in server.conns; guarded by server.mu
+	callers    int         // of Shutdown, in handlers and hooks; guarded by server.mu
 }
 
 // Info says what is known of a connection.
 type Info struct {
-	RemoteAddr net.Addr
-	UserAgent  string           // of the HTTP request, empty for other transports
+	RemoteAddr net.Addr         // never nil
+	UserAgent  string           // of the HTTP request, at most 256 bytes; empty for other transports
 	Connected  time.Time        // since when
 	Version    protocol.Version // of the protocol that is spoken
 }
+
+// unknownAddr is the address of a peer that a transport does not know.
+type unknownAddr struct{}
+
+func (unknownAddr) Network() string { return "unknown" }
+func (unknownAddr) String() string  { return "unknown" }
 
 // open prepares a connection and registers it. After an error the connection is
 // closed.
 func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*Conn, error) {
 	s := e.server
 	info.Version = e.version
-	if v, err := protocol.ParseToken(conn.Protocol()); err == nil {
+	v, err := protocol.ParseToken(conn.Protocol())
+	negotiated := err == nil
+	if negotiated {
 		info.Version = v
 	}
 	info.RemoteAddr = conn.RemoteAddr()
+	if info.RemoteAddr == nil {
+		info.RemoteAddr = unknownAddr{}
+	}
 	info.Connected = time.Now()
 	if !info.Version.Known() {
 		_ = conn.Close(transport.StatusInternal, "unknown protocol version") // the error below says more
@@ -64,12 +80,12 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		KeepAlive:   s.opts.ReadTimeout / 3,
 		Watch:       &s.watch,
 	}
-	if manners.Conf {
+	if manners.Conf && !negotiated { // published clients refuse what is longer than their own limit, which is that
 		conf.MaxMessage = e.maxMessageSize
 	}
-	c := &Conn{server: s, info: info}
+	c := &Conn{server: s, info: info, negotiated: negotiated, limit: conf.MaxMessage}
 	conf.Ended = c.vacate
-	c.link = link.New(context.WithValue(ctx, connKey{}, c), conf)
+	c.link = link.New(context.WithValue(ctx, connKey{s}, c), conf)
 	if manners.Conf { // before anybody can send anything else
 		// A failure to send it is found by the reader.
 		_ = c.link.Send(context.Background(), protocol.Conf{
@@ -90,8 +106,9 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 	return c, nil
 }
 
-// connKey is the key of the *Conn in the contexts of its handlers.
-type connKey struct{}
+// connKey is the key of the *Conn in the contexts of its handlers. A context may have
+// one of each server: a connection may be served inside a handler of another.
+type connKey struct{ server *Server }
 
 // serve runs the connection until its end.
 func (c *Conn) serve() error {
@@ -142,10 +159,29 @@ func (e *sendFailed) Unwrap() []error { return []error{ErrConnClosed, e.cause} }
 
 // Close ends the connection in good order: new requests are refused with the
 // shutdown error and new signals dropped, running handlers finish, their replies
-// and what else waits is sent, then the connection is closed. Close starts that and
-// returns at once, so that handlers and hooks of the connection may call it;
-// OnClientDisconnected tells when it is done.
-func (c *Conn) Close() { c.link.Close(transport.StatusNormal, "", ErrConnClosed) }
+// and what else waits is sent, then the connection is closed with status and reason.
+// Close starts that and returns at once, so that handlers and hooks of the connection
+// may call it; OnClientDisconnected tells when it is done. Later calls change nothing.
+//
+// The status decides what the client does: after one that is final, see
+// transport.Status.Final, it does not connect again; after any other it does. The final
+// statuses of applications are 4500 to 4999. A status that cannot be sent, see
+// transport.Status.Sendable, becomes StatusNormal. The reason, which the client sees,
+// is cut to transport.MaxReason bytes of valid UTF-8. Published clients connect again
+// after any status.
+func (c *Conn) Close(status transport.Status, reason string) {
+	if !status.Sendable() {
+		status = transport.StatusNormal
+	}
+	c.close(status, reason, ErrConnClosed)
+}
+
+// close ends the connection in good order, unless that has begun.
+func (c *Conn) close(status transport.Status, reason string, cause error) {
+	if !c.closing.Swap(true) {
+		c.link.Close(status, reason, cause)
+	}
+}
 
 // Abort drops the connection at once.
 func (c *Conn) Abort() { c.link.Abort(ErrConnClosed) }

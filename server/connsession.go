@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,12 +33,18 @@ func (c *Conn) sessionKey() string {
 	return s.Key
 }
 
-// CreateSession creates a session for the connection, with info in its JSON form:
-// any value, though only a JSON object, or nil, suits the published clients of all
-// versions. The session is saved, then the client is told, before the reply to
-// the request that is being handled. The error is ErrSessionActive if the
-// connection has a session, protocol.ErrSessionsDisabled, or that of the store or of
-// OnSessionCreated; there is no session then.
+// CreateSession creates a session for the connection, with info in its JSON form: an
+// object, or nil. Published clients of 1.2, and clients that negotiate the version, read
+// any JSON value; for others it is an error that wraps ErrSessionInfo. The session is
+// saved, then the client is told, before the reply to the request that is being
+// handled. The error is ErrSessionActive if the connection has a session,
+// protocol.ErrSessionsDisabled, or that of the store or of OnSessionCreated; there is
+// no session then.
+//
+// If the session is created before the client has sent a request or signal, in
+// OnClientConnected for instance, the client may not know of it yet and restore another
+// session that it kept. If that one exists it takes the place of the new one, which is
+// closed.
 func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, error) {
 	t := &c.server.sessions
 	if t.store == nil {
@@ -49,6 +56,9 @@ func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, er
 	}
 	if string(data) == "null" {
 		data = nil
+	}
+	if !c.readsInfo(data) {
+		return session.Session{}, fmt.Errorf("%w: clients of version %v read nothing else, got %.20q", ErrSessionInfo, c.info.Version, data)
 	}
 	if err := t.claim(c); err != nil {
 		return session.Session{}, err
@@ -79,7 +89,7 @@ func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, er
 	}
 	object, err := c.sessionObject(s)
 	if err == nil {
-		err = t.join(c, l, s, protocol.Message{Kind: protocol.SessionCreated, Payload: object})
+		err = t.join(c, l, s, protocol.Message{Kind: protocol.SessionCreated, Payload: object}, nil)
 	}
 	if err != nil {
 		if errors.Is(err, protocol.ErrSessionNotFound) { // closed already
@@ -106,8 +116,17 @@ func (c *Conn) closeSession(ctx context.Context, r *sessionRequest) error {
 	return t.close(ctx, "", c, r)
 }
 
+// readsInfo reports whether the client can read a session with that info (sections 3.4
+// and 4.3 of PROTOCOL.md).
+func (c *Conn) readsInfo(info []byte) bool {
+	info = bytes.TrimSpace(info)
+	return len(info) == 0 || info[0] == '{' || c.negotiated || c.info.Version == protocol.V1_2
+}
+
 // restore gives the connection the session of key and answers the request id with it.
-func (c *Conn) restore(ctx context.Context, id protocol.ID, key string) error {
+// If early, the client has sent nothing else yet, and a session that was created for the
+// connection makes room for that of key.
+func (c *Conn) restore(ctx context.Context, id protocol.ID, key string, early bool) error {
 	t := &c.server.sessions
 	if t.store == nil {
 		return protocol.ErrSessionsDisabled
@@ -115,18 +134,24 @@ func (c *Conn) restore(ctx context.Context, id protocol.ID, key string) error {
 	if session.CheckKey(key) != nil {
 		return protocol.ErrSessionNotFound
 	}
-	if err := t.claim(c); err != nil {
-		if errors.Is(err, ErrSessionActive) {
-			err = t.again(c, id, key)
-		}
-		return err
-	}
 	joined := false
-	defer func() {
-		if !joined {
-			t.unclaim(c)
+	var made *live
+	if early {
+		made = t.made(c, key)
+	}
+	if made == nil {
+		if err := t.claim(c); err != nil {
+			if errors.Is(err, ErrSessionActive) {
+				err = t.again(c, id, key)
+			}
+			return err
 		}
-	}()
+		defer func() {
+			if !joined {
+				t.unclaim(c)
+			}
+		}()
+	}
 	l, err := t.hold(ctx, key, false)
 	if err != nil {
 		return err
@@ -140,12 +165,18 @@ func (c *Conn) restore(ctx context.Context, id protocol.ID, key string) error {
 	if err != nil {
 		return err
 	}
+	if !c.readsInfo(s.Info) {
+		return fmt.Errorf("%w: clients of version %v read nothing else", ErrSessionInfo, c.info.Version)
+	}
 	object, err := c.sessionObject(s)
 	if err != nil {
 		return err
 	}
-	err = t.join(c, l, s, protocol.Message{Kind: protocol.Reply, ID: id, Payload: object})
+	err = t.join(c, l, s, protocol.Message{Kind: protocol.Reply, ID: id, Payload: object}, made)
 	joined = err == nil
+	if joined && made != nil {
+		t.undo(ctx, made.key)
+	}
 	return err
 }
 
@@ -159,11 +190,12 @@ func (c *Conn) sessionObject(s session.Session) (protocol.Payload, error) {
 type sessionRequest struct {
 	conn      *Conn
 	msg       protocol.Message
+	early     bool // the client has sent nothing but requests to restore before
 	confirmed bool // guarded by server.sessions
 }
 
 func newSessionRequest(c *Conn, m protocol.Message) *sessionRequest {
-	return &sessionRequest{conn: c, msg: m.Clone(nil)}
+	return &sessionRequest{conn: c, msg: m.Clone(nil), early: !c.spoke}
 }
 
 func (r *sessionRequest) Run() {
@@ -173,7 +205,7 @@ func (r *sessionRequest) Run() {
 			c.refuse(id)
 			return
 		}
-		r.count(c.restore(ctx, id, r.msg.Payload.Text()))
+		r.count(c.restore(ctx, id, r.msg.Payload.Text(), r.early))
 		return
 	}
 	if err := c.closeSession(ctx, r); err != nil {
@@ -208,7 +240,7 @@ func (r *sessionRequest) count(err error) {
 		c.fails++
 	}
 	if c.fails >= maxRestores {
-		c.link.Close(transport.StatusPolicy, "too many failed attempts to restore a session", ErrTooManyRestores)
+		c.close(transport.StatusPolicy, "too many failed attempts to restore a session", ErrTooManyRestores)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
@@ -54,7 +55,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuseClosing(w)
 	case r.Method == http.MethodOptions:
 		s.opts.Hooks.OnOptions(w, r)
-	case r.Method == protocol.MetadataMethod:
+	case asksMetadata(r):
 		e.serveMetadata(w)
 	default:
 		e.upgrade(w, r)
@@ -66,9 +67,39 @@ func refuseClosing(w http.ResponseWriter) {
 	http.Error(w, "Server shutting down", http.StatusServiceUnavailable)
 }
 
+// asksMetadata reports whether a request asks for the metadata (section 2.2 of
+// PROTOCOL.md).
+func asksMetadata(r *http.Request) bool {
+	switch r.Method {
+	case protocol.MetadataMethod:
+		return true
+	case http.MethodGet, http.MethodHead:
+		return r.Header.Get("Upgrade") == "" && accepts(r.Header, metadataType)
+	}
+	return false
+}
+
+// metadataType is what the Accept header of a GET names that asks for the metadata.
+const metadataType = "application/webwire+json"
+
+// accepts reports whether the Accept header names a media type itself.
+func accepts(h http.Header, mediaType string) bool {
+	for _, line := range h.Values("Accept") {
+		for item := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(name), mediaType) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (e *Endpoint) serveMetadata(w http.ResponseWriter) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Vary", "Accept")
 	// An error means that the peer went away.
 	_ = json.NewEncoder(w).Encode(protocol.Metadata{
 		Version:     e.version,
@@ -86,15 +117,36 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "This server takes no connections over HTTP: it has no Upgrader", http.StatusNotImplemented)
 		return
 	}
+	ctx := context.Background() // not the request's: its values may be used again once this returns
+	if hook := s.opts.ConnContext; hook != nil {
+		ctx = hook(ctx, r)
+		if ctx == nil {
+			panic("server: ConnContext returned nil")
+		}
+	}
 	conn, err := s.opts.Upgrader.Upgrade(w, r, tokens...)
 	if err != nil {
-		s.opts.Logger.Debug("webwire: upgrade refused", "remote", r.RemoteAddr, "error", err)
+		s.upgradeFailed(r, err)
 		return
 	}
-	// The request's context ends when this returns, its values shall not.
-	c, err := e.open(context.WithoutCancel(r.Context()), conn, Info{UserAgent: r.UserAgent()})
+	c, err := e.open(ctx, conn, Info{UserAgent: cutUserAgent(r.UserAgent())})
 	if err != nil {
 		return // open closed the connection
 	}
 	go c.serve() // Shutdown and Close own it
+}
+
+// upgradeFailed logs why an HTTP request became no connection. The Upgrader has told
+// the client.
+func (s *Server) upgradeFailed(r *http.Request, err error) {
+	s.log.write(upgradeFailed, "webwire: upgrade failed", "remote", r.RemoteAddr, "error", textOf(err))
+}
+
+// maxUserAgent is the number of bytes that are kept of a User-Agent.
+const maxUserAgent = 256
+
+// cutUserAgent returns at most maxUserAgent bytes of s, valid UTF-8, in memory of its own.
+func cutUserAgent(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), maxUserAgent)], "")
+	return strings.Clone(s)
 }

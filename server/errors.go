@@ -29,6 +29,14 @@ var (
 	// attempts in a row to restore a session.
 	ErrTooManyRestores = errors.New("server: too many failed attempts to restore a session")
 
+	// ErrSessionReplaced is why the server ends a connection whose session another
+	// connection took over, see Options.SessionPolicy.
+	ErrSessionReplaced = errors.New("server: another connection took the session over")
+
+	// ErrSessionInfo is wrapped by errors of CreateSession for info that the client
+	// could not read.
+	ErrSessionInfo = errors.New("server: session info is not a JSON object")
+
 	// ErrSessionActive is what CreateSession returns if the connection has a
 	// session, or is about to get one. A client that wants to restore another
 	// session than the one it has is told so too, with the code of this error.

@@ -88,16 +88,19 @@ func TestUnsendableReplies(t *testing.T) {
 	for name, test := range map[string]struct {
 		version protocol.Version
 		reply   protocol.Payload
+		limit   int
+		told    protocol.Kind
 	}{
-		"odd UTF-16":       {protocol.V1_2, protocol.Payload{Encoding: protocol.UTF16, Data: []byte("abc")}},
-		"unknown encoding": {protocol.V1_2, protocol.Payload{Encoding: 77, Data: []byte("abc")}},
-		"too big for 2.0":  {protocol.V2_0, protocol.Bytes(make([]byte, 1000))},
+		"odd UTF-16":       {protocol.V1_2, protocol.Payload{Encoding: protocol.UTF16, Data: []byte("abc")}, 1000, protocol.ReplyInternalError},
+		"unknown encoding": {protocol.V1_2, protocol.Payload{Encoding: 77, Data: []byte("abc")}, 1000, protocol.ReplyInternalError},
+		"too big for 2.0":  {protocol.V2_0, protocol.Bytes(make([]byte, 1000)), 1000, protocol.ReplyError},
+		"too big to say":   {protocol.V2_0, protocol.Bytes(make([]byte, 1000)), 32, protocol.ReplyInternalError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var log record
 				srv := server.New(server.Options{
-					Logger: log.logger(), Version: test.version, MaxMessageSize: 1000,
+					Logger: log.logger(), Version: test.version, MaxMessageSize: test.limit,
 					Hooks: server.Hooks{OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
 						if r.Name == "bad" {
 							return test.reply, nil
@@ -110,7 +113,10 @@ func TestUnsendableReplies(t *testing.T) {
 					p.receive()
 				}
 				p.request(1, "bad", "x")
-				p.reply(1, protocol.ReplyInternalError)
+				m := p.reply(1, test.told)
+				if told, ok := m.Err().(*protocol.Error); ok && (told.Code != "TOO_BIG" || !strings.Contains(told.Message, "at most 1000")) {
+					t.Errorf("the client is told %v", told)
+				}
 				if text := log.take(); !strings.Contains(text, "reply cannot be sent") {
 					t.Errorf("log: %q", text)
 				}

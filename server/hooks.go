@@ -26,14 +26,17 @@ type Hooks struct {
 	BeforeUpgrade func(w http.ResponseWriter, r *http.Request) bool
 
 	// OnClientConnected is called with each new connection, before any of its
-	// messages is handled. It may use the connection in any way.
+	// messages is handled. It may use the connection in any way. A session that it
+	// creates is closed again if the client then restores one that it has already, see
+	// Conn.CreateSession.
 	OnClientConnected func(c *Conn)
 
 	// OnClientDisconnected is called exactly once for each connection that
 	// OnClientConnected was due for, after the last of its handlers returned. The
 	// reason is a *transport.CloseError if the peer closed the connection,
-	// ErrSlowConsumer, ErrServerClosed, ErrProtocolViolation, ErrConnClosed or
-	// ErrTooManyRestores if this side ended it, and an error of the network otherwise.
+	// ErrSlowConsumer, ErrServerClosed, ErrProtocolViolation, ErrConnClosed,
+	// ErrSessionReplaced or ErrTooManyRestores if this side ended it, and an error of
+	// the network otherwise.
 	OnClientDisconnected func(c *Conn, reason error)
 
 	// OnSignal handles signals, mux.HandleSignal of a Mux for instance. Nil:
@@ -75,7 +78,8 @@ type Hooks struct {
 // protocol that stand for a kind of reply. Any other is logged, and the client
 // learns that the server failed.
 //
-// ctx ends with the connection; it carries the values of the HTTP request's context.
+// ctx ends with the connection. It carries the values of Options.ConnContext, or those
+// of the context given to ServeConn; it has no values of the HTTP request's context.
 type RequestHandler func(ctx context.Context, r *Request) (protocol.Payload, error)
 
 // SignalHandler handles a signal. ctx is that of a RequestHandler.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,12 +123,25 @@ func (c agreed) Protocol() string { return c.token }
 
 type userKey struct{}
 
+// route is what a router keeps in the context of a request, and uses again for another
+// once the request is over.
+type route struct{ room string }
+
+type routeKey struct{}
+
 func TestUpgrade(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		up := upgrading{peers: make(chan transport.Conn, 1), agreed: "webwire-1.5"}
 		gone := make(chan *server.Conn, 1)
-		srv := server.New(server.Options{Upgrader: up, Hooks: server.Hooks{
+		connContext := func(ctx context.Context, r *http.Request) context.Context {
+			room := r.Context().Value(routeKey{}).(*route).room
+			return context.WithValue(ctx, userKey{}, "gopher in "+room)
+		}
+		srv := server.New(server.Options{Upgrader: up, ConnContext: connContext, Hooks: server.Hooks{
 			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+				if ctx.Value(routeKey{}) != nil {
+					t.Error("the context of the handler has the values of a request that is over")
+				}
 				user, _ := ctx.Value(userKey{}).(string)
 				return protocol.Text(user), ctx.Err()
 			},
@@ -136,17 +150,19 @@ func TestUpgrade(t *testing.T) {
 		began := time.Now()
 
 		// The handler returns, and net/http ends its context.
-		ctx, cancel := context.WithCancel(context.WithValue(context.Background(), userKey{}, "gopher"))
+		values := &route{"red"}
+		ctx, cancel := context.WithCancel(context.WithValue(context.Background(), routeKey{}, values))
 		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 		r.Header.Set("User-Agent", "test/1")
 		srv.ServeHTTP(httptest.NewRecorder(), r)
 		cancel()
+		values.room = "blue"
 
 		p := &peer{t: t, conn: <-up.peers, version: protocol.V1_5}
 		p.listen()
 		p.request(1, "who", "x")
-		if m := p.reply(1, protocol.Reply); m.Payload.Text() != "gopher" {
-			t.Errorf("the context of the handler lacks the values of the request's: %q", m.Payload.Text())
+		if m := p.reply(1, protocol.Reply); m.Payload.Text() != "gopher in red" {
+			t.Errorf("the context of the handler lacks the values of ConnContext: %q", m.Payload.Text())
 		}
 		for c := range srv.Conns() {
 			info := c.Info()
@@ -187,4 +203,95 @@ func TestBeforeUpgrade(t *testing.T) {
 		}
 		(<-up.peers).Abort()
 	})
+}
+
+// A connection ends with the context of ConnContext, and without ConnContext it has
+// nothing of the request's.
+func TestConnContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		up := upgrading{peers: make(chan transport.Conn, 1)}
+		conn := make(chan *server.Conn, 1)
+		opts := server.Options{Upgrader: up, Hooks: server.Hooks{
+			OnClientConnected: func(c *server.Conn) { conn <- c },
+		}}
+		ctx := context.WithValue(t.Context(), userKey{}, "gopher")
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+		r.Header.Set("User-Agent", strings.Repeat("ü", 1000))
+		server.New(opts).ServeHTTP(httptest.NewRecorder(), r)
+		c := <-conn
+		if v := c.Context().Value(userKey{}); v != nil {
+			t.Errorf("the connection has a value of the request: %v", v)
+		}
+		if agent := c.Info().UserAgent; agent != strings.Repeat("ü", 128) {
+			t.Errorf("User-Agent is %d bytes: %q", len(agent), agent)
+		}
+		(<-up.peers).Abort()
+
+		var cancel context.CancelFunc
+		opts.ConnContext = func(ctx context.Context, _ *http.Request) context.Context {
+			ctx, cancel = context.WithCancel(ctx)
+			return ctx
+		}
+		server.New(opts).ServeHTTP(httptest.NewRecorder(), r)
+		c = <-conn
+		cancel()
+		if <-c.Context().Done(); context.Cause(c.Context()) != context.Canceled {
+			t.Errorf("the connection ended with %v", context.Cause(c.Context()))
+		}
+		(<-up.peers).Abort()
+	})
+}
+
+// Clients that cannot send the method WEBWIRE ask for the metadata by GET.
+func TestMetadataByGet(t *testing.T) {
+	srv := server.New(server.Options{Hooks: server.Hooks{
+		BeforeUpgrade: func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusForbidden)
+			return false
+		},
+	}})
+	want := ask(srv, "WEBWIRE").Body.String()
+	for _, test := range []struct {
+		method, accept, upgrade string
+		metadata                bool
+	}{
+		{"GET", "application/webwire+json", "", true},
+		{"GET", "text/html, Application/WebWire+JSON;q=0.5, */*", "", true},
+		{"HEAD", "application/webwire+json", "", true},
+		{"GET", "application/webwire+json", "websocket", false},
+		{"POST", "application/webwire+json", "", false},
+		{"GET", "application/json, */*", "", false},
+		{"GET", "application/webwire+json-x", "", false},
+		{"GET", "", "", false},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(test.method, "/", nil)
+		r.Header.Set("Accept", test.accept)
+		r.Header.Set("Upgrade", test.upgrade)
+		srv.ServeHTTP(w, r)
+		if !test.metadata {
+			if w.Code != http.StatusForbidden {
+				t.Errorf("%+v: status %d", test, w.Code)
+			}
+			continue
+		}
+		h := w.Header()
+		if w.Code != http.StatusOK || w.Body.String() != want || h.Get("Access-Control-Allow-Origin") != "*" ||
+			h.Get("Vary") != "Accept" || h.Get("Cache-Control") != "no-store" {
+			t.Errorf("%+v: status %d, %v, %q", test, w.Code, h, w.Body)
+		}
+	}
+}
+
+// checked is an Upgrader that can tell that it is misconfigured.
+type checked struct{ upgrading }
+
+func (checked) Check() error { return errors.New("origin \"http:/example.org\" never matches") }
+
+func TestUpgraderIsChecked(t *testing.T) {
+	var log record
+	server.New(server.Options{Upgrader: checked{}, Logger: log.logger()})
+	if text := log.take(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, "never matches") {
+		t.Errorf("log: %q", text)
+	}
 }

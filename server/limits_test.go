@@ -202,3 +202,23 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		}
 	})
 }
+
+// A client that negotiated 2.0 takes messages of any length that its own limit allows.
+func TestNegotiatedClientsGetLongReplies(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{MaxMessageSize: 1000, Hooks: server.Hooks{
+			OnRequest: func(context.Context, *server.Request) (protocol.Payload, error) {
+				return protocol.Bytes(make([]byte, 5000)), nil
+			},
+		}})
+		p := attach(t, protocol.V2_0, func(conn transport.Conn) error {
+			return srv.ServeConn(context.Background(), agreed{conn, "webwire-2.0"})
+		})
+		p.listen()
+		p.receive()
+		p.request(1, "r", "x")
+		if n := len(p.reply(1, protocol.Reply).Payload.Data); n != 5000 {
+			t.Errorf("%d bytes", n)
+		}
+	})
+}

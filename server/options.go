@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -20,8 +21,22 @@ type Options struct {
 	// over HTTP and answers 501.
 	Upgrader transport.Upgrader
 
-	// Sessions is where sessions are kept. Nil: in memory, or with the session
-	// hooks alone if both OnSessionCreated and OnSessionLookup are set. While a
+	// ConnContext returns the context of a connection that an HTTP request asks for.
+	// Handlers of the connection get its values, and the connection is dropped when it
+	// ends. It must be derived from ctx, which is never done and has no values. It must
+	// not be derived from r.Context(), which ends when ServeHTTP returns and whose values
+	// routers and tracing libraries then use for other requests: copy what handlers need.
+	//
+	//	ConnContext: func(ctx context.Context, r *http.Request) context.Context {
+	//		return context.WithValue(ctx, roomKey{}, r.PathValue("room"))
+	//	}
+	//
+	// It is called after BeforeUpgrade and before the request is answered; a panic is
+	// net/http's to handle. Nil: the context has no values.
+	ConnContext func(ctx context.Context, r *http.Request) context.Context
+
+	// Sessions is where sessions are kept. Nil: in memory, until they were not used for
+	// session.DefaultMaxAge, or with the session hooks alone if both OnSessionCreated and OnSessionLookup are set. While a
 	// connection has a session, its use is noted there every five minutes.
 	Sessions session.Store
 
@@ -31,6 +46,10 @@ type Options struct {
 	// MaxSessionConns is how many connections may have the same session at once.
 	// Zero: any number.
 	MaxSessionConns int
+
+	// SessionPolicy is what happens when one connection more restores a session that
+	// MaxSessionConns have. Zero: ReplaceOldest if MaxSessionConns is 1, else RefuseNewest.
+	SessionPolicy SessionPolicy
 
 	// Concurrency is how many requests of one connection are handled at once.
 	// Zero: 64.
@@ -70,6 +89,23 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// SessionPolicy chooses the connection that goes without when more connections want a
+// session than Options.MaxSessionConns allows.
+type SessionPolicy uint8
+
+const (
+	// RefuseNewest answers the restore with protocol.ErrSessionFull. A client that lost
+	// its connection may be refused until the server has noticed that too.
+	RefuseNewest SessionPolicy = iota + 1
+
+	// ReplaceOldest gives the session to the newest connection. The one that got it
+	// before all others loses it and is closed at once with transport.StatusReplaced,
+	// after which our clients do not connect again. Published clients do, and where two
+	// of them have the same key, in two tabs for instance, they replace each other
+	// without end: use RefuseNewest for those.
+	ReplaceOldest
+)
+
 const (
 	defaultConcurrency = 64
 	defaultBoxSize     = 1 << 20
@@ -93,6 +129,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.SessionPolicy != ReplaceOldest && o.SessionPolicy != RefuseNewest {
+		o.SessionPolicy = RefuseNewest
+		if o.MaxSessionConns == 1 {
+			o.SessionPolicy = ReplaceOldest
+		}
 	}
 	h := &o.Hooks
 	hooksStore := h.OnSessionCreated != nil && h.OnSessionLookup != nil

@@ -19,7 +19,7 @@ func TestOnlyUnknownKeysCountAsTries(t *testing.T) {
 		return protocol.Message{Kind: protocol.RestoreSession, ID: protocol.NewID(id), Payload: protocol.Text(key)}
 	}
 	bubble(t, func(t *testing.T) {
-		srv := server.New(server.Options{MaxSessionConns: 1, Logger: discard, Hooks: server.Hooks{
+		srv := server.New(server.Options{MaxSessionConns: 1, SessionPolicy: server.RefuseNewest, Logger: discard, Hooks: server.Hooks{
 			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 				s, err := r.Conn.CreateSession(ctx, nil)
 				return protocol.Text(s.Key), err

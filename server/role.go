@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
@@ -20,10 +19,12 @@ func (r *role) Receive(m protocol.Message) {
 	size := link.Cost(m)
 	switch m.Kind {
 	case protocol.Request:
+		c.spoke = true
 		if in := newRequest(c, m); !c.link.Go(size, in) {
 			c.refuse(m.ID)
 		}
 	case protocol.Signal:
+		c.spoke = true
 		if c.server.opts.Hooks.OnSignal == nil || !c.link.Order(size, newSignal(c, m)) {
 			c.link.Drop()
 		}
@@ -71,13 +72,21 @@ func (c *Conn) answer(m protocol.Message) {
 }
 
 // reply sends a reply. If that cannot be composed, for its payload, the client
-// learns that the server failed.
+// learns that the server failed, or that the reply is too long for it.
 func (c *Conn) reply(m protocol.Message) {
 	err := c.link.Send(context.Background(), m)
 	if err == nil || c.link.Cause() != nil {
 		return
 	}
-	c.log(slog.LevelError, "webwire: reply cannot be sent", "error", err)
+	c.log(replyLost, "webwire: reply cannot be sent", "error", textOf(err))
+	if errors.Is(err, protocol.ErrTooBig) {
+		msg, _ := c.info.Version.Append(nil, m) // it was composed before
+		m := protocol.Failure(m.ID, &protocol.Error{Code: "TOO_BIG", Message: fmt.Sprintf(
+			"the reply has %d bytes, this client takes messages of at most %d", len(msg), c.limit)})
+		if c.link.Send(context.Background(), m) == nil {
+			return
+		}
+	}
 	// If this fails too the connection is gone.
 	_ = c.link.Send(context.Background(), protocol.Failure(m.ID, protocol.ErrInternal))
 }
@@ -86,21 +95,38 @@ func (c *Conn) reply(m protocol.Message) {
 func (c *Conn) fail(id protocol.ID, name string, err error) {
 	m := protocol.Failure(id, err)
 	if m.Kind == protocol.ReplyInternalError && !errors.Is(err, protocol.ErrInternal) {
-		c.log(slog.LevelError, "webwire: request failed", "request", name, "error", link.Conceal(err, c.sessionKey()))
+		e := requestFailed
+		if c.endedBy(err) {
+			e = requestLeft
+		}
+		c.log(e, "webwire: request failed", "request", loggable(name), "error", loggable(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
 	}
 	c.reply(m)
 }
 
-// panicked logs the end of user code that did not return.
-func (c *Conn) panicked(what string, value any, stack []byte) {
-	if value == nil {
-		value = "runtime.Goexit was called"
-	}
-	c.log(slog.LevelError, "webwire: "+what+" panicked", "panic", link.ConcealText(fmt.Sprint(value), c.sessionKey()), "stack", string(stack))
+// endedBy reports whether err, of a handler, says no more than that the connection has
+// ended.
+func (c *Conn) endedBy(err error) bool {
+	ctx := c.link.Context()
+	return ctx.Err() != nil &&
+		(errors.Is(err, context.Canceled) || errors.Is(err, ErrConnClosed) || errors.Is(err, context.Cause(ctx)))
 }
 
-func (c *Conn) log(level slog.Level, msg string, args ...any) {
-	c.server.opts.Logger.Log(context.Background(), level, msg, append(args, "remote", c.info.RemoteAddr.String())...)
+// panicked logs the end of user code that did not return.
+func (c *Conn) panicked(what string, value any, stack []byte) {
+	c.server.log.panicked(what, concealed(value, c.sessionKey()), stack, "remote", textOf(c.info.RemoteAddr))
+}
+
+// concealed returns the text of what user code panicked with, without a session's key.
+func concealed(value any, key string) any {
+	if value == nil {
+		return nil
+	}
+	return link.ConcealText(fmt.Sprint(value), key)
+}
+
+func (c *Conn) log(e event, msg string, args ...any) {
+	c.server.log.write(e, msg, append(args, "remote", textOf(c.info.RemoteAddr))...)
 }
 
 // inlineSize is up to which size a message is kept beside its request or signal.

@@ -20,6 +20,7 @@ import (
 // of handlers and hooks included.
 type Server struct {
 	opts     Options
+	log      logger
 	sessions sessions
 	root     *Endpoint
 	watch    link.Watch // of all connections
@@ -28,7 +29,8 @@ type Server struct {
 	conns     []*Conn // each at its index; nearly in the order in which they came
 	listeners map[transport.Listener]struct{}
 	closing   chan struct{} // closed when there shall be no new connections
-	changed   chan struct{} // closed when a connection is gone; nil if nobody waits for that
+	changed   chan struct{} // closed by notify; nil if nobody waits for that
+	busy      int           // tasks that belong to no connection and that Shutdown waits for
 	accepted  uint64        // connections so far
 	past      link.Stats    // of connections that are gone
 }
@@ -40,13 +42,27 @@ func New(opts Options) *Server {
 		listeners: make(map[transport.Listener]struct{}),
 		closing:   make(chan struct{}),
 	}
+	s.log.to = s.opts.Logger
+	s.check()
 	s.sessions.init(s)
 	s.root = s.Endpoint(s.opts.Version, s.opts.MaxMessageSize)
 	return s
 }
 
+// check logs what is wrong with the options that are accepted all the same.
+func (s *Server) check() {
+	upgrader, ok := s.opts.Upgrader.(interface{ Check() error })
+	if !ok {
+		return
+	}
+	if err := upgrader.Check(); err != nil {
+		s.log.write(misconfigured, "webwire: upgrader", "error", textOf(err))
+	}
+}
+
 // ServeHTTP answers OPTIONS and metadata requests, and makes connections of the
-// others. It returns as soon as that is done; the connection goes on.
+// others. It returns as soon as that is done; the connection goes on, with the
+// values of Options.ConnContext and none of the request's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.root.ServeHTTP(w, r) }
 
 // Serve serves the connections that ln accepts. It returns ErrServerClosed after
@@ -147,7 +163,7 @@ func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 			return ErrServerClosed
 		case passing(err):
 			pause = min(max(minAcceptPause, 2*pause), maxAcceptPause)
-			s.opts.Logger.Warn("webwire: cannot accept connections for the moment", "error", err, "pause", pause)
+			s.log.write(acceptFailed, "webwire: cannot accept connections for the moment", "error", textOf(err), "pause", pause)
 			select {
 			case <-time.After(pause):
 			case <-s.closing:

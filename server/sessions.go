@@ -9,6 +9,7 @@ import (
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // sessions knows which connections have which session. Everything in it, and the
@@ -16,11 +17,14 @@ import (
 // waits: what clients are told about a session is put into their outboxes under
 // it too, so that they learn of every change in the order in which it happened.
 type sessions struct {
-	store *hookedStore // nil: sessions are disabled
-	max   int          // connections of one session; zero: any number
+	server  *Server
+	store   *hookedStore // nil: sessions are disabled
+	max     int          // connections of one session; zero: any number
+	replace bool         // the oldest of more than max
 
 	mu       sync.Mutex
 	live     map[string]*live // by key
+	joins    uint64           // so far
 	watching bool             // noteUse is going to be called
 }
 
@@ -39,6 +43,8 @@ type sessionSlot struct {
 	state   slotState
 	session session.Session // if taken; if left, the last one
 	live    *live           // if taken
+	number  uint64          // of the join, if taken
+	made    bool            // by CreateSession, if taken
 }
 
 type slotState uint8
@@ -51,10 +57,12 @@ const (
 )
 
 func (t *sessions) init(s *Server) {
+	t.server = s
 	t.max = s.opts.MaxSessionConns
+	t.replace = s.opts.SessionPolicy == ReplaceOldest
 	t.live = make(map[string]*live)
 	if !s.opts.DisableSessions {
-		t.store = &hookedStore{hooks: &s.opts.Hooks, store: s.opts.Sessions, log: s.opts.Logger}
+		t.store = &hookedStore{hooks: &s.opts.Hooks, store: s.opts.Sessions, log: &s.log}
 	}
 }
 
@@ -70,6 +78,17 @@ func (t *sessions) claim(c *Conn) error {
 		return ErrConnClosed
 	}
 	return ErrSessionActive
+}
+
+// made returns the session that was created for the connection, unless it has that of
+// key, or nil.
+func (t *sessions) made(c *Conn, key string) *live {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.session.state == taken && c.session.made && c.session.live.key != key {
+		return c.session.live
+	}
+	return nil
 }
 
 // unclaim gives the slot back. Only who claimed it and did not join may do that.
@@ -91,7 +110,7 @@ func (t *sessions) hold(ctx context.Context, key string, fresh bool) (*live, err
 		case l == nil:
 			l = t.enter(key)
 			fallthrough
-		case l.closing == nil && !fresh && (t.max <= 0 || l.held < t.max):
+		case l.closing == nil && !fresh && (t.max <= 0 || t.replace || l.held < t.max):
 			l.held++
 			t.mu.Unlock()
 			return l, nil
@@ -134,8 +153,9 @@ func (t *sessions) tidy(l *live) {
 }
 
 // join gives the connection the session whose place it holds, and tells the client
-// with the message that tell returns.
-func (t *sessions) join(c *Conn, l *live, s session.Session, tell protocol.Message) error {
+// with the message that tell is. If instead is not nil it is the session that the
+// connection has until then.
+func (t *sessions) join(c *Conn, l *live, s session.Session, tell protocol.Message, instead *live) error {
 	msg, err := c.info.Version.Append(nil, tell)
 	if err != nil {
 		return err
@@ -147,14 +167,52 @@ func (t *sessions) join(c *Conn, l *live, s session.Session, tell protocol.Messa
 		return protocol.ErrSessionNotFound
 	case c.session.state == left:
 		return ErrConnClosed
+	case instead != nil && c.session.live != instead && c.session.state != free:
+		return ErrSessionActive // it was closed meanwhile, and followed by another
 	}
 	if err := c.link.TrySendEncoded(msg); err != nil {
 		return c.sendError(err)
 	}
-	c.session = sessionSlot{taken, s, l}
+	if c.session.state == taken {
+		t.detach(c)
+	}
+	for t.replace && t.max > 0 && len(l.conns) >= t.max {
+		oldest := l.oldest()
+		t.detach(oldest)
+		oldest.session = sessionSlot{state: left, session: oldest.session.session}
+		oldest.replaced()
+	}
+	t.joins++
+	c.session = sessionSlot{taken, s, l, t.joins, tell.Kind == protocol.SessionCreated}
 	l.conns[c] = struct{}{}
 	t.watchUse()
 	return nil
+}
+
+// detach removes a connection from the session that it has. The caller holds mu and
+// changes the connection's slot.
+func (t *sessions) detach(c *Conn) {
+	l := c.session.live
+	delete(l.conns, c)
+	l.held--
+	t.tidy(l)
+}
+
+// oldest returns the connection that joined before all others. The caller holds mu.
+func (l *live) oldest() (oldest *Conn) {
+	for c := range l.conns {
+		if oldest == nil || c.session.number < oldest.session.number {
+			oldest = c
+		}
+	}
+	return oldest
+}
+
+// replaced ends a connection that lost its session to another one. It handles no
+// further requests: they were made under the session.
+func (c *Conn) replaced() {
+	c.link.Drain()
+	c.link.DisconnectLater(transport.StatusReplaced, "the session was taken over by another connection", ErrSessionReplaced)
 }
 
 // again answers the request id to restore the session that the connection has.
@@ -182,12 +240,10 @@ func (t *sessions) vacate(c *Conn) (key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	slot := c.session
-	c.session = sessionSlot{state: left, session: slot.session}
 	if slot.state == taken {
-		delete(slot.live.conns, c)
-		slot.live.held--
-		t.tidy(slot.live)
+		t.detach(c)
 	}
+	c.session = sessionSlot{state: left, session: slot.session}
 	return slot.session.Key
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -18,7 +17,7 @@ import (
 type hookedStore struct {
 	hooks *Hooks
 	store session.Store // nil: none
-	log   *slog.Logger
+	log   *logger
 }
 
 // newKey returns the key of a new session.
@@ -71,7 +70,7 @@ func (h *hookedStore) discard(ctx context.Context, key string) {
 
 func (h *hookedStore) report(err error) {
 	if err != nil {
-		h.log.Error("webwire: session that was not handed out cannot be deleted", "error", err)
+		h.log.write(storeFailed, "webwire: session that was not handed out cannot be deleted", "error", textOf(err))
 	}
 }
 
@@ -126,7 +125,7 @@ func (h *hookedStore) touch(ctx context.Context, key string, seen time.Time) err
 	if err == nil || errors.Is(err, session.ErrNotFound) {
 		return err
 	}
-	h.log.Warn("webwire: session store failed to note a use", "error", err)
+	h.log.write(storeFailed, "webwire: session store failed to note a use", "error", textOf(err))
 	return nil
 }
 
@@ -162,7 +161,7 @@ func (h *hookedStore) removed(ctx context.Context, key string) {
 		return
 	}
 	if err := h.closed(ctx, key); err != nil && !errors.Is(err, protocol.ErrInternal) {
-		h.log.Error("webwire: OnSessionClosed failed", "error", err)
+		h.log.write(storeFailed, "webwire: OnSessionClosed failed", "error", textOf(err))
 	}
 }
 
@@ -178,24 +177,21 @@ func (h *hookedStore) closed(ctx context.Context, key string) error {
 func (h *hookedStore) run(what, key string, call func() error) error {
 	t := &storeCall{log: h.log, what: what, key: key, call: call}
 	link.Run(t)
-	return link.Conceal(t.err, key)
+	return t.err
 }
 
 type storeCall struct {
-	log       *slog.Logger
+	log       *logger
 	what, key string
 	call      func() error
 	err       error
 }
 
-func (t *storeCall) Run() { t.err = t.call() }
+func (t *storeCall) Run() { t.err = link.Conceal(t.call(), t.key) }
 
 func (t *storeCall) Panicked(value any, stack []byte) {
 	t.err = fmt.Errorf("server: %s panicked: %w", t.what, protocol.ErrInternal)
-	if value == nil {
-		value = "runtime.Goexit was called"
-	}
-	t.log.Error("webwire: "+t.what+" panicked", "panic", link.ConcealText(fmt.Sprint(value), t.key), "stack", string(stack))
+	t.log.panicked(t.what, concealed(value, t.key), stack)
 }
 
 // answer returns what a client is told when its session cannot be restored.

@@ -19,12 +19,19 @@ func (t *sessions) watchUse() {
 	time.AfterFunc(touchEvery, t.noteUse)
 }
 
+// noteUse notes the use of each session that connections have.
 func (t *sessions) noteUse() {
+	if !t.server.begin() { // what is in no connection's hands was noted when that ended
+		return
+	}
+	defer t.server.end()
 	for _, key := range t.inUse() {
-		ctx, cancel := detached(context.Background())
-		// A session that is gone is so for the next who restores it.
-		_ = t.store.touch(ctx, key, time.Now())
-		cancel()
+		if t.isInUse(key) { // still: a store may be slow
+			ctx, cancel := detached(context.Background())
+			// A session that is gone is so for the next who restores it.
+			_ = t.store.touch(ctx, key, time.Now())
+			cancel()
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -43,4 +50,11 @@ func (t *sessions) inUse() (keys []string) {
 		}
 	}
 	return keys
+}
+
+func (t *sessions) isInUse(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.live[key]
+	return l != nil && len(l.conns) > 0
 }

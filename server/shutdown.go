@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"runtime"
-	"strings"
 
 	"github.com/webwire-go/webwire/transport"
 )
@@ -12,72 +10,91 @@ import (
 // Shutdown ends the server in good order. From now on HTTP requests get 503 with
 // Retry-After, requests the shutdown error, and signals are dropped and counted.
 // Running handlers finish and their replies are sent; then the connections are
-// closed with StatusGoingAway, OnClientDisconnected is called for each, and
-// Shutdown returns nil. If ctx ends before, what is left is dropped at once and
-// ctx.Err() returned; handlers that still run see their context end, but nobody
-// waits for them.
+// closed with StatusGoingAway, and OnClientDisconnected is called for each. Shutdown
+// returns nil once all of that is done; the session store is not used any more then.
+// If ctx ends before, what is left is dropped at once and ctx.Err() returned; handlers
+// that still run see their context end, but nobody waits for them.
 //
 // Shutdown may be called several times, also while Close runs. A handler or hook
 // may call it with a context derived from its own: then it does not wait for the
-// connection of that handler, which is closed after its last reply was sent. Called by a
-// handler or hook with any other context it cannot know what not to wait for: it
-// returns nil at once, and the shutdown goes on in the background within ctx.
+// connection of that handler, which is closed after its last reply was sent. Such a
+// context ends with the connection, and cuts the shutdown short if the caller's client
+// leaves; context.WithoutCancel prevents that.
+//
+// With any other context Shutdown waits for every connection, that of a handler that
+// called it too, which cannot end before Shutdown returns: other connections finish, but
+// Shutdown does not return before ctx ends, drops the caller's connection then, and
+// returns ctx.Err(). With a context that never ends it does not return. Handlers and
+// hooks that have no context of their own call BeginShutdown instead.
 //
 // It does not know the http.Server that the server is mounted in; shut that down
 // too, before or after.
 func (s *Server) Shutdown(ctx context.Context) error {
-	caller, _ := ctx.Value(connKey{}).(*Conn)
-	if caller == nil || caller.server != s {
-		if calledByTask() {
-			go s.shutdown(ctx, nil) // what it would return is known to OnClientDisconnected
-			return nil
-		}
-		caller = nil
-	}
-	return s.shutdown(ctx, caller)
-}
-
-func (s *Server) shutdown(ctx context.Context, caller *Conn) error {
+	caller, _ := ctx.Value(connKey{s}).(*Conn)
 	if caller != nil {
 		defer s.exempt(caller)()
 	}
-	err := s.refuseNew()
-	conns := s.snapshot()
-	for _, c := range conns {
-		c.link.Drain()
-	}
-	// Handlers that call Shutdown do not wait for each other; who is none waits for them.
-	exempting := caller != nil
-	for _, c := range conns {
-		if !s.await(ctx, c.link.Drain(), func() bool { return exempting && s.isCaller(c) }) {
+	err := s.beginShutdown()
+	for {
+		changed := s.change()
+		if s.isIdle(caller != nil) {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			s.drop()
 			return ctx.Err()
 		}
 	}
-	for _, c := range conns {
-		c.link.Close(transport.StatusGoingAway, "server shutting down", ErrServerClosed)
+}
+
+// BeginShutdown begins what Shutdown does and returns at once. Handlers and hooks may
+// call it. The shutdown has no limit of time; to wait for its end, or to end it, call
+// Shutdown or Close.
+func (s *Server) BeginShutdown() {
+	if err := s.beginShutdown(); err != nil {
+		s.log.write(acceptFailed, "webwire: listener cannot be closed", "error", textOf(err))
 	}
-	if !s.await(ctx, nil, func() bool { return s.empty(exempting) }) {
-		return ctx.Err()
+}
+
+func (s *Server) beginShutdown() error {
+	first, err := s.refuseNew(true)
+	if first {
+		go s.closeDrained()
 	}
 	return err
 }
 
-// await returns true once event is closed or condition holds, which it looks at
-// when a connection is gone or calls Shutdown. If ctx ends before it drops all
-// connections and returns false.
-func (s *Server) await(ctx context.Context, event <-chan struct{}, condition func() bool) bool {
+// closeDrained refuses new requests on all connections, waits until none is handled
+// any more, and closes the connections. Handlers that call Shutdown are not waited for:
+// their connections are closed when they are drained too.
+func (s *Server) closeDrained() {
+	conns := s.snapshot()
+	for _, c := range conns {
+		c.link.Drain()
+	}
+	for _, c := range conns {
+		s.awaitDrained(c)
+	}
+	for _, c := range conns {
+		c.close(transport.StatusGoingAway, "server shutting down", ErrServerClosed)
+	}
+	s.end()
+}
+
+// awaitDrained returns when no task of c is waiting or running, or c calls Shutdown.
+func (s *Server) awaitDrained(c *Conn) {
+	drained := c.link.Drain()
 	for {
 		changed := s.change()
-		if condition() {
-			return true
+		if s.isCaller(c) {
+			return
 		}
 		select {
-		case <-event:
-			return true
+		case <-drained:
+			return
 		case <-changed:
-		case <-ctx.Done():
-			s.abort()
-			return false
 		}
 	}
 }
@@ -86,16 +103,23 @@ func (s *Server) await(ctx context.Context, event <-chan struct{}, condition fun
 // handlers, whose context ends; to do so call Shutdown afterwards. It may be
 // called several times, by handlers and hooks too.
 func (s *Server) Close() error {
-	err := s.refuseNew()
-	s.abort()
+	_, err := s.refuseNew(false)
+	for _, c := range s.snapshot() {
+		c.link.Abort(ErrServerClosed)
+	}
 	return err
 }
 
-// refuseNew makes the server take no connections any more.
-func (s *Server) refuseNew() error {
+// refuseNew makes the server take no connections any more. It reports whether the
+// caller is the first to do so. If the first drains the server, that counts as busy.
+func (s *Server) refuseNew(drain bool) (first bool, err error) {
 	s.mu.Lock()
-	if !s.isClosing() {
+	first = !s.isClosing()
+	if first {
 		close(s.closing)
+		if drain {
+			s.busy++
+		}
 	}
 	listeners := s.listeners
 	s.listeners = make(map[transport.Listener]struct{})
@@ -104,19 +128,30 @@ func (s *Server) refuseNew() error {
 	for ln := range listeners {
 		errs = append(errs, ln.Close())
 	}
-	return errors.Join(errs...)
+	return first, errors.Join(errs...)
 }
 
-func (s *Server) abort() {
+// drop ends all connections: those on which nothing runs with a close status, the
+// others at once.
+func (s *Server) drop() {
 	for _, c := range s.snapshot() {
-		c.link.Abort(ErrServerClosed)
+		select {
+		case <-c.link.Drain():
+			c.link.DisconnectLater(transport.StatusGoingAway, "server shutting down", ErrServerClosed)
+		default:
+			c.link.Abort(ErrServerClosed)
+		}
 	}
 }
 
-// empty reports whether no connection is left, exempting those that call Shutdown or not.
-func (s *Server) empty(exempting bool) bool {
+// isIdle reports whether no connection is left and nothing runs on the server's own
+// account. If exempting, connections whose handlers call Shutdown do not count.
+func (s *Server) isIdle(exempting bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.busy > 0 {
+		return false
+	}
 	for _, c := range s.conns {
 		if !exempting || c.callers == 0 {
 			return false
@@ -125,7 +160,28 @@ func (s *Server) empty(exempting bool) bool {
 	return true
 }
 
-// change returns a channel that is closed when a connection is gone or calls Shutdown.
+// begin counts a task that uses the session store on the server's own account, which
+// Shutdown waits for. It reports false if there is no connection that needs it and
+// there will be none: Shutdown may have returned. After true the caller calls end.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) == 0 && s.isClosing() {
+		return false
+	}
+	s.busy++
+	return true
+}
+
+func (s *Server) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
+	s.notify()
+}
+
+// change returns a channel that is closed when the answers of isIdle and isCaller may
+// have changed.
 func (s *Server) change() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,25 +214,5 @@ func (s *Server) notify() {
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
-	}
-}
-
-// calledByTask reports whether a handler or hook is among the callers.
-func calledByTask() bool {
-	pcs := make([]uintptr, 64)
-	n := runtime.Callers(2, pcs)
-	for n == len(pcs) { // there may be more
-		pcs = make([]uintptr, 2*len(pcs))
-		n = runtime.Callers(2, pcs)
-	}
-	frames := runtime.CallersFrames(pcs[:n])
-	for {
-		frame, more := frames.Next()
-		if strings.HasSuffix(frame.Function, "/internal/link.Run") {
-			return true
-		}
-		if !more {
-			return false
-		}
 	}
 }

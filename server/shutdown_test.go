@@ -13,6 +13,7 @@ import (
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
 )
 
@@ -155,28 +156,28 @@ func TestCloseDuringShutdown(t *testing.T) {
 	})
 }
 
-// Shutdown may be called by handlers and hooks, with their context or another, by
-// many at once, and however deep in their calls.
+// Handlers and hooks that call Shutdown with their context do not wait for each other,
+// and those that call BeginShutdown for nobody.
 func TestShutdownFromInside(t *testing.T) {
 	for _, where := range []string{"request", "signal", "connected", "disconnected"} {
-		for _, own := range []bool{true, false} {
-			for _, depth := range []int{0, 200} {
-				name := where
-				if own {
-					name += ", own context"
-				}
-				if depth > 0 {
-					name += ", deep"
-				}
-				t.Run(name, func(t *testing.T) {
-					bubble(t, func(t *testing.T) { shutdownFromInside(t, where, own, depth) })
+		t.Run(where, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				shutdownFromInside(t, where, func(srv *server.Server, c *server.Conn) {
+					if err := srv.Shutdown(context.WithoutCancel(c.Context())); err != nil {
+						t.Errorf("Shutdown: %v", err)
+					}
 				})
-			}
-		}
+			})
+		})
+		t.Run(where+", BeginShutdown", func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				shutdownFromInside(t, where, func(srv *server.Server, _ *server.Conn) { srv.BeginShutdown() })
+			})
+		})
 	}
 }
 
-func shutdownFromInside(t *testing.T, where string, own bool, depth int) {
+func shutdownFromInside(t *testing.T, where string, stop func(*server.Server, *server.Conn)) {
 	var srv *server.Server
 	var inside, outside sync.WaitGroup // both connections call it
 	inside.Add(2)
@@ -187,25 +188,11 @@ func shutdownFromInside(t *testing.T, where string, own bool, depth int) {
 		}
 		inside.Done()
 		inside.Wait()
-		ctx := context.Background()
-		if own {
-			ctx = context.WithoutCancel(c.Context())
+		start := time.Now()
+		stop(srv, c)
+		if d := time.Since(start); d > 0 {
+			t.Errorf("took %v", d)
 		}
-		var call func(int)
-		call = func(n int) {
-			if n > 0 {
-				call(n - 1)
-				return
-			}
-			start := time.Now()
-			if err := srv.Shutdown(ctx); err != nil {
-				t.Errorf("Shutdown: %v", err)
-			}
-			if d := time.Since(start); d > 0 && !own {
-				t.Errorf("Shutdown with another context took %v", d)
-			}
-		}
-		call(depth)
 		outside.Done()
 	}
 	srv = server.New(server.Options{Hooks: server.Hooks{
@@ -243,6 +230,181 @@ func shutdownFromInside(t *testing.T, where string, own bool, depth int) {
 	}
 }
 
+// A handler that calls Shutdown with a context that is not its own cannot be told from
+// other callers: it waits for itself until that context ends. Others finish meanwhile.
+func TestShutdownFromInsideWithAnotherContext(t *testing.T) {
+	for _, where := range []string{"request", "signal", "disconnected"} {
+		t.Run(where, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var srv *server.Server
+				var caller *server.Conn
+				result := make(chan error, 1)
+				stop := func(c *server.Conn) {
+					if c != caller {
+						return
+					}
+					ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+					defer cancel()
+					result <- srv.Shutdown(ctx)
+				}
+				hooks := works()
+				work := hooks.OnRequest
+				hooks.OnRequest = func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+					if r.Name == "stop" {
+						stop(r.Conn)
+					}
+					return work(ctx, r)
+				}
+				hooks.OnSignal = func(_ context.Context, s *server.Signal) { stop(s.Conn) }
+				hooks.OnClientDisconnected = func(c *server.Conn, _ error) {
+					if where == "disconnected" {
+						stop(c)
+					}
+				}
+				srv = server.New(server.Options{Hooks: hooks, Logger: discard})
+				p := connect(t, srv, protocol.V1_2)
+				caller = grab(t, srv)
+				other := connect(t, srv, protocol.V1_2)
+				other.request(1, "r", "5s")
+				synctest.Wait()
+				start := time.Now()
+				switch where {
+				case "request":
+					p.request(1, "stop", "0s")
+				case "signal":
+					p.signal("stop", "x")
+				case "disconnected":
+					p.conn.Abort()
+				}
+				other.reply(1, protocol.Reply)
+				if d := time.Since(start); d != 5*time.Second {
+					t.Errorf("the other's reply came after %v", d)
+				}
+				wantGoingAway(t, other)
+				if err := <-result; err != context.DeadlineExceeded || time.Since(start) != 10*time.Second {
+					t.Errorf("Shutdown: %v after %v", err, time.Since(start))
+				}
+				p.over()
+				if err := srv.Shutdown(t.Context()); err != nil {
+					t.Errorf("Shutdown from outside: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A handler may shut another server down, which knows nothing of the handler: it waits.
+func TestShutdownOfAnotherServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		other := server.New(server.Options{Hooks: works()})
+		busy := connect(t, other, protocol.V1_2)
+		busy.request(1, "r", "1m")
+		synctest.Wait()
+		srv := server.New(server.Options{Hooks: server.Hooks{
+			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+				err := other.Shutdown(ctx)
+				if s := other.Stats(); s.Open != 0 || s.InFlight != 0 {
+					t.Errorf("Shutdown returned while there is %+v", s)
+				}
+				return r.Payload, err
+			},
+		}})
+		p := connect(t, srv, protocol.V1_2)
+		start := time.Now()
+		p.request(1, "stop", "x")
+		p.reply(1, protocol.Reply)
+		if d := time.Since(start); d != time.Minute {
+			t.Errorf("took %v", d)
+		}
+		busy.reply(1, protocol.Reply)
+		wantGoingAway(t, busy)
+	})
+}
+
+// A connection may be served inside a handler of another server: its handlers may shut
+// down either.
+func TestShutdownOfTheOuterServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var outer *server.Server
+		inner := server.New(server.Options{Hooks: server.Hooks{
+			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+				return r.Payload, outer.Shutdown(ctx)
+			},
+		}})
+		tunnel := make(chan *peer, 1)
+		outer = server.New(server.Options{Hooks: server.Hooks{
+			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+				p := attach(t, protocol.V1_2, func(conn transport.Conn) error { return inner.ServeConn(ctx, conn) })
+				p.listen()
+				tunnel <- p
+				p.wait()
+				return r.Payload, nil
+			},
+		}})
+		p := connect(t, outer, protocol.V1_2)
+		p.request(1, "tunnel", "x")
+		through := <-tunnel
+		start := time.Now()
+		through.request(1, "stop", "x")
+		through.reply(1, protocol.Reply)
+		if d := time.Since(start); d != 0 {
+			t.Errorf("took %v", d)
+		}
+		through.conn.Close(transport.StatusNormal, "")
+		p.reply(1, protocol.Reply)
+		wantGoingAway(t, p)
+	})
+}
+
+// slowStore takes a second to note a use.
+type slowStore struct {
+	session.MemoryStore
+	late  atomic.Bool
+	after atomic.Int32
+}
+
+func (s *slowStore) Touch(ctx context.Context, key string, seen time.Time) error {
+	if s.late.Load() {
+		s.after.Add(1)
+	}
+	time.Sleep(time.Second)
+	if s.late.Load() {
+		s.after.Add(1)
+	}
+	return s.MemoryStore.Touch(ctx, key, seen)
+}
+
+// Once Shutdown has returned the owner of the store may close it.
+func TestStoreIsNotUsedAfterShutdown(t *testing.T) {
+	for _, close := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			store := &slowStore{}
+			srv := server.New(server.Options{Sessions: store, Hooks: server.Hooks{
+				OnClientConnected: func(c *server.Conn) {
+					if _, err := c.CreateSession(c.Context(), nil); err != nil {
+						t.Error(err)
+					}
+				},
+			}})
+			for range 60 {
+				connect(t, srv, protocol.V1_2).receive()
+			}
+			time.Sleep(5*time.Minute + 1500*time.Millisecond) // the second use is being noted
+			if close {
+				srv.Close()
+			}
+			if err := srv.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			store.late.Store(true)
+			time.Sleep(time.Hour)
+			if n := store.after.Load(); n > 0 {
+				t.Errorf("the store was used %d times", n)
+			}
+		})
+	}
+}
+
 // Conn.Close is the shutdown of one connection, from its own handler too.
 func TestConnCloseDrains(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -250,8 +412,8 @@ func TestConnCloseDrains(t *testing.T) {
 		work := hooks.OnRequest
 		hooks.OnRequest = func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 			if r.Name == "close" {
-				r.Conn.Close()
-				r.Conn.Close()
+				r.Conn.Close(4500, "enough")
+				r.Conn.Close(transport.StatusNormal, "")
 			}
 			return work(ctx, r)
 		}
@@ -266,7 +428,7 @@ func TestConnCloseDrains(t *testing.T) {
 		p.reply(1, protocol.Reply)
 		ours, theirs := p.over()
 		var closed *transport.CloseError
-		if !errors.As(ours, &closed) || closed.Status != transport.StatusNormal || !errors.Is(theirs, server.ErrConnClosed) {
+		if !errors.As(ours, &closed) || closed.Status != 4500 || closed.Reason != "enough" || !errors.Is(theirs, server.ErrConnClosed) {
 			t.Errorf("the connection ended with %v and %v", ours, theirs)
 		}
 		other.request(1, "r", "0s")

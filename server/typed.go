@@ -2,19 +2,25 @@ package server
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
 
 	"github.com/webwire-go/webwire/protocol"
 )
 
 // Typed makes a RequestHandler of a function with a JSON argument and a JSON result. A
-// payload that is not the JSON form of an In is refused with the code "BAD_REQUEST";
-// an empty payload is the zero In.
+// payload that is not the JSON form of an In is refused with the code "BAD_REQUEST" and
+// a message that names the place of the fault, and no type of Go's; an empty payload is
+// the zero In.
 func Typed[In, Out any](fn func(ctx context.Context, r *Request, in In) (Out, error)) RequestHandler {
 	return func(ctx context.Context, r *Request) (protocol.Payload, error) {
 		var in In
 		if len(r.Payload.Data) > 0 {
 			if err := r.Payload.DecodeJSON(&in); err != nil {
-				return protocol.Payload{}, &protocol.Error{Code: "BAD_REQUEST", Message: err.Error()}
+				return protocol.Payload{}, &protocol.Error{Code: "BAD_REQUEST", Message: whyBad(err)}
 			}
 		}
 		out, err := fn(ctx, r, in)
@@ -23,4 +29,57 @@ func Typed[In, Out any](fn func(ctx context.Context, r *Request, in In) (Out, er
 		}
 		return protocol.JSON(out)
 	}
+}
+
+// whyBad returns what a client is told about a payload that cannot be decoded.
+func whyBad(err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("payload is not valid JSON at byte %d", syntax.Offset)
+	case errors.As(err, &kind):
+		what := "the payload"
+		// What is before the last dot may name embedded types.
+		if field := kind.Field[strings.LastIndexByte(kind.Field, '.')+1:]; field != "" {
+			what = "field " + quoted(field)
+		}
+		value, _, _ := strings.Cut(kind.Value, " ") // after it may come what the client sent
+		if value == "bool" {
+			value = "boolean"
+		}
+		return fmt.Sprintf("%s is a JSON %s, want %s (at byte %d)", what, value, jsonKind(kind.Type), kind.Offset)
+	}
+	return "payload is not of the expected JSON form"
+}
+
+// jsonKind returns the name of what JSON has for a type, as a client may know it.
+func jsonKind(t reflect.Type) string {
+	if t == nil {
+		return "another kind"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.String:
+		return "a string"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return fmt.Sprintf("an integer of %d bits", t.Bits())
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return fmt.Sprintf("an integer of %d bits that is not negative", t.Bits())
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "a base64 string"
+		}
+		return "an array"
+	case reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Pointer:
+		return jsonKind(t.Elem())
+	}
+	return "another kind"
 }

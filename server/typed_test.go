@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
@@ -63,4 +64,38 @@ func TestTypedResultWithoutJSON(t *testing.T) {
 			t.Errorf("log: %q", text)
 		}
 	})
+}
+
+type internalBase struct {
+	Name string `json:"name"`
+}
+
+type internalPayment struct {
+	internalBase
+	Amount uint8           `json:"amount"`
+	Tags   []string        `json:"tags"`
+	Due    time.Time       `json:"due"`
+	Inner  map[string]bool `json:"inner"`
+}
+
+// A client learns where its payload is wrong, and nothing of our types.
+func TestTypedTellsNoTypes(t *testing.T) {
+	pay := server.Typed(func(context.Context, *server.Request, internalPayment) (any, error) { return nil, nil })
+	for in, want := range map[string]string{
+		`{"amount":`:               "payload is not valid JSON at byte 10",
+		`{"amount":"x"}`:           `field "amount" is a JSON string, want an integer of 8 bits that is not negative (at byte 13)`,
+		`{"amount":-1}`:            `field "amount" is a JSON number, want an integer of 8 bits that is not negative (at byte 12)`,
+		`{"tags":{}}`:              `field "tags" is a JSON object, want an array (at byte 9)`,
+		`{"name":true}`:            `field "name" is a JSON boolean, want a string (at byte 12)`,
+		`[]`:                       "the payload is a JSON array, want an object (at byte 1)",
+		`{"due":1}`:                "payload is not of the expected JSON form",
+		`{"due":"yesterday"}`:      "payload is not of the expected JSON form",
+		`{"inner":{"x":"secret"}}`: `field "inner" is a JSON string, want a boolean (at byte 22)`,
+	} {
+		_, err := pay(context.Background(), &server.Request{Payload: protocol.Text(in)})
+		var told *protocol.Error
+		if !errors.As(err, &told) || told.Code != "BAD_REQUEST" || told.Message != want {
+			t.Errorf("%s: %v\nwant %s", in, err, want)
+		}
+	}
 }

@@ -357,7 +357,7 @@ func TestPublishedMessageSize(t *testing.T) {
 	c.send("80", jsID, "03", "'big", "'8183")
 	c.expect("bf", jsID, "'"+strings.Repeat("a", 8183))
 	c.send("80", jsID, "03", "'big", "'8184")
-	c.expect("02", jsID)
+	c.expect("00", jsID, "07", "'TOO_BIGthe reply has 8193 bytes, this client takes messages of at most 8192")
 	c.send(append(head, longest+"x")...)
 	if status := c.expectClose(); status != 1009 {
 		t.Errorf("close with status %d", status)

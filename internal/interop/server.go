@@ -79,6 +79,7 @@ func Start(opts Options) (*Server, error) {
 		Upgrader:        WebSocket{}.Upgrader(),
 		DisableSessions: opts.DisableSessions,
 		MaxSessionConns: opts.MaxSessionConns,
+		SessionPolicy:   server.RefuseNewest, // as the published servers do
 		Concurrency:     opts.Concurrency,
 		MaxMessageSize:  size,
 		ReadTimeout:     opts.ReadTimeout,

@@ -162,7 +162,7 @@ func (h *host) onRequest(ctx context.Context, r *server.Request) (protocol.Paylo
 			h.signal(ctx, r.Conn)
 		}
 	case "leave":
-		r.Conn.Close()
+		r.Conn.Close(transport.StatusNormal, "")
 	case "stop":
 		h.stopFromInside(ctx, r.Conn)
 	}

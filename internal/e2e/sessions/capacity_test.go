@@ -33,7 +33,7 @@ func capRace(t *testing.T, places, rounds int) {
 		// A moment that others use.
 		return sessiontest.Delay(rand.N(time.Millisecond))(ctx, call, next)
 	})
-	s := open(t, protocol.V1_2, server.Options{Sessions: store, MaxSessionConns: places})
+	s := open(t, protocol.V1_2, server.Options{Sessions: store, MaxSessionConns: places, SessionPolicy: server.RefuseNewest})
 	first := s.wire()
 	key := first.login()
 	first.conn.Abort()

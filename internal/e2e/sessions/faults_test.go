@@ -202,7 +202,7 @@ func TestSlowStore(t *testing.T) {
 		for _, op := range []sessiontest.Op{sessiontest.Save, sessiontest.Load, sessiontest.Touch, sessiontest.Delete} {
 			store.Break(op, sessiontest.Delay(3*time.Second))
 		}
-		s := open(t, v, server.Options{Sessions: store, MaxSessionConns: 1})
+		s := open(t, v, server.Options{Sessions: store, MaxSessionConns: 1, SessionPolicy: server.RefuseNewest})
 		a, w := s.client(client.Options{}), s.wire()
 		made := login(t, a, ann)
 		wantUser(t, a, ann)

@@ -99,7 +99,7 @@ func TestMaxConns(t *testing.T) {
 // A client whose place was taken keeps the key, and tries again with the next connection.
 func TestMaxConnsKeepsKey(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v protocol.Version) {
-		s := open(t, v, server.Options{MaxSessionConns: 1})
+		s := open(t, v, server.Options{MaxSessionConns: 1, SessionPolicy: server.RefuseNewest})
 		var told events
 		a := s.client(client.Options{Hooks: told.watch("a")})
 		made := login(t, a, ann)

@@ -123,7 +123,7 @@ func TestWireOrder(t *testing.T) {
 
 func TestWireRefusals(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v protocol.Version) {
-		s := open(t, v, server.Options{MaxSessionConns: 1})
+		s := open(t, v, server.Options{MaxSessionConns: 1, SessionPolicy: server.RefuseNewest})
 		a, b := s.wire(), s.wire()
 		key := a.login()
 		b.want(b.send(protocol.RestoreSession, "", "unknown"), protocol.ReplySessionNotFound)
@@ -199,7 +199,7 @@ func TestPlaceOfDeadConnection(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v protocol.Version) {
 		release := make(chan struct{})
 		last := make(chan bool, 1)
-		s := open(t, v, server.Options{MaxSessionConns: 1, Hooks: server.Hooks{
+		s := open(t, v, server.Options{MaxSessionConns: 1, SessionPolicy: server.RefuseNewest, Hooks: server.Hooks{
 			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 				if r.Name == "stay" {
 					<-release
