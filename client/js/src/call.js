@@ -2,6 +2,10 @@
 
 export const MAX_DELAY = 2 ** 31 - 1; // of setTimeout, which takes a longer one for none
 
+// later calls run after so many milliseconds, or never if that is longer than a timer
+// can be.
+export const later = (ms, run) => (ms <= MAX_DELAY ? setTimeout(run, ms) : undefined);
+
 // Calls by the signal that aborts them. A signal has one listener for all of them:
 // Node warns of more than ten.
 const abortable = new WeakMap();
@@ -34,10 +38,10 @@ export class Call {
   #signal;
 
   // outcome has the functions resolve and reject, late is called after timeout
-  // milliseconds, or never if that is longer than a timer can be.
+  // milliseconds.
   constructor(outcome, timeout, late, signal) {
     this.#outcome = outcome;
-    if (timeout <= MAX_DELAY) this.#timer = setTimeout(late, timeout, this);
+    this.#timer = later(timeout, late);
     if (signal) watch(signal, this);
     this.#signal = signal;
   }

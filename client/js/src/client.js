@@ -1,7 +1,7 @@
 // The client: a connection that is made when it is needed and made again when it is
 // lost, and those who wait for it.
 
-import { Call, MAX_DELAY } from './call.js';
+import { Call, MAX_DELAY, later } from './call.js';
 import { CLOSE_SESSION, REQUEST, RESTORE_SESSION, SESSION_CLOSED, SESSION_CREATED, SIGNAL } from './codec.js';
 import { Connection, GOING_AWAY, now } from './connection.js';
 import {
@@ -20,8 +20,7 @@ const MAX_RETRY_AFTER = 600_000; // what a server may ask for
 const GROWTH = 3; // of the pause between attempts to connect
 
 export class Client extends EventTarget {
-  #given; // the URL as it was given
-  #url; // that URL, once it is needed: only then there must be a base for a relative one
+  #url; // as it was given: only when it is needed there must be a base for a relative one
   #options;
   #session;
 
@@ -42,7 +41,7 @@ export class Client extends EventTarget {
   constructor(url, options = {}) {
     super();
     new URL(url, 'ws://localhost'); // throws if it cannot be one
-    this.#given = url;
+    this.#url = url;
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     const o = {
       autoconnect: true,
@@ -80,7 +79,7 @@ export class Client extends EventTarget {
 
   async request(name, payload, options) {
     const message = composed(name, payload);
-    return this.#call(options, size(message), (call, connection) => connection.request(call, REQUEST, message));
+    return this.#call(options, message.size, (call, connection) => connection.request(call, REQUEST, message));
   }
 
   signal(name, payload) {
@@ -90,7 +89,7 @@ export class Client extends EventTarget {
       this.#demand();
       throw new DisconnectedError(false, this.#failure);
     }
-    this.#admit(size(message), connection.queued);
+    this.#admit(message.size, connection.queued);
     connection.signal(message);
   }
 
@@ -230,20 +229,17 @@ export class Client extends EventTarget {
   // The connection.
 
   #resolve() {
-    if (!this.#url) {
-      const { document, location } = globalThis;
-      const url = new URL(this.#given, document?.baseURI ?? location?.href);
-      url.protocol = url.protocol.replace('http', 'ws');
-      url.hash = '';
-      if (!url.protocol.startsWith('ws')) throw new TypeError(`webwire: no WebSocket URL: ${url.protocol}`);
-      this.#url = url;
-    }
-    return this.#url;
+    const { document, location } = globalThis;
+    const url = new URL(this.#url, document?.baseURI ?? location?.href);
+    url.protocol = url.protocol.replace('http', 'ws');
+    url.hash = '';
+    if (!url.protocol.startsWith('ws')) throw new TypeError(`webwire: no WebSocket URL: ${url.protocol}`);
+    return url;
   }
 
   #start() {
     if (this.#run) return;
-    const run = { stopped: undefined, attempt: undefined, skipPause: undefined };
+    const run = {}; // stopped, the reason, attempt, an AbortController, and skipPause
     this.#run = run;
     this.#setStatus('connecting');
     this.#maintain(run);
@@ -279,7 +275,7 @@ export class Client extends EventTarget {
     const { signal } = attempt;
     run.attempt = attempt;
     const late = () => attempt.abort(new TimeoutError(dialTimeout, new Error('the server does not answer')));
-    const timer = dialTimeout <= MAX_DELAY ? setTimeout(late, dialTimeout) : undefined;
+    const timer = later(dialTimeout, late);
     try {
       const url = this.#resolve();
       if (!WebSocket) throw new TypeError('webwire: no global WebSocket, pass a class as option WebSocket');
@@ -384,7 +380,10 @@ export class Client extends EventTarget {
     this.#gaveUp = !run.stopped && permanent(reason, before);
     const again = !run.stopped && !this.#gaveUp && this.#options.autoconnect;
     if (!again) this.#run = undefined;
-    if (used && now() - this.#since >= this.#stable(reason)) this.#retries = 0;
+    // The pauses start anew after a connection that proved stable. A server that goes
+    // away in good order is none that fails.
+    const stable = reason.code === GOING_AWAY ? this.#options.minBackoff : this.#options.maxBackoff;
+    if (used && now() - this.#since >= stable) this.#retries = 0;
     this.#notBefore = again || this.#gaveUp ? now() + this.#backoff(this.#retries++, reason) : 0;
     this.#setStatus(again ? 'connecting' : 'disconnected');
     if (used) this.#tell('disconnected', { reason });
@@ -401,13 +400,6 @@ export class Client extends EventTarget {
 
   #verify(serious) {
     this.#connection?.verify(this.#session.probe, serious);
-  }
-
-  // stable is how long a connection must have lasted for the pauses to start anew. A
-  // server that goes away in good order is none that fails.
-  #stable(reason) {
-    const { minBackoff, maxBackoff } = this.#options;
-    return reason.code === GOING_AWAY ? minBackoff : maxBackoff;
   }
 
   // backoff is exponential, with full jitter, so that many clients that lost their
@@ -460,11 +452,10 @@ export class Client extends EventTarget {
   }
 }
 
-const size = ({ name, payload }) => HEADER + name.length + payload.bytes.length;
-
 function composed(name, payload) {
   if (typeof name !== 'string') throw new TypeError('webwire: the name is not a string');
-  return { name, payload: Payload.from(payload) };
+  const message = { name, payload: Payload.from(payload) };
+  return { ...message, size: HEADER + name.length + message.payload.bytes.length };
 }
 
 // permanent tells whether it makes no sense to try again: a server that speaks
@@ -474,5 +465,5 @@ function permanent(reason, before) {
   const { code, status } = reason;
   if (reason instanceof CloseError) return (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
   if (reason instanceof RefusedError) return [407, 410, 505].includes(status) || (status === 401 && before?.status === status);
-  return reason instanceof VersionError || ['SecurityError', 'SyntaxError', 'TypeError'].includes(reason.name);
+  return reason instanceof VersionError || !(reason instanceof WebWireError);
 }

@@ -1,7 +1,7 @@
 // One WebSocket connection: its opening, the requests in flight on it, heartbeats,
 // and the question whether it is still there. It ends once, and for good.
 
-import { Call, MAX_DELAY } from './call.js';
+import { Call, MAX_DELAY, later } from './call.js';
 import { ACCEPT_CONF, CLOSE_SESSION, HEARTBEAT, RESTORE_SESSION, SIGNAL, compose, parse } from './codec.js';
 import {
   ClosedError, CloseError, DisconnectedError, MalformedError, ShutdownError, TimeoutError, VersionError, WebWireError,
@@ -28,7 +28,7 @@ export class Connection {
   negotiated; // the server selected a token: it is no older one
   ended = false;
   holding = true; // requests that waited for the connection go on waiting
-  quiet = false; // no request may be sent now: see #ask
+  quiet = false; // no request may be sent now: see verify
 
   #events;
   #expect;
@@ -80,7 +80,7 @@ export class Connection {
 
   #later(what, ms, run) {
     clearTimeout(this.#timers[what]);
-    this.#timers[what] = setTimeout(run, ms);
+    this.#timers[what] = later(ms, run);
   }
 
   #connected() {
@@ -206,42 +206,43 @@ export class Connection {
   }
 
   // verify finds out whether the connection is still there. Pings are out of reach in
-  // browsers, so something must be asked that changes nothing. Published servers
-  // are not asked, they would count a session that is restored once more twice: the
-  // requests in flight will show it, and if there is none a new connection does no
-  // harm, if the reason to doubt is a good one.
+  // browsers, so something must be asked that changes nothing: a session is restored
+  // once more, or closed if there is none. In the latter case no request may be sent
+  // until the answer is there: it might create one. Published servers are not asked,
+  // they would count a session twice: the requests in flight will show it, and if there is
+  // none a new connection does no harm, if the reason to doubt is a serious one.
   verify(key, serious) {
     if (this.#timers.probe || !this.#open) return;
-    if (this.#socket.readyState !== OPEN) this.#giveUp();
-    else if (this.negotiated && (key || !this.#pending.size)) this.#ask(key);
-    else if (this.#pending.size) this.#doubtful = true;
-    else if (serious) this.#giveUp();
+    const { size } = this.#pending;
+    if (this.#socket.readyState !== OPEN) {
+      this.#giveUp();
+    } else if (this.negotiated && (key || !size)) {
+      this.quiet = !key;
+      const answered = () => {
+        this.quiet = false;
+        this.#events.answered();
+      };
+      const call = new Call({ resolve: answered, reject: answered }, Infinity);
+      this.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
+      this.#doubtful = true;
+      this.#judge();
+    } else if (size) {
+      this.#doubtful = true;
+    } else if (serious) {
+      this.#giveUp();
+    }
   }
 
-  // ask restores the session once more, or closes it if there is none. In the latter
-  // case no request may be sent until the answer is there: it might create one.
-  #ask(key) {
-    this.quiet = !key;
+  // judge gives up a connection on which nothing is heard. If the time is long over the
+  // page was frozen, or the device slept: what came may wait to be read.
+  #judge() {
     const asked = now();
-    let last = asked;
-    const settle = () => {
-      clearTimeout(this.#timers.probe);
+    this.#later('probe', PROBE_TIMEOUT, () => {
       this.#timers.probe = undefined;
-      this.quiet = false;
-      this.#events.answered();
-    };
-    const call = new Call({ resolve: settle, reject: settle }, Infinity);
-    const look = () => {
-      const before = last;
-      last = now();
-      const frozen = last - before > PROBE_TIMEOUT + LATE; // the answer may wait to be read
-      const heard = this.#heard > asked;
-      if (key && heard) call.reject();
-      else if (frozen || (heard && last - asked < SILENCE)) this.#later('probe', PROBE_TIMEOUT, look);
+      if (!this.#doubtful) return;
+      if (now() - asked > PROBE_TIMEOUT + LATE) this.#judge();
       else this.#giveUp();
-    };
-    this.#later('probe', PROBE_TIMEOUT, look);
-    this.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
+    });
   }
 
   // silence is how long the server was not heard, in milliseconds.

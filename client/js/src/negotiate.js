@@ -2,7 +2,7 @@
 // fails a connection on which it offered tokens and the server selected none. So
 // the server is asked first, if it can be.
 
-import { MAX_DELAY } from './call.js';
+import { later } from './call.js';
 import { RefusedError, VersionError } from './errors.js';
 
 export const VERSIONS = ['2.0', '1.2'];
@@ -25,7 +25,7 @@ export async function metadata(url, signal, limit) {
   for (const method of ['WEBWIRE', 'GET']) {
     const asking = new AbortController();
     const stop = () => asking.abort();
-    const timer = limit <= MAX_DELAY ? setTimeout(stop, limit) : undefined;
+    const timer = later(limit, stop);
     signal.addEventListener('abort', stop);
     try {
       const response = await fetch(href, { method, signal: asking.signal, headers: { Accept: 'application/json' } });

@@ -316,6 +316,9 @@ test('one question at a time', async (t) => {
   assert.equal(socket.take(), undefined);
   socket.say(3, probe.id);
   page.tell('online');
+  assert.equal(socket.take(), undefined, 'not so soon');
+  await server.clock.pass(5_000);
+  page.tell('online');
   assert.equal(socket.take().type, 32, 'any answer is one');
   assert.equal(client.status, 'connected');
 });

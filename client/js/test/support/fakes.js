@@ -1,8 +1,10 @@
 // A server that does what a test says, at the other end of fake WebSockets.
 
 import { mock } from 'node:test';
-import { Client } from '../../src/index.js';
 import { Clock, settled } from './clock.js';
+
+// The bundle is tested as the source is.
+const { Client } = await import(process.env.WEBWIRE_MODULE ?? '../../src/index.js');
 
 export const text = (bytes) => new TextDecoder().decode(bytes);
 export const bytes = (...parts) => Uint8Array.from(parts.flatMap((p) => (typeof p === 'string' ? [...new TextEncoder().encode(p)] : p)));
