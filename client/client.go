@@ -41,6 +41,8 @@ type Client struct {
 	leaving  *link.Link    // the connection whose server said that it shuts down
 	failure  error         // why the last attempt to connect failed, nil after a success
 	gaveUp   bool          // failure is final until Connect is called
+	stops    uint64        // how often connecting ended without a connection
+	stopped  error         // why it did the last time
 	trying   trying
 	session  sessionState
 	saving   *keySave // waits for its turn, nil if there is none

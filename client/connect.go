@@ -26,7 +26,7 @@ func (c *Client) start() {
 type trying struct {
 	retries int       // pauses since a connection lasted
 	due     time.Time // when the next attempt may be made
-	status  int       // of HTTP, if the last failure is of the class repeated
+	last    uint64    // kind of the last failure, if it was of the class repeated, else zero
 	failing bool      // the last one failed, and that is in the log
 }
 
@@ -101,6 +101,10 @@ func (c *Client) end(s *serving, err error) (again, first bool) {
 		c.link.Store(nil)
 		c.told = nil
 		c.past.Add(s.link.Stats())
+		if c.session.closed { // and no CloseSession succeeded, nor will
+			c.session.closed = false
+			c.tellClosed()
+		}
 		c.session.lost()
 		c.reckon(false)
 	}
@@ -135,6 +139,8 @@ func (c *Client) end(s *serving, err error) (again, first bool) {
 	if again {
 		c.setStatus(Connecting)
 	} else {
+		c.stops++
+		c.stopped = err
 		c.setStatus(Disconnected)
 	}
 	c.notify()
@@ -145,14 +151,12 @@ func (c *Client) end(s *serving, err error) (again, first bool) {
 func (a *trying) failed(err error) bool {
 	class := classify(err)
 	if class != repeated {
-		a.status = 0
+		a.last = 0
 		return class == final
 	}
-	var refused *transport.RefusedError
-	errors.As(err, &refused) // which it is
-	twice := a.status == refused.StatusCode
-	a.status = refused.StatusCode
-	return twice
+	last := a.last
+	a.last = kind(err)
+	return a.last == last
 }
 
 // stable returns how long a connection that ended with err must have lasted for the

@@ -33,7 +33,7 @@ func classify(err error) class {
 	case errors.As(err, &closed) && !closed.Local && closed.Status.Final():
 		return final
 	}
-	return passing
+	return alerts(alert(err))
 }
 
 // refusals returns the class of an HTTP status. Gateways answer 403, 404, 421 and 499
@@ -67,25 +67,40 @@ func misconfigured(err error) bool {
 	case errors.As(err, &untrusted), errors.As(err, &plain), errors.Is(err, http.ErrSchemeMismatch):
 		return true
 	}
-	return certificateRefused(err)
+	return false
 }
 
-// certificateRefused reports whether the server did not accept the client's
-// certificate, or missed it.
-func certificateRefused(err error) bool {
+// alert returns the TLS alert by which the server ended the handshake, zero if there is
+// none.
+func alert(err error) uint64 {
 	var remote *net.OpError
 	if !errors.As(err, &remote) || remote.Op != "remote error" {
-		return false
+		return 0
 	}
-	alert := reflect.ValueOf(remote.Err) // of a type that crypto/tls does not export
-	if alert.Kind() != reflect.Uint8 {
-		return false
+	if v := reflect.ValueOf(remote.Err); v.Kind() == reflect.Uint8 { // a type that crypto/tls does not export
+		return v.Uint()
 	}
-	switch alert.Uint() {
+	return 0
+}
+
+// alerts returns the class of a TLS alert.
+func alerts(alert uint64) class {
+	switch alert {
 	case 42, 43, 44, 45, 46, 48, 49, 116: // bad to unknown certificate, unknown CA, access denied, certificate required
-		return true
+		return final
+	case 40, 70: // handshake failure, which may be a missing certificate; protocol version
+		return repeated
 	}
-	return false
+	return passing
+}
+
+// kind returns a number that failures of the class repeated share if they are the same.
+func kind(err error) uint64 {
+	var refused *transport.RefusedError
+	if errors.As(err, &refused) {
+		return uint64(refused.StatusCode)
+	}
+	return alert(err)
 }
 
 // noSuchEndpoint reports whether err is an answer by which servers refuse what they

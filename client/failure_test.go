@@ -67,15 +67,15 @@ func (f failureCase) err() error {
 	case "plain":
 		return tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}
 	case "client certificate":
-		return &net.OpError{Op: "remote error", Err: alert(116)}
+		return &net.OpError{Op: "remote error", Err: tlsAlert(116)}
 	}
 	panic("no failure of kind " + f.Kind)
 }
 
-// alert is like the type of crypto/tls, which is not exported.
-type alert uint8
+// tlsAlert is like the type of crypto/tls, which is not exported.
+type tlsAlert uint8
 
-func (a alert) Error() string { return fmt.Sprintf("tls: alert %d", uint8(a)) }
+func (a tlsAlert) Error() string { return fmt.Sprintf("tls: alert %d", uint8(a)) }
 
 // Failures are final, final if repeated, or passing as the table says, which is that
 // of the JavaScript client too.

@@ -186,6 +186,7 @@ func (c *Client) CloseSession(ctx context.Context) error {
 	return public(c.settle(ctx, l, c.within(ctx), protocol.Message{Kind: protocol.CloseSession}, func(protocol.Payload) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		s.closed = false  // by this call
 		if s.key == key { // else it was forgotten already, and what there is now is another one
 			c.forget()
 		}
@@ -366,6 +367,7 @@ func (c *Client) setKey(key string) (saved <-chan struct{}) {
 		return nothingToSave
 	}
 	c.session.number++
+	c.session.failure = nil // which was about another
 	old := c.session.key
 	c.session.key = key
 	return c.saveKey(key, old)

@@ -20,6 +20,7 @@ type waiter struct {
 	hook   uint64 // the hook that was running then: it may be what made the call; zero: none
 	looked bool   // look was called
 	asked  bool   // an attempt was made or waited for: the failure, if there is one, is its
+	stops  uint64 // Client.stops before that
 }
 
 type purpose uint8
@@ -121,8 +122,15 @@ func (c *Client) look(w *waiter) (*link.Link, <-chan struct{}, error) {
 	once := c.opts.DisableAutoconnect
 	explicit := w.purpose == toConnect
 	before := w.asked
+	if !before {
+		w.stops = c.stops
+	}
 	w.asked = before || c.link.Load() == nil // else it is gone, and about to be cleared away
 	switch {
+	case c.stops != w.stops && explicit: // whatever was begun since
+		return nil, nil, c.stopped
+	case c.stops != w.stops:
+		return nil, nil, &DisconnectedError{Cause: c.stopped}
 	case c.running:
 	case explicit && !before:
 		if !c.gaveUp {
@@ -130,8 +138,6 @@ func (c *Client) look(w *waiter) (*link.Link, <-chan struct{}, error) {
 		}
 		c.gaveUp = false
 		c.start()
-	case explicit && (c.gaveUp || once):
-		return nil, nil, c.failure
 	case c.gaveUp:
 		return nil, nil, &DisconnectedError{Cause: c.failure}
 	case once:
