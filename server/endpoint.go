@@ -25,8 +25,8 @@ type Endpoint struct {
 //	http.Handle("/", srv)
 //	http.Handle("/v2", srv.Endpoint(protocol.V2_0, 8192))
 //
-// maxMessageSize is what Options.MaxMessageSize is for the server; clients of 2.0
-// are told, and get no longer messages either. Zero: Options.MaxMessageSize.
+// maxMessageSize is what Options.MaxMessageSize is for the server. Zero:
+// Options.MaxMessageSize.
 // A version that does not exist makes every connection fail with ErrVersion.
 func (s *Server) Endpoint(v protocol.Version, maxMessageSize int) *Endpoint {
 	if maxMessageSize <= 0 {
@@ -137,7 +137,8 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
 }
 
 // upgradeFailed logs why an HTTP request became no connection. The Upgrader has told
-// the client.
+// the client. An error about the origin belongs into the log as originRefused, once
+// Upgraders say so.
 func (s *Server) upgradeFailed(r *http.Request, err error) {
 	s.log.write(upgradeFailed, "webwire: upgrade failed", "remote", r.RemoteAddr, "error", textOf(err))
 }

@@ -56,7 +56,10 @@ type Options struct {
 	Concurrency int
 
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer
-	// one ends its connection. Zero: transport.DefaultMaxMessageSize.
+	// one ends its connection. Clients of 2.0 are told. Those that do not negotiate the
+	// version, the published ones, refuse longer messages themselves: a reply that is
+	// longer becomes an error with the code "TOO_BIG", and a signal fails with
+	// protocol.ErrTooBig. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
 	// OutboxSize bounds, in bytes, what waits to be sent to one connection, and
@@ -85,7 +88,8 @@ type Options struct {
 
 	// Logger gets what goes wrong and is told to nobody else: errors of handlers
 	// that the peer does not learn, panics, failures of the session store.
-	// Nil: slog.Default().
+	// docs/logging.md lists the records and their levels. Clients cannot fill the log:
+	// records that they can cause are limited. Nil: slog.Default().
 	Logger *slog.Logger
 }
 

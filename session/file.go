@@ -16,7 +16,7 @@ import (
 // FileStoreOptions are the optional settings of a FileStore.
 type FileStoreOptions struct {
 	// MaxAge is how long a session lives after it was last seen. Processes that
-	// share a directory should agree on it. Zero: for ever.
+	// share a directory should agree on it. Zero: DefaultMaxAge. Negative: for ever.
 	MaxAge time.Duration
 }
 
@@ -59,7 +59,7 @@ func OpenFileStore(dir string, opts FileStoreOptions) (*FileStore, error) {
 	if err != nil {
 		return nil, storeError(err)
 	}
-	st := &FileStore{root: root, maxAge: opts.MaxAge, turn: make(chan struct{}, 1)}
+	st := &FileStore{root: root, maxAge: orDefault(opts.MaxAge), turn: make(chan struct{}, 1)}
 	if st.dir, err = root.Open("."); err == nil {
 		st.round, err = root.Open(".")
 	}

@@ -22,7 +22,7 @@ const sweepPerSave = 2
 // once by Sweep. No goroutine is involved.
 type MemoryStore struct {
 	// MaxAge is how long a session lives after it was last seen. It is set
-	// before first use. Zero: for ever.
+	// before first use. Zero: DefaultMaxAge. Negative: for ever.
 	MaxAge time.Duration
 
 	mu      sync.Mutex
@@ -143,12 +143,12 @@ func (m *MemoryStore) find(key string) (*memoryEntry, error) {
 }
 
 func (m *MemoryStore) expired(i int) bool {
-	return expired(m.entries[i].session.lastUse(), m.MaxAge)
+	return expired(m.entries[i].session.lastUse(), orDefault(m.MaxAge))
 }
 
 // sweepNext takes the next steps of an endless round through the entries.
 func (m *MemoryStore) sweepNext() {
-	if m.MaxAge <= 0 {
+	if orDefault(m.MaxAge) <= 0 {
 		return
 	}
 	for range sweepPerSave {

@@ -15,7 +15,7 @@ import (
 
 func TestMemoryStore(t *testing.T) {
 	sessiontest.Harness{
-		Open: func(*testing.T) session.Store { return new(session.MemoryStore) },
+		Open: func(*testing.T) session.Store { return &session.MemoryStore{MaxAge: -1} },
 		OpenExpiring: func(_ *testing.T, maxAge time.Duration) session.Store {
 			return &session.MemoryStore{MaxAge: maxAge}
 		},
@@ -106,7 +106,7 @@ func TestMemoryStoreFreesMemory(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var st session.MemoryStore
+			st := session.MemoryStore{MaxAge: -1}
 			before := heap()
 			for i := range n {
 				st.Save(t.Context(), session.Session{Key: fmt.Sprint(i), Created: time.Unix(1, 0), LastSeen: time.Unix(1, 0)})
@@ -156,3 +156,42 @@ func testRefusals(t *testing.T, st session.Store) {
 }
 
 func TestMemoryStoreRefuses(t *testing.T) { testRefusals(t, new(session.MemoryStore)) }
+
+// Stores whose age is not set forget what is not used for DefaultMaxAge, and with a
+// negative one nothing.
+func TestDefaultMaxAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := func(maxAge time.Duration) session.Store {
+			st, err := session.OpenFileStore(t.TempDir(), session.FileStoreOptions{MaxAge: maxAge})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { st.Close() })
+			return st
+		}
+		forgets := []session.Store{&session.MemoryStore{}, file(0)}
+		keeps := []session.Store{&session.MemoryStore{MaxAge: -1}, file(-1)}
+		all := append(forgets, keeps...)
+		for _, st := range all {
+			mustSave(t, st, session.Session{Key: "a", Created: time.Now()})
+		}
+		time.Sleep(session.DefaultMaxAge - time.Second)
+		for _, st := range all {
+			if _, err := st.Load(t.Context(), "a"); err != nil {
+				t.Errorf("%T: %v", st, err)
+			}
+		}
+		time.Sleep(time.Second)
+		for _, st := range forgets {
+			if _, err := st.Load(t.Context(), "a"); !errors.Is(err, session.ErrNotFound) {
+				t.Errorf("%T: %v", st, err)
+			}
+		}
+		time.Sleep(50 * 365 * 24 * time.Hour)
+		for _, st := range keeps {
+			if _, err := st.Load(t.Context(), "a"); err != nil {
+				t.Errorf("%T: %v", st, err)
+			}
+		}
+	})
+}

@@ -10,15 +10,16 @@
 // Two stores are ready for use. A [MemoryStore] forgets everything when the
 // process ends:
 //
-//	store := &session.MemoryStore{MaxAge: 30 * 24 * time.Hour}
+//	store := &session.MemoryStore{MaxAge: 7 * 24 * time.Hour}
 //
 // A [FileStore] keeps a file per session, which is on the disk before the client
 // hears of it, and may be shared by the processes of one machine:
 //
 //	store, err := session.OpenFileStore("/var/lib/chat/sessions", session.FileStoreOptions{
-//		MaxAge: 30 * 24 * time.Hour,
+//		MaxAge: 7 * 24 * time.Hour,
 //	})
 //
+// Both forget a session that was not used for MaxAge, [DefaultMaxAge] unless it is set.
 // Either is given to the server in its options. To keep sessions elsewhere
 // implement [Store], four methods, and run the suite in session/sessiontest on it.
 package session
@@ -83,6 +84,18 @@ func (s Session) lastUse() time.Time {
 		return s.Created
 	}
 	return s.LastSeen
+}
+
+// DefaultMaxAge is how long stores keep a session that is not used, unless they are told
+// otherwise.
+const DefaultMaxAge = 30 * 24 * time.Hour
+
+// orDefault returns the maximal age that an option stands for; zero or less: none.
+func orDefault(maxAge time.Duration) time.Duration {
+	if maxAge == 0 {
+		return DefaultMaxAge
+	}
+	return maxAge
 }
 
 // expired says whether something last used at t is too old for maxAge.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -112,7 +113,7 @@ func testConcurrentSaves(t *testing.T, st session.Store) {
 func testTouchDuringSaves(t *testing.T, st session.Store) {
 	s := newSession(``)
 	save(t, st, version(s, 0))
-	stop := make(chan struct{})
+	started, stop := make(chan struct{}, 4), make(chan struct{})
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
@@ -124,16 +125,23 @@ func testTouchDuringSaves(t *testing.T, st session.Store) {
 				}
 				if err := st.Touch(t.Context(), s.Key, created.Add(time.Duration(n))); err != nil {
 					t.Errorf("Touch of a session that exists: %v", err)
+					started <- struct{}{}
 					return
+				}
+				if n == 0 {
+					started <- struct{}{}
 				}
 			}
 		})
 	}
+	<-started
+	<-started
 	for n := range 60 {
 		if err := st.Save(t.Context(), version(s, n)); err != nil {
 			t.Errorf("Save: %v", err)
 			break
 		}
+		runtime.Gosched() // a Touch that began before may end now
 		got, err := st.Load(t.Context(), s.Key)
 		if err != nil {
 			t.Errorf("Load: %v", err)

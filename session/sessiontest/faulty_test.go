@@ -42,7 +42,7 @@ func newFaulty(t *testing.T) (*sessiontest.Faulty, session.Session) {
 func TestFaultyWithoutFaults(t *testing.T) {
 	sessiontest.Harness{
 		Open: func(*testing.T) session.Store {
-			return &sessiontest.Faulty{Store: &session.MemoryStore{}}
+			return &sessiontest.Faulty{Store: &session.MemoryStore{MaxAge: -1}}
 		},
 		OpenExpiring: func(_ *testing.T, maxAge time.Duration) session.Store {
 			return &sessiontest.Faulty{Store: &session.MemoryStore{MaxAge: maxAge}}

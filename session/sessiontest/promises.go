@@ -292,7 +292,7 @@ func testExpiry(t *testing.T, open func(*testing.T, time.Duration) session.Store
 		}
 	})
 	t.Run("Never", func(t *testing.T) {
-		st := open(t, 0)
+		st := open(t, -1)
 		s := newSession(``)
 		s.Created, s.LastSeen = time.Unix(1, 1), time.Unix(2, 2)
 		save(t, st, s)

@@ -39,13 +39,14 @@ func Run(t *testing.T, open func(t *testing.T) session.Store) {
 
 // Harness tells the suite how to get at the stores under test.
 type Harness struct {
-	// Open returns a new store without sessions, which the test uses alone. What
-	// has to be closed is left to t.Cleanup. Required.
+	// Open returns a new store without sessions, which the test uses alone and in
+	// which sessions do not expire. What has to be closed is left to t.Cleanup. Required.
 	Open func(t *testing.T) session.Store
 
 	// OpenExpiring is as Open, for a store whose sessions expire when they were
 	// last seen maxAge ago. The suite does not wait for that, it saves sessions
-	// that were last seen long ago. Nil: expiry is not tested.
+	// that were last seen long ago. If maxAge is negative they do not expire. Nil:
+	// expiry is not tested.
 	OpenExpiring func(t *testing.T, maxAge time.Duration) session.Store
 
 	// Reopen closes a store that Open returned, or as good as, and returns
@@ -94,7 +95,7 @@ func (h Harness) Run(t *testing.T) {
 
 // created is when the sessions of the suite were made: to the nanosecond, and not
 // in UTC.
-var created = time.Date(2018, 3, 24, 0, 3, 41, 123456789, time.FixedZone("", 3600))
+var created = time.Now().Add(-48 * time.Hour).Truncate(time.Second).Add(123456789).In(time.FixedZone("", 3600))
 
 func newSession(info string) session.Session {
 	s := session.Session{
