@@ -95,13 +95,20 @@ export class Client extends EventTarget {
 
   async restoreSession(key = this.#session.keptKey, options) {
     if (!key) throw new SessionNotFoundError();
-    const { waived } = this.#session;
-    return this.#settle(options, RESTORE_SESSION, key, (payload) => this.#session.restored(payload, waived));
+    const session = this.#session;
+    const { waived } = session;
+    return this.#call(options, 0, (caller, connection) => {
+      if (session.key === key) caller.resolve();
+      else if (session.awaits(key)) session.restore(connection, this.#patience(options), caller);
+      else this.#settle(caller, connection, options, RESTORE_SESSION, key, (payload) => session.restored(payload, waived));
+    });
   }
 
   async closeSession(options) {
     if (this.#status === 'closed') throw new ClosedError();
-    if (this.#usable() && this.#session.key) return this.#settle(options, CLOSE_SESSION);
+    if (this.#usable() && this.#session.key) {
+      return this.#call(options, 0, (caller, connection) => this.#settle(caller, connection, options, CLOSE_SESSION));
+    }
     const { key } = this.#session;
     this.#session.renounce();
     if (key) this.#connection?.end(new WebWireError('the session was closed')); // the server believes in it
@@ -163,12 +170,16 @@ export class Client extends EventTarget {
 
   // flush sends what waited for the connection, and for its session: under another than
   // that under which it was asked for nothing is executed.
-  #flush(connection = this.#usable()) {
-    if (!connection || connection.holding || connection.quiet) return;
+  #flush() {
+    const connection = this.#usable();
+    const wait = !connection || connection.holding || connection.quiet;
     for (const call of [...this.#waiting]) {
       const { owner } = call;
-      if (!owner || owner === this.#session.key) this.#begin(call, connection);
-      else if (!this.#session.awaits(owner)) call.reject(new DisconnectedError(false, new WebWireError('its session is gone')));
+      if (owner && owner !== this.#session.key) {
+        if (!this.#session.awaits(owner)) call.reject(new DisconnectedError(false, new WebWireError('its session is gone')));
+      } else if (!wait) {
+        this.#begin(call, connection);
+      }
     }
   }
 
@@ -193,37 +204,41 @@ export class Client extends EventTarget {
     for (const call of [...this.#waiting]) call.reject(reason(call));
   }
 
+  // patience is how long a request that changes the session may take: at least as
+  // long as its caller waits.
+  #patience(options) {
+    return Math.max(this.#options.timeout, options?.timeout ?? 0);
+  }
+
   // settle sends a request that changes the session. It goes on if the caller gives
   // up, because both ends have to agree on the session: if there is no outcome the
   // connection is given up.
-  #settle(options, type, key, apply = () => {}) {
-    const timeout = Math.max(this.#options.timeout, options?.timeout ?? 0);
-    return this.#call(options, 0, (caller, connection) => {
-      const over = type === CLOSE_SESSION ? this.#session.closeBegins() : () => {};
-      const settled = (error) => {
-        over(error);
-        if (error) caller.reject(error);
-        else caller.resolve();
-        this.#flush();
-      };
-      const call = new Call({
-        resolve: (payload) => {
-          try {
-            apply(payload);
-            settled();
-          } catch (error) {
-            settled(error);
-            connection.end(error);
-          }
-        },
-        reject: settled,
-      }, timeout, () => {
-        const error = new TimeoutError(timeout);
-        call.reject(error);
-        connection.end(error);
-      });
-      connection.request(call, type, { payload: Payload.from(key) });
+  #settle(caller, connection, options, type, key, apply = () => {}) {
+    const timeout = this.#patience(options);
+    const over = type === CLOSE_SESSION ? this.#session.closeBegins() : () => {};
+    const settled = (error) => {
+      over(error);
+      if (error) caller.reject(error);
+      else caller.resolve();
+      this.#flush();
+    };
+    const call = new Call({
+      resolve: (payload) => {
+        try {
+          apply(payload);
+          settled();
+        } catch (error) {
+          settled(error);
+          connection.end(error);
+        }
+      },
+      reject: settled,
+    }, timeout, () => {
+      const error = new TimeoutError(timeout);
+      call.reject(error);
+      connection.end(error);
     });
+    connection.request(call, type, { payload: Payload.from(key) });
   }
 
   // The connection.
@@ -291,11 +306,11 @@ export class Client extends EventTarget {
             this.#session.prepare(connection, dialTimeout, () => this.#ready(connection, early));
           },
           message: (message) => {
-            if (this.#connection === connection) {
+            if (message.type !== SIGNAL || this.#connection === connection) {
               this.#received(connection, message);
               return;
             }
-            // What comes before the connection can be used is told after that.
+            // Signals that come before the connection can be used are told after that.
             early.push(message);
             earlyBytes += HEADER + (message.payload?.bytes.length ?? 0);
             if (earlyBytes > this.#options.maxQueue) connection.end(new QueueFullError(this.#options.maxQueue));
@@ -340,21 +355,17 @@ export class Client extends EventTarget {
       connection.holding = false;
       if (this.#connection === connection) this.#flush();
     });
-    // A session that was restored is the one that there is.
-    const restored = this.#session.key;
-    for (const message of early) {
-      if (!restored || message.type === SIGNAL) this.#received(connection, message, true);
-    }
+    for (const message of early) this.#received(connection, message);
   }
 
-  #received(connection, { type, name, payload, error }, early) {
+  #received(connection, { type, name, payload, error }) {
     switch (type) {
       case SIGNAL:
         if (!error) this.#tell('signal', { name, payload });
         break;
       case SESSION_CREATED:
         try {
-          this.#session.created(payload, early);
+          this.#session.created(payload);
         } catch (malformed) {
           connection.end(malformed); // the server believes in a session that we do not know
         }

@@ -46,10 +46,12 @@ export class SessionState {
   #waived = 0; // calls of closeSession that found none: no restoreSession before them counts
   #closing = 0; // requests to close it that wait for their reply
   #closed = false; // meanwhile the server said that it is closed
-  #retries; // how often the kept session could not be restored on the connection
+  #restoring; // calls that wait for the outcome of restoring the kept session, while it is in flight
+  #retries; // how often that failed on the connection
   #failure; // the name of the error of the last time
-  #held; // a session that the server created unasked, should the kept one be gone
   #timer;
+  #held; // a session that the server created while the kept one is restored, and
+  #asked; // whether that was asked for: then it goes before one that cannot be restored now
 
   // tell dispatches an event, backoff returns the pause before a repetition.
   constructor(keys, tell, backoff) {
@@ -92,10 +94,12 @@ export class SessionState {
   prepare(connection, timeout, ready) {
     this.#retries = 0;
     this.#failure = undefined;
-    this.#restore(connection, timeout, ready);
+    this.restore(connection, timeout, undefined, ready);
   }
 
-  #restore(connection, timeout, ready) {
+  // restore restores the kept session, and lets the caller, if there is one, have the
+  // outcome.
+  restore(connection, timeout, caller, ready) {
     const key = this.keptKey;
     if (this.#session && this.#session.key !== key) {
       // Another tab signed out, or in with a new session.
@@ -103,38 +107,55 @@ export class SessionState {
       this.#tell('sessionclosed');
     }
     if (!key) {
+      caller?.reject(new SessionNotFoundError());
       ready?.();
       return;
     }
+    if (this.#restoring) { // two at a time would count twice at some servers
+      this.#restoring.push(caller);
+      return;
+    }
+    clearTimeout(this.#timer);
+    const callers = [caller];
+    this.#restoring = callers;
     const changes = this.#changes;
+    // over tells whether a session that was created meanwhile takes the place of the kept one.
+    const over = (error, adopt, done = ready) => {
+      this.#restoring = undefined;
+      done?.();
+      for (const each of callers) error ? each?.reject(error) : each?.resolve();
+      if (adopt) this.#adopt();
+    };
+    const useless = (error) => over(error, false, () => connection.end(error));
     const call = new Call({
       resolve: (payload) => {
         try {
           const session = parseSession(payload);
-          if (this.key !== key) { // else a restoreSession was faster
-            if (this.#changes !== changes || this.keptKey !== key) throw forgotten();
-            this.#session = session;
-            this.#active = true;
-            this.#held = undefined;
-            if (!ready) this.#tell('sessionrestored', { session });
-          }
-          ready?.();
+          if (this.#changes !== changes || this.keptKey !== key) throw forgotten();
+          this.#session = session;
+          this.#active = true;
+          this.#held = undefined;
+          if (this.#failure) this.#tell('sessionrestored', { session });
+          this.#failure = undefined;
+          over();
         } catch (error) {
-          connection.end(error);
+          useless(error);
         }
       },
       reject: (error) => {
         if (isOne(error, ENDING)) {
-          connection.end(error);
+          useless(error);
           return;
         }
-        if (this.#changes === changes) {
-          if (error instanceof SessionNotFoundError) this.#gone(key);
-          else this.#failed(error, connection, timeout);
-        }
-        ready?.();
+        const given = this.#changes !== changes;
+        const gone = error instanceof SessionNotFoundError;
+        const adopt = given || gone || this.#asked;
+        if (!given && gone) this.#gone(key);
+        else if (!given && !(this.#asked && this.#held)) this.#failed(error, connection, timeout);
+        over(error, adopt);
       },
     }, timeout, () => call.reject(new TimeoutError(timeout)));
+    this.#asked = !ready;
     connection.request(call, RESTORE_SESSION, { payload: Payload.from(key) });
   }
 
@@ -144,7 +165,6 @@ export class SessionState {
     this.#failure = undefined;
     this.#keys.drop(key);
     this.#tell('sessionclosed');
-    if (this.#held) this.created(this.#held);
   }
 
   // failed keeps the key and tries again: the server may not have noticed yet that
@@ -154,22 +174,28 @@ export class SessionState {
     this.#failure = error.name;
     if (isOne(error, LASTING)) return;
     this.#timer = setTimeout(() => {
-      if (!this.#active && connection.usable) this.#restore(connection, timeout);
+      if (!this.#active && connection.usable) this.restore(connection, timeout);
     }, this.#backoff(this.#retries++, error));
   }
 
-  // created takes a session that the server created: early, if that was before the
-  // connection could be used. Then one that is still to be restored goes before it.
-  created(payload, early) {
+  // created takes a session that the server created.
+  created(payload) {
     const session = parseSession(payload);
-    if (early && this.#failure) {
-      this.#held = payload;
+    if (this.#restoring) {
+      this.#held = session;
       return;
     }
     if (this.#closed) { // should a closeSession fail, that would be too late to tell
       this.#closed = false;
       this.#tell('sessionclosed');
     }
+    this.#keep(session);
+    this.#tell('sessioncreated', { session });
+  }
+
+  #adopt() {
+    const session = this.#held;
+    if (!session) return;
     this.#keep(session);
     this.#tell('sessioncreated', { session });
   }
@@ -207,12 +233,15 @@ export class SessionState {
     this.#changes++;
     this.#session = null;
     this.#active = false;
+    this.#failure = undefined;
     this.#keys.save(null);
+    if (!this.#restoring) this.#adopt();
   }
 
   // closedByServer takes note that the server closed the session: because it was
   // asked to, most likely, if it was.
   closedByServer() {
+    this.#held = undefined;
     if (!this.#forget()) return;
     if (this.#closing) this.#closed = true;
     else this.#tell('sessionclosed');
@@ -235,6 +264,6 @@ export class SessionState {
   lost() {
     clearTimeout(this.#timer);
     this.#active = false;
-    this.#held = undefined;
+    this.#restoring = this.#held = undefined;
   }
 }

@@ -109,6 +109,7 @@ export class FakeServer {
   sockets = [];
   asked = []; // requests for the metadata
   conf = CONF;
+  refusal; // of the browser to connect
   ask; // returns what is answered, instead of the metadata
   answers = {}; // by method, instead of the metadata
   metadata = { 'protocol-version': '1.2', versions: ['2.0', '1.2'] };
@@ -119,6 +120,7 @@ export class FakeServer {
     const server = this;
     this.WebSocket = class extends FakeSocket {
       constructor(url, protocols) {
+        if (server.refusal) throw server.refusal;
         super(server, url, protocols);
       }
     };
