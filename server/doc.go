@@ -12,7 +12,8 @@
 //	http.ListenAndServe(":8080", srv)
 //
 // A [Server] is an http.Handler that makes connections of HTTP requests with its
-// Upgrader, see transport/websocket. Connections that come another way are served by
+// Upgrader, see transport/websocket. A connection outlives its request: what handlers
+// need of the request is chosen by Options.ConnContext. Connections that come another way are served by
 // [Server.Serve] and [Server.ServeConn], see transport/stream and transport/memory.
 //
 // # Handlers
@@ -46,6 +47,8 @@
 // # The end
 //
 // [Server.Shutdown] lets handlers finish and sends their replies before it closes the
-// connections; [Server.Close] does not wait. Neither knows the http.Server around
-// them, which is shut down as well.
+// connections; [Server.BeginShutdown] begins that and does not wait; [Server.Close] does
+// not wait for handlers either. None knows the http.Server around them, which is shut
+// down as well. [Conn.Close] ends one connection, and its status tells the client
+// whether to come back.
 package server

@@ -363,3 +363,45 @@ func TestPublishedMessageSize(t *testing.T) {
 		t.Errorf("close with status %d", status)
 	}
 }
+
+// The server pings peers of every version, and a peer that answers pings lives. One that
+// does not is dropped after the read timeout, without a close frame: nobody would read it.
+func TestPublishedSilence(t *testing.T) {
+	const readTimeout = 1500 * time.Millisecond
+	for _, v := range []protocol.Version{protocol.V1_2, protocol.V1_5, protocol.V2_0} {
+		t.Run(v.String(), func(t *testing.T) {
+			t.Parallel()
+			s, err := interop.Start(interop.Options{Version: v, ReadTimeout: readTimeout, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Close)
+			began := time.Now()
+			dead, alive := dialRaw(t, s.Addr()), dialRaw(t, s.Addr())
+			if v == protocol.V2_0 {
+				dead.expectPrefix("17 02 00 dc050000")
+				alive.expectPrefix("17 02 00 dc050000")
+			}
+			for time.Since(began) < 2*readTimeout {
+				first, payload, err := alive.next()
+				if err != nil || first != fin|opPing {
+					t.Fatalf("frame %#x %q, %v, want a ping", first, payload, err)
+				}
+				if err := alive.frame(fin|opPong, payload); err != nil {
+					t.Fatal(err)
+				}
+			}
+			alive.send("80", goID, "04", "'echo", "'alive")
+			alive.expect("c0", goID, "'alive")
+			for {
+				first, payload, err := dead.next()
+				if err != nil {
+					break
+				}
+				if first != fin|opPing {
+					t.Fatalf("frame %#x %q, want pings and the end", first, payload)
+				}
+			}
+		})
+	}
+}
