@@ -15,7 +15,8 @@ import (
 // goroutine of their own: a hook may take its time and call any method of the
 // client. A panic in a hook is logged.
 //
-// A hook that is slow holds up the next ones. When more signals wait than
+// A hook that is slow holds up the next ones, and OnConnected holds up requests that
+// waited for the connection. When more signals and sessions wait than
 // Options.InboxSize has room for, the client stops reading, replies included; if
 // that lasts for Options.WriteTimeout the connection is closed and made anew.
 type Hooks struct {
