@@ -87,7 +87,7 @@ cover: ## measure test coverage, per package
 			if (sum) printf "%6.1f %%  total\n", 100 * sumdone / sum }' coverage.out
 
 clean: ## remove what the targets made
-	rm -rf bin coverage.out coverage.txt
+	rm -rf bin coverage.out coverage.txt client/js/dist client/js/node_modules
 
 # Built apart from the workspace: its modules do not have the tools.
 bin/%: internal/tools/go.mod

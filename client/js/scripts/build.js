@@ -8,6 +8,14 @@ import { gzipSync } from 'node:zlib';
 
 const LIMIT = 8 * 1024; // bytes, minified and compressed
 
+// Properties that nobody outside of this package sees, and that have no namesake in
+// the platform.
+const INTERNAL = [
+  'answered', 'attempt', 'awaits', 'closeBegins', 'closedByServer', 'current', 'drop', 'ended', 'explicit', 'guessed', 'holding',
+  'keptKey', 'load', 'lost', 'major', 'minor', 'negotiated', 'owner', 'prepare', 'queued', 'quiet', 'readTimeout', 'release',
+  'renounce', 'restored', 'save', 'silence', 'silent', 'skipPause', 'start', 'stopped', 'tokens', 'usable', 'verify', 'version', 'waived',
+];
+
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const outfile = at('dist/webwire.min.js');
 
@@ -16,6 +24,7 @@ await build({
   outfile,
   bundle: true,
   minify: true,
+  mangleProps: new RegExp(`^(${INTERNAL.join('|')})$`),
   format: 'esm',
   target: 'es2022',
   legalComments: 'none',

@@ -2,6 +2,33 @@
 
 export const MAX_DELAY = 2 ** 31 - 1; // of setTimeout, which takes a longer one for none
 
+// later calls run after so many milliseconds, or never if that is longer than a timer
+// can be.
+export const later = (ms, run) => (ms <= MAX_DELAY ? setTimeout(run, ms) : undefined);
+
+// Calls by the signal that aborts them. A signal has one listener for all of them:
+// Node warns of more than ten.
+const abortable = new WeakMap();
+
+function watch(signal, call) {
+  let calls = abortable.get(signal);
+  if (!calls) {
+    calls = new Set();
+    calls.abort = () => [...calls].forEach((each) => each.reject(signal.reason));
+    abortable.set(signal, calls);
+    signal.addEventListener('abort', calls.abort);
+  }
+  calls.add(call);
+}
+
+function unwatch(signal, call) {
+  const calls = abortable.get(signal);
+  calls.delete(call);
+  if (calls.size) return;
+  abortable.delete(signal);
+  signal.removeEventListener('abort', calls.abort);
+}
+
 export class Call {
   // release takes the call out of where it waits.
   release = () => {};
@@ -9,18 +36,14 @@ export class Call {
   #outcome;
   #timer;
   #signal;
-  #abort;
 
   // outcome has the functions resolve and reject, late is called after timeout
-  // milliseconds, or never if that is longer than a timer can be.
+  // milliseconds.
   constructor(outcome, timeout, late, signal) {
     this.#outcome = outcome;
-    if (timeout <= MAX_DELAY) this.#timer = setTimeout(late, timeout, this);
-    if (signal) {
-      this.#signal = signal;
-      this.#abort = () => this.reject(signal.reason);
-      signal.addEventListener('abort', this.#abort);
-    }
+    this.#timer = later(timeout, late);
+    if (signal) watch(signal, this);
+    this.#signal = signal;
   }
 
   resolve(value) {
@@ -36,7 +59,7 @@ export class Call {
     if (!outcome) return undefined;
     this.#outcome = undefined;
     clearTimeout(this.#timer);
-    this.#signal?.removeEventListener('abort', this.#abort);
+    if (this.#signal) unwatch(this.#signal, this);
     this.release();
     return outcome;
   }

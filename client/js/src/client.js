@@ -1,53 +1,49 @@
 // The client: a connection that is made when it is needed and made again when it is
 // lost, and those who wait for it.
 
-import { Call, MAX_DELAY } from './call.js';
+import { Call, MAX_DELAY, later } from './call.js';
 import { CLOSE_SESSION, REQUEST, RESTORE_SESSION, SESSION_CLOSED, SESSION_CREATED, SIGNAL } from './codec.js';
-import { Connection } from './connection.js';
+import { Connection, GOING_AWAY, now } from './connection.js';
 import {
-  ClosedError, DisconnectedError, QueueFullError, SessionNotFoundError, TimeoutError, VersionError,
+  ClosedError, CloseError, DisconnectedError, QueueFullError, RefusedError, SessionNotFoundError, TimeoutError, VersionError,
+  WebWireError,
 } from './errors.js';
 import { Keys, defaultStorage } from './keys.js';
-import { VERSIONS, metadata, offer, plan, speak } from './negotiate.js';
+import { VERSIONS, guess, metadata, offer, plan, speak } from './negotiate.js';
 import { Payload } from './payload.js';
 import { SessionState } from './session.js';
 import { watchWake } from './wake.js';
-
-const EVENTS = ['signal', 'sessioncreated', 'sessionclosed', 'connected', 'disconnected', 'connectfailed', 'statuschange'];
 
 const HEADER = 12; // bytes that a message may have besides name and payload
 const LONG_SILENCE = 10_000;
 const MAX_RETRY_AFTER = 600_000; // what a server may ask for
 const GROWTH = 3; // of the pause between attempts to connect
-const GOING_AWAY = 1001; // the status of a server that shuts down
 
 export class Client extends EventTarget {
-  #url;
+  #url; // as it was given: only when it is needed there must be a base for a relative one
   #options;
   #session;
 
   #status = 'disconnected';
-  #running = false; // #maintain is
+  #run; // what #maintain does, undefined if it does not
   #failure; // why the last attempt to connect failed
   #gaveUp = false; // that was final, until connect() is called
+  #bare = false; // an endpoint that says nothing did not take tokens
   #plan; // how to connect, from the metadata; undefined to ask for it
-  #answered = false; // the endpoint has metadata
-  #attempt; // AbortController of the connection that is made or in use
   #connection; // that can be used
   #since; // when it began to
-  #skipPause;
+  #retries = 0; // attempts since a connection proved stable
+  #notBefore = 0; // when the next attempt may begin
 
   #waiting = new Set(); // calls for whom there was no connection
   #waitingBytes = 0;
 
   constructor(url, options = {}) {
     super();
-    this.#url = new URL(url, globalThis.location?.href);
-    this.#url.protocol = this.#url.protocol.replace('http', 'ws');
-    this.#url.hash = '';
+    new URL(url, 'ws://localhost'); // throws if it cannot be one
+    this.#url = url;
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     const o = {
-      WebSocket: globalThis.WebSocket,
       autoconnect: true,
       timeout: 60_000,
       dialTimeout: 10_000,
@@ -58,15 +54,14 @@ export class Client extends EventTarget {
       negotiate: 'metadata',
       subProtocol: '',
       storage: defaultStorage(),
-      storageKey: `webwire:${this.#url}`,
       ...Object.fromEntries(given),
     };
-    if (!o.WebSocket) throw new TypeError('webwire: no global WebSocket, pass a class as option WebSocket');
     if (!o.versions.length || !o.versions.every((v) => VERSIONS.includes(v))) throw new TypeError(`webwire: versions are ${VERSIONS}`);
     this.#options = o;
-    this.#session = new SessionState(new Keys(o.storage, o.storageKey), (type) => this.#tell(type));
-    for (const type of EVENTS) {
-      if (o[`on${type}`]) this.addEventListener(type, o[`on${type}`]);
+    const keys = new Keys(o.storage, () => o.storageKey ?? `webwire:${this.#resolve()}`);
+    this.#session = new SessionState(keys, (...event) => this.#tell(...event), (...failed) => this.#backoff(...failed));
+    for (const [name, value] of given) {
+      if (name.startsWith('on')) this.addEventListener(name.slice(2), value);
     }
   }
 
@@ -83,31 +78,48 @@ export class Client extends EventTarget {
   }
 
   async request(name, payload, options) {
-    const message = { name, payload: Payload.from(payload) };
-    return this.#call(options, size(message), (call, connection) => connection.request(call, REQUEST, message));
+    const message = composed(name, payload);
+    return this.#call(options, message.size, (call, connection) => connection.request(call, REQUEST, message));
   }
 
   signal(name, payload) {
-    const message = { name, payload: Payload.from(payload) };
+    const message = composed(name, payload);
     const connection = this.#usable();
     if (!connection) {
       this.#demand();
       throw new DisconnectedError(false, this.#failure);
     }
-    this.#admit(size(message));
+    this.#admit(message.size, connection.queued);
     connection.signal(message);
   }
 
   async restoreSession(key = this.#session.keptKey, options) {
     if (!key) throw new SessionNotFoundError();
-    return this.#settle(options, RESTORE_SESSION, key, (payload) => this.#session.keep(payload));
+    const session = this.#session;
+    const { waived } = session;
+    return this.#call(options, 0, (caller, connection) => {
+      if (session.key === key) caller.resolve();
+      else if (session.awaits(key)) session.restore(connection, this.#patience(options), caller);
+      else this.#settle(caller, connection, options, RESTORE_SESSION, key, (payload) => session.restored(payload, waived));
+    });
   }
 
   async closeSession(options) {
     if (this.#status === 'closed') throw new ClosedError();
-    if (this.#session.active) return this.#settle(options, CLOSE_SESSION);
+    if (this.#usable() && this.#session.key) {
+      return this.#call(options, 0, (caller, connection) => this.#settle(caller, connection, options, CLOSE_SESSION));
+    }
+    const { key } = this.#session;
     this.#session.renounce();
+    if (key) this.#connection?.end(new WebWireError('the session was closed')); // the server believes in it
+    this.#flush();
     return undefined;
+  }
+
+  disconnect() {
+    const reason = new WebWireError('disconnect() was called');
+    this.#dismiss(() => new DisconnectedError(false, reason));
+    this.#stop(reason);
   }
 
   close() {
@@ -115,8 +127,7 @@ export class Client extends EventTarget {
     this.#setStatus('closed');
     const reason = new ClosedError();
     this.#dismiss(() => reason);
-    this.#attempt?.abort(reason);
-    this.#skipPause?.();
+    this.#stop(reason);
   }
 
   // Calls, with a connection or waiting for one.
@@ -132,16 +143,16 @@ export class Client extends EventTarget {
       signal?.throwIfAborted();
       const connection = this.#usable();
       if (!connection) this.#demand(explicit);
-      this.#admit(bytes);
+      const direct = connection && (explicit || !connection.quiet);
+      this.#admit(bytes, direct ? connection.queued : this.#waitingBytes);
       const call = new Call({ resolve, reject }, timeout, () => this.#late(call, timeout), signal);
-      if (connection) {
+      if (direct) {
         start(call, connection);
         return;
       }
-      call.start = start;
-      call.explicit = explicit;
+      Object.assign(call, { start, explicit, owner: this.session?.key });
       call.release = () => {
-        // Once: a call that cannot be started is released by #ready, and when it fails.
+        // Once: a call that cannot be started is released by #begin, and when it fails.
         if (this.#waiting.delete(call)) this.#waitingBytes -= bytes;
       };
       this.#waiting.add(call);
@@ -157,136 +168,194 @@ export class Client extends EventTarget {
     this.#start();
   }
 
-  #admit(bytes) {
+  // flush sends what waited for the connection, and for its session: under another than
+  // that under which it was asked for nothing is executed.
+  #flush() {
+    const connection = this.#usable();
+    const wait = !connection || connection.holding || connection.quiet;
+    for (const call of [...this.#waiting]) {
+      const { owner } = call;
+      if (owner && owner !== this.#session.key) {
+        if (!this.#session.awaits(owner)) call.reject(new DisconnectedError(false, new WebWireError('its session is gone')));
+      } else if (!wait) {
+        this.#begin(call, connection);
+      }
+    }
+  }
+
+  #begin(call, connection) {
+    call.release();
+    call.start(call, connection);
+  }
+
+  #admit(bytes, queued) {
     const { maxQueue } = this.#options;
-    const queued = this.#usable()?.queued ?? this.#waitingBytes;
     if (bytes && queued && queued + bytes > maxQueue) throw new QueueFullError(maxQueue);
   }
 
   #late(call, timeout) {
     const waiting = this.#waiting.has(call);
-    call.reject(new TimeoutError(timeout, waiting ? this.#failure ?? new Error('connecting takes that long') : undefined));
-    if (!waiting && this.#connection?.silence >= LONG_SILENCE) this.#connection.verify(this.#session.probe);
+    const why = () => this.#failure ?? new Error(`${this.#connection ? 'the session' : 'connecting'} takes that long`);
+    call.reject(new TimeoutError(timeout, waiting ? why() : undefined));
+    if (!waiting && this.#connection?.silence >= LONG_SILENCE) this.#verify(true);
   }
 
   #dismiss(reason) {
     for (const call of [...this.#waiting]) call.reject(reason(call));
   }
 
+  // patience is how long a request that changes the session may take: at least as
+  // long as its caller waits.
+  #patience(options) {
+    return Math.max(this.#options.timeout, options?.timeout ?? 0);
+  }
+
   // settle sends a request that changes the session. It goes on if the caller gives
   // up, because both ends have to agree on the session: if there is no outcome the
   // connection is given up.
-  #settle(options, type, key, apply = () => {}) {
-    const { timeout } = this.#options;
-    const closing = type === CLOSE_SESSION;
-    return this.#call(options, 0, (caller, connection) => {
-      if (closing) this.#session.closeBegins();
-      const reject = (error) => {
-        if (closing) this.#session.closeEnds(error);
-        caller.reject(error);
-      };
-      const call = new Call({
-        resolve: (payload) => {
-          try {
-            apply(payload);
-          } catch (error) {
-            reject(error);
-            connection.end(error);
-            return;
-          }
-          if (closing) this.#session.closeEnds();
-          caller.resolve();
-        },
-        reject,
-      }, timeout, () => {
-        const error = new TimeoutError(timeout);
-        call.reject(error);
-        connection.end(error);
-      });
-      connection.request(call, type, { payload: Payload.from(key) });
+  #settle(caller, connection, options, type, key, apply = () => {}) {
+    const timeout = this.#patience(options);
+    const over = type === CLOSE_SESSION ? this.#session.closeBegins() : () => {};
+    const settled = (error) => {
+      over(error);
+      if (error) caller.reject(error);
+      else caller.resolve();
+      this.#flush();
+    };
+    const call = new Call({
+      resolve: (payload) => {
+        try {
+          apply(payload);
+          settled();
+        } catch (error) {
+          settled(error);
+          connection.end(error);
+        }
+      },
+      reject: settled,
+    }, timeout, () => {
+      const error = new TimeoutError(timeout);
+      call.reject(error);
+      connection.end(error);
     });
+    connection.request(call, type, { payload: Payload.from(key) });
   }
 
   // The connection.
 
+  #resolve() {
+    const { document, location } = globalThis;
+    const url = new URL(this.#url, document?.baseURI ?? location?.href);
+    url.protocol = url.protocol.replace('http', 'ws');
+    url.hash = '';
+    if (!url.protocol.startsWith('ws')) throw new TypeError(`webwire: no WebSocket URL: ${url.protocol}`);
+    return url;
+  }
+
   #start() {
-    if (this.#running) return;
-    this.#running = true;
+    if (this.#run) return;
+    const run = {}; // stopped, the reason, attempt, an AbortController, and skipPause
+    this.#run = run;
     this.#setStatus('connecting');
-    this.#maintain();
+    this.#maintain(run);
+  }
+
+  // stop ends the connection, or the making of it, so that a new one can be begun at once.
+  #stop(reason) {
+    const run = this.#run;
+    if (!run) return;
+    run.stopped = reason;
+    run.attempt?.abort(reason);
+    run.skipPause?.();
+    this.#ended(run, reason); // unless the connection has told that
   }
 
   // maintain connects, and connects again whenever the connection ended, until the
   // client is closed, gives up, or shall connect but once.
-  async #maintain() {
-    const unwatch = watchWake(() => this.#woke());
-    let retries = 0;
+  async #maintain(run) {
+    const unwatch = watchWake((serious) => this.#woke(serious));
     for (;;) {
-      const { again, reason, lasted } = await this.#connectOnce();
-      if (!again) break;
-      if (lasted >= this.#stable(reason)) retries = 0;
-      await this.#pause(this.#backoff(retries++, reason));
+      const pause = this.#notBefore - now();
+      await (pause > 0 && this.#pause(run, pause)); // in any case, so that nothing fails before it waits
+      if (this.#run === run) await this.#connectOnce(run);
+      if (this.#run !== run) break;
     }
     unwatch();
   }
 
   // connectOnce makes one connection and returns when it has ended.
-  async #connectOnce() {
-    const { WebSocket, dialTimeout } = this.#options;
+  async #connectOnce(run) {
+    const { WebSocket = globalThis.WebSocket, dialTimeout } = this.#options;
     const attempt = new AbortController();
     const { signal } = attempt;
-    this.#attempt = attempt;
+    run.attempt = attempt;
     const late = () => attempt.abort(new TimeoutError(dialTimeout, new Error('the server does not answer')));
-    const timer = dialTimeout <= MAX_DELAY ? setTimeout(late, dialTimeout) : undefined;
+    const timer = later(dialTimeout, late);
     try {
-      if (this.#status === 'closed') throw new ClosedError();
-      this.#plan ??= await this.#negotiate(signal);
+      const url = this.#resolve();
+      if (!WebSocket) throw new TypeError('webwire: no global WebSocket, pass a class as option WebSocket');
+      this.#plan ??= await this.#negotiate(url, signal);
       signal.throwIfAborted();
-      return await new Promise((resolve) => {
-        const connection = new Connection(WebSocket, this.#url.href, this.#plan, this.#options, {
+      this.#debug('connecting', url.origin + url.pathname, this.#plan);
+      await new Promise((resolve) => {
+        const early = [];
+        let earlyBytes = 0;
+        const connection = new Connection(WebSocket, url.href, this.#plan, this.#options, {
           open: () => {
             clearTimeout(timer);
-            this.#session.prepare(connection, dialTimeout, () => this.#ready(connection));
+            this.#session.prepare(connection, dialTimeout, () => this.#ready(connection, early));
           },
-          message: (message) => this.#received(connection, message),
-          end: (reason) => resolve(this.#ended(reason)),
+          message: (message) => {
+            if (message.type !== SIGNAL || this.#connection === connection) {
+              this.#received(connection, message);
+              return;
+            }
+            // Signals that come before the connection can be used are told after that.
+            early.push(message);
+            earlyBytes += HEADER + (message.payload?.bytes.length ?? 0);
+            if (earlyBytes > this.#options.maxQueue) connection.end(new QueueFullError(this.#options.maxQueue));
+          },
+          silent: () => this.#verify(false),
+          answered: () => this.#flush(),
+          end: (reason) => {
+            this.#ended(run, reason);
+            resolve();
+          },
         });
         signal.addEventListener('abort', () => connection.end(signal.reason));
       });
     } catch (error) {
-      return this.#ended(error);
+      this.#ended(run, error);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  async #negotiate(signal) {
-    const { negotiate, versions } = this.#options;
+  async #negotiate(url, signal) {
+    const { negotiate, versions, dialTimeout } = this.#options;
     if (negotiate === 'token') return offer(versions);
     if (negotiate === 'none') return speak(versions[0], versions);
-    let meta;
-    try {
-      meta = await metadata(this.#url, signal);
-      this.#answered ||= Boolean(meta);
-    } catch (error) {
-      // What browsers forbid looks like a network error. A page may not be allowed to
-      // ask a server of another origin, and yet to connect.
-      const forbidden = error instanceof TypeError && !this.#answered && versions.includes('2.0');
-      if (!forbidden) throw error;
-    }
-    return plan(meta, versions);
+    const meta = await metadata(url, signal, dialTimeout / 4);
+    return meta ? plan(meta, versions) : guess(this.#bare, versions);
   }
 
-  #ready(connection) {
+  // ready tells that the connection can be used. Its listeners come first, then the
+  // requests that waited.
+  #ready(connection, early) {
     this.#connection = connection;
-    this.#since = Date.now();
+    this.#since = now();
     this.#failure = undefined;
     this.#setStatus('connected');
-    this.#tell('connected');
-    for (const call of [...this.#waiting]) {
-      call.release();
-      call.start(call, connection);
-    }
+    const holds = [];
+    this.#tell('connected', { waitUntil: (promise) => holds.push(promise) }, async () => {
+      for (const call of [...this.#waiting]) {
+        if (call.explicit && this.#usable()) this.#begin(call, connection);
+      }
+      while (holds.length) await Promise.allSettled(holds.splice(0));
+      connection.holding = false;
+      if (this.#connection === connection) this.#flush();
+    });
+    for (const message of early) this.#received(connection, message);
   }
 
   #received(connection, { type, name, payload, error }) {
@@ -296,7 +365,7 @@ export class Client extends EventTarget {
         break;
       case SESSION_CREATED:
         try {
-          this.#tell('sessioncreated', { session: this.#session.keep(payload) });
+          this.#session.created(payload);
         } catch (malformed) {
           connection.end(malformed); // the server believes in a session that we do not know
         }
@@ -304,37 +373,44 @@ export class Client extends EventTarget {
       case SESSION_CLOSED:
         if (!error) this.#session.closedByServer();
     }
+    this.#flush();
   }
 
-  // ended takes note that a connection ended, or could not be made, and says
-  // whether to try again.
-  #ended(reason) {
+  // ended takes note, once, that a connection ended, or could not be made.
+  #ended(run, reason) {
+    if (this.#run !== run) return;
     const used = this.#connection;
+    const before = this.#failure;
     this.#connection = undefined;
     this.#session.lost();
-    if (!used) this.#plan = undefined;
+    if (!used) {
+      if (this.#plan?.guessed) this.#bare = !this.#bare;
+      this.#plan = undefined;
+    }
     this.#failure = reason;
-    const open = this.#status !== 'closed';
-    this.#gaveUp = open && permanent(reason);
-    const again = open && !this.#gaveUp && this.#options.autoconnect;
-    this.#running = again;
+    this.#gaveUp = !run.stopped && permanent(reason, before);
+    const again = !run.stopped && !this.#gaveUp && this.#options.autoconnect;
+    if (!again) this.#run = undefined;
+    // The pauses start anew after a connection that proved stable. A server that goes
+    // away in good order is none that fails.
+    const stable = reason.code === GOING_AWAY ? this.#options.minBackoff : this.#options.maxBackoff;
+    if (used && now() - this.#since >= stable) this.#retries = 0;
+    this.#notBefore = again || this.#gaveUp ? now() + this.#backoff(this.#retries++, reason) : 0;
     this.#setStatus(again ? 'connecting' : 'disconnected');
     if (used) this.#tell('disconnected', { reason });
+    else if (again) this.#tell('connecterror', { error: reason });
     if (this.#gaveUp) this.#tell('connectfailed', { error: reason });
     if (!again) this.#dismiss((call) => (call.explicit ? reason : new DisconnectedError(false, reason)));
-    return { again, reason, lasted: used ? Date.now() - this.#since : 0 };
   }
 
-  #woke() {
-    if (this.#skipPause) this.#skipPause();
-    else this.#connection?.verify(this.#session.probe);
+  #woke(serious) {
+    const skip = this.#run?.skipPause;
+    if (!skip) this.#verify(serious);
+    else if (serious) skip();
   }
 
-  // stable is how long a connection must have lasted for the pauses to start anew. A
-  // server that goes away in good order is none that fails.
-  #stable(reason) {
-    const { minBackoff, maxBackoff } = this.#options;
-    return reason.code === GOING_AWAY ? minBackoff : maxBackoff;
+  #verify(serious) {
+    this.#connection?.verify(this.#session.probe, serious);
   }
 
   // backoff is exponential, with full jitter, so that many clients that lost their
@@ -349,15 +425,15 @@ export class Client extends EventTarget {
     return asked + Math.random() * limit;
   }
 
-  async #pause(ms) {
+  async #pause(run, ms) {
     await new Promise((resolve) => {
       const timer = setTimeout(resolve, Math.min(ms, MAX_DELAY));
-      this.#skipPause = () => {
+      run.skipPause = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.#skipPause = undefined;
+    run.skipPause = undefined;
   }
 
   // Events.
@@ -369,16 +445,36 @@ export class Client extends EventTarget {
   }
 
   // tell dispatches an event once the client is in its new state, whatever it is
-  // doing now, so that listeners may call everything.
-  #tell(type, fields) {
-    queueMicrotask(() => this.dispatchEvent(Object.assign(new Event(type), fields)));
+  // doing now, so that listeners may call everything. Then it calls after.
+  #tell(type, fields, after) {
+    queueMicrotask(() => {
+      this.#debug(type, fields?.error ?? fields?.reason ?? fields?.status ?? fields?.name ?? '');
+      this.dispatchEvent(Object.assign(new Event(type), fields));
+      after?.();
+    });
+    if (type === 'sessionrestored' || type === 'sessionclosed') queueMicrotask(() => this.#flush());
+  }
+
+  // debug tells developers what happens. Keys of sessions, payloads and the query of
+  // the URL are not theirs.
+  #debug(...what) {
+    const { debug } = this.#options;
+    if (debug) (typeof debug === 'function' ? debug : console.debug)('webwire:', ...what);
   }
 }
 
-const size = ({ name, payload }) => HEADER + name.length + payload.bytes.length;
+function composed(name, payload) {
+  if (typeof name !== 'string') throw new TypeError('webwire: the name is not a string');
+  const message = { name, payload: Payload.from(payload) };
+  return { ...message, size: HEADER + name.length + message.payload.bytes.length };
+}
 
 // permanent tells whether it makes no sense to try again: a server that speaks
-// something else, a URL that browsers refuse.
-function permanent(reason) {
-  return reason instanceof VersionError || ['SecurityError', 'SyntaxError'].includes(reason.name);
+// something else or sends the client away, a URL that cannot be, or that browsers
+// refuse. before is why the attempt before failed.
+function permanent(reason, before) {
+  const { code, status } = reason;
+  if (reason instanceof CloseError) return (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
+  if (reason instanceof RefusedError) return [407, 410, 505].includes(status) || (status === 401 && before?.status === status);
+  return reason instanceof VersionError || !(reason instanceof WebWireError);
 }

@@ -83,39 +83,39 @@ export function parse(version, message) {
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
   const reply = type < REASONS.length || (type >= REPLY && type < REPLY + 3);
   let id;
-  const need = (ok, what) => {
-    if (!ok) throw Object.assign(new MalformedError(what), { type, id });
+  const need = (ok) => {
+    if (!ok) throw Object.assign(new MalformedError(`malformed message of type ${type}`), { type, id });
   };
   const rest = (start, encoding) => new Payload(message.subarray(start), encoding);
 
-  need(message.length, 'empty message');
+  need(message.length);
   if (reply) {
-    need(message.length >= ID_END, 'truncated id');
+    need(message.length >= ID_END);
     id = readId(view);
   }
   if (type === ERROR_REPLY) return { type: REPLY, id, error: parseError(version, message, need) };
   if (type < REASONS.length) {
-    need(message.length === ID_END || version !== '1.2', 'bytes after the id');
+    need(message.length === ID_END || version !== '1.2');
     return { type: REPLY, id, error: new REASONS[type]() };
   }
   if (reply) {
     const encoding = ENCODINGS[type - REPLY];
     const start = encoding === 'utf16' ? ID_END + 1 : ID_END;
-    need(message.length >= start, 'padding is missing');
-    need(encoding !== 'utf16' || message.length % 2 === 0, 'odd length');
+    need(message.length >= start);
+    need(encoding !== 'utf16' || message.length % 2 === 0);
     return { type: REPLY, id, payload: rest(start, encoding) };
   }
   if (type >= SIGNAL && type < SIGNAL + 3) return parseSignal(version, message, need, rest);
   switch (type) {
     case SESSION_CREATED:
-      need(message.length > 1, 'no session');
+      need(message.length > 1);
       return { type, payload: rest(1, 'utf8') };
     case SESSION_CLOSED:
-      need(message.length === 1, 'trailing bytes');
+      need(message.length === 1);
       return { type };
     case ACCEPT_CONF:
       if (version === '1.2') return undefined;
-      need(message.length >= 11, 'truncated configuration');
+      need(message.length >= 11);
       return {
         type,
         major: message[1],
@@ -131,32 +131,32 @@ export function parse(version, message) {
 function parseSignal(version, message, need, rest) {
   const encoding = ENCODINGS[message[0] - SIGNAL];
   let start = 2 + message[1];
-  need(message.length > 1 && message.length >= start, 'truncated name');
+  need(message.length > 1 && message.length >= start);
   const name = latin1.decode(message.subarray(2, start));
   if (encoding === 'utf16') {
     start += start % 2;
-    need(message.length % 2 === 0, 'odd length');
+    need(message.length % 2 === 0);
   }
   const bare = version !== '1.2' && name && encoding !== 'utf16';
-  need(message.length > start || bare, 'no payload');
+  need(message.length > start || bare);
   return { type: SIGNAL, name, payload: rest(start, encoding) };
 }
 
 // The error reply is JSON in 1.2 (3.3), and binary later (4.1).
 function parseError(version, message, need) {
   if (version === '1.2') {
-    need(message.length > ID_END, 'no error');
+    need(message.length > ID_END);
     let error;
     try {
       error = new Payload(message.subarray(ID_END), 'utf8').json();
     } catch {
       // need tells
     }
-    need(error && typeof error === 'object', 'error is not a JSON object');
+    need(error && typeof error === 'object');
     return new ErrorReply(String(error.c ?? ''), String(error.m ?? ''));
   }
   const end = ID_END + 1 + message[ID_END];
-  need(end > ID_END + 1 && message.length >= end, 'truncated code');
+  need(end > ID_END + 1 && message.length >= end);
   return new ErrorReply(
     latin1.decode(message.subarray(ID_END + 1, end)),
     new Payload(message.subarray(end), 'utf8').text(),

@@ -1,52 +1,71 @@
 // One WebSocket connection: its opening, the requests in flight on it, heartbeats,
 // and the question whether it is still there. It ends once, and for good.
 
-import { Call, MAX_DELAY } from './call.js';
-import { ACCEPT_CONF, HEARTBEAT, RESTORE_SESSION, SIGNAL, compose, parse } from './codec.js';
-import { ClosedError, CloseError, DisconnectedError, MalformedError, TimeoutError, VersionError } from './errors.js';
+import { Call, MAX_DELAY, later } from './call.js';
+import { ACCEPT_CONF, CLOSE_SESSION, HEARTBEAT, RESTORE_SESSION, SIGNAL, compose, parse } from './codec.js';
+import {
+  ClosedError, CloseError, DisconnectedError, MalformedError, ShutdownError, TimeoutError, VersionError, WebWireError,
+} from './errors.js';
 import { agreed } from './negotiate.js';
 import { Payload } from './payload.js';
 
 const OPEN = 1;
 const NORMAL = 1000;
 
+const SILENCE = 30_000; // after which the server is asked, at the latest
 const PROBE_TIMEOUT = 5_000;
+const LATE = 1_000; // of a timer: the page was frozen, or the device slept
+export const GOING_AWAY = 1001; // the status of a server that shuts down
+const GRACE = 1_000; // for a server that shuts down to close the connection
+const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
 const ignore = () => {};
+
+// now goes on steadily, whatever happens to the clock of the device.
+export const now = () => performance.now();
 
 export class Connection {
   version; // that is spoken, once it is open
   negotiated; // the server selected a token: it is no older one
   ended = false;
+  holding = true; // requests that waited for the connection go on waiting
+  quiet = false; // no request may be sent now: see verify
 
   #events;
   #expect;
+  #plan;
   #socket;
   #open = false;
   #limit = 0;
   #heartbeat = 0; // milliseconds of silence before one is due, zero for none
-  #timer;
+  #patience = SILENCE; // the silence of the server after which it is asked
+  #timers = {};
   #pending = new Map(); // calls by id
   #nextId = 1;
-  #heard = Date.now();
-  #probing = false;
+  #heard = now();
   #doubtful = false; // whether it is there will show when a reply comes or is late
+  #leaving = false; // the server shuts down
 
   // expect has what the client speaks: versions and subProtocol. events has the
-  // functions open(), message(m) for what is no reply, and end(reason), which is
-  // called once and synchronously, after the requests in flight have failed.
+  // functions open(), message(m) for what is no reply, silent() when the server was
+  // not heard for long, answered() when it may be asked again after quiet, and
+  // end(reason), which is called once and synchronously, after the requests in flight
+  // have failed.
   constructor(WebSocket, url, plan, expect, events) {
     this.#expect = expect;
     this.#events = events;
+    this.#plan = plan;
     const socket = plan.tokens.length ? new WebSocket(url, plan.tokens) : new WebSocket(url);
     this.#socket = socket;
     let failure;
     socket.binaryType = 'arraybuffer';
-    socket.onopen = () => this.#connected(plan);
+    socket.onopen = () => this.#connected();
     socket.onmessage = ({ data }) => this.#received(data);
+    const close = ({ code, reason }) => this.end(new CloseError(code, reason, failure));
+    socket.onclose = close;
     socket.onerror = ({ error, message }) => {
       failure = error ?? (message ? new Error(message) : undefined); // browsers say neither
+      this.#later('error', NO_CLOSE, () => close({ code: 1006, reason: '' })); // Chromium, if the page's policy forbids it
     };
-    socket.onclose = ({ code, reason }) => this.end(new CloseError(code, reason, failure));
   }
 
   // usable tells whether what is sent has a chance to get anywhere.
@@ -59,29 +78,48 @@ export class Connection {
     return this.#socket.bufferedAmount;
   }
 
-  #connected(plan) {
+  #later(what, ms, run) {
+    clearTimeout(this.#timers[what]);
+    this.#timers[what] = later(ms, run);
+  }
+
+  #connected() {
+    const { protocol } = this.#socket;
     try {
-      this.version = agreed(plan, this.#socket.protocol, this.#expect.versions);
+      this.version = agreed(this.#plan, protocol, this.#expect.versions);
     } catch (error) {
       this.end(error);
       return;
     }
-    this.negotiated = plan.tokens.length > 0;
-    if (this.version === '1.2') this.#ready(); // 2.0 has the server speak first
+    this.negotiated = this.#plan.tokens.includes(protocol);
+    if (this.version === '1.2') {
+      this.#ready();
+    } else if (!this.negotiated && this.#plan.guessed) {
+      // A server of 2.0 speaks first, one that waits for the client never does.
+      const ms = Math.min(this.#expect.dialTimeout / 4, MAX_DELAY);
+      this.#later('conf', ms, () => this.end(new TimeoutError(ms, new WebWireError('the server does not open the connection'))));
+    }
   }
 
   #ready() {
+    clearTimeout(this.#timers.conf);
     this.#open = true;
+    if (this.negotiated) this.#watchSilence();
     this.#events.open(this);
   }
 
   #received(data) {
-    this.#heard = Date.now();
+    this.#heard = now();
     this.#doubtful = false;
     let message;
     try {
       if (typeof data === 'string') throw new MalformedError('text message');
-      message = parse(this.version, new Uint8Array(data));
+      const bytes = new Uint8Array(data);
+      if (this.version === '1.2' && bytes[0] === ACCEPT_CONF) {
+        this.end(new VersionError(['2.0'], this.#expect.versions)); // nothing but the metadata, or the user, said 1.2
+        return;
+      }
+      message = parse(this.version, bytes);
     } catch (error) {
       message = { ...error, error }; // with what is known of the message
     }
@@ -90,8 +128,11 @@ export class Connection {
     } else if (message?.id !== undefined) {
       // Late and duplicate replies find no call.
       const call = this.#pending.get(message.id);
+      // Published servers keep such a connection open for ever.
+      if (message.error instanceof ShutdownError) this.#leaving = true;
       if (message.error) call?.reject(message.error);
       else call?.resolve(message.payload);
+      this.#idle();
     } else if (message) {
       this.#events.message(message);
     }
@@ -110,6 +151,7 @@ export class Connection {
     }
     this.#limit = conf.limit;
     this.#heartbeat = Math.min(conf.readTimeout * 0.75, MAX_DELAY);
+    if (conf.readTimeout) this.#patience = Math.min(conf.readTimeout / 2, SILENCE);
     this.#beatLater();
     this.#ready();
   }
@@ -127,9 +169,16 @@ export class Connection {
     this.#pending.set(id, call);
     call.release = () => {
       this.#pending.delete(id);
-      if (this.#doubtful && !this.#pending.size) this.#giveUp();
+      this.#idle();
     };
     this.#send(bytes);
+  }
+
+  // idle ends a connection that only the requests in flight keep.
+  #idle() {
+    if (this.#pending.size || this.ended) return;
+    if (this.#doubtful) this.#giveUp();
+    else if (this.#leaving) this.#later('leave', GRACE, () => this.end(new CloseError(GOING_AWAY, 'the server is shutting down')));
   }
 
   signal(message) {
@@ -142,45 +191,67 @@ export class Connection {
   }
 
   #beatLater() {
-    clearTimeout(this.#timer);
     if (!this.#heartbeat) return;
-    this.#timer = setTimeout(() => {
-      if (this.usable) this.#send(compose(this.version, HEARTBEAT));
-    }, this.#heartbeat);
+    this.#later('beat', this.#heartbeat, () => {
+      if (this.#socket.readyState === OPEN) this.#send(compose(this.version, HEARTBEAT));
+    });
+  }
+
+  #watchSilence() {
+    const left = this.#patience - this.silence;
+    this.#later('silence', left > 0 ? left : this.#patience, () => {
+      if (this.silence >= this.#patience) this.#events.silent();
+      if (!this.ended) this.#watchSilence();
+    });
   }
 
   // verify finds out whether the connection is still there. Pings are out of reach in
-  // browsers, so something must be asked that changes nothing. A client with a
-  // session restores it once more; published servers would count that as another
-  // connection of the session, so they are not asked. Otherwise the requests in
-  // flight will show it, and if there is none a new connection does no harm.
-  verify(key) {
-    if (this.#probing || this.ended) return;
-    if (key && this.negotiated) {
-      this.#probing = true;
-      const asked = Date.now();
+  // browsers, so something must be asked that changes nothing: a session is restored
+  // once more, or closed if there is none. In the latter case no request may be sent
+  // until the answer is there: it might create one. Published servers are not asked,
+  // they would count a session twice: the requests in flight will show it, and if there is
+  // none a new connection does no harm, if the reason to doubt is a serious one.
+  verify(key, serious) {
+    if (this.#timers.probe || !this.#open) return;
+    const { size } = this.#pending;
+    if (this.#socket.readyState !== OPEN) {
+      this.#giveUp();
+    } else if (this.negotiated && (key || !size)) {
+      this.quiet = !key;
       const answered = () => {
-        this.#probing = false;
+        this.quiet = false;
+        this.#events.answered();
       };
-      const call = new Call({ resolve: answered, reject: answered }, PROBE_TIMEOUT, () => {
-        call.reject();
-        if (this.#heard <= asked) this.#giveUp();
-      });
-      this.request(call, RESTORE_SESSION, { payload: Payload.from(key) });
-    } else if (this.#pending.size) {
+      const call = new Call({ resolve: answered, reject: answered }, Infinity);
+      this.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
       this.#doubtful = true;
-    } else {
+      this.#judge();
+    } else if (size) {
+      this.#doubtful = true;
+    } else if (serious) {
       this.#giveUp();
     }
   }
 
+  // judge gives up a connection on which nothing is heard. If the time is long over the
+  // page was frozen, or the device slept: what came may wait to be read.
+  #judge() {
+    const asked = now();
+    this.#later('probe', PROBE_TIMEOUT, () => {
+      this.#timers.probe = undefined;
+      if (!this.#doubtful) return;
+      if (now() - asked > PROBE_TIMEOUT + LATE) this.#judge();
+      else this.#giveUp();
+    });
+  }
+
   // silence is how long the server was not heard, in milliseconds.
   get silence() {
-    return Date.now() - this.#heard;
+    return now() - this.#heard;
   }
 
   #giveUp() {
-    this.end(new TimeoutError(this.silence));
+    this.end(new TimeoutError(Math.round(this.silence)));
   }
 
   // end closes the connection, unless it has ended, without waiting for the
@@ -189,14 +260,13 @@ export class Connection {
     if (this.ended) return;
     this.ended = true;
     this.#open = false;
-    clearTimeout(this.#timer);
     const socket = this.#socket;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.onerror = ignore; // Node takes an error that nobody listens to badly
     socket.close(NORMAL);
-    this.#doubtful = false;
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(true, reason);
     for (const call of [...this.#pending.values()]) call.reject(lost);
+    Object.values(this.#timers).forEach(clearTimeout);
     this.#events.end(reason);
   }
 }

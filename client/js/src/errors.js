@@ -1,13 +1,9 @@
-// What requests and the making of connections fail with. Each class has its name as
-// text, which survives minification.
+// What requests and the making of connections fail with.
 
+// The message ends with that of the cause.
 export class WebWireError extends Error {
   constructor(message, cause) {
-    super(message, cause === undefined ? undefined : { cause });
-  }
-
-  get name() {
-    return 'WebWireError';
+    super(cause ? `${message}: ${cause.message}` : message, cause && { cause });
   }
 }
 
@@ -18,19 +14,11 @@ export class ErrorReply extends WebWireError {
     super(message);
     this.code = code;
   }
-
-  get name() {
-    return 'ErrorReply';
-  }
 }
 
 export class InternalError extends WebWireError {
   constructor() {
     super('the server failed to handle the request');
-  }
-
-  get name() {
-    return 'InternalError';
   }
 }
 
@@ -38,19 +26,11 @@ export class ShutdownError extends WebWireError {
   constructor() {
     super('the server is shutting down');
   }
-
-  get name() {
-    return 'ShutdownError';
-  }
 }
 
 export class SessionNotFoundError extends WebWireError {
   constructor() {
     super('there is no such session');
-  }
-
-  get name() {
-    return 'SessionNotFoundError';
   }
 }
 
@@ -58,19 +38,11 @@ export class SessionFullError extends WebWireError {
   constructor() {
     super('the session has as many connections as it may');
   }
-
-  get name() {
-    return 'SessionFullError';
-  }
 }
 
 export class SessionsDisabledError extends WebWireError {
   constructor() {
     super('the server has no sessions');
-  }
-
-  get name() {
-    return 'SessionsDisabledError';
   }
 }
 
@@ -79,23 +51,15 @@ export class SessionsDisabledError extends WebWireError {
 export class DisconnectedError extends WebWireError {
   constructor(sent, cause) {
     const outcome = sent ? 'the server may have executed the request' : 'nothing was sent';
-    super(`disconnected, ${outcome}${cause ? `: ${cause.message}` : ''}`, cause);
+    super(`disconnected, ${outcome}`, cause);
     this.sent = sent;
-  }
-
-  get name() {
-    return 'DisconnectedError';
   }
 }
 
 export class TimeoutError extends WebWireError {
   constructor(after, cause) {
-    super(`${cause ? 'not connected' : 'no reply'} within ${after} ms${cause ? `: ${cause.message}` : ''}`, cause);
+    super(`${cause ? 'not connected' : 'no reply'} within ${after} ms`, cause);
     this.after = after;
-  }
-
-  get name() {
-    return 'TimeoutError';
   }
 }
 
@@ -105,37 +69,21 @@ export class VersionError extends WebWireError {
     this.server = server;
     this.client = client;
   }
-
-  get name() {
-    return 'VersionError';
-  }
 }
 
 export class ClosedError extends WebWireError {
   constructor() {
     super('the client is closed');
   }
-
-  get name() {
-    return 'ClosedError';
-  }
 }
 
-export class MalformedError extends WebWireError {
-  get name() {
-    return 'MalformedError';
-  }
-}
+export class MalformedError extends WebWireError {}
 
 export class TooLongError extends WebWireError {
   constructor(size, limit) {
     super(`a message of ${size} bytes, the server takes ${limit}`);
     this.size = size;
     this.limit = limit;
-  }
-
-  get name() {
-    return 'TooLongError';
   }
 }
 
@@ -144,23 +92,15 @@ export class QueueFullError extends WebWireError {
     super(`more than ${limit} bytes wait to be sent`);
     this.limit = limit;
   }
-
-  get name() {
-    return 'QueueFullError';
-  }
 }
 
 // Why a connection ended or could not be made.
 
 export class CloseError extends WebWireError {
   constructor(code, reason, cause) {
-    super(`connection closed with ${code}${reason ? ` ${reason}` : ''}${cause ? `: ${cause.message}` : ''}`, cause);
+    super(`connection closed with ${code} ${reason}`.trim(), cause);
     this.code = code;
     this.reason = reason;
-  }
-
-  get name() {
-    return 'CloseError';
   }
 }
 
@@ -170,8 +110,12 @@ export class RefusedError extends WebWireError {
     this.status = status;
     this.retryAfter = retryAfter; // milliseconds that the server asks to wait
   }
-
-  get name() {
-    return 'RefusedError';
-  }
 }
+
+// The names survive minification, and may be assigned as those of all errors.
+const classes = {
+  WebWireError, ErrorReply, InternalError, ShutdownError, SessionNotFoundError, SessionFullError,
+  SessionsDisabledError, DisconnectedError, TimeoutError, VersionError, ClosedError, MalformedError, TooLongError,
+  QueueFullError, CloseError, RefusedError,
+};
+for (const [name, type] of Object.entries(classes)) type.prototype.name = name;

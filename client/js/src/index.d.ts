@@ -32,7 +32,9 @@ export {}; // only what says so
 export class Client extends EventTarget {
   /**
    * A client of the endpoint at `url`: `wss:` or `https:`, `ws:` or `http:`; in pages
-   * it may be relative. Nothing happens until the client is used.
+   * it may be relative to the base URL of the document. Nothing happens until the
+   * client is used, so one can be made where there is no page and no `WebSocket`, on a
+   * server that renders pages for instance; using it fails there.
    */
   constructor(url: string | URL, options?: ClientOptions);
 
@@ -47,13 +49,21 @@ export class Client extends EventTarget {
   /**
    * Connects, and resolves once the client is connected, and its session restored if
    * it has one. It tries again and again; with `autoconnect: false` once. There is no
-   * need to call it otherwise, unless the client gave up (see `connectfailed`).
+   * need to call it otherwise, unless the client gave up (see `connectfailed`). It
+   * does not wait for the promises that listeners pass to `waitUntil`.
    */
   connect(options?: CallOptions): Promise<void>;
 
   /**
-   * Sends a request and resolves to the reply. Waits for a connection if need be. A
-   * request has one outcome, and is never sent twice. It rejects with
+   * Sends a request and resolves to the reply. Waits for a connection if need be;
+   * requests that waited are sent after the listeners of `connected` have run.
+   *
+   * A request made while the client has a session is executed under that session or not
+   * at all: it waits until the session is restored, and rejects with a
+   * {@link DisconnectedError} whose `sent` is false if the session is closed or replaced
+   * meanwhile. A request made without a session may be executed under any.
+   *
+   * A request has one outcome, and is never sent twice. It rejects with
    *
    * - an {@link ErrorReply}, {@link InternalError} or {@link ShutdownError} if the
    *   server answered so;
@@ -63,6 +73,7 @@ export class Client extends EventTarget {
    *   server may have executed the request;
    * - a {@link ClosedError} after `close()`;
    * - a {@link QueueFullError} if too much waits to be sent;
+   * - a `TypeError` if the name is not a string or the payload cannot be sent;
    * - a {@link MalformedError} or {@link TooLongError} if the protocol or the server
    *   does not allow such a message. 1.2 wants a payload of at least one byte.
    *
@@ -84,8 +95,8 @@ export class Client extends EventTarget {
    * the code `SESSION_ACTIVE` if the client has another session, an
    * {@link InternalError} if the server could not tell, or as `request`.
    *
-   * @param key by default the one that is kept: of use after the session could not be
-   * restored for the moment, because it had as many connections as it may
+   * @param key by default the one that is kept, which the client tries to restore by
+   * itself (see `sessionerror`)
    */
   restoreSession(key?: string, options?: CallOptions): Promise<void>;
 
@@ -94,6 +105,14 @@ export class Client extends EventTarget {
    * makes the client forget the session, which stays on the server until it expires.
    */
   closeSession(options?: CallOptions): Promise<void>;
+
+  /**
+   * Ends the connection, or the making of one. What `signal` took is still sent; requests
+   * and `connect()` reject with a {@link DisconnectedError}. The session is not closed.
+   * The client can be used again, and connects when it is. It does nothing if the client
+   * is not connected, nor about to be.
+   */
+  disconnect(): void;
 
   /**
    * Ends the client for good. What `signal` took is still sent, requests reject with
@@ -143,8 +162,22 @@ export type Version = '2.0' | '1.2';
 export interface ClientEvents {
   /** A signal of the server. */
   signal: Event & { readonly name: string; readonly payload: Payload };
-  /** The server created a session for the client. Not dispatched after a restore. */
+  /**
+   * The server created a session for the client. Not dispatched after a restore, nor
+   * for a session that the server created by itself while the kept one was restored: it
+   * counts only if the kept one is gone.
+   */
   sessioncreated: Event & { readonly session: Session };
+  /**
+   * The server cannot restore the kept session now: `error` is a
+   * {@link SessionFullError}, {@link InternalError}, {@link ErrorReply} or
+   * {@link SessionsDisabledError}. Unless it is the last of these the client asks again on
+   * the same connection, with pauses between `minBackoff` and `maxBackoff`. Dispatched
+   * again only if the error is another.
+   */
+  sessionerror: Event & { readonly error: WebWireError };
+  /** The session was restored after `sessionerror`, on the same connection. */
+  sessionrestored: Event & { readonly session: Session };
   /**
    * The client's session was closed, by the server or another client that has it, or
    * turned out not to exist any more when it was to be restored, or another tab
@@ -152,20 +185,31 @@ export interface ClientEvents {
    */
   sessionclosed: Event;
   /**
-   * The client is connected. Its session is restored if it had one: `client.session`
-   * may be another than before if another tab created one.
+   * The client is connected. Its session is restored if it had one, unless
+   * `sessionclosed` or `sessionerror` was dispatched just before: `client.session` may
+   * be another than before if another tab created one.
+   *
+   * Its listeners run before anything else that comes of the connection: before the events
+   * of what the server sent, and before the requests that waited are sent. Those wait
+   * longer, within their own timeouts, if a listener passes a promise to `waitUntil`, that
+   * of a login for instance. Requests made meanwhile are sent at once.
    */
-  connected: Event;
+  connected: Event & { waitUntil(promise: Promise<unknown>): void };
   /**
    * A connection ended: `reason` is a {@link ClosedError} after `close()`, a
    * {@link CloseError} if the server closed it or the network failed, another error if
    * the client gave it up.
    */
   disconnected: Event & { readonly reason: Error };
+  /** An attempt to connect failed and is going to be repeated. */
+  connecterror: Event & { readonly error: Error };
   /**
    * The client gave up connecting because trying again would not help: the server
-   * speaks no common version ({@link VersionError}), or the browser forbids to
-   * connect. `connect()` makes the client try again.
+   * speaks no common version ({@link VersionError}), refuses for good
+   * ({@link RefusedError}: 407, 410, 505, or 401 twice in a row), or closed the connection
+   * with a status of 3500 to 3999 or 4500 to 4999 ({@link CloseError}); the browser
+   * forbids to connect, or the URL cannot be. `connect()` makes the client try again,
+   * after the pause that is due.
    */
   connectfailed: Event & { readonly error: Error };
   statuschange: Event & { readonly status: Status };
@@ -210,10 +254,13 @@ export interface ClientOptions extends Listeners {
    * How client and server agree on the version.
    *
    * - `metadata`: ask the server by an HTTP request of the method WEBWIRE to the same
-   *   URL, once, and again after an attempt to connect failed. The default.
+   *   URL, and by GET if that gets no answer, once, and again after an attempt to connect
+   *   failed. Each may take a quarter of `dialTimeout`. If neither gets an answer,
+   *   because of a proxy, the browser or the network, do as `token` does, and on every
+   *   other attempt as for a server that only speaks 2.0. The default.
    * - `token`: the server is known to negotiate: offer `versions` as
-   *   `Sec-WebSocket-Protocol`. For servers behind a proxy that rejects the method
-   *   WEBWIRE. Browsers fail to connect to servers that do not negotiate.
+   *   `Sec-WebSocket-Protocol`, without a question. Browsers fail to connect to servers
+   *   that do not negotiate.
    * - `none`: the server is known to speak `versions[0]`.
    */
   negotiate?: 'metadata' | 'token' | 'none' | undefined;
@@ -229,6 +276,11 @@ export interface ClientOptions extends Listeners {
   storageKey?: string | undefined;
   /** The class to connect with, where there is no global one. */
   WebSocket?: WebSocketClass | undefined;
+  /**
+   * True: tell what the client does by `console.debug`; or a function to be called instead.
+   * Keys of sessions, payloads and the query of the URL are left out. Default: false.
+   */
+  debug?: boolean | ((...what: unknown[]) => void) | undefined;
 }
 
 /** What the client needs of `localStorage`. */
@@ -256,7 +308,8 @@ export interface CallOptions {
 /**
  * What can be sent: text, which goes as UTF-8, bytes, which go as binary, a
  * {@link Payload} as it is, nothing, or any other value as JSON in UTF-8. Bytes are
- * copied, at the latest when they are sent.
+ * copied, at the latest when they are sent. Objects that JSON would make an empty object
+ * of, such as `Blob`, `Map`, `Set` and promises, are refused with a `TypeError`.
  */
 export type Data = Payload | string | ArrayBuffer | ArrayBufferView | object | number | boolean | null | undefined;
 
@@ -288,7 +341,7 @@ export interface Session {
   readonly info: any;
 }
 
-/** What all errors of this package are. `name` is the name of the class. */
+/** What all errors of this package are. `name` is the name of the class; the message ends with that of the cause. */
 export class WebWireError extends Error {
   constructor(message: string, cause?: Error);
 }
@@ -359,7 +412,7 @@ export class CloseError extends WebWireError {
   readonly code: number;
   readonly reason: string;
 }
-/** The server answered the question for its metadata with this HTTP status. */
+/** The server answered the question for its metadata with this HTTP status, which says that it cannot be connected to. */
 export class RefusedError extends WebWireError {
   constructor(status: number, retryAfter: number);
   readonly status: number;

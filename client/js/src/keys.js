@@ -1,5 +1,7 @@
 // Where the key of the session is kept.
 
+const KEY = /^[ -~]{1,255}$/; // what a server may accept
+
 // Keys keeps the key in a storage with the methods of localStorage, so that it
 // survives the page, and in memory, should the storage fail: it may be full, or
 // forbidden by the user.
@@ -8,22 +10,24 @@ export class Keys {
   #item;
   #key = null;
 
+  // item returns the name of the item in the storage.
   constructor(storage, item) {
     this.#storage = storage;
     this.#item = item;
   }
 
-  // The storage comes first: other tabs write to it too.
+  // The storage comes first: other tabs write to it too. What cannot be a key is none.
   load() {
-    this.#try((storage) => {
-      this.#key = storage.getItem(this.#item) || null;
+    this.#try((storage, item) => {
+      const kept = storage.getItem(item);
+      this.#key = KEY.test(kept ?? '') ? kept : null;
     });
     return this.#key;
   }
 
   save(key) {
     this.#key = key;
-    this.#try((storage) => (key ? storage.setItem(this.#item, key) : storage.removeItem(this.#item)));
+    this.#try((storage, item) => (key ? storage.setItem(item, key) : storage.removeItem(item)));
   }
 
   // drop forgets a key, unless another tab has put its own in its place.
@@ -33,7 +37,7 @@ export class Keys {
 
   #try(use) {
     try {
-      if (this.#storage) use(this.#storage);
+      if (this.#storage) use(this.#storage, this.#item());
     } catch {
       this.#storage = undefined;
     }

@@ -1,34 +1,58 @@
 // How client and server agree on a version (section 2 of PROTOCOL.md). A browser
 // fails a connection on which it offered tokens and the server selected none. So
-// tokens are offered only to a server that is known to select one: its metadata
-// says so, or the user.
+// the server is asked first, if it can be.
 
-import { MalformedError, RefusedError, VersionError } from './errors.js';
+import { later } from './call.js';
+import { RefusedError, VersionError } from './errors.js';
 
 export const VERSIONS = ['2.0', '1.2'];
 
 const TOKEN = 'webwire-';
 
-// metadata asks the endpoint what it speaks. It returns the object that was
-// answered; undefined if the server has no metadata, as the published ones of 2.0;
-// and throws if there is no telling.
-export async function metadata(url, signal) {
-  const response = await fetch(url.href.replace(/^ws/, 'http'), { method: 'WEBWIRE', signal });
-  const { status } = response;
-  if (response.ok) {
-    return response.json().catch((error) => {
-      throw new MalformedError('the metadata is not JSON', error);
-    });
+// What servers and proxies say of a method or request that they do not know, and
+// which says nothing about the endpoint.
+const NO_ANSWER = [400, 405, 426, 501];
+const BUSY = [408, 425, 429];
+
+// metadata asks the endpoint what it speaks: by the method WEBWIRE, and by a plain GET
+// where that gets no answer, because of a proxy or browser that does not know it. It
+// returns undefined if neither has an answer: the server has no metadata, or the page
+// may not ask. It throws a RefusedError if the endpoint is not to be had. Each question
+// may take limit milliseconds.
+export async function metadata(url, signal, limit) {
+  const href = url.href.replace(/^ws/, 'http');
+  let refused;
+  for (const method of ['WEBWIRE', 'GET']) {
+    const asking = new AbortController();
+    const stop = () => asking.abort();
+    const timer = later(limit, stop);
+    signal.addEventListener('abort', stop);
+    try {
+      const response = await fetch(href, { method, signal: asking.signal, headers: { Accept: 'application/json' } });
+      const { status, headers } = response;
+      if (response.ok) {
+        const meta = await response.json();
+        if (meta && (meta.versions || meta['protocol-version'])) return meta;
+      }
+      refused = response.ok || NO_ANSWER.includes(status)
+        ? undefined
+        : new RefusedError(status, Math.max(0, 1000 * Number(headers.get('Retry-After')) || 0));
+    } catch {
+      refused = undefined; // the network, what browsers forbid, no JSON, late
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+    }
+    signal.throwIfAborted();
+    if (BUSY.includes(refused?.status) || refused?.status >= 500) break;
   }
-  const retry = [408, 425, 429].includes(status) || (status >= 500 && status !== 501);
-  if (!retry) return undefined;
-  throw new RefusedError(status, Math.max(0, 1000 * Number(response.headers.get('Retry-After')) || 0));
+  if (refused) throw refused;
+  return undefined;
 }
 
 // plan says how to connect to an endpoint with such metadata: tokens to offer,
 // or, if there are none, the version to speak.
 export function plan(meta, versions) {
-  if (!meta) return speak('2.0', versions);
   const listed = Array.isArray(meta.versions) ? meta.versions : [];
   const common = versions.filter((version) => listed.includes(version));
   return common.length ? offer(common) : speak(meta['protocol-version'], versions, listed);
@@ -41,10 +65,17 @@ export function speak(version, versions, listed = []) {
   return { tokens: [], version };
 }
 
+// guess is the plan for an endpoint that did not say what it speaks: the first is to
+// offer tokens; if that did not work it may be a published server of 2.0.
+export function guess(bare, versions) {
+  return { ...(bare && versions.includes('2.0') ? speak('2.0', versions) : offer(versions)), guessed: true };
+}
+
 // agreed returns the version that is spoken on a connection on which the server
 // selected a token, or none.
-export function agreed({ tokens, version }, token, versions) {
+export function agreed({ tokens, version, guessed }, token, versions) {
   if (!tokens.length) return version;
+  if (!token && guessed && versions.includes('2.0')) return '2.0'; // not in browsers; the server's first message tells
   if (!tokens.includes(token)) throw new VersionError([token.replace(TOKEN, '')].filter(Boolean), versions);
   return token.slice(TOKEN.length);
 }

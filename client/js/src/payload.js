@@ -4,14 +4,16 @@
 // The order is that of the message types (see codec.js).
 export const ENCODINGS = ['binary', 'utf8', 'utf16'];
 
+const BRAND = Symbol.for('webwire.Payload'); // there may be two copies of this package
+
 const utf8 = new TextEncoder();
 
 // A byte order mark is text like any other: it is the application's.
-const decoders = {
-  binary: new TextDecoder('utf-8', { ignoreBOM: true }),
-  utf8: new TextDecoder('utf-8', { ignoreBOM: true }),
-  utf16: new TextDecoder('utf-16le', { ignoreBOM: true }),
-};
+const decoder = (label) => new TextDecoder(label, { ignoreBOM: true });
+const fromUTF8 = decoder('utf-8');
+const fromUTF16 = decoder('utf-16le');
+
+const tag = (value) => Object.prototype.toString.call(value).slice(8, -1);
 
 export class Payload {
   constructor(bytes, encoding = 'binary') {
@@ -20,13 +22,18 @@ export class Payload {
     this.encoding = encoding;
   }
 
+  get [BRAND]() {
+    return true;
+  }
+
   static from(value) {
     if (value instanceof Payload) return value;
+    if (value?.[BRAND]) return new Payload(value.bytes, value.encoding);
     if (value === undefined) return new Payload(new Uint8Array());
     if (typeof value === 'string') return new Payload(utf8.encode(value), 'utf8');
     if (ArrayBuffer.isView(value)) return new Payload(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
-    if (Object.prototype.toString.call(value) === '[object ArrayBuffer]') return new Payload(new Uint8Array(value));
-    const json = JSON.stringify(value);
+    if (tag(value) === 'ArrayBuffer') return new Payload(new Uint8Array(value));
+    const json = JSON.stringify(value, checked);
     if (json === undefined) throw new TypeError(`webwire: a ${typeof value} has no JSON form`);
     return new Payload(utf8.encode(json), 'utf8');
   }
@@ -39,10 +46,22 @@ export class Payload {
   }
 
   text() {
-    return decoders[this.encoding].decode(this.bytes);
+    return (this.encoding === 'utf16' ? fromUTF16 : fromUTF8).decode(this.bytes);
   }
 
   json() {
     return JSON.parse(this.text());
   }
+}
+
+const BYTES = 'send its arrayBuffer()';
+const ADVICE = { Blob: BYTES, File: BYTES, Set: 'send [...it]', Promise: 'await it' };
+
+// checked refuses, at any depth, objects that JSON would make an empty object of
+// although they are none: what they hold would be lost without a word.
+function checked(_, value) {
+  if (typeof value !== 'object' || !value) return value;
+  const kind = typeof value.then === 'function' ? 'Promise' : tag(value);
+  if (/^(Object|Array|Number|String|Boolean)$/.test(kind) || (kind !== 'Promise' && Object.keys(value).length)) return value;
+  throw new TypeError(`webwire: a ${kind} has no JSON form: ${ADVICE[kind] ?? 'send Object.fromEntries(it), or what else it holds'}`);
 }

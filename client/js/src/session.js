@@ -4,13 +4,14 @@
 import { Call } from './call.js';
 import { RESTORE_SESSION } from './codec.js';
 import {
-  ClosedError, DisconnectedError, MalformedError, SessionNotFoundError, ShutdownError, TimeoutError,
+  ClosedError, DisconnectedError, MalformedError, SessionNotFoundError, SessionsDisabledError, ShutdownError,
+  TimeoutError, TooLongError, WebWireError,
 } from './errors.js';
 import { Payload } from './payload.js';
 
 // parseSession reads a session object: that of 1.2, that of later versions, or one
 // that is both (sections 3.4 and 4.3 of PROTOCOL.md).
-export function parseSession(payload) {
+function parseSession(payload) {
   let o;
   try {
     o = payload.json();
@@ -18,31 +19,50 @@ export function parseSession(payload) {
     // the check below tells
   }
   const key = o?.k ?? o?.key;
-  if (typeof key !== 'string' || !key) throw new MalformedError('not a session');
-  const created = new Date(o.c ?? o.crt);
+  const created = new Date(o?.c ?? o?.crt);
+  if (typeof key !== 'string' || !key || isNaN(created)) throw new MalformedError('not a session');
   return Object.freeze({ key, created, lastSeen: new Date(o.l ?? created), info: o.i ?? o.inf ?? null });
 }
 
 // After these a connection is of no use: whether it has the session is not known,
 // or will not be for long.
 const ENDING = [ClosedError, DisconnectedError, MalformedError, ShutdownError, TimeoutError];
+// After these the same question on the same connection has the same answer.
+const LASTING = [SessionsDisabledError, TooLongError];
+
+const isOne = (error, types) => types.some((type) => error instanceof type);
+
+// forgotten is why a connection ends that has a session which the client has given
+// up: only a new connection makes the server forget it too.
+const forgotten = () => new WebWireError('the session was given up while it was restored');
 
 export class SessionState {
   #keys;
   #tell;
+  #backoff;
   #session = null;
   #active = false; // the connection has it
+  #changes = 0; // of the key, by this client
+  #waived = 0; // calls of closeSession that found none: no restoreSession before them counts
   #closing = 0; // requests to close it that wait for their reply
   #closed = false; // meanwhile the server said that it is closed
+  #restoring; // calls that wait for the outcome of restoring the kept session, while it is in flight
+  #retries; // how often that failed on the connection
+  #failure; // the name of the error of the last time
+  #timer;
+  #held; // a session that the server created while the kept one is restored, and
+  #asked; // whether that was asked for: then it goes before one that cannot be restored now
 
-  // tell dispatches an event.
-  constructor(keys, tell) {
+  // tell dispatches an event, backoff returns the pause before a repetition.
+  constructor(keys, tell, backoff) {
     this.#keys = keys;
     this.#tell = tell;
+    this.#backoff = backoff;
   }
 
-  get active() {
-    return this.#active;
+  // key is that of the session that the connection has.
+  get key() {
+    return this.#active ? this.#session.key : undefined;
   }
 
   // Without a connection it is the session that is going to be restored.
@@ -52,105 +72,198 @@ export class SessionState {
 
   // probe is a key that can be restored without any effect, if there is one.
   get probe() {
-    return this.#active && !this.#closing ? this.#session.key : undefined;
+    return this.#closing ? undefined : this.key;
   }
 
   get keptKey() {
     return this.#keys.load();
   }
 
-  // prepare restores the session on a new connection, if there is one to restore,
-  // and calls ready unless the connection ends.
+  get waived() {
+    return this.#waived;
+  }
+
+  // awaits tells whether the session of a key is still to be restored.
+  awaits(key) {
+    return !this.#active && this.keptKey === key;
+  }
+
+  // prepare restores the session on a new connection, if there is one to restore, and
+  // calls ready unless the connection ends. If that is not possible for the moment it
+  // goes on trying.
   prepare(connection, timeout, ready) {
-    const key = this.#keys.load();
+    this.#retries = 0;
+    this.#failure = undefined;
+    this.restore(connection, timeout, undefined, ready);
+  }
+
+  // restore restores the kept session, and lets the caller, if there is one, have the
+  // outcome.
+  restore(connection, timeout, caller, ready) {
+    const key = this.keptKey;
     if (this.#session && this.#session.key !== key) {
       // Another tab signed out, or in with a new session.
       this.#session = null;
       this.#tell('sessionclosed');
     }
     if (!key) {
-      ready();
+      caller?.reject(new SessionNotFoundError());
+      ready?.();
       return;
     }
+    if (this.#restoring) { // two at a time would count twice at some servers
+      this.#restoring.push(caller);
+      return;
+    }
+    clearTimeout(this.#timer);
+    const callers = [caller];
+    this.#restoring = callers;
+    const changes = this.#changes;
+    // over tells whether a session that was created meanwhile takes the place of the kept one.
+    const over = (error, adopt, done = ready) => {
+      this.#restoring = undefined;
+      done?.();
+      for (const each of callers) error ? each?.reject(error) : each?.resolve();
+      if (adopt) this.#adopt();
+    };
+    const useless = (error) => over(error, false, () => connection.end(error));
     const call = new Call({
-      resolve: (payload) => this.#restored(connection, key, payload) && ready(),
+      resolve: (payload) => {
+        try {
+          const session = parseSession(payload);
+          if (this.#changes !== changes || this.keptKey !== key) throw forgotten();
+          this.#session = session;
+          this.#active = true;
+          this.#held = undefined;
+          if (this.#failure) this.#tell('sessionrestored', { session });
+          this.#failure = undefined;
+          over();
+        } catch (error) {
+          useless(error);
+        }
+      },
       reject: (error) => {
-        if (ENDING.some((type) => error instanceof type)) {
-          connection.end(error);
+        if (isOne(error, ENDING)) {
+          useless(error);
           return;
         }
-        // For other reasons the key is kept: the next connection tries again.
-        if (error instanceof SessionNotFoundError) {
-          this.#session = null;
-          this.#keys.drop(key);
-          this.#tell('sessionclosed');
-        }
-        ready();
+        const given = this.#changes !== changes;
+        const gone = error instanceof SessionNotFoundError;
+        const adopt = given || gone || this.#asked;
+        if (!given && gone) this.#gone(key);
+        else if (!given && !(this.#asked && this.#held)) this.#failed(error, connection, timeout);
+        over(error, adopt);
       },
     }, timeout, () => call.reject(new TimeoutError(timeout)));
+    this.#asked = !ready;
     connection.request(call, RESTORE_SESSION, { payload: Payload.from(key) });
   }
 
-  #restored(connection, key, payload) {
-    try {
-      const session = parseSession(payload);
-      // Only a new connection makes the server forget it too.
-      if (this.#keys.load() !== key) throw new DisconnectedError(true, new Error('session given up while it was restored'));
-      this.#session = session;
-      this.#active = true;
-      return true;
-    } catch (error) {
-      connection.end(error);
-      return false;
-    }
+  #gone(key) {
+    this.#changes++;
+    this.#session = null;
+    this.#failure = undefined;
+    this.#keys.drop(key);
+    this.#tell('sessionclosed');
   }
 
-  // keep takes a session that the connection got from the server.
-  keep(payload) {
+  // failed keeps the key and tries again: the server may not have noticed yet that
+  // the connection before was lost, or its store may fail for the moment.
+  #failed(error, connection, timeout) {
+    if (this.#failure !== error.name) this.#tell('sessionerror', { error });
+    this.#failure = error.name;
+    if (isOne(error, LASTING)) return;
+    this.#timer = setTimeout(() => {
+      if (!this.#active && connection.usable) this.restore(connection, timeout);
+    }, this.#backoff(this.#retries++, error));
+  }
+
+  // created takes a session that the server created.
+  created(payload) {
     const session = parseSession(payload);
+    if (this.#restoring) {
+      this.#held = session;
+      return;
+    }
+    if (this.#closed) { // should a closeSession fail, that would be too late to tell
+      this.#closed = false;
+      this.#tell('sessionclosed');
+    }
+    this.#keep(session);
+    this.#tell('sessioncreated', { session });
+  }
+
+  #adopt() {
+    const session = this.#held;
+    if (!session) return;
+    this.#keep(session);
+    this.#tell('sessioncreated', { session });
+  }
+
+  // restored takes the session that a restoreSession got, unless one was closed since:
+  // waived is what it was before.
+  restored(payload, waived) {
+    const session = parseSession(payload);
+    if (this.#waived !== waived) throw forgotten();
+    this.#keep(session);
+  }
+
+  #keep(session) {
     this.#session = session;
     this.#active = true;
+    this.#held = undefined;
+    this.#changes++;
     this.#keys.save(session.key);
-    return session;
   }
 
-  // forget forgets the session, and tells whether there was one.
-  forget() {
+  // forget forgets the session that the connection has, and tells whether there was one.
+  #forget() {
     if (!this.#active) return false;
     this.#keys.drop(this.#session.key);
     this.#session = null;
     this.#active = false;
+    this.#changes++;
     return true;
   }
 
   // renounce forgets the session although the server is not told. A connection
   // that is just restoring it finds that out.
   renounce() {
+    this.#waived++;
+    this.#changes++;
     this.#session = null;
+    this.#active = false;
+    this.#failure = undefined;
     this.#keys.save(null);
+    if (!this.#restoring) this.#adopt();
   }
 
   // closedByServer takes note that the server closed the session: because it was
   // asked to, most likely, if it was.
   closedByServer() {
-    if (!this.forget()) return;
+    this.#held = undefined;
+    if (!this.#forget()) return;
     if (this.#closing) this.#closed = true;
     else this.#tell('sessionclosed');
   }
 
+  // closeBegins takes note of a closeSession. It returns the function to be called at
+  // its end: the reply is about the session of now, not about one that came since.
   closeBegins() {
+    const { key } = this;
     this.#closing++;
-  }
-
-  closeEnds(error) {
-    this.#closing--;
-    if (this.#closed && error) this.#tell('sessionclosed');
-    if (error || !this.#closing) this.#closed = false;
-    if (!error) this.forget();
+    return (error) => {
+      this.#closing--;
+      if (this.#closed && error) this.#tell('sessionclosed');
+      this.#closed = false;
+      if (!error && this.key === key) this.#forget();
+    };
   }
 
   // lost takes note that the connection is gone.
   lost() {
+    clearTimeout(this.#timer);
     this.#active = false;
+    this.#restoring = this.#held = undefined;
   }
 }

@@ -5,26 +5,30 @@ const INTERVAL = 10_000;
 // Browsers run the timers of hidden pages as rarely as once a minute.
 const JUMP = INTERVAL + 65_000;
 
-// watchWake calls woke whenever there is reason to doubt the connection, or to
-// connect at once. It returns a function that ends that.
+// watchWake calls woke(true) whenever there is reason to doubt the connection, or to
+// connect at once, and woke(false) when the device says that it is offline: which may
+// be wrong. It returns a function that ends that.
 export function watchWake(woke) {
   const { document } = globalThis;
   const watch = new AbortController();
   const on = (target, type, listener) => target?.addEventListener?.(type, listener, { signal: watch.signal });
 
+  // This is the clock of the wall, because it goes on while a device sleeps. If it was
+  // set the question does no harm, and nothing else goes by it.
   let last = Date.now();
   const look = () => {
     const now = Date.now();
     const jumped = now - last > JUMP;
     last = now;
-    if (jumped) woke();
+    if (jumped) woke(true);
   };
   const timer = setInterval(look, INTERVAL);
   // Timers may be late after a sleep, the user is not.
   on(document, 'visibilitychange', look);
-  on(document, 'resume', woke);
-  on(globalThis, 'pageshow', (event) => event.persisted && woke());
-  on(globalThis, 'online', woke);
+  on(document, 'resume', () => woke(true));
+  on(globalThis, 'pageshow', (event) => event.persisted && woke(true));
+  on(globalThis, 'online', () => woke(true));
+  on(globalThis, 'offline', () => woke(false));
   return () => {
     clearInterval(timer);
     watch.abort();

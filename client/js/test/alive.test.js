@@ -6,23 +6,142 @@ import { DisconnectedError, TimeoutError } from '../src/index.js';
 import { MAX_DELAY, settled } from './support/clock.js';
 import { FakeServer, bytes, outcome, session, text } from './support/fakes.js';
 
+// talk lets time pass on a connection on which the server is not silent.
+async function talk({ socket, clock }, ms) {
+  for (let left = ms; left > 0; left -= 15_000) {
+    socket.say(64, 1, 's', 'x');
+    await clock.pass(Math.min(left, 15_000));
+  }
+}
+
 test('a heartbeat is sent when nothing was sent for 3/4 of the read timeout', async (t) => {
   const server = new FakeServer(t);
   const client = await server.connected();
   const { socket, clock } = server;
-  await clock.pass(44_999);
+  await talk(server, 44_999);
   assert.equal(socket.sent.length, 0);
   await clock.pass(1);
   assert.deepEqual(socket.take(), { type: 33 });
-  await clock.pass(45_000);
+  await talk(server, 45_000);
   assert.deepEqual(socket.take(), { type: 33 });
-  await clock.pass(30_000);
+  await talk(server, 30_000);
   client.signal('s', 'x');
   socket.take();
-  await clock.pass(44_999);
+  await talk(server, 44_999);
   assert.equal(socket.sent.length, 0);
   await clock.pass(1);
   assert.equal(socket.sent.length, 1);
+});
+
+for (const [what, key, type] of [['a session', 'KEY', 32], ['no session', undefined, 31]]) {
+  test(`a client that only listens notices that the server is gone: ${what}`, async (t) => {
+    const server = new FakeServer(t);
+    const client = await server.connected({ storage: null });
+    const { socket, clock } = server;
+    if (key) socket.say(21, session(key));
+    for (let i = 0; i < 3; i++) {
+      await clock.pass(29_999);
+      assert.equal(socket.take(), undefined);
+      await clock.pass(1);
+      const probe = socket.take();
+      assert.equal(probe.type, type);
+      await clock.pass(4_999);
+      socket.say(191, probe.id, key ? session(key) : '');
+    }
+    await clock.pass(34_999);
+    assert.equal(client.status, 'connected');
+    await clock.pass(1);
+    assert.equal(client.status, 'connecting');
+    assert.equal(socket.closedWith, 1000);
+    await settled();
+    assert.deepEqual(client.events().filter((event) => event !== 'sessioncreated'), ['disconnected']);
+  });
+}
+
+test('the server is asked after half of its read timeout', async (t) => {
+  const server = new FakeServer(t);
+  server.conf = bytes(23, 2, 0, ...[0x30, 0x75, 0, 0], 0, 0, 0, 0); // 30 s
+  const client = await server.connected();
+  await server.clock.pass(15_000);
+  assert.equal(server.socket.take().type, 31);
+  await server.clock.pass(5_000);
+  assert.equal(client.status, 'connecting');
+});
+
+test('the clock of the device does not matter', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  const { socket, clock } = server;
+  clock.set(-3_600_000);
+  await clock.pass(30_000);
+  assert.equal(socket.take().type, 31);
+  await clock.pass(5_000);
+  assert.equal(client.status, 'connecting', 'a dead connection is given up all the same');
+
+  await clock.pass(1_000);
+  await server.socket.open();
+  clock.set(7_200_000);
+  server.socket.alive = () => true;
+  await clock.pass(60_000);
+  assert.equal(client.status, 'connected', 'and one that lives is not');
+  assert.equal(server.sockets.length, 2);
+});
+
+test('a page that was frozen reads what came before it judges', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  const { socket, clock } = server;
+  await clock.pass(30_000);
+  const probe = socket.take();
+  clock.freeze(600_000); // the answer waits to be read, and the timer is due
+  await clock.pass(0);
+  assert.equal(client.status, 'connected');
+  socket.say(191, probe.id);
+  await clock.pass(29_000);
+  assert.equal(client.status, 'connected');
+
+  await clock.pass(1_000);
+  socket.take();
+  clock.freeze(600_000);
+  await clock.pass(0);
+  assert.equal(client.status, 'connected');
+  await clock.pass(5_000);
+  assert.equal(client.status, 'connecting', 'if nothing came it is dead');
+});
+
+test('no request is sent behind a question that would close the session it creates', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  const { socket, clock } = server;
+  await clock.pass(30_000);
+  const probe = socket.take();
+  assert.equal(probe.type, 31);
+  const login = client.request('login', 'x');
+  const later = client.request('later', 'x');
+  await client.connect();
+  assert.equal(socket.take(), undefined);
+  socket.say(191, probe.id);
+  assert.deepEqual([socket.take().name, socket.take().name], ['login', 'later']);
+  assert.equal(await outcome(login), undefined);
+  assert.equal(await outcome(later), undefined);
+
+  // With requests in flight it is not asked: they may create one as well.
+  await clock.pass(60_000);
+  assert.ok(socket.sent.every((message) => message[0] === 33));
+});
+
+test('requests that wait for an answer that does not come are sent on the next connection', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  const { clock } = server;
+  await clock.pass(30_000);
+  const request = client.request('n', 'x');
+  await clock.pass(5_000);
+  assert.equal(client.status, 'connecting');
+  await clock.pass(1_000);
+  await server.socket.open();
+  server.socket.reply(server.socket.take(), 'y');
+  assert.equal((await request).text(), 'y');
 });
 
 test('no heartbeats in 1.2, with a read timeout of zero, or once the connection is gone', async (t) => {
@@ -45,6 +164,7 @@ test('no heartbeats in 1.2, with a read timeout of zero, or once the connection 
   socket.readyState = 2;
   await server.clock.pass(45_000);
   assert.equal(socket.sent.length, 0);
+  assert.equal(socket.closedWith, 1000, 'it is closing for that long');
 });
 
 test('a read timeout longer than a timer can be', async (t) => {
@@ -123,12 +243,34 @@ for (const [way, wake] of Object.entries(ways)) {
     assert.equal(socket.closedWith, 1000);
   });
 
-  test(`${way}: without a session a new connection is made`, async (t) => {
+  test(`${way}: without a session it is asked whether there is one`, async (t) => {
     const page = new Page(t);
     const server = new FakeServer(t);
     const client = await server.connected();
     const { socket } = server;
     await wake(page, server.clock);
+    const probe = socket.take();
+    assert.equal(probe.type, 31);
+    socket.say(5, probe.id); // any answer will do
+    await server.clock.pass(10_000);
+    assert.equal(client.status, 'connected');
+    assert.equal(server.sockets.length, 1);
+
+    await wake(page, server.clock);
+    await server.clock.pass(5_000);
+    assert.equal(client.status, 'connecting');
+    assert.equal(socket.closedWith, 1000);
+  });
+}
+
+for (const way of ['online', 'resume']) {
+  test(`${way}: a published server is not asked, a new connection is made`, async (t) => {
+    const page = new Page(t);
+    const server = new FakeServer(t);
+    server.metadata = { 'protocol-version': '1.2' };
+    const client = await server.connected();
+    const { socket } = server;
+    await ways[way](page);
     assert.equal(client.status, 'connecting');
     await server.clock.pass(1_000);
     assert.notEqual(server.socket, socket);
@@ -136,6 +278,31 @@ for (const [way, wake] of Object.entries(ways)) {
     assert.equal(client.status, 'connected');
   });
 }
+
+test('offline: the server is asked, and nothing is given up for it', async (t) => {
+  const page = new Page(t);
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  page.tell('offline');
+  const probe = server.socket.take();
+  assert.equal(probe.type, 31);
+  server.socket.say(191, probe.id);
+  await server.clock.pass(5_000);
+  assert.equal(client.status, 'connected', 'it was not true');
+  page.tell('offline');
+  await server.clock.pass(5_000);
+  assert.equal(client.status, 'connecting');
+  const before = server.sockets.length;
+  page.tell('offline'); // is no reason to end a pause
+  await settled();
+  assert.equal(server.sockets.length, before);
+  client.close();
+
+  server.metadata = { 'protocol-version': '1.2' };
+  const other = await server.connected();
+  page.tell('offline'); // who cannot be asked
+  assert.equal(other.status, 'connected');
+});
 
 test('one question at a time', async (t) => {
   const page = new Page(t);
@@ -149,6 +316,9 @@ test('one question at a time', async (t) => {
   assert.equal(socket.take(), undefined);
   socket.say(3, probe.id);
   page.tell('online');
+  assert.equal(socket.take(), undefined, 'not so soon');
+  await server.clock.pass(5_000);
+  page.tell('online');
   assert.equal(socket.take().type, 32, 'any answer is one');
   assert.equal(client.status, 'connected');
 });
@@ -157,6 +327,7 @@ test('being looked at again, or shown at first, is no reason to doubt', async (t
   const page = new Page(t);
   const server = new FakeServer(t);
   const client = await server.connected();
+  server.socket.alive = () => true;
   await server.clock.pass(600_000);
   page.document.dispatchEvent(new Event('visibilitychange'));
   page.tell('pageshow', { persisted: false });
@@ -235,11 +406,9 @@ test('a request that timed out in silence raises doubt', async (t) => {
   await assert.rejects(quick, TimeoutError);
   socket.take();
   assert.equal(socket.take(), undefined, 'a silence of nine seconds is none');
-  const slow = client.request('n', 'x');
+  const slow = client.request('n', 'x', { timeout: 11_000 });
   socket.take();
-  await server.clock.pass(45_000);
-  socket.take(); // heartbeat
-  await server.clock.pass(15_000);
+  await server.clock.pass(11_000);
   assert.equal((await outcome(slow)).error.name, 'TimeoutError');
   assert.equal(socket.take().type, 32);
   await server.clock.pass(5_000);

@@ -45,37 +45,95 @@ test('a server that lists nothing is spoken to in its version, without an offer'
   await connecting;
 });
 
-for (const [what, metadata] of [
-  ['405', () => new Response('', { status: 405 })],
-  ['400', () => new Response('', { status: 400 })],
-  ['501', () => new Response('', { status: 501 })],
+const silences = [
+  ...[400, 405, 426, 501].map((status) => [status, () => new Response('', { status })]),
   ['what a browser forbids', () => new TypeError('Failed to fetch')],
-]) {
-  test(`a server without metadata (${what}) is spoken to in 2.0`, async (t) => {
+  ['a page', () => new Response('<!doctype html>', { headers: { 'Content-Type': 'text/html' } })],
+  ['other JSON', () => ({ name: 'something else' })],
+];
+for (const [what, metadata] of silences) {
+  test(`where the question gets no answer (${what}) tokens are offered, and none the next time`, async (t) => {
     const server = new FakeServer(t);
     server.metadata = metadata();
-    const client = server.client();
+    const errors = [];
+    const client = server.client({ onconnecterror: ({ error }) => errors.push(error) });
     const connecting = client.connect();
     await settled();
+    assert.deepEqual(server.asked.map(({ method }) => method), ['WEBWIRE', 'GET']);
+    assert.deepEqual(server.socket.protocols, TOKENS);
+    server.socket.drop(1006, '', 'no sub-protocol'); // a published server of 2.0
+    await server.clock.pass(1_000);
+    assert.match(errors[0].message, /no sub-protocol/);
     assert.equal(server.socket.protocols, undefined);
-    await server.socket.open();
+    await server.socket.open('');
     assert.equal(await outcome(connecting), undefined, 'not before accept-conf');
     server.socket.say(CONF);
     await connecting;
+
+    // What worked is tried first.
+    server.socket.drop();
+    await server.clock.pass(10_000);
+    assert.equal(server.socket.protocols, undefined);
+    server.socket.drop();
+    await server.clock.pass(10_000);
+    assert.deepEqual(server.socket.protocols, TOKENS);
   });
 }
 
-test('an endpoint that has metadata is not guessed at when it cannot be asked', async (t) => {
+test('a connection without a token on which nothing comes is given up early, and tokens are offered', async (t) => {
   const server = new FakeServer(t);
-  const client = await server.connected();
-  server.socket.drop();
-  await server.clock.pass(1_000);
-  server.socket.drop();
   server.metadata = new TypeError('Failed to fetch');
+  const client = server.client();
+  client.connect();
+  await settled();
+  server.socket.drop(); // the server was not there
+  await server.clock.pass(1_000);
+  const { socket } = server;
+  await socket.open(''); // it is now, and waits for the client
+  await server.clock.pass(2_500);
+  assert.equal(socket.closedWith, 1000);
   await server.clock.pass(3_000);
-  assert.equal(server.asked.length, 2);
-  assert.equal(server.sockets.length, 2);
+  assert.deepEqual(server.socket.protocols, TOKENS);
+  await server.socket.open();
+  assert.equal(client.status, 'connected');
+});
+
+test('a socket that opens although none of the tokens was selected', async (t) => {
+  const server = new FakeServer(t); // Deno, Bun
+  server.metadata = new TypeError('fetch failed');
+  const client = server.client();
+  client.connect();
+  await settled();
+  await server.socket.open('');
   assert.equal(client.status, 'connecting');
+  server.socket.say(CONF);
+  assert.equal(client.status, 'connected');
+});
+
+test('a plain GET has the answer where the method WEBWIRE has none', async (t) => {
+  const server = new FakeServer(t);
+  const { metadata } = server;
+  for (const answer of [new Response('', { status: 400 }), new Response('', { status: 403 }), new TypeError('Failed to fetch')]) {
+    server.answers.WEBWIRE = answer;
+    server.metadata = { ...metadata, versions: ['1.2'] };
+    const client = server.client();
+    const connecting = client.connect();
+    await settled();
+    assert.deepEqual(server.socket.protocols, ['webwire-1.2']);
+    await server.socket.open();
+    await connecting;
+  }
+});
+
+test('a question that nobody answers does not take all the time for the attempt', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata = new Promise(() => {});
+  const client = server.client();
+  client.connect();
+  await server.clock.pass(5_000);
+  assert.deepEqual(server.socket.protocols, TOKENS);
+  await server.socket.open();
+  assert.equal(client.status, 'connected');
 });
 
 test('the metadata is remembered, and asked for again after a failure', async (t) => {
@@ -98,7 +156,6 @@ test('the metadata is remembered, and asked for again after a failure', async (t
 for (const [what, metadata] of [
   ['lists others', { 'protocol-version': '1.4', versions: ['1.4', '1.3'] }],
   ['speaks another', { 'protocol-version': '1.4' }],
-  ['says nothing', {}],
 ]) {
   test(`a server that ${what} is given up`, async (t) => {
     const server = new FakeServer(t);
@@ -127,15 +184,31 @@ for (const [what, metadata] of [
   });
 }
 
-test('a client of 1.2 alone gives up a server without metadata, but not one that it cannot reach', async (t) => {
+test('a client of 1.2 alone offers its token where the question gets no answer, and does not guess', async (t) => {
   const server = new FakeServer(t);
-  server.metadata = new TypeError('Failed to fetch');
-  const client = server.client({ versions: ['1.2'] });
-  const connecting = client.connect();
-  assert.equal(await outcome(connecting), undefined);
   server.metadata = new Response('', { status: 405 });
-  await server.clock.pass(1_000);
-  await assert.rejects(connecting, VersionError);
+  const client = server.client({ versions: ['1.2'] });
+  client.connect();
+  for (let i = 0; i < 3; i++) {
+    await server.clock.pass(10_000);
+    assert.deepEqual(server.socket.protocols, ['webwire-1.2']);
+    server.socket.drop();
+  }
+  assert.equal(client.status, 'connecting');
+});
+
+test('a client of 1.2 alone notices that a server speaks 2.0', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata = { 'protocol-version': '1.2' };
+  const client = server.client({ versions: ['1.2'] });
+  const errors = [];
+  client.addEventListener('connectfailed', ({ error }) => errors.push(error));
+  client.connect();
+  await settled();
+  await server.socket.open('');
+  server.socket.say(CONF);
+  await settled();
+  assert.deepEqual(errors.map((e) => [e.name, e.server]), [['VersionError', ['2.0']]]);
 });
 
 test('a server that refuses for the moment is asked again, when it says', async (t) => {
@@ -147,12 +220,9 @@ test('a server that refuses for the moment is asked again, when it says', async 
   assert.equal(server.asked.length, 1);
   await server.clock.pass(1);
   await assert.rejects(connecting, (error) => error instanceof TimeoutError && error.cause instanceof RefusedError && error.cause.status === 503);
-  server.metadata = new Response('no JSON');
+  server.metadata = { 'protocol-version': '1.2' };
   await server.clock.pass(600);
   assert.equal(server.asked.length, 2);
-  server.metadata = { 'protocol-version': '1.2' };
-  await server.clock.pass(3_000);
-  assert.equal(server.asked.length, 3);
   await server.socket.open();
   assert.equal(client.status, 'connected');
 });
@@ -247,10 +317,6 @@ for (const [what, stuck] of [
 ]) {
   test(`an attempt ends when the server is silent: ${what}`, async (t) => {
     const server = new FakeServer(t);
-    const real = globalThis.fetch;
-    globalThis.fetch = (url, options) => Promise.race([real(url, options), new Promise((_, reject) => {
-      options.signal.addEventListener('abort', () => reject(options.signal.reason));
-    })]);
     const client = server.client({ autoconnect: false, negotiate: what === 'metadata' ? 'metadata' : 'none' });
     const connecting = client.connect();
     await stuck(server);
@@ -466,10 +532,9 @@ test('an option that is undefined has its default', async (t) => {
 test('URLs and options that are none', async (t) => {
   const server = new FakeServer(t);
   const { WebSocket } = server;
-  assert.throws(() => new Client('no url', { WebSocket }), TypeError);
+  assert.throws(() => new Client('http://', { WebSocket }), TypeError);
   assert.throws(() => new Client('ws://example.com', { WebSocket, versions: ['1.5'] }), TypeError);
   assert.throws(() => new Client('ws://example.com', { WebSocket, versions: [] }), TypeError);
-  assert.throws(() => new Client('ws://example.com', { WebSocket: null }), /WebSocket/);
   for (const [url, http, ws] of [
     ['wss://example.com/a?b=c#d', 'https://example.com/a?b=c', 'wss://example.com/a?b=c'],
     ['https://example.com', 'https://example.com/', 'wss://example.com/'],
@@ -481,4 +546,118 @@ test('URLs and options that are none', async (t) => {
     assert.equal(server.socket.url, ws);
     client.close();
   }
+});
+
+// A page, or what renders one on a server.
+function page(t, { baseURI, href }) {
+  globalThis.document = Object.assign(new EventTarget(), { baseURI });
+  globalThis.location = { href };
+  t.after(() => {
+    delete globalThis.document;
+    delete globalThis.location;
+  });
+}
+
+test('a relative URL is one of the page', async (t) => {
+  const server = new FakeServer(t);
+  page(t, { baseURI: 'https://example.com/app/', href: 'https://example.com/deep/page?q#h' });
+  for (const [url, want] of [['/api', 'wss://example.com/api'], ['api?x', 'wss://example.com/app/api?x'], ['//other/api', 'wss://other/api']]) {
+    const client = new Client(url, { WebSocket: server.WebSocket, storage: null });
+    client.connect().catch(() => {});
+    await settled();
+    assert.equal(server.socket.url, want);
+    client.close();
+  }
+});
+
+test('where there is no page a relative URL fails when it is needed, and not before', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({}, '/api');
+  assert.equal(client.session, null);
+  await client.closeSession();
+  client.close();
+  const used = server.client({}, '/api');
+  const { error } = await outcome(used.connect());
+  assert.ok(error instanceof TypeError);
+  assert.match(error.message, /URL/);
+  assert.equal(used.status, 'disconnected');
+  assert.deepEqual(used.events(), ['connectfailed']);
+  assert.equal(server.clock.timers, 0);
+});
+
+test('where there is no WebSocket the client fails when it is needed, and not before', async (t) => {
+  const server = new FakeServer(t);
+  const { WebSocket } = globalThis;
+  delete globalThis.WebSocket;
+  t.after(() => {
+    if (WebSocket) globalThis.WebSocket = WebSocket;
+  });
+  const client = server.client({ WebSocket: undefined });
+  assert.match((await outcome(client.connect())).error.message, /WebSocket/);
+  assert.equal(client.status, 'disconnected');
+});
+
+test('a URL of another protocol is given up', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({}, 'ftp://example.com/');
+  assert.match((await outcome(client.connect())).error.message, /ftp/);
+  assert.equal(client.status, 'disconnected');
+});
+
+test('an error that no close follows ends the attempt', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client();
+  client.connect();
+  await settled();
+  const { socket } = server;
+  socket.readyState = 3;
+  socket.dispatchEvent(new Event('error'));
+  await server.clock.pass(1_000);
+  assert.equal(client.status, 'connecting');
+  await server.clock.pass(1_000);
+  assert.notEqual(server.socket, socket);
+});
+
+test('connect() in a listener of connectfailed keeps to the pauses', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata = { 'protocol-version': '1.4' };
+  const client = server.client({ onconnectfailed() { client.connect(); } });
+  client.connect();
+  await server.clock.pass(60_000);
+  assert.ok(server.asked.length < 12, `asked ${server.asked.length} times`);
+});
+
+test('a failed attempt is told with its cause', async (t) => {
+  const server = new FakeServer(t);
+  const errors = [];
+  const client = server.client({ onconnecterror: ({ error }) => errors.push(error) });
+  client.connect();
+  await settled();
+  server.socket.drop(1006, '', 'connect ECONNREFUSED');
+  await settled();
+  assert.match(errors[0].message, /ECONNREFUSED/);
+  assert.equal(errors.length, 1);
+});
+
+test('debug tells what happens, and no secrets', async (t) => {
+  const server = new FakeServer(t);
+  const said = [];
+  const client = server.client({ debug: (...what) => said.push(what.map((x) => x?.message ?? JSON.stringify(x)).join(' ')) }, 'ws://example.com/api?token=SECRET');
+  client.connect();
+  await settled();
+  await server.socket.open();
+  server.socket.say(21, '{"k":"SECRET","c":"2026-01-02T03:04:05Z","i":"SECRET"}');
+  server.socket.say(64, 4, 'newsSECRET');
+  server.socket.drop(1006, '', 'ECONNRESET');
+  await settled();
+  const text = said.join('\n');
+  for (const word of ['connecting', 'example.com/api', 'connected', 'sessioncreated', 'news', 'disconnected', 'ECONNRESET']) assert.match(text, new RegExp(word));
+  assert.doesNotMatch(text, /SECRET/);
+});
+
+test('debug: true is the console', async (t) => {
+  const server = new FakeServer(t);
+  const log = t.mock.method(console, 'debug', () => {});
+  await server.connected({ debug: true });
+  assert.ok(log.mock.callCount() > 0);
 });

@@ -68,3 +68,49 @@ test('UTF-16 need not be aligned', () => {
   const bytes = Uint8Array.of(0, 0x3d, 0xd8, 0x00, 0xde).subarray(1);
   assert.equal(new Payload(bytes, 'utf16').text(), '😀');
 });
+
+test('what JSON would make an empty object of is refused, at any depth, with advice', () => {
+  class Query {
+    then() {}
+  }
+  for (const [value, advice] of [
+    [new Blob(['x']), /Blob .*arrayBuffer/], [new File(['x'], 'name'), /File .*arrayBuffer/], [new Map([[1, 2]]), /Map .*fromEntries/],
+    [new Set([1]), /Set .*\[\.\.\./], [Promise.resolve(1), /Promise .*await/], [new Query(), /await/], [new FormData(), /FormData .*fromEntries/],
+    [new WeakMap(), /WeakMap/], [new Error('x'), /Error/], [/x/, /RegExp/], [new ReadableStream(), /ReadableStream/],
+    [new SharedArrayBuffer(1), /SharedArrayBuffer/],
+  ]) {
+    for (const nested of [value, { a: [value] }]) {
+      assert.throws(() => Payload.from(nested), (error) => error instanceof TypeError && advice.test(error.message));
+    }
+  }
+  assert.throws(() => Payload.from(1n), TypeError);
+});
+
+test('objects that have a JSON form are sent in it', () => {
+  class Point {
+    x = 1;
+  }
+  class Named {
+    name = 'n';
+
+    get [Symbol.toStringTag]() {
+      return 'Named';
+    }
+  }
+  const date = new Date(0);
+  for (const [value, want] of [
+    [new Point(), '{"x":1}'], [{}, '{}'], [Object.create(null), '{}'], [new (class {})(), '{}'], [date, '"1970-01-01T00:00:00.000Z"'],
+    [{ at: date }, '{"at":"1970-01-01T00:00:00.000Z"}'], [new URL('http://a/'), '"http://a/"'], [new Named(), '{"name":"n"}'],
+    [{ toJSON: () => 'own' }, '"own"'], [Object(5), '5'], [{ gone: undefined, f() {} }, '{}'],
+  ]) assert.equal(Payload.from(value).text(), want);
+});
+
+test('a payload of another copy of the package is one', async () => {
+  const copy = await import('../src/payload.js?copy');
+  assert.notEqual(copy.Payload, Payload);
+  for (const theirs of [copy.Payload.utf16('x'), copy.Payload.from(Uint8Array.of(1))]) {
+    const payload = Payload.from(theirs);
+    assert.ok(payload instanceof Payload);
+    assert.deepEqual([payload.encoding, payload.bytes], [theirs.encoding, theirs.bytes]);
+  }
+});

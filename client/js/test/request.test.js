@@ -46,8 +46,8 @@ test('the errors of the server have their classes', async (t) => {
   const server = new FakeServer(t);
   const client = await server.connected();
   for (const [type, body, Class] of [
-    [0, [3, 'BADwhat it means'], ErrorReply], [1, [], ShutdownError], [2, [], InternalError], [3, [], SessionNotFoundError],
-    [4, [], SessionFullError], [5, [], SessionsDisabledError],
+    [0, [3, 'BADwhat it means'], ErrorReply], [2, [], InternalError], [3, [], SessionNotFoundError], [4, [], SessionFullError],
+    [5, [], SessionsDisabledError], [1, [], ShutdownError],
   ]) {
     const request = client.request('n', 'x');
     server.socket.say(type, server.socket.take().id, ...body);
@@ -414,4 +414,61 @@ test('views of bytes are sent as what they are then', async (t) => {
   client.signal('n', data);
   data[0] = 0;
   assert.equal(text(server.socket.take().payload), 'abc');
+});
+
+test('many requests with one AbortSignal', async (t) => {
+  const server = new FakeServer(t);
+  const warnings = [];
+  const warn = (warning) => warnings.push(warning.name);
+  process.on('warning', warn);
+  t.after(() => process.off('warning', warn));
+  const client = await server.connected();
+  const controller = new AbortController();
+  const requests = Array.from({ length: 20 }, () => client.request('n', 'x', { signal: controller.signal }));
+  server.socket.reply(server.socket.take(), 'y');
+  assert.equal((await requests.shift()).text(), 'y');
+  controller.abort();
+  for (const request of requests) await assert.rejects(request, { name: 'AbortError' });
+  await settled();
+  assert.deepEqual(warnings, []);
+});
+
+test('the name of an error may be assigned', () => {
+  const error = new ClosedError();
+  assert.equal(error.name, 'ClosedError');
+  error.name = 'Mine';
+  assert.equal(error.name, 'Mine');
+  assert.equal(new ClosedError().name, 'ClosedError');
+  assert.deepEqual(Object.keys(new CloseError(1006, '')), ['code', 'reason']);
+});
+
+for (const name of [undefined, null, 5, {}]) {
+  test(`a name that is no string is refused at once: ${name}`, async (t) => {
+    const server = new FakeServer(t);
+    const client = server.client({ maxQueue: 100 });
+    await assert.rejects(client.request(name, 'x'), TypeError);
+    assert.throws(() => client.signal(name, 'x'), TypeError);
+    client.request('a', 'x'.repeat(80));
+    assert.ok((await outcome(client.request('b', 'x'.repeat(80)))).error instanceof QueueFullError);
+  });
+}
+
+test('a server that shuts down is left, once it has answered what it had begun', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  const { socket, clock } = server;
+  const begun = client.request('n', 'x');
+  const refused = client.request('n', 'x');
+  const { id } = socket.take();
+  socket.say(1, socket.take().id);
+  await assert.rejects(refused, ShutdownError);
+  await clock.pass(10_000);
+  assert.equal(socket.closedWith, undefined);
+  socket.say(192, id, 'y');
+  assert.equal((await begun).text(), 'y');
+  await clock.pass(999);
+  assert.equal(socket.closedWith, undefined, 'it has a second to close the connection');
+  await clock.pass(1);
+  assert.equal(socket.closedWith, 1000);
+  assert.equal(client.status, 'connecting');
 });

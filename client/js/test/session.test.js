@@ -89,6 +89,7 @@ test('the session is restored before anything else is sent', async (t) => {
   restored(server.socket, restore, 'KEY', { user: 'bob' });
   assert.equal(client.status, 'connected');
   assert.deepEqual(client.session.info, { user: 'bob' });
+  await settled();
   server.socket.reply(server.socket.take(), 'y');
   assert.equal((await request).text(), 'y');
   assert.deepEqual(client.events(), ['disconnected', 'connected']);
@@ -397,4 +398,165 @@ test('a close that comes right behind the restore is not missed', async (t) => {
   assert.equal(client.session, null);
   assert.equal((await outcome(client.connect())).error, undefined);
   assert.deepEqual(client.events(), ['disconnected', 'connected', 'sessionclosed']);
+});
+
+// Twins of the tests of the Go client.
+
+// Go: TestCloseAfterAbandonedRestore.
+test('who gave up a restoreSession and then closed the session has none', async (t) => {
+  const server = new FakeServer(t);
+  const kept = storage();
+  const client = await server.connected({ storage: kept });
+  const controller = new AbortController();
+  const abandoned = client.restoreSession('KEY', { signal: controller.signal });
+  const request = restoring(server, 'KEY');
+  controller.abort();
+  await assert.rejects(abandoned);
+  await client.closeSession();
+  restored(server.socket, request, 'KEY');
+  await settled();
+  assert.equal(client.session, null);
+  assert.deepEqual(kept.items, {});
+  assert.equal(server.socket.closedWith, 1000, 'the server believes that this connection has the session');
+});
+
+// Go: TestSessionDeadline.
+for (const what of ['closeSession', 'restoreSession']) {
+  test(`who has more time than the client's timeout has it for ${what} too`, async (t) => {
+    const server = new FakeServer(t);
+    const client = await server.connected({ timeout: 2_000 });
+    const { socket } = server;
+    if (what === 'closeSession') created(socket, 'KEY');
+    const change = what === 'closeSession' ? client.closeSession({ timeout: 60_000 }) : client.restoreSession('KEY', { timeout: 60_000 });
+    const other = client.request('n', 'x', { timeout: 60_000 });
+    const [asked, request] = [socket.take(), socket.take()];
+    await server.clock.pass(5_000);
+    socket.say(192, asked.id, what === 'closeSession' ? '' : session('KEY'));
+    await change;
+    socket.reply(request, 'y');
+    assert.equal((await other).text(), 'y');
+  });
+}
+
+// Go: TestRestoreWaitsWithinTimeout.
+test('restoreSession has its time for the connection and the reply together', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ timeout: 30_000, minBackoff: 1_000, maxBackoff: 1_000 });
+  const restore = client.restoreSession('KEY');
+  await settled();
+  server.socket.drop();
+  await server.clock.pass(25_000);
+  await server.socket.open();
+  assert.equal(await outcome(restore), undefined);
+  await server.clock.pass(5_000);
+  await assert.rejects(restore, TimeoutError);
+});
+
+// Go: TestCloseSparesNewSession.
+test('the reply to closeSession is about the session that there was', async (t) => {
+  const server = new FakeServer(t);
+  const kept = storage();
+  const client = await signedIn(server, 'OLD', { storage: kept });
+  const closing = client.closeSession();
+  const { id } = server.socket.take();
+  server.socket.say(22);
+  created(server.socket, 'NEW');
+  server.socket.say(191, id);
+  await closing;
+  assert.equal(client.session.key, 'NEW');
+  assert.deepEqual(kept.items, { [ITEM]: 'NEW' });
+});
+
+// Go: TestClosedIsToldBeforeCreated.
+test('that a session was closed is told before the next one is', async (t) => {
+  const server = new FakeServer(t);
+  const client = await signedIn(server, 'OLD');
+  const closing = client.closeSession();
+  server.socket.say(22);
+  created(server.socket, 'NEW');
+  server.socket.drop();
+  await assert.rejects(closing, DisconnectedError);
+  assert.deepEqual(client.events(), ['sessionclosed', 'sessioncreated', 'disconnected']);
+});
+
+// Go: TestOwnCloseIsNotTold.
+test('a closeSession that succeeded explains the end of the session', async (t) => {
+  const server = new FakeServer(t);
+  const client = await signedIn(server, 'OLD');
+  const [first, second] = [client.closeSession(), client.closeSession()];
+  const { id } = server.socket.take();
+  server.socket.say(22);
+  server.socket.say(191, id);
+  await first;
+  server.socket.drop();
+  await assert.rejects(second, DisconnectedError);
+  assert.deepEqual(client.events(), ['disconnected']);
+});
+
+// Go: TestUnreadableSession.
+test('a session with a time that is none', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected({ autoconnect: false, versions: ['1.2'] });
+  const restore = client.restoreSession('KEY');
+  server.socket.say(192, server.socket.take().id, '{"key":"KEY","crt":"not a time"}');
+  await assert.rejects(restore, /not a session/);
+  await client.closeSession();
+  assert.equal(client.status, 'disconnected');
+});
+
+// Go: TestUnfitKey.
+for (const [what, key] of [['too long', 'k'.repeat(256)], ['not printable', 'k\0y'], ['empty', '']]) {
+  test(`what cannot be a key does not keep the client from connecting: ${what}`, async (t) => {
+    const server = new FakeServer(t);
+    const client = server.client({ storage: storage({ [ITEM]: key }) });
+    client.connect();
+    await settled();
+    await server.socket.open();
+    assert.equal(server.socket.take(), undefined);
+    assert.equal(client.status, 'connected');
+  });
+}
+
+test('a session created unasked waits for the outcome of restoring the kept one', async (t) => {
+  const server = new FakeServer(t);
+  const kept = storage({ [ITEM]: 'KEY' });
+  const client = server.client({ storage: kept });
+  client.connect();
+  await settled();
+  await server.socket.open();
+  const first = restoring(server, 'KEY');
+  created(server.socket, 'GUEST');
+  server.socket.say(4, first.id);
+  await settled();
+  assert.deepEqual([client.session, kept.items[ITEM]], [null, 'KEY']);
+  await server.clock.pass(1_000);
+  server.socket.say(3, restoring(server, 'KEY').id);
+  await settled();
+  assert.deepEqual([client.session.key, kept.items[ITEM]], ['GUEST', 'GUEST']);
+  assert.deepEqual(client.events(), ['connected', 'sessionclosed', 'sessioncreated']);
+});
+
+test('restoring is given up with the session', async (t) => {
+  const server = new FakeServer(t);
+  const client = await signedIn(server, 'KEY');
+  await reconnect(server);
+  server.socket.say(4, restoring(server, 'KEY').id);
+  await server.clock.pass(1_000);
+  const again = restoring(server, 'KEY');
+  await client.closeSession();
+  server.socket.say(4, again.id);
+  await server.clock.pass(20_000);
+  assert.equal(server.socket.take(), undefined, 'nothing is restored');
+  assert.equal(client.status, 'connected');
+});
+
+test('what the server sends before the connection can be used is bounded', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ storage: storage({ [ITEM]: 'KEY' }), maxQueue: 1_000 });
+  client.connect();
+  await settled();
+  await server.socket.open();
+  const { socket } = server;
+  for (let i = 0; i < 3; i++) socket.say(64, 1, 's', 'x'.repeat(400));
+  assert.equal(socket.closedWith, 1000);
 });

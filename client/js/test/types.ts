@@ -35,6 +35,13 @@ client.addEventListener('statuschange', (event) => {
   console.log(status);
 });
 client.addEventListener('sessioncreated', ({ session }) => session.key.length, { once: true });
+client.addEventListener('connected', (event) => event.waitUntil(client.request('login')));
+client.addEventListener('connecterror', ({ error }) => console.log(error.message));
+client.addEventListener('sessionerror', ({ error }) => console.log(error.name));
+client.addEventListener('sessionrestored', ({ session }) => session.key.length);
+client.disconnect();
+new Client('/api', { debug: true, onconnecterror: ({ error }) => console.log(error), onsessionrestored: () => {} });
+new Client('/api', { debug: (...what: unknown[]) => console.log(...what) });
 client.addEventListener('connectfailed', ({ error }) => error instanceof VersionError && error.server.join());
 const listener = (event: ClientEvents['signal']) => event.payload.text();
 client.addEventListener('signal', listener);

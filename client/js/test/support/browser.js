@@ -54,13 +54,16 @@ async function endpoint(stderr) {
   throw new Error('Chromium did not start');
 }
 
-// serve serves this package to pages, and an empty page at /.
+// serve serves this package to pages, and an empty page at /, with the content security
+// policy of the query if it has one.
 export async function serve() {
   const root = fileURLToPath(new URL('../../', import.meta.url));
   const server = http.createServer(async (request, response) => {
-    const { pathname } = new URL(request.url, 'http://localhost');
+    const { pathname, searchParams } = new URL(request.url, 'http://localhost');
     if (pathname === '/') {
       response.setHeader('Content-Type', 'text/html');
+      const policy = searchParams.get('policy');
+      if (policy) response.setHeader('Content-Security-Policy', policy);
       response.end('<!doctype html><title>WebWire</title>');
       return;
     }

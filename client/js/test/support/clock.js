@@ -11,10 +11,13 @@ export async function settled() {
 
 export const MAX_DELAY = 2 ** 31 - 1; // of setTimeout
 
+const START = Date.UTC(2026, 0, 1);
+
 export class Clock {
-  now = Date.UTC(2026, 0, 1);
+  now = START;
   #timers = new Map();
   #last = 0;
+  #set = 0;
 
   constructor(t) {
     const add = (every) => (run, delay, ...args) => {
@@ -27,11 +30,13 @@ export class Clock {
     Object.assign(globalThis, {
       setTimeout: add(false), setInterval: add(true), clearTimeout: remove, clearInterval: remove,
     });
-    Date.now = () => this.now;
+    Date.now = () => this.now + this.#set;
+    performance.now = () => this.now - START;
     t.after(() => {
       const { now, ...timers } = real;
       Object.assign(globalThis, timers);
       Date.now = now;
+      delete performance.now; // that of the prototype is behind it
     });
   }
 
@@ -60,5 +65,15 @@ export class Clock {
   sleep(ms) {
     this.now += ms;
     for (const timer of this.#timers.values()) timer.at += ms;
+  }
+
+  // set sets the clock of the device, which no timer goes by.
+  set(ms) {
+    this.#set += ms;
+  }
+
+  // freeze lets time pass while nothing runs: timers are late then.
+  freeze(ms) {
+    this.now += ms;
   }
 }

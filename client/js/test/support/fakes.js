@@ -1,13 +1,26 @@
 // A server that does what a test says, at the other end of fake WebSockets.
 
 import { mock } from 'node:test';
-import { Client } from '../../src/index.js';
 import { Clock, settled } from './clock.js';
+
+// The bundle is tested as the source is.
+const { Client } = await import(process.env.WEBWIRE_MODULE ?? '../../src/index.js');
 
 export const text = (bytes) => new TextDecoder().decode(bytes);
 export const bytes = (...parts) => Uint8Array.from(parts.flatMap((p) => (typeof p === 'string' ? [...new TextEncoder().encode(p)] : p)));
 export const ID = (n) => [n, 0, 0, 0, 0, 0, 0, 0];
 export const CONF = bytes(23, 2, 0, 0x60, 0xea, 0, 0, 0, 0x20, 0, 0); // 60 s, 8192 bytes
+
+function parsed(message) {
+  const type = message[0];
+  if (type === 33) return { type };
+  if (type >= 63 && type <= 65) {
+    return { type, name: text(message.slice(2, 2 + message[1])), payload: message.slice(2 + message[1]) };
+  }
+  const id = [...message.slice(1, 9)];
+  if (type < 63) return { type, id, payload: message.slice(9) };
+  return { type, id, name: text(message.slice(10, 10 + message[9])), payload: message.slice(10 + message[9]) };
+}
 
 export class FakeSocket extends EventTarget {
   readyState = 0;
@@ -15,11 +28,13 @@ export class FakeSocket extends EventTarget {
   protocol = '';
   sent = []; // messages of the client that were not taken
   closedWith = undefined;
+  alive = () => false; // whether to answer a request about the session by itself
 
   constructor(server, url, protocols) {
     super();
     this.url = url;
     this.protocols = protocols;
+    this.conf = server.conf;
     server.sockets.push(this);
     for (const type of ['open', 'message', 'error', 'close']) {
       this.addEventListener(type, (event) => this[`on${type}`]?.(event));
@@ -35,6 +50,18 @@ export class FakeSocket extends EventTarget {
   send(message) {
     if (this.readyState !== 1) throw new Error('send() on a socket that is not open');
     this.sent.push(message.slice());
+    if (message[0] !== 31 && message[0] !== 32) return;
+    const question = parsed(message);
+    if (this.alive(question)) {
+      this.sent.pop();
+      queueMicrotask(() => this.#answer(question));
+    }
+  }
+
+  // answer answers a question whether the server is there.
+  #answer({ type, id, payload }) {
+    if (type === 31) this.say(191, id);
+    else this.say(192, id, session(text(payload)));
   }
 
   close(code) {
@@ -48,7 +75,7 @@ export class FakeSocket extends EventTarget {
     this.protocol = protocol;
     this.readyState = 1;
     this.#event('open');
-    if (protocol === 'webwire-2.0') this.say(CONF);
+    if (protocol === 'webwire-2.0') this.say(this.conf);
     await settled();
   }
 
@@ -70,15 +97,7 @@ export class FakeSocket extends EventTarget {
   // take returns the next message of the client, taken apart.
   take() {
     const message = this.sent.shift();
-    if (!message) return undefined;
-    const type = message[0];
-    if (type === 33) return { type };
-    if (type >= 63 && type <= 65) {
-      return { type, name: text(message.slice(2, 2 + message[1])), payload: message.slice(2 + message[1]) };
-    }
-    const id = [...message.slice(1, 9)];
-    if (type < 63) return { type, id, payload: message.slice(9) };
-    return { type, id, name: text(message.slice(10, 10 + message[9])), payload: message.slice(10 + message[9]) };
+    return message && parsed(message);
   }
 
   reply(request, payload = '') {
@@ -89,6 +108,10 @@ export class FakeSocket extends EventTarget {
 export class FakeServer {
   sockets = [];
   asked = []; // requests for the metadata
+  conf = CONF;
+  refusal; // of the browser to connect
+  ask; // returns what is answered, instead of the metadata
+  answers = {}; // by method, instead of the metadata
   metadata = { 'protocol-version': '1.2', versions: ['2.0', '1.2'] };
 
   constructor(t) {
@@ -97,15 +120,20 @@ export class FakeServer {
     const server = this;
     this.WebSocket = class extends FakeSocket {
       constructor(url, protocols) {
+        if (server.refusal) throw server.refusal;
         super(server, url, protocols);
       }
     };
     const { fetch } = globalThis;
     globalThis.fetch = async (url, options) => {
       this.asked.push({ url, ...options });
-      const answer = await this.metadata;
+      options.signal.throwIfAborted();
+      const aborted = new Promise((_, reject) => {
+        options.signal.addEventListener('abort', () => reject(options.signal.reason));
+      });
+      const answer = await Promise.race([this.ask?.() ?? this.answers[options.method] ?? this.metadata, aborted]);
       if (answer instanceof Error) throw answer;
-      return answer instanceof Response ? answer : Response.json(answer);
+      return answer instanceof Response ? answer.clone() : Response.json(answer);
     };
     // Pauses are as long as they may be.
     const random = mock.method(Math, 'random', () => 1);
@@ -115,10 +143,10 @@ export class FakeServer {
     });
   }
 
-  client(options) {
-    const client = new Client('http://example.com/api', { WebSocket: this.WebSocket, ...options });
+  client(options, url = 'http://example.com/api') {
+    const client = new Client(url, { WebSocket: this.WebSocket, ...options });
     const events = [];
-    for (const type of ['signal', 'sessioncreated', 'sessionclosed', 'connected', 'disconnected', 'connectfailed']) {
+    for (const type of ['signal', 'sessioncreated', 'sessionclosed', 'sessionrestored', 'connected', 'disconnected', 'connectfailed']) {
       client.addEventListener(type, (event) => events.push(type === 'signal' ? `signal ${event.name}` : type));
     }
     client.events = () => events.splice(0);
