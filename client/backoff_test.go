@@ -218,9 +218,10 @@ func TestPermanentFailures(t *testing.T) {
 		err   error
 		final bool
 	}{
-		{"401", answer(401), true},
-		{"403", answer(403), true},
-		{"404", answer(404), true},
+		{"400", answer(400), true},
+		{"410", answer(410), true},
+		{"403", answer(403), false},
+		{"404", answer(404), false},
 		{"certificate", &tls.CertificateVerificationError{Err: errors.New("unknown authority")}, true},
 		{"version", &client.VersionError{}, true},
 		{"408", answer(408), false},

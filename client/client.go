@@ -2,11 +2,9 @@ package client
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
@@ -26,6 +24,12 @@ type Client struct {
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]
 
+	// identity is the number of the session that Session returns, zero for none. It
+	// changes under mu, and before link does.
+	identity atomic.Uint64
+
+	hookTurn atomic.Uint64 // odd while a hook runs
+
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
@@ -33,9 +37,15 @@ type Client struct {
 	status   Status
 	changed  chan struct{} // closed when status, failure or running changes
 	running  bool          // the goroutine that connects exists
+	told     *link.Link    // the connection on which requests that waited may be sent
+	leaving  *link.Link    // the connection whose server said that it shuts down
 	failure  error         // why the last attempt to connect failed, nil after a success
 	gaveUp   bool          // failure is final until Connect is called
+	stops    uint64        // how often connecting ended without a connection
+	stopped  error         // why it did the last time
+	trying   trying
 	session  sessionState
+	saving   *keySave // waits for its turn, nil if there is none
 	connects uint64
 	attempts uint64
 	past     link.Stats // of connections that are gone
@@ -58,27 +68,35 @@ func New(d transport.Dialer, opts Options) *Client {
 }
 
 // Connect connects, unless the client is connected, and returns once it is, and
-// its session restored if it has one. It tries again and again within ctx, or
+// the server has answered whether the session can be restored, if there is one to
+// restore (see Hooks.OnSessionError). It tries again and again within ctx, or
 // Options.Timeout if ctx has no deadline; with Options.DisableAutoconnect it tries
-// once. The error is ErrClosed, that of an attempt, or for lack of time ctx.Err() or
-// a *TimeoutError.
+// once. The error is ErrClosed, that of an attempt, or for lack of time one that is
+// ctx.Err() or a *TimeoutError and has the error of the last attempt as its cause.
 //
 // There is no need to call Connect before other methods unless autoconnect is
-// disabled or the client gave up (see Hooks.OnConnectFailed).
+// disabled or the client gave up (see Hooks.OnConnectFailed). After that Connect
+// waits for the pause that is due first.
 func (c *Client) Connect(ctx context.Context) error {
-	var gone *link.Link
+	w := waiter{purpose: toConnect}
 	for {
-		l, _, err := c.await(ctx, true, gone)
+		l, _, err := c.await(ctx, &w)
 		if err != nil || l.Cause() == nil {
 			return err
 		}
-		gone = l // it has ended, or is about to
+		w.gone = l // it has ended, or is about to
 	}
 }
 
 // Request sends a request and returns the payload of the reply, which is the
 // caller's. It waits for a connection and the reply within ctx, or
-// Options.Timeout if ctx has no deadline.
+// Options.Timeout if ctx has no deadline. A request that had to wait for a
+// connection is sent after Hooks.OnConnected has returned.
+//
+// A request made while the client had a session is executed under that session
+// or not at all: it waits until the session is restored, and ends with a
+// *DisconnectedError whose Sent is false if the session is closed or replaced
+// meanwhile. A request made without a session may be executed under any.
 //
 // Each request has exactly one outcome, and is never sent twice. Besides nil the
 // error is
@@ -86,23 +104,27 @@ func (c *Client) Connect(ctx context.Context) error {
 //     server answered so;
 //   - a *DisconnectedError if the connection was lost, which says whether the
 //     server may have executed the request;
-//   - ctx.Err(), or a *TimeoutError;
+//   - ctx.Err(), or a *TimeoutError; if there was no connection the error also has
+//     the cause, the error of the last attempt for instance;
 //   - ErrClosed, ErrDisconnected, or why the client gave up connecting: the
 //     request was not sent;
 //   - one that wraps protocol.ErrMalformed, if the version of the protocol does
 //     not allow such a name or payload, or protocol.ErrTooBig, if the server takes
 //     no message of that length: the request was not sent.
 func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (protocol.Payload, error) {
-	var gone *link.Link
+	w := waiter{purpose: toRequest}
 	for {
-		l, timeout, err := c.await(ctx, false, gone)
+		l, timeout, err := c.await(ctx, &w)
 		if err != nil {
 			return protocol.Payload{}, err
 		}
 		reply, err := l.Request(ctx, protocol.Message{Kind: protocol.Request, Name: name, Payload: p}, timeout, nil)
 		if link.IsLate(err) {
-			gone = l // the connection ended before the request began: there is none
+			w.gone = l // the connection ended before the request began: there is none
 			continue
+		}
+		if err == protocol.ErrShutdown {
+			c.leave(l)
 		}
 		err = public(err)
 		if late, ok := err.(*TimeoutError); ok {
@@ -128,10 +150,14 @@ func Call[Out, In any](ctx context.Context, c *Client, name string, in In) (Out,
 }
 
 // Signal sends a signal. It does not wait for a connection: while there is none it
-// returns ErrDisconnected, and begins to connect unless autoconnect is disabled. It
-// waits within ctx for room in the outbox. That it returned nil means that the
-// signal will be sent unless the connection is lost.
+// returns ErrDisconnected or a *DisconnectedError that says why, and begins to connect
+// unless autoconnect is disabled. It waits within ctx for room in the outbox, and
+// sends nothing if ctx has ended. That it returned nil means that the signal will be
+// sent unless the connection is lost.
 func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	l := c.link.Load()
 	if l == nil {
 		return c.notConnected()
@@ -156,98 +182,10 @@ func (c *Client) notConnected() error {
 	case !c.opts.DisableAutoconnect:
 		c.start()
 	}
+	if c.failure != nil {
+		return &DisconnectedError{Cause: c.failure}
+	}
 	return ErrDisconnected
-}
-
-// await returns the connection, and what is left of Options.Timeout if that is
-// what bounds the caller. explicit is true for Connect. gone is a connection that
-// turned out to be none any more, nil if there is no such.
-func (c *Client) await(ctx context.Context, explicit bool, gone *link.Link) (*link.Link, time.Duration, error) {
-	timeout := c.within(ctx)
-	if l := c.link.Load(); l != nil && l != gone {
-		return l, timeout, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, 0, err
-	}
-	began := time.Now()
-	var late <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		late = timer.C
-	}
-	for asked := false; ; {
-		l, changed, err := c.look(explicit, &asked, gone)
-		if err != nil {
-			return nil, 0, err
-		}
-		if l != nil {
-			if timeout > 0 {
-				timeout = max(1, timeout-time.Since(began))
-			}
-			return l, timeout, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, 0, ctx.Err()
-		case <-late:
-			return nil, 0, &TimeoutError{After: timeout, Cause: c.lastFailure()}
-		}
-	}
-}
-
-// within returns Options.Timeout if that is what bounds the caller, else zero.
-func (c *Client) within(ctx context.Context) time.Duration {
-	if _, bounded := ctx.Deadline(); bounded {
-		return 0
-	}
-	return c.opts.Timeout
-}
-
-// look returns the connection, or a channel that is closed when it is worth to
-// look again, or why there is no connection to wait for. It starts connecting. asked
-// says that an attempt was made or waited for: the failure, if there is one, is its.
-func (c *Client) look(explicit bool, asked *bool, gone *link.Link) (*link.Link, <-chan struct{}, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.status == Closed {
-		return nil, nil, ErrClosed
-	}
-	if l := c.link.Load(); l != nil && l != gone {
-		return l, nil, nil
-	}
-	once := c.opts.DisableAutoconnect
-	before := *asked
-	*asked = before || c.link.Load() == nil // else it is gone, and about to be cleared away
-	switch {
-	case c.running:
-	case explicit && !before:
-		c.gaveUp = false
-		c.start()
-	case explicit && (c.gaveUp || once):
-		return nil, nil, c.failure
-	case c.gaveUp:
-		return nil, nil, &DisconnectedError{Cause: c.failure}
-	case once:
-		return nil, nil, ErrDisconnected
-	default:
-		c.start()
-	}
-	if once && !explicit {
-		return nil, nil, ErrDisconnected
-	}
-	return nil, c.changed, nil
-}
-
-func (c *Client) lastFailure() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.failure == nil {
-		return errors.New("connecting takes that long")
-	}
-	return c.failure
 }
 
 // Close ends the client for good. What Signal accepted is sent, pending requests

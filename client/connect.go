@@ -2,10 +2,9 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 
@@ -22,31 +21,45 @@ func (c *Client) start() {
 	c.owned.Go(c.maintain)
 }
 
+// trying is what the client knows of its attempts to connect, guarded by its mutex.
+// It outlives the goroutine that connects.
+type trying struct {
+	retries int       // pauses since a connection lasted
+	due     time.Time // when the next attempt may be made
+	last    uint64    // kind of the last failure, if it was of the class repeated, else zero
+	failing bool      // the last one failed, and that is in the log
+}
+
 // maintain owns the connection: it connects, reads until the connection ends, and
-// connects again, until the client is closed, gives up, or shall connect but once.
+// connects again, until the client is closed, gives up, or is to connect only once.
 func (c *Client) maintain() {
-	retries := 0
 	for {
-		lasted, again, err := c.connectAndRead()
-		if !again {
+		c.pause()
+		if !c.connectAndRead() {
 			return
-		}
-		if lasted >= c.stable(err) {
-			retries = 0
-		}
-		pause := time.NewTimer(c.backoff(retries, err))
-		retries++
-		select {
-		case <-pause.C:
-		case <-c.ctx.Done():
-			pause.Stop() // the next attempt fails at once
 		}
 	}
 }
 
-// connectAndRead makes one connection and reads until it ends. It returns how long
-// it was of use, and why it ended or could not be made.
-func (c *Client) connectAndRead() (lasted time.Duration, again bool, err error) {
+// pause waits until the next attempt is due.
+func (c *Client) pause() {
+	c.mu.Lock()
+	due := c.trying.due
+	c.mu.Unlock()
+	if due.IsZero() {
+		return
+	}
+	pause := time.NewTimer(time.Until(due))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-c.ctx.Done(): // the attempt fails at once
+	}
+}
+
+// connectAndRead makes one connection and reads until it ends. It reports whether to
+// make another.
+func (c *Client) connectAndRead() (again bool) {
 	c.mu.Lock()
 	c.attempts++
 	c.mu.Unlock()
@@ -54,69 +67,96 @@ func (c *Client) connectAndRead() (lasted time.Duration, again bool, err error) 
 	defer cancel()
 	l, err := c.dial(ctx)
 	if err != nil {
-		return 0, c.ended(nil, err), err
+		return c.ended(nil, err)
 	}
 	stop := context.AfterFunc(c.ctx, func() { l.Abort(ErrClosed) })
 	defer stop()
-	s := &serving{client: c, link: l}
-	var preparing sync.WaitGroup
-	preparing.Go(s.prepare)
+	s := newServing(c, l)
+	var using sync.WaitGroup
+	using.Go(s.use)
 	err = l.Run(s)
-	preparing.Wait()
-	if !s.since.IsZero() {
-		lasted = time.Since(s.since)
-	}
-	return lasted, c.ended(s, err), err
+	using.Wait()
+	return c.ended(s, err)
 }
 
 // ended takes note that a connection ended, or, if s is nil, could not be made,
 // and reports whether to try again.
 func (c *Client) ended(s *serving, err error) (again bool) {
+	again, first := c.end(s, err)
+	if first {
+		c.log(slog.LevelWarn, "webwire: cannot connect, the client tries again until it succeeds", "error", err)
+	}
+	return again
+}
+
+// end is ended under the lock. first reports whether the attempt is the first of a row
+// of failures.
+func (c *Client) end(s *serving, err error) (again, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	hooks := &c.opts.Hooks
+	lasted := time.Duration(0)
+	used := s != nil && !s.since.IsZero()
 	if s != nil {
 		c.link.Store(nil)
+		c.told = nil
 		c.past.Add(s.link.Stats())
-		c.session.active = false
-		if !s.since.IsZero() && hooks.OnDisconnected != nil {
+		if c.session.closed { // and no CloseSession succeeded, nor will
+			c.session.closed = false
+			c.tellClosed()
+		}
+		c.session.lost()
+		c.reckon(false)
+	}
+	if used {
+		lasted = time.Since(s.since)
+		if hooks.OnDisconnected != nil {
 			c.later("OnDisconnected", func() { hooks.OnDisconnected(err) })
 		}
 	}
 	c.failure = err
-	if c.status != Closed && permanent(err) {
-		c.gaveUp = true
+	open := c.status != Closed
+	c.gaveUp = open && c.trying.failed(err)
+	again = open && !c.gaveUp && !c.opts.DisableAutoconnect
+	switch {
+	case c.gaveUp:
 		if hooks.OnConnectFailed != nil {
 			c.later("OnConnectFailed", func() { hooks.OnConnectFailed(err) })
 		}
+	case again && !used:
+		first = !c.trying.failing
+		c.trying.failing = true
+		if hooks.OnConnectError != nil {
+			c.later("OnConnectError", func() { hooks.OnConnectError(err) })
+		}
 	}
-	again = c.status != Closed && !c.gaveUp && !c.opts.DisableAutoconnect
+	if lasted >= c.stable(err) {
+		c.trying.retries = 0
+	}
+	c.trying.due = time.Now().Add(c.backoff(c.trying.retries, err))
+	c.trying.retries++
 	c.running = again
 	if again {
 		c.setStatus(Connecting)
 	} else {
+		c.stops++
+		c.stopped = err
 		c.setStatus(Disconnected)
 	}
 	c.notify()
-	return again
+	return again, first
 }
 
-// permanent reports whether it makes no sense to try again after err.
-func permanent(err error) bool {
-	var version *VersionError
-	var refused *transport.RefusedError
-	var cert *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, transport.ErrConfig), errors.As(err, &version), errors.As(err, &cert):
-		return true
-	case errors.As(err, &refused):
-		switch refused.StatusCode {
-		case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-			return false
-		}
-		return refused.StatusCode >= 400 && refused.StatusCode < 500
+// failed takes note of a failure, and reports whether it is final.
+func (a *trying) failed(err error) bool {
+	class := classify(err)
+	if class != repeated {
+		a.last = 0
+		return class == final
 	}
-	return false
+	last := a.last
+	a.last = kind(err)
+	return a.last == last
 }
 
 // stable returns how long a connection that ended with err must have lasted for the

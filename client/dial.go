@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -39,9 +40,8 @@ func (c *Client) tokens() []string {
 // explain finds out whether an endpoint refused a connection because of the
 // version: some tell so only when asked for their metadata.
 func (c *Client) explain(ctx context.Context, err error) error {
-	var refused *transport.RefusedError
 	prober, ok := c.dialer.(transport.Prober)
-	if !ok || !errors.As(err, &refused) || !permanent(err) {
+	if !ok || !noSuchEndpoint(err) {
 		return err
 	}
 	meta, probeErr := c.probe(ctx, prober)
@@ -138,12 +138,12 @@ func (c *Client) version(ctx context.Context, conn transport.Conn) (protocol.Ver
 	meta, err := c.probe(ctx, prober)
 	var refused *transport.RefusedError
 	switch {
-	case errors.As(err, &refused) && permanent(err), errors.As(err, &refused) && refused.StatusCode == 501:
+	case noSuchEndpoint(err), errors.As(err, &refused) && refused.StatusCode == http.StatusNotImplemented:
 		// Published servers of 2.0 have no metadata, but tell on the connection.
 		if slices.Contains(c.opts.Versions, protocol.V2_0) {
 			return protocol.V2_0, meta, nil
 		}
-		return protocol.Version{}, meta, &VersionError{Client: c.opts.Versions, Cause: err}
+		return protocol.Version{}, meta, &VersionError{Server: []protocol.Version{protocol.V2_0}, Client: c.opts.Versions, Cause: err}
 	case errors.Is(err, protocol.ErrVersion):
 		return protocol.Version{}, meta, &VersionError{Server: spoken(meta), Client: c.opts.Versions, Cause: err}
 	case err != nil:

@@ -52,11 +52,12 @@ func (e *DisconnectedError) Error() string {
 func (e *DisconnectedError) Unwrap() []error { return []error{ErrDisconnected, e.Cause} }
 
 // TimeoutError is the outcome of a request that was not answered within
-// Options.Timeout, or that found no connection within it. The server may have
-// executed the request. It is a context.DeadlineExceeded.
+// Options.Timeout, or that found no connection within it or its context's deadline.
+// The server may have executed the request if Cause is nil. It is a
+// context.DeadlineExceeded.
 type TimeoutError struct {
-	After time.Duration
-	Cause error // why there is no connection, nil if there was one
+	After time.Duration // how long the request waited
+	Cause error         // why it could not be sent, the last failure to connect for instance; nil if it was
 }
 
 func (e *TimeoutError) Error() string {

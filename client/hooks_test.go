@@ -60,6 +60,7 @@ func TestHooksAreCalledInOrder(t *testing.T) {
 			OnSessionCreated: func(session.Session) { note("created") },
 			OnSessionClosed:  func() { note("closed") },
 		}})
+		connect(t, c)
 		start := time.Now()
 		for _, name := range []string{"signals", "login", "signals", "logout", "echo"} {
 			if _, err := c.Request(t.Context(), name, text("x")); err != nil {
@@ -164,7 +165,7 @@ func TestCloseWithinHooks(t *testing.T) {
 					OnSessionClosed:  func() { in("closed") },
 				}})
 				if when == "failed" {
-					n.faults.Refuse(forbidden)
+					n.faults.Refuse(refusedForGood)
 				}
 				for _, name := range []string{"signals", "login", "logout"} {
 					_, _ = c.Request(t.Context(), name, text("x")) // ErrClosed sooner or later

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,8 +70,8 @@ func (f KeyFile) SaveKey(key string) (err error) {
 	return os.Rename(tmp.Name(), string(f))
 }
 
-// loadKey asks Options.Keys for the key, until that once succeeded.
-func (c *Client) loadKey() {
+// loadKey asks Options.Keys for the key, until that once succeeded. It waits within ctx.
+func (c *Client) loadKey(ctx context.Context) {
 	c.mu.Lock()
 	loaded := c.session.loaded || c.opts.Keys == nil
 	c.mu.Unlock()
@@ -82,6 +83,8 @@ func (c *Client) loadKey() {
 	select {
 	case <-c.callKeys("", func() { key, err = c.opts.Keys.LoadKey() }):
 	case <-c.ctx.Done():
+		return
+	case <-ctx.Done():
 		return
 	}
 	if err != nil {
@@ -99,11 +102,20 @@ func (c *Client) loadKey() {
 	if !c.session.loaded {
 		c.session.loaded = true
 		c.session.key = key
+		c.session.number++
 	}
 }
 
+// keySave is a call of SaveKey that waits for its turn. Keys that come before it is made
+// take the place of its key: the server may create sessions faster than keys are saved.
+type keySave struct {
+	key    string
+	secret string // not to be logged
+	done   <-chan struct{}
+}
+
 // saveKey has Options.Keys keep the key instead of the old one. The channel that it
-// returns is closed once that is done.
+// returns is closed once that, or a later key, is saved. The caller holds mu.
 func (c *Client) saveKey(key, old string) (saved <-chan struct{}) {
 	if c.opts.Keys == nil {
 		return nothingToSave
@@ -112,11 +124,22 @@ func (c *Client) saveKey(key, old string) (saved <-chan struct{}) {
 	if secret == "" {
 		secret = old
 	}
-	return c.callKeys(secret, func() {
+	if s := c.saving; s != nil {
+		s.key, s.secret = key, secret
+		return s.done
+	}
+	s := &keySave{key: key, secret: secret}
+	c.saving = s
+	s.done = c.callKeys(secret, func() {
+		c.mu.Lock()
+		c.saving = nil
+		key, secret := s.key, s.secret
+		c.mu.Unlock()
 		if err := c.opts.Keys.SaveKey(key); err != nil {
 			c.log(slog.LevelError, "webwire: session key cannot be saved", "error", link.Conceal(err, secret))
 		}
 	})
+	return s.done
 }
 
 // callKeys has Options.Keys called: one call at a time, in order, and not behind

@@ -33,7 +33,8 @@ type Options struct {
 	// times as much after each attempt, as long as that is within MaxBackoff. It is
 	// longer where the server asks for that. The limit starts anew after a connection
 	// that lasted for MaxBackoff, or for MinBackoff if the server then said that it
-	// goes away. Zero: one second and ten seconds.
+	// goes away. The pauses between attempts to restore the session on one connection
+	// have the same limits. Zero: one second and ten seconds.
 	MinBackoff, MaxBackoff time.Duration
 
 	// Versions are the versions of the protocol to agree on with servers that
@@ -54,7 +55,8 @@ type Options struct {
 	MaxMessageSize int
 
 	// OutboxSize bounds, in bytes, what waits to be sent, where a message counts as half
-	// of that at most, and InboxSize the signals that wait for OnServerSignal.
+	// of that at most, and InboxSize the signals, and the sessions that the server
+	// creates and closes, that wait for their hooks.
 	// Zero: 1 MiB each.
 	OutboxSize, InboxSize int
 
@@ -63,17 +65,21 @@ type Options struct {
 	// Zero: transport.DefaultReadTimeout.
 	ReadTimeout time.Duration
 
-	// WriteTimeout is how long one write may take before the connection counts as
-	// lost, and how long OnServerSignal may hold up reading once InboxSize is
-	// used up. Zero: transport.DefaultWriteTimeout.
+	// WriteTimeout is how long a write may make no progress, while nothing arrives
+	// from the server, before the connection counts as lost. It is also how long
+	// hooks may hold up reading once InboxSize is used up, and how long a hook that
+	// is called before OnConnected may hold up requests that wait for it.
+	// Zero: transport.DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
 	// Keys keeps the session's key while the program does not run, see KeyFile.
 	// Nil: the session is forgotten when the program ends.
 	Keys KeyStore
 
-	// Logger gets what goes wrong and is told to nobody else: panics of hooks,
-	// failures of Keys. Nil: slog.Default().
+	// Logger gets what goes wrong and is told to nobody else: panics of hooks and
+	// failures of Keys, at Error. A session that cannot be restored now is logged at
+	// Warn, once per connection; the first of a row of failures to connect at Warn,
+	// and the end of the row at Info. Nil: slog.Default().
 	Logger *slog.Logger
 }
 

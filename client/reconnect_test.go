@@ -41,7 +41,7 @@ func TestRequestWaitsForTheConnection(t *testing.T) {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		if _, err := c.Request(ctx, "echo", text("x")); err != context.DeadlineExceeded {
+		if _, err := c.Request(ctx, "echo", text("x")); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("Request with a deadline: %v", err)
 		}
 		took(t, "Request with a deadline", start, 3*time.Second, 3*time.Second)

@@ -3,7 +3,7 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -16,32 +16,95 @@ type serving struct {
 	client *Client
 	link   *link.Link
 	since  time.Time // when the connection could be used, zero if it never could
+
+	// Hooks that come before those for messages of this connection: what became of
+	// the session that was kept, and OnConnected.
+	restored, connected *event
 }
 
-// prepare restores the session, while Run reads, and opens the connection for use.
-func (s *serving) prepare() {
-	c := s.client
-	if err := c.restoreKept(s.link); err != nil {
-		s.link.Disconnect(transport.StatusNormal, "", fmt.Errorf("client: restoring the session: %w", err))
+// newServing returns the role of l, whose messages are not read yet.
+func newServing(c *Client, l *link.Link) *serving {
+	s := &serving{client: c, link: l, restored: newEvent(c), connected: newEvent(c)}
+	c.hooks.Put(nil, 0, s.restored)
+	c.hooks.Put(nil, 0, s.connected)
+	return s
+}
+
+// use restores the session, while Run reads, opens the connection for use, and goes on
+// restoring as long as that may still succeed.
+func (s *serving) use() {
+	defer s.client.releaseHeld()
+	defer s.connected.skip()
+	defer s.restored.skip()
+	again, err := s.restoreFirst()
+	if err != nil {
+		s.link.Disconnect(transport.StatusNormal, "", err)
 		return
 	}
+	if s.open() && again {
+		s.restoreAgain()
+	}
+}
+
+// open opens the connection for use, and reports whether it did.
+func (s *serving) open() bool {
+	opened, recovered := s.tryOpen()
+	if recovered {
+		s.client.log(slog.LevelInfo, "webwire: connected after attempts that failed")
+	}
+	return opened
+}
+
+func (s *serving) tryOpen() (opened, recovered bool) {
+	c := s.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.status == Closed {
-		return // Close drops the connection
+		return false, false // Close drops the connection
 	}
 	if c.session.renounced { // the server believes that this connection has the session
 		s.link.DisconnectLater(transport.StatusNormal, "", errSessionForgotten)
-		return
+		return false, false
 	}
 	s.since = time.Now()
+	recovered = c.trying.failing
+	c.trying.failing = false
+	c.trying.last = 0
 	c.failure = nil
 	c.connects++
+	c.reckon(true)
 	c.link.Store(s.link)
 	c.setStatus(Connected)
-	if hook := c.opts.Hooks.OnConnected; hook != nil {
-		c.later("OnConnected", hook)
+	s.restored.skip() // unless there is something to tell
+	hook := c.opts.Hooks.OnConnected
+	if hook == nil {
+		s.connected.skip()
+		s.release()
+		return true, recovered
 	}
+	// A hook before OnConnected that does not return must not hold up everybody.
+	impatient := time.AfterFunc(c.opts.WriteTimeout, s.releaseLater)
+	s.connected.tell("OnConnected", func() {
+		impatient.Stop()
+		defer s.releaseLater()
+		hook()
+	})
+	return true, recovered
+}
+
+// release lets the calls use the connection that waited for it. The caller holds mu.
+func (s *serving) release() {
+	c := s.client
+	if c.link.Load() == s.link {
+		c.told = s.link
+		c.notify()
+	}
+}
+
+func (s *serving) releaseLater() {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	s.release()
 }
 
 // Receive does what the server's messages ask for.
@@ -55,30 +118,39 @@ func (s *serving) Receive(m protocol.Message) {
 		}
 		s.queue(newSignal(c, m), link.Cost(m))
 	case protocol.SessionCreated:
-		if err := c.sessionCreated(m.Payload.Data); err != nil {
+		e := newEvent(c)
+		if !s.queue(e, link.Cost(m)) {
+			return
+		}
+		if err := c.sessionCreated(m.Payload.Data, e); err != nil {
 			s.violated(err)
 		}
 	case protocol.SessionClosed:
-		c.sessionClosed()
+		e := newEvent(c)
+		if s.queue(e, link.Cost(m)) {
+			c.sessionClosed(e)
+		}
 	default: // replies that nobody waits for, what only clients send
 		s.link.Drop()
 	}
 }
 
-// queue puts a signal into the queue of the hooks. If there is no room for the time
-// that a write may take the connection is given up: a hook may be waiting for a
-// reply, which nobody would read.
-func (s *serving) queue(t link.Task, size int) {
+// queue puts a task into the queue of the hooks, and reports whether it did. If there is
+// no room for the time that a write may take the connection is given up: a hook may be
+// waiting for a reply, which nobody would read.
+func (s *serving) queue(t link.Task, size int) bool {
 	c := s.client
 	if c.hooks.TryPut(size, t) {
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeout(s.link.Context(), c.opts.WriteTimeout)
 	defer cancel()
-	if !c.hooks.Put(ctx.Done(), size, t) {
-		s.link.Drop()
-		s.link.Disconnect(transport.StatusPolicy, "signals are not taken", errSlowHook)
+	if c.hooks.Put(ctx.Done(), size, t) {
+		return true
 	}
+	s.link.Drop()
+	s.link.Disconnect(transport.StatusPolicy, "signals are not taken", errSlowHook)
+	return false
 }
 
 // Malformed drops a message that breaks the protocol: whatever it was, it says

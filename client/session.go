@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -13,14 +12,20 @@ import (
 )
 
 // sessionState is what the client knows of its session, guarded by the client's
-// mutex. The key is kept while there is no connection, and while the server could
-// not restore the session for the moment.
+// mutex. The key is kept while there is no connection, and while the server cannot
+// restore the session.
 type sessionState struct {
 	loaded  bool // Options.Keys was asked, or need not be any more
 	key     string
+	number  uint64 // changes with the key: the identity of the session
 	current session.Session
 	active  bool // the connection has the session
-	changes int  // of the key, to tell whether it is still the one it was
+
+	failure   error // why the kept session could not be restored on this connection, nil if it was not refused
+	telling   bool  // a call of OnSessionError waits for its turn
+	restoring bool  // the client asks for the kept session
+	asked     int   // calls of RestoreSession that wait for the server
+	held      *held // a session that waits for the outcome of restoring, nil if there is none
 
 	waived    int  // calls of CloseSession that found none: no RestoreSession before them counts
 	renounced bool // it was closed while the connection that has it could not be used yet
@@ -28,37 +33,92 @@ type sessionState struct {
 	closed    bool // meanwhile the server said that it is closed
 }
 
+// lost takes note that the connection has ended.
+func (s *sessionState) lost() {
+	s.active = false
+	s.failure = nil
+	s.restoring = false
+	s.dropHeld()
+}
+
+// dropHeld drops the session that waits for the outcome of restoring.
+func (s *sessionState) dropHeld() {
+	if s.held != nil {
+		s.held.event.skip()
+		s.held = nil
+	}
+}
+
+// has reports whether the client has a session as its user sees it: its connection
+// has it, or the next one is going to restore it.
+func (s *sessionState) has(connected bool) bool {
+	return s.active || !connected && s.key != "" && s.current.Key == s.key
+}
+
+// reckon publishes the identity of the session after a change. connected says whether
+// there is a connection. The caller holds mu.
+func (c *Client) reckon(connected bool) {
+	identity := uint64(0)
+	if c.session.has(connected) {
+		identity = c.session.number
+	}
+	c.identity.Store(identity)
+	c.notify()
+}
+
 // Session returns the client's session, and whether it has one: one that the
 // server created or restored, and did not close. While there is no connection it
-// is the session that is going to be restored.
+// is the session that is going to be restored; while the server cannot restore it
+// on the connection that there is (see Hooks.OnSessionError) there is none.
 func (c *Client) Session() (session.Session, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := &c.session
-	has := s.active || s.key != "" && s.current.Key == s.key && c.link.Load() == nil
-	if !has {
+	if !c.session.has(c.link.Load() != nil) {
 		return session.Session{}, false
 	}
-	return s.current, true
+	return c.session.current, true
 }
 
 // RestoreSession makes the session of key that of the client, which then keeps it
-// as one that the server created. It waits for a connection as Request does. The
-// error is protocol.ErrSessionNotFound, protocol.ErrSessionFull,
-// protocol.ErrSessionsDisabled, a *protocol.Error with the code SESSION_ACTIVE if the
-// client has another session, protocol.ErrInternal if the server could not tell, or
-// one of those of Request. If ctx ends before the reply came the session may be
-// restored nevertheless; Session tells.
+// as one that the server created. The empty key is the one that the client keeps: it
+// asks for that session now, without waiting for its own next attempt. RestoreSession
+// waits for a connection as Request does, and asks nothing if the connection has that
+// session already.
+//
+// The error is protocol.ErrSessionNotFound, also if no key is kept,
+// protocol.ErrSessionFull, protocol.ErrSessionsDisabled, a *protocol.Error with the
+// code SESSION_ACTIVE if the client has another session, protocol.ErrInternal if the
+// server could not tell, or one of those of Request. If ctx ends before the reply came
+// the session may be restored nevertheless; Session tells.
 func (c *Client) RestoreSession(ctx context.Context, key string) error {
+	if key == "" {
+		c.loadKey(ctx)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
 	c.mu.Lock()
 	waived := c.session.waived
+	if key == "" {
+		key = c.session.key
+	}
+	closed := c.status == Closed
 	c.mu.Unlock()
+	switch {
+	case closed:
+		return ErrClosed
+	case key == "":
+		return protocol.ErrSessionNotFound
+	}
 	m := protocol.Message{Kind: protocol.RestoreSession, Payload: protocol.Text(key)}
-	var gone *link.Link
+	w := waiter{purpose: toRestore, key: key}
 	for {
-		l, timeout, err := c.await(ctx, false, gone)
+		l, timeout, err := c.await(ctx, &w)
 		if err != nil {
 			return err
+		}
+		if !c.askFor(key) {
+			return nil
 		}
 		err = c.settle(ctx, l, timeout, m, func(p protocol.Payload) error {
 			err := c.sessionRestored(p.Data, waived)
@@ -66,17 +126,41 @@ func (c *Client) RestoreSession(ctx context.Context, key string) error {
 				l.DisconnectLater(transport.StatusNormal, "", err)
 			}
 			return err
-		}, func(error) {})
+		}, func(err error) { c.askedFor(key, waived, err) })
 		if !link.IsLate(err) {
 			return public(err)
 		}
-		gone = l
+		w.gone = l
+	}
+}
+
+// askFor takes note that a RestoreSession asks for a key, and reports whether it has to.
+func (c *Client) askFor(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session.active && c.session.key == key && c.session.closing == 0 {
+		return false
+	}
+	c.session.asked++
+	return true
+}
+
+// askedFor takes note of the outcome of that.
+func (c *Client) askedFor(key string, waived int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.notify()
+	s := &c.session
+	s.asked--
+	if errors.Is(err, protocol.ErrSessionNotFound) && s.waived == waived && s.key == key && !s.active {
+		c.gone(s.number)
+		c.adopt()
 	}
 }
 
 // CloseSession closes the client's session, for all clients that have it. Without a
-// connection it only makes the client forget the session, which then stays on
-// the server until it expires there.
+// connection, or while the session cannot be restored, it only makes the client
+// forget the session, which then stays on the server until it expires there.
 func (c *Client) CloseSession(ctx context.Context) error {
 	c.mu.Lock()
 	s := &c.session
@@ -93,6 +177,9 @@ func (c *Client) CloseSession(ctx context.Context) error {
 			c.saveKey("", "")
 		}
 		c.forget()
+		if !s.restoring {
+			c.adopt()
+		}
 		c.mu.Unlock()
 		return nil
 	}
@@ -102,6 +189,7 @@ func (c *Client) CloseSession(ctx context.Context) error {
 	return public(c.settle(ctx, l, c.within(ctx), protocol.Message{Kind: protocol.CloseSession}, func(protocol.Payload) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		s.closed = false  // by this call
 		if s.key == key { // else it was forgotten already, and what there is now is another one
 			c.forget()
 		}
@@ -150,6 +238,9 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 			if errors.As(err, &late) {
 				l.Disconnect(transport.StatusNormal, "", err)
 			}
+			if errors.Is(err, protocol.ErrShutdown) {
+				c.leave(l)
+			}
 			over(err)
 			done <- err
 		})
@@ -169,77 +260,46 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 	}
 }
 
-// restoreKept restores the session on a new connection, if there is one to
-// restore. An error means that the connection is of no use; that the session could
-// not be restored is none.
-func (c *Client) restoreKept(l *link.Link) error {
-	c.loadKey()
-	c.mu.Lock()
-	key, changes := c.session.key, c.session.changes
-	c.session.renounced = false
-	c.mu.Unlock()
-	if key == "" {
-		return nil
-	}
-	m := protocol.Message{Kind: protocol.RestoreSession, Payload: protocol.Text(key)}
-	_, err := l.Request(context.Background(), m, c.opts.DialTimeout, func(p protocol.Payload) error {
-		s, err := parseSession(p.Data)
-		if err != nil {
-			return err
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.session.changes != changes {
-			return errSessionForgotten // only a new connection makes the server forget it too
-		}
-		c.session.current, c.session.active = s, true
-		return nil
-	})
-	var app *protocol.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, protocol.ErrSessionNotFound):
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.session.changes == changes && c.forget() {
-			c.tellClosed()
-		}
-		return nil
-	case errors.Is(err, protocol.ErrSessionFull), errors.Is(err, protocol.ErrInternal),
-		errors.Is(err, protocol.ErrSessionsDisabled), errors.Is(err, protocol.ErrTooBig), errors.As(err, &app):
-		c.log(slog.LevelWarn, "webwire: session cannot be restored now, the next connection will try again",
-			"error", link.Conceal(err, key))
-		return nil
-	}
-	return err
-}
-
 func parseSession(data []byte) (session.Session, error) {
 	s, err := protocol.ParseSession(data)
 	return session.Session(s), err
 }
 
-// sessionCreated takes a session that the server created.
-func (c *Client) sessionCreated(data []byte) error {
+// sessionCreated takes a session that the server created. e is for the hook.
+func (c *Client) sessionCreated(data []byte, e *event) error {
 	s, err := parseSession(data)
 	if err != nil {
+		e.skip()
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session.closed { // if a CloseSession fails yet, this would come too late
-		c.session.closed = false
-		c.tellClosed()
+	if c.session.restoring { // if that succeeds it wins
+		c.session.dropHeld()
+		c.session.held = &held{session: s, replaces: c.link.Load() != nil, event: e}
+		return nil
 	}
-	saved := c.keep(s)
-	if hook := c.opts.Hooks.OnSessionCreated; hook != nil {
-		c.later("OnSessionCreated", func() {
-			<-saved
-			hook(s)
-		})
-	}
+	c.session.dropHeld()
+	c.tellCreated(s, e)
 	return nil
+}
+
+// tellCreated makes s the session of the connection and calls OnSessionCreated as e.
+// The caller holds mu.
+func (c *Client) tellCreated(s session.Session, e *event) {
+	closed := c.session.closed // if a CloseSession fails yet, telling that would come too late
+	c.session.closed = false
+	saved := c.keep(s)
+	created, ended := c.opts.Hooks.OnSessionCreated, c.opts.Hooks.OnSessionClosed
+	e.tell("OnSessionCreated", func() {
+		if closed && ended != nil {
+			link.Run(&hook{c, "OnSessionClosed", ended})
+		}
+		if created != nil {
+			<-saved
+			created(s)
+		}
+	})
 }
 
 // sessionRestored takes the session that a RestoreSession got, unless one was closed
@@ -261,31 +321,38 @@ func (c *Client) sessionRestored(data []byte, waived int) error {
 // keep makes s the session of the connection and keeps its key. The channel that it
 // returns is closed once the key is saved. The caller holds mu.
 func (c *Client) keep(s session.Session) (saved <-chan struct{}) {
-	c.session.current, c.session.active = s, true
-	return c.setKey(s.Key)
+	saved = c.setKey(s.Key)
+	c.restored(s)
+	return saved
 }
 
-// sessionClosed forgets the session of the connection, which the server closed.
-func (c *Client) sessionClosed() {
+// sessionClosed forgets the session of the connection, which the server closed. e is
+// for the hook.
+func (c *Client) sessionClosed(e *event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer e.skip()
+	s := &c.session
 	switch {
-	case !c.session.active:
+	case !s.active:
+		s.dropHeld()
 	case !c.forget():
-	case c.session.closing > 0:
-		c.session.closed = true // a CloseSession did it, most likely
+	case s.closing > 0:
+		s.closed = true // a CloseSession did it, most likely
 	default:
-		c.tellClosed()
+		e.tell("OnSessionClosed", c.opts.Hooks.OnSessionClosed)
 	}
 }
 
 // forget forgets the session, and reports whether there was one. The caller holds mu.
 func (c *Client) forget() bool {
-	if c.session.key == "" {
+	s := &c.session
+	if s.key == "" {
 		return false
 	}
-	c.session.current, c.session.active = session.Session{}, false
+	s.current, s.active, s.failure = session.Session{}, false, nil
 	c.setKey("")
+	c.reckon(c.link.Load() != nil)
 	return true
 }
 
@@ -299,10 +366,11 @@ func (c *Client) tellClosed() {
 // setKey changes the key and has it saved. The caller holds mu.
 func (c *Client) setKey(key string) (saved <-chan struct{}) {
 	c.session.loaded = true
-	c.session.changes++
 	if c.session.key == key {
 		return nothingToSave
 	}
+	c.session.number++
+	c.session.failure = nil // which was about another
 	old := c.session.key
 	c.session.key = key
 	return c.saveKey(key, old)

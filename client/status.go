@@ -35,7 +35,8 @@ func (c *Client) Status() Status {
 }
 
 // AwaitChange waits until the status is another than from, and returns it. It may
-// miss a status that does not last. The error is ctx.Err().
+// miss a status that does not last. The error is ctx.Err(), or ErrClosed if from is
+// Closed: that status is the last.
 //
 //	for s := client.Disconnected; ; {
 //		if s, err = c.AwaitChange(ctx, s); err != nil {
@@ -50,6 +51,9 @@ func (c *Client) AwaitChange(ctx context.Context, from Status) (Status, error) {
 		c.mu.Unlock()
 		if status != from {
 			return status, nil
+		}
+		if status == Closed {
+			return status, ErrClosed
 		}
 		select {
 		case <-changed:

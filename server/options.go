@@ -73,8 +73,8 @@ type Options struct {
 	// that are silent for a third of it are pinged. Zero: transport.DefaultReadTimeout.
 	ReadTimeout time.Duration
 
-	// WriteTimeout is how long one write may take before the connection counts
-	// as lost. Zero: transport.DefaultWriteTimeout.
+	// WriteTimeout is how long a write may make no progress, while nothing arrives
+	// from the peer, before the connection counts as lost. Zero: transport.DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
 	// Version is spoken to peers that negotiate nothing, as the published clients

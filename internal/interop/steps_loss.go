@@ -202,7 +202,7 @@ func (r *run) shutdown(busyFor time.Duration) error {
 	err = errors.Join(
 		other.refused("echo", "x", protocol.ErrShutdown),
 		wanted("close session", other.CloseSession(r.ctx), protocol.ErrShutdown),
-		wanted("restore", other.RestoreSession(r.ctx, key), protocol.ErrShutdown),
+		wanted("restore", other.RestoreSession(r.ctx, "another"+key), protocol.ErrShutdown),
 		r.unavailable(addr),
 	)
 	if err := errors.Join(err, <-slept); err != nil {

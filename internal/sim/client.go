@@ -167,6 +167,9 @@ func (c *simClient) act() {
 	}
 }
 
+// longestContext is the longest deadline of some.
+const longestContext = 3 * time.Second
+
 // some returns a context that ends sometime, or never.
 func (c *simClient) some(r *rand.Rand) context.Context {
 	if r.IntN(3) > 0 {
@@ -174,7 +177,7 @@ func (c *simClient) some(r *rand.Rand) context.Context {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	if r.IntN(2) == 0 {
-		ctx, cancel = context.WithTimeout(context.Background(), upTo(r, 3*time.Second))
+		ctx, cancel = context.WithTimeout(context.Background(), upTo(r, longestContext))
 	}
 	time.AfterFunc(upTo(r, 4*time.Second), cancel)
 	return ctx
@@ -198,7 +201,7 @@ func (c *simClient) request(name string, ms int, ctx context.Context) (string, e
 		reply, err = c.client.Request(ctx, name, protocol.Bytes([]byte(payload)))
 	})
 	var late *client.TimeoutError
-	if errors.As(err, &late) && (late.After > c.w.timeout || late.After <= 0) {
+	if errors.As(err, &late) && (late.After > max(c.w.timeout, longestContext) || late.After <= 0) {
 		c.w.h.violated("a TimeoutError says %v", late.After)
 	}
 	c.w.h.outcome(q, string(reply.Data), err)

@@ -156,6 +156,9 @@ func TestKeySavedBesideHooks(t *testing.T) {
 		keys := &keyStore{}
 		release := make(chan struct{})
 		c := s.client(client.Options{Keys: keys, Hooks: client.Hooks{OnConnected: func() { <-release }}})
+		if err := c.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		made := login(t, c, ann)
 		synctest.Wait()
 		wantKey(t, keys, made.Key)

@@ -1,0 +1,265 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/session"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// The session whose key is kept is restored on every new connection. An answer that it
+// cannot be restored now makes the client ask again, with pauses, on the same connection.
+
+// held is a session that the server created while the kept one was being restored, and
+// that becomes the client's if that fails.
+type held struct {
+	session  session.Session
+	replaces bool   // also if the kept one cannot be restored only now: it was asked for
+	event    *event // for OnSessionCreated, nil if that cannot be called in its place any more
+}
+
+// restoreFirst restores the kept session on a new connection, if there is one. again
+// means that it is worth trying again. An error means that the connection is of no use.
+func (s *serving) restoreFirst() (again bool, err error) {
+	c := s.client
+	c.loadKey(c.ctx)
+	c.mu.Lock()
+	c.session.renounced = false
+	key, number := c.session.key, c.session.number
+	c.session.restoring = key != ""
+	c.mu.Unlock()
+	if key == "" {
+		return false, nil
+	}
+	err = s.settleFirst(number, s.attempt(key, number, c.opts.DialTimeout))
+	if err == nil {
+		return false, nil
+	}
+	again, refused := refusal(err)
+	if !refused {
+		return false, fmt.Errorf("client: restoring the session: %w", err)
+	}
+	c.log(slog.LevelWarn, "webwire: session cannot be restored now", "error", link.Conceal(err, key), "retry", again)
+	return again, nil
+}
+
+// attempt asks the server for the kept session once. number is its identity.
+func (s *serving) attempt(key string, number uint64, limit time.Duration) error {
+	c := s.client
+	m := protocol.Message{Kind: protocol.RestoreSession, Payload: protocol.Text(key)}
+	_, err := s.link.Request(context.Background(), m, limit, func(p protocol.Payload) error {
+		restored, err := parseSession(p.Data)
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.session.number != number {
+			return errSessionForgotten // only a new connection makes the server forget it too
+		}
+		c.restored(restored)
+		return nil
+	})
+	return err
+}
+
+// refusal reports whether err is an answer by which the server keeps the connection
+// without the session, and whether a later attempt may succeed.
+func refusal(err error) (again, refused bool) {
+	var app *protocol.Error
+	switch {
+	case errors.Is(err, protocol.ErrSessionFull), errors.Is(err, protocol.ErrInternal), errors.As(err, &app):
+		return true, true
+	case errors.Is(err, protocol.ErrSessionsDisabled), errors.Is(err, protocol.ErrTooBig):
+		return false, true
+	}
+	return false, false
+}
+
+// settleFirst takes note of the outcome of the first attempt. It returns err unless the
+// session was restored or is gone.
+func (s *serving) settleFirst(number uint64, err error) error {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st := &c.session
+	st.restoring = false
+	_, refused := refusal(err)
+	switch {
+	case errors.Is(err, protocol.ErrSessionNotFound):
+		if st.number == number && c.forget() {
+			s.restored.tell("OnSessionClosed", c.opts.Hooks.OnSessionClosed)
+		}
+		c.adopt()
+		return nil
+	case refused && st.number != number: // it was given up
+		c.adopt()
+	case refused:
+		st.failure = err
+		if hook := c.opts.Hooks.OnSessionError; hook != nil {
+			s.restored.tell("OnSessionError", func() { hook(err) })
+		}
+		if st.held != nil { // its hook cannot wait for the end of the attempts
+			st.held.event.skip()
+			st.held.event = nil
+		}
+	}
+	return err
+}
+
+// restoreAgain tries to restore the kept session until there is nothing more to do: it
+// is restored, gone or replaced, or the connection ends.
+func (s *serving) restoreAgain() {
+	c := s.client
+	for tries := 0; ; tries++ {
+		key, number := s.restoreDue(c.backoff(tries, nil))
+		if key == "" {
+			return
+		}
+		err := s.attempt(key, number, c.opts.Timeout)
+		again, fatal := s.settleAgain(number, err)
+		if fatal {
+			s.link.DisconnectLater(transport.StatusNormal, "", fmt.Errorf("client: restoring the session: %w", err))
+		}
+		if !again {
+			return
+		}
+	}
+}
+
+// restoreDue waits for the time of the next attempt, and returns what to restore; no
+// key if there is nothing to restore.
+func (s *serving) restoreDue(pause time.Duration) (key string, number uint64) {
+	c := s.client
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	due := false
+	for {
+		c.mu.Lock()
+		st := &c.session
+		if st.active || st.key == "" || st.failure == nil {
+			c.mu.Unlock()
+			return "", 0
+		}
+		if due && st.asked == 0 { // two at a time count twice at some servers
+			st.restoring = true
+			key, number = st.key, st.number
+			c.mu.Unlock()
+			return key, number
+		}
+		changed := c.changed
+		c.mu.Unlock()
+		select {
+		case <-timer.C:
+			due = true
+		case <-changed:
+		case <-s.link.Context().Done():
+			return "", 0
+		}
+	}
+}
+
+// settleAgain takes note of the outcome of a later attempt.
+func (s *serving) settleAgain(number uint64, err error) (again, fatal bool) {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.notify()
+	st := &c.session
+	st.restoring = false
+	again, refused := refusal(err)
+	var lost *link.LostError
+	switch {
+	case err == nil, errors.As(err, &lost):
+		return false, false
+	case errors.Is(err, protocol.ErrSessionNotFound):
+		c.gone(number)
+		c.adopt()
+		return false, false
+	case errors.Is(err, protocol.ErrShutdown):
+		c.leaveSoon(s.link)
+		return false, false
+	case !refused:
+		return false, true
+	case st.number != number:
+		c.adopt()
+		return false, false
+	case st.held != nil && st.held.replaces:
+		c.adopt()
+		return false, false
+	}
+	c.sessionError(err)
+	return again, false
+}
+
+// restored takes the kept session, which a connection got. The caller holds mu.
+func (c *Client) restored(s session.Session) {
+	st := &c.session
+	st.restoring = false
+	st.current, st.active = s, true
+	recovered := st.failure != nil
+	st.failure = nil
+	st.dropHeld()
+	c.reckon(c.link.Load() != nil)
+	if hook := c.opts.Hooks.OnSessionRestored; hook != nil && recovered {
+		c.later("OnSessionRestored", func() { hook(s) })
+	}
+}
+
+// gone forgets the kept session of the given identity, which the server does not know.
+// The caller holds mu.
+func (c *Client) gone(number uint64) {
+	if c.session.number == number && c.forget() {
+		c.tellClosed()
+	}
+}
+
+// sessionError tells why the kept session cannot be restored now, unless that was told
+// already. The caller holds mu.
+func (c *Client) sessionError(err error) {
+	st := &c.session
+	same := st.failure != nil && st.failure.Error() == err.Error()
+	st.failure = err
+	hook := c.opts.Hooks.OnSessionError
+	if same || hook == nil || st.telling {
+		return
+	}
+	st.telling = true
+	c.later("OnSessionError", func() {
+		c.mu.Lock()
+		st.telling = false
+		latest := st.failure
+		c.mu.Unlock()
+		if latest != nil {
+			hook(latest)
+		}
+	})
+}
+
+// adopt makes the session the client's that was held back, if there is one. The caller
+// holds mu.
+func (c *Client) adopt() {
+	h := c.session.held
+	if h == nil {
+		return
+	}
+	c.session.held = nil
+	if h.event == nil {
+		h.event = newEvent(c)
+		c.hooks.Put(nil, 0, h.event)
+	}
+	c.tellCreated(h.session, h.event)
+}
+
+// releaseHeld lets go of what waits for the outcome of restoring.
+func (c *Client) releaseHeld() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session.dropHeld()
+}
