@@ -31,8 +31,8 @@ type Options struct {
 	//		return context.WithValue(ctx, roomKey{}, r.PathValue("room"))
 	//	}
 	//
-	// It is called after BeforeUpgrade and before the request is answered; a panic is
-	// net/http's to handle. Nil: the context has no values.
+	// It is called after BeforeUpgrade and before the request is answered, and must not
+	// return nil; a panic is net/http's to handle. Nil: the context has no values.
 	ConnContext func(ctx context.Context, r *http.Request) context.Context
 
 	// Sessions is where sessions are kept. Nil: in memory, until they were not used for
