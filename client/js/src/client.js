@@ -150,7 +150,7 @@ export class Client extends EventTarget {
         start(call, connection);
         return;
       }
-      Object.assign(call, { start, explicit, owner: this.session?.key });
+      Object.assign(call, { start, explicit, owner: bytes ? this.session?.key : undefined });
       call.release = () => {
         // Once: a call that cannot be started is released by #begin, and when it fails.
         if (this.#waiting.delete(call)) this.#waitingBytes -= bytes;
