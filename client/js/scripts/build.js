@@ -6,14 +6,14 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
-const LIMIT = 8 * 1024; // bytes, minified and compressed
+const LIMIT = 8.5 * 1024; // bytes, minified and compressed
 
 // Properties that nobody outside of this package sees, and that have no namesake in
 // the platform.
 const INTERNAL = [
-  'answered', 'attempt', 'awaits', 'closeBegins', 'closedByServer', 'current', 'drop', 'ended', 'explicit', 'guessed', 'holding',
+  'answered', 'attempt', 'awaits', 'closeBegins', 'closedByServer', 'current', 'drop', 'end', 'ended', 'explicit', 'guessed', 'holding',
   'keptKey', 'load', 'lost', 'major', 'minor', 'negotiated', 'owner', 'prepare', 'queued', 'quiet', 'readTimeout', 'release',
-  'renounce', 'restored', 'save', 'silence', 'silent', 'skipPause', 'start', 'stopped', 'tokens', 'usable', 'verify', 'version', 'waived',
+  'renounce', 'restore', 'restored', 'save', 'silence', 'silent', 'skipPause', 'start', 'stopped', 'tokens', 'usable', 'verify', 'version', 'waived',
 ];
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));

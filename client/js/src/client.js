@@ -11,7 +11,7 @@ import {
 import { Keys, defaultStorage } from './keys.js';
 import { VERSIONS, guess, metadata, offer, plan, speak } from './negotiate.js';
 import { Payload } from './payload.js';
-import { SessionState } from './session.js';
+import { SessionState, forgotten } from './session.js';
 import { watchWake } from './wake.js';
 
 const HEADER = 12; // bytes that a message may have besides name and payload
@@ -111,7 +111,7 @@ export class Client extends EventTarget {
     }
     const { key } = this.#session;
     this.#session.renounce();
-    if (key) this.#connection?.end(new WebWireError('the session was closed')); // the server believes in it
+    if (key) this.#connection?.end(forgotten()); // the server believes in it
     this.#flush();
     return undefined;
   }
@@ -150,7 +150,7 @@ export class Client extends EventTarget {
         start(call, connection);
         return;
       }
-      Object.assign(call, { start, explicit, owner: this.session?.key });
+      Object.assign(call, { start, explicit, owner: bytes ? this.session?.key : undefined });
       call.release = () => {
         // Once: a call that cannot be started is released by #begin, and when it fails.
         if (this.#waiting.delete(call)) this.#waitingBytes -= bytes;
@@ -293,7 +293,7 @@ export class Client extends EventTarget {
     const timer = later(dialTimeout, late);
     try {
       const url = this.#resolve();
-      if (!WebSocket) throw new TypeError('webwire: no global WebSocket, pass a class as option WebSocket');
+      if (!WebSocket) throw new TypeError('webwire: no WebSocket, pass the class as an option');
       this.#plan ??= await this.#negotiate(url, signal);
       signal.throwIfAborted();
       this.#debug('connecting', url.origin + url.pathname, this.#plan);
@@ -448,7 +448,8 @@ export class Client extends EventTarget {
   // doing now, so that listeners may call everything. Then it calls after.
   #tell(type, fields, after) {
     queueMicrotask(() => {
-      this.#debug(type, fields?.error ?? fields?.reason ?? fields?.status ?? fields?.name ?? '');
+      const { error, reason, status, name } = { ...fields };
+      this.#debug(type, error ?? reason ?? status ?? name ?? '');
       this.dispatchEvent(Object.assign(new Event(type), fields));
       after?.();
     });

@@ -57,11 +57,10 @@ export function compose(version, type, { id = 0, name = '', payload = Payload.fr
 
 function check(version, type, name, { bytes, encoding }) {
   if (typeof name !== 'string' || !/^[ -~]{0,255}$/.test(name)) throw new MalformedError('a name has up to 255 characters, all printable ASCII');
-  if (encoding === 'utf16' && bytes.length % 2) throw new MalformedError('UTF-16 of an odd number of bytes');
-  if (bytes.length) return;
-  if (!name) throw new MalformedError('neither name nor payload');
-  if (version === '1.2') throw new MalformedError('1.2 has no messages without payload');
-  if (type === SIGNAL && encoding === 'utf16') throw new MalformedError('a UTF-16 signal needs a payload');
+  const odd = encoding === 'utf16' && bytes.length % 2;
+  // From 2.0 on a name is enough, but for signals in UTF-16.
+  const empty = !bytes.length && (!name || version === '1.2' || (type === SIGNAL && encoding === 'utf16'));
+  if (odd || empty) throw new MalformedError(`${version} has no such message with ${odd ? 'an odd' : 'an empty'} payload`);
 }
 
 // Ids are ours to choose: counters below 2^53, as 64 bit integers.

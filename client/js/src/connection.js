@@ -4,7 +4,7 @@
 import { Call, MAX_DELAY, later } from './call.js';
 import { ACCEPT_CONF, CLOSE_SESSION, HEARTBEAT, RESTORE_SESSION, SIGNAL, compose, parse } from './codec.js';
 import {
-  ClosedError, CloseError, DisconnectedError, MalformedError, ShutdownError, TimeoutError, VersionError, WebWireError,
+  ClosedError, CloseError, DisconnectedError, MalformedError, ShutdownError, TimeoutError, VersionError,
 } from './errors.js';
 import { agreed } from './negotiate.js';
 import { Payload } from './payload.js';
@@ -19,6 +19,7 @@ export const GOING_AWAY = 1001; // the status of a server that shuts down
 const GRACE = 1_000; // for a server that shuts down to close the connection
 const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
 const ignore = () => {};
+const unopened = (cause) => new MalformedError('the server did not open the connection', cause);
 
 // now goes on steadily, whatever happens to the clock of the device.
 export const now = () => performance.now();
@@ -97,7 +98,7 @@ export class Connection {
     } else if (!this.negotiated && this.#plan.guessed) {
       // A server of 2.0 speaks first, one that waits for the client never does.
       const ms = Math.min(this.#expect.dialTimeout / 4, MAX_DELAY);
-      this.#later('conf', ms, () => this.end(new TimeoutError(ms, new WebWireError('the server does not open the connection'))));
+      this.#later('conf', ms, () => this.end(new TimeoutError(ms, unopened())));
     }
   }
 
@@ -142,7 +143,7 @@ export class Connection {
   #accept(conf) {
     const { versions, subProtocol } = this.#expect;
     let reason;
-    if (conf?.error || conf?.type !== ACCEPT_CONF) reason = new MalformedError('the server did not open the connection', conf?.error);
+    if (conf?.error || conf?.type !== ACCEPT_CONF) reason = unopened(conf?.error);
     else if (conf.major !== 2) reason = new VersionError([`${conf.major}.${conf.minor}`], versions);
     else if (conf.subProtocol !== subProtocol) reason = new VersionError([`2.0 with sub-protocol "${conf.subProtocol}"`], versions);
     if (reason) {
@@ -247,11 +248,11 @@ export class Connection {
 
   // silence is how long the server was not heard, in milliseconds.
   get silence() {
-    return now() - this.#heard;
+    return Math.round(now() - this.#heard);
   }
 
   #giveUp() {
-    this.end(new TimeoutError(Math.round(this.silence)));
+    this.end(new TimeoutError(this.silence));
   }
 
   // end closes the connection, unless it has ended, without waiting for the

@@ -28,7 +28,7 @@ export async function metadata(url, signal, limit) {
     const timer = later(limit, stop);
     signal.addEventListener('abort', stop);
     try {
-      const response = await fetch(href, { method, signal: asking.signal, headers: { Accept: 'application/json' } });
+      const response = await fetch(href, { method, signal: asking.signal, headers: { Accept: 'application/webwire+json' } });
       const { status, headers } = response;
       if (response.ok) {
         const meta = await response.json();

@@ -54,14 +54,12 @@ export class Payload {
   }
 }
 
-const BYTES = 'send its arrayBuffer()';
-const ADVICE = { Blob: BYTES, File: BYTES, Set: 'send [...it]', Promise: 'await it' };
-
 // checked refuses, at any depth, objects that JSON would make an empty object of
 // although they are none: what they hold would be lost without a word.
 function checked(_, value) {
   if (typeof value !== 'object' || !value) return value;
   const kind = typeof value.then === 'function' ? 'Promise' : tag(value);
   if (/^(Object|Array|Number|String|Boolean)$/.test(kind) || (kind !== 'Promise' && Object.keys(value).length)) return value;
-  throw new TypeError(`webwire: a ${kind} has no JSON form: ${ADVICE[kind] ?? 'send Object.fromEntries(it), or what else it holds'}`);
+  const advice = kind === 'Promise' ? 'await it' : 'send what it holds: await it.arrayBuffer(), [...it], Object.fromEntries(it)';
+  throw new TypeError(`webwire: a ${kind} has no JSON form, ${advice}`);
 }

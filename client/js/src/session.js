@@ -34,7 +34,7 @@ const isOne = (error, types) => types.some((type) => error instanceof type);
 
 // forgotten is why a connection ends that has a session which the client has given
 // up: only a new connection makes the server forget it too.
-const forgotten = () => new WebWireError('the session was given up while it was restored');
+export const forgotten = () => new WebWireError('the session was given up');
 
 export class SessionState {
   #keys;

@@ -25,10 +25,9 @@ export function watchWake(woke) {
   const timer = setInterval(look, INTERVAL);
   // Timers may be late after a sleep, the user is not.
   on(document, 'visibilitychange', look);
-  on(document, 'resume', () => woke(true));
-  on(globalThis, 'pageshow', (event) => event.persisted && woke(true));
-  on(globalThis, 'online', () => woke(true));
-  on(globalThis, 'offline', () => woke(false));
+  const wake = ({ type, persisted }) => (type !== 'pageshow' || persisted) && woke(type !== 'offline');
+  on(document, 'resume', wake);
+  for (const type of ['pageshow', 'online', 'offline']) on(globalThis, type, wake);
   return () => {
     clearInterval(timer);
     watch.abort();

@@ -221,6 +221,46 @@ describe('browser', { skip }, () => {
     });
   }
 
+  test('two tabs, two users: what the page of one asked for is not done as the other', { timeout: 60_000 }, async (t) => {
+    const { addr } = servers['2.0'];
+    const way = await Relay.start(addr);
+    t.after(() => way.down());
+    const [one, two] = [await open(t), await open(t)];
+    await connect(one, way.addr, '2.0');
+    const ada = await ask(one, 'login', '{"name":"Ada"}');
+    // Both pages mean the same endpoint: this one does not go by the relay.
+    await two.evaluate(async ({ where, there }) => {
+      const { Client } = await import('/src/index.js');
+      window.client = new Client(`http://${where}/`, { storageKey: `webwire:ws://${there}/` });
+      await window.client.connect();
+    }, { where: addr, there: way.addr });
+    assert.equal(await sessionKey(two), ada);
+
+    await way.down();
+    await happened(one, 'disconnected');
+    const waiting = one.evaluate(() => window.client.request('session', ' ').catch(({ name, sent }) => `${name} ${sent}`));
+    await two.evaluate(() => window.client.closeSession());
+    const dora = await ask(two, 'login', '{"name":"Dora"}');
+    await keptKeyIs(one, dora);
+    await way.up();
+    assert.equal(await waiting, 'DisconnectedError false');
+    await happened(one, 'connected', 2);
+    assert.equal(await serverKey(one), dora);
+  });
+
+  test('a page that only listens, on a network that died', { timeout: 60_000 }, async (t) => {
+    const page = await open(t);
+    await connect(page, servers['2.0'].addr, '2.0');
+    const addr = await ask(page, 'spawn', JSON.stringify({ sessions: true, readTimeoutMs: 2000 }));
+    await page.evaluate(() => window.client.close());
+    const way = await Relay.start(addr);
+    t.after(() => way.down());
+    await connect(page, way.addr, '2.0');
+    way.swallow();
+    await happened(page, 'disconnected');
+    await happened(page, 'connected', 2);
+  });
+
   test('a server of another origin that has no metadata', { timeout: 60_000 }, async (t) => {
     // The page may not see the answer of its preflight, which a published server of
     // 2.0 rejects.

@@ -13,7 +13,9 @@ test('tokens are offered to a server that lists its versions', async (t) => {
   const client = server.client();
   const connecting = client.connect();
   await settled();
-  assert.deepEqual(server.asked.map(({ url, method }) => [url, method]), [['http://example.com/api', 'WEBWIRE']]);
+  assert.deepEqual(server.asked.map(({ url, method, headers }) => [url, method, headers.Accept]), [
+    ['http://example.com/api', 'WEBWIRE', 'application/webwire+json'],
+  ]);
   assert.equal(server.socket.url, 'ws://example.com/api');
   assert.deepEqual(server.socket.protocols, TOKENS);
   assert.equal(server.socket.binaryType, 'arraybuffer');

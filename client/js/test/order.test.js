@@ -139,3 +139,20 @@ test('nor for one that another took the place of while it was restored', async (
   assert.equal(server.socket.take(), undefined, 'what is kept is there');
   assert.equal(client.session.key, 'NEXT');
 });
+
+test('who waits for the connection does not care whose session it has', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  server.socket.say(21, session('ADA'));
+  server.socket.drop();
+  const connecting = client.connect();
+  const restoring = client.restoreSession('DORA');
+  await client.closeSession();
+  await server.clock.pass(1_000);
+  await server.socket.open();
+  await connecting;
+  const restore = server.socket.take();
+  assert.equal(text(restore.payload), 'DORA');
+  server.socket.say(3, restore.id);
+  assert.equal((await outcome(restoring)).error.name, 'SessionNotFoundError');
+});

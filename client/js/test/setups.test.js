@@ -108,6 +108,11 @@ describe('set-ups', { skip: await goMissing() }, () => {
       assert.ok(status >= 400, `${status}: this test shows nothing any more`);
     });
 
+    test('a plain GET has the metadata', async () => {
+      const response = await fetch(`${url}/api`, { headers: { Accept: 'application/webwire+json' } });
+      assert.ok((await response.json()).versions.includes('2.0'));
+    });
+
     test('Node', async () => {
       works(await echo({ module: '../src/index.js', url: `${url}/api`, WebSocket }));
     });

@@ -84,8 +84,8 @@ export class Relay {
         s.on('error', () => {});
         s.on('close', () => this.#sockets.delete(s) && this.#passing.delete(s));
       }
-      socket.on('close', () => out.destroy());
-      out.on('close', () => socket.destroy());
+      socket.on('close', () => this.#passing.has(out) && out.destroy());
+      out.on('close', () => this.#passing.has(socket) && socket.destroy());
       socket.pipe(out);
       out.pipe(socket);
     });
@@ -103,8 +103,8 @@ export class Relay {
     await closed;
   }
 
-  // swallow lets whatever is sent on the connections of now disappear, as when the
-  // device changed its network.
+  // swallow lets whatever is sent on the connections of now disappear, and that one of
+  // their ends closed them, as when the device changed its network.
   swallow() {
     for (const socket of this.#passing) {
       socket.unpipe();
