@@ -63,7 +63,7 @@ type call struct {
 	number   uint64       // of the request that waits; zero once its outcome is decided
 	done     chan outcome // has room for the one outcome
 	then     func(protocol.Payload) error
-	seq      uint64 // its place in the outbox; guarded by the outbox
+	place    place
 	timeout  time.Duration
 	deadline time.Duration // since Link.epoch; zero: none
 }
@@ -97,7 +97,7 @@ func (t *calls) take() *call {
 	}
 	t.count++
 	c.number = t.count<<indexBits | c.index
-	c.seq = 0
+	c.place = place{}
 	t.waiting++
 	return c
 }
@@ -131,7 +131,7 @@ func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Dur
 		return protocol.Payload{}, err
 	}
 	m.ID = protocol.NewID(number)
-	if err := l.sendRequest(ctx, &m, &c.seq, timeout); err != nil {
+	if err := l.sendRequest(ctx, &m, &c.place, timeout); err != nil {
 		// Unless the outcome is decided, it is that the request was not sent.
 		if c := l.decide(number); c != nil {
 			c.done <- outcome{err: err}
@@ -148,17 +148,17 @@ func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Dur
 }
 
 // sendRequest is send bounded by timeout too, unless that is zero.
-func (l *Link) sendRequest(ctx context.Context, m *protocol.Message, seq *uint64, timeout time.Duration) error {
+func (l *Link) sendRequest(ctx context.Context, m *protocol.Message, at *place, timeout time.Duration) error {
 	if err := checkSize(len(m.Name)+len(m.Payload.Data), l.conf.MaxMessage); err != nil {
 		return err
 	}
-	flush, err := l.out.add(dontWait, m, seq)
+	flush, err := l.out.add(dontWait, m, at)
 	if errors.Is(err, ErrOutboxFull) {
 		within, cancel := ctx, context.CancelFunc(func() {})
 		if timeout > 0 {
 			within, cancel = context.WithTimeout(ctx, timeout)
 		}
-		flush, err = l.out.add(within, m, seq)
+		flush, err = l.out.add(within, m, at)
 		cancel()
 		if err != nil && err == within.Err() {
 			if ctx.Err() == nil {
@@ -168,9 +168,10 @@ func (l *Link) sendRequest(ctx context.Context, m *protocol.Message, seq *uint64
 		}
 	}
 	if flush {
-		// One write may take as long as the request. More would be for others only,
-		// and the reply may be here meanwhile.
-		patient := ctx.Done() == nil && (timeout == 0 || timeout >= l.conf.WriteTimeout)
+		// One write may take as long as the request, or as long as a busy peer lives if
+		// the network has no room for it. More than one would be for others only, and the
+		// reply may be here meanwhile.
+		patient := ctx.Done() == nil && (timeout == 0 || timeout >= l.conf.WriteTimeout && l.out.flows())
 		if !patient || !l.out.flush(1) {
 			l.flushElsewhere()
 		}
@@ -245,6 +246,7 @@ func (l *Link) settle(m protocol.Message, err error) bool {
 	if c == nil {
 		return false
 	}
+	l.out.wasRead(&c.place)
 	if err == nil {
 		err = m.Err()
 	}
@@ -308,7 +310,7 @@ func (l *Link) overdue() (late []*call) {
 // failAll fails every request in flight: the connection has ended.
 func (l *Link) failAll(cause error) {
 	for _, c := range l.lost() {
-		c.done <- outcome{err: &LostError{Sent: l.out.wasHanded(&c.seq), Cause: cause}}
+		c.done <- outcome{err: &LostError{Sent: l.out.wasHanded(&c.place), Cause: cause}}
 	}
 }
 

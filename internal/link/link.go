@@ -170,13 +170,13 @@ func (l *Link) Run(role Role) error {
 // returned nil does not mean that the message was written.
 func (l *Link) Send(ctx context.Context, m protocol.Message) error { return l.send(ctx, &m, nil) }
 
-func (l *Link) send(ctx context.Context, m *protocol.Message, seq *uint64) error {
+func (l *Link) send(ctx context.Context, m *protocol.Message, at *place) error {
 	// What is hopeless need not wait for room. With its header a message has its
 	// exact size only once it is encoded.
 	if err := checkSize(len(m.Name)+len(m.Payload.Data), l.conf.MaxMessage); err != nil {
 		return err
 	}
-	flush, err := l.out.add(ctx, m, seq)
+	flush, err := l.out.add(ctx, m, at)
 	if flush {
 		l.flush(ctx.Done() == nil)
 	}

@@ -45,6 +45,8 @@ type outbox struct {
 	promised bool     // not yet, see addPromised
 	held     bool     // more is about to be added: what there is waits for let
 	added    uint64   // messages added so far
+	size     uint64   // bytes of them
+	read     uint64   // bytes that the peer has read for sure
 	handed   uint64   // messages that were handed to the connection so far
 	sent     uint64   // bytes written so far
 	err      error    // why nothing can be added any more
@@ -64,9 +66,9 @@ type owner interface {
 }
 
 // add appends the message m. If there is no room it waits within ctx, or fails with
-// ErrOutboxFull if ctx is dontWait. It stores the message's number in *seq, from 1 on,
-// if seq is not nil. The caller must call flush if it says so.
-func (o *outbox) add(ctx context.Context, m *protocol.Message, seq *uint64) (flush bool, err error) {
+// ErrOutboxFull if ctx is dontWait. It stores the message's place in *at, if at is
+// not nil. The caller must call flush if it says so.
+func (o *outbox) add(ctx context.Context, m *protocol.Message, at *place) (flush bool, err error) {
 	if err := o.lockRoom(ctx, overhead+len(m.Name)+len(m.Payload.Data)); err != nil {
 		return false, err
 	}
@@ -85,7 +87,7 @@ func (o *outbox) add(ctx context.Context, m *protocol.Message, seq *uint64) (flu
 		return false, err
 	}
 	b.pieces[i], b.piece = buf, i
-	return o.append(b, buf[start:len(buf):len(buf)], seq), nil
+	return o.append(b, buf[start:len(buf):len(buf)], at), nil
 }
 
 // addEncoded is add for a message that is already encoded. It does not copy it.
@@ -179,13 +181,14 @@ func (o *outbox) dropLast() {
 	o.queue = o.queue[:n]
 }
 
-func (o *outbox) append(b *batch, msg []byte, seq *uint64) (flush bool) {
+func (o *outbox) append(b *batch, msg []byte, at *place) (flush bool) {
 	b.msgs = append(b.msgs, msg)
 	b.size += len(msg)
 	o.bytes += addedCost + len(msg)
 	o.added++
-	if seq != nil {
-		*seq = o.added
+	o.size += uint64(len(msg))
+	if at != nil {
+		*at = place{o.added, o.size}
 	}
 	return o.begin()
 }
@@ -251,12 +254,37 @@ func (o *outbox) unsent(messages int) {
 	o.handed -= uint64(messages)
 }
 
-// wasHanded reports whether the message with this number may have reached the
-// peer. *seq is zero if the message was not added.
-func (o *outbox) wasHanded(seq *uint64) bool {
+// place is where a message is among all that were added, guarded by the outbox.
+type place struct {
+	seq uint64 // its number, from 1 on; zero if it was not added
+	end uint64 // bytes added up to its end
+}
+
+// sureRoom is how many bytes the network takes without waiting for the peer to read: less
+// than the buffers of any system.
+const sureRoom = 8 << 10
+
+// flows reports whether the network has room for all that was added: most of it was read
+// by the peer.
+func (o *outbox) flows() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return *seq != 0 && *seq <= o.handed
+	return o.size-o.read <= sureRoom
+}
+
+// wasRead takes note that the peer has read a message, for it answered, and with it all
+// that was added before.
+func (o *outbox) wasRead(at *place) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.read = max(o.read, at.end)
+}
+
+// wasHanded reports whether a message may have reached the peer.
+func (o *outbox) wasHanded(at *place) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return at.seq != 0 && at.seq <= o.handed
 }
 
 // counts returns how many messages and bytes were given to the connection.
