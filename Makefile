@@ -48,8 +48,8 @@ sim: ## simulate SEEDS (10000) schedules over a failing network, or SEED=1234 ag
 soak: ## put load on real sockets for a few minutes
 	WEBWIRE_SOAK=1 go test ./internal/e2e/soak ./internal/e2e/sessions -count 1 -p 1 -v -timeout 20m
 
-bench: ## compare with raw libraries and peers, into OUT (out), in about ten minutes
-	go -C internal/bench run . -out $(abspath $(OUT))
+bench: ## compare with raw libraries and peers (ONLY='regexp': only those), into OUT (out), in about ten minutes
+	go -C internal/bench run . $(if $(ONLY),-only '$(ONLY)') -out $(abspath $(OUT))
 
 bench-quick: ## compare requests of 32 bytes only, in less than a minute
 	go -C internal/bench run . -quick -out $(abspath $(OUT))

@@ -121,6 +121,7 @@ func TestKeysAreNotQueued(t *testing.T) {
 		}
 		p.send(created(t, "last"))
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		if n := len(keys.saved); n > 3 || keys.saved[n-1] != "last" {
 			t.Errorf("%d keys were saved: %q", n, keys.saved)
 		}

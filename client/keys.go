@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,8 +70,8 @@ func (f KeyFile) SaveKey(key string) (err error) {
 	return os.Rename(tmp.Name(), string(f))
 }
 
-// loadKey asks Options.Keys for the key, until that once succeeded.
-func (c *Client) loadKey() {
+// loadKey asks Options.Keys for the key, until that once succeeded. It waits within ctx.
+func (c *Client) loadKey(ctx context.Context) {
 	c.mu.Lock()
 	loaded := c.session.loaded || c.opts.Keys == nil
 	c.mu.Unlock()
@@ -82,6 +83,8 @@ func (c *Client) loadKey() {
 	select {
 	case <-c.callKeys("", func() { key, err = c.opts.Keys.LoadKey() }):
 	case <-c.ctx.Done():
+		return
+	case <-ctx.Done():
 		return
 	}
 	if err != nil {

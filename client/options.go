@@ -65,10 +65,11 @@ type Options struct {
 	// Zero: transport.DefaultReadTimeout.
 	ReadTimeout time.Duration
 
-	// WriteTimeout is how long one write may take before the connection counts as
-	// lost, how long hooks may hold up reading once InboxSize is used up, and how
-	// long a hook that is called before OnConnected may hold up requests that wait
-	// for it. Zero: transport.DefaultWriteTimeout.
+	// WriteTimeout is how long a write may make no progress, while nothing arrives
+	// from the server, before the connection counts as lost. It is also how long
+	// hooks may hold up reading once InboxSize is used up, and how long a hook that
+	// is called before OnConnected may hold up requests that wait for it.
+	// Zero: transport.DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
 	// Keys keeps the session's key while the program does not run, see KeyFile.

@@ -28,7 +28,7 @@ type held struct {
 // means that it is worth trying again. An error means that the connection is of no use.
 func (s *serving) restoreFirst() (again bool, err error) {
 	c := s.client
-	c.loadKey()
+	c.loadKey(c.ctx)
 	c.mu.Lock()
 	c.session.renounced = false
 	key, number := c.session.key, c.session.number

@@ -92,7 +92,10 @@ func (c *Client) Session() (session.Session, bool) {
 // the session may be restored nevertheless; Session tells.
 func (c *Client) RestoreSession(ctx context.Context, key string) error {
 	if key == "" {
-		c.loadKey()
+		c.loadKey(ctx)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 	}
 	c.mu.Lock()
 	waived := c.session.waived

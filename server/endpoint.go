@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -137,10 +138,13 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
 }
 
 // upgradeFailed logs why an HTTP request became no connection. The Upgrader has told
-// the client. An error about the origin belongs into the log as originRefused, once
-// Upgraders say so.
+// the client. An origin that is refused is often one that was forgotten.
 func (s *Server) upgradeFailed(r *http.Request, err error) {
-	s.log.write(upgradeFailed, "webwire: upgrade failed", "remote", r.RemoteAddr, "error", textOf(err))
+	e := upgradeFailed
+	if errors.Is(err, transport.ErrOrigin) {
+		e = originRefused
+	}
+	s.log.write(e, "webwire: upgrade failed", "remote", r.RemoteAddr, "error", textOf(err))
 }
 
 // maxUserAgent is the number of bytes that are kept of a User-Agent.

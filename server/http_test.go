@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -294,4 +296,32 @@ func TestUpgraderIsChecked(t *testing.T) {
 	if text := log.take(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, "never matches") {
 		t.Errorf("log: %q", text)
 	}
+}
+
+// originRefusing is an Upgrader that knows no origin.
+type originRefusing struct{}
+
+func (originRefusing) Upgrade(w http.ResponseWriter, r *http.Request, _ ...string) (transport.Conn, error) {
+	w.WriteHeader(http.StatusForbidden)
+	return nil, fmt.Errorf("%w: %q", transport.ErrOrigin, r.Header.Get("Origin"))
+}
+
+// A refused origin is named where people look, and not for each of its requests.
+func TestRefusedOriginIsLogged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log record
+		srv := server.New(server.Options{Upgrader: originRefusing{}, Logger: log.logger()})
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Origin", "https://example.org\n")
+		for _, want := range []string{"", " suppressed=99"} {
+			for range 100 {
+				srv.ServeHTTP(httptest.NewRecorder(), r)
+			}
+			lines := log.lines(slog.LevelWarn)
+			if len(lines) != 1 || !strings.Contains(lines[0], "https://example.org") || !strings.Contains(lines[0], want) {
+				t.Errorf("logged: %q", lines)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
 }

@@ -169,7 +169,7 @@ func TestReplyOfTheGreatestSize(t *testing.T) {
 }
 
 // A peer that does not read costs no more than OutboxSize, and its connection once
-// a write takes longer than WriteTimeout.
+// a write made no progress for WriteTimeout.
 func TestPeerThatDoesNotRead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		reason := make(chan error, 1)
@@ -193,7 +193,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		if err := <-reason; !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		if took := time.Since(began); took != 7*time.Second {
+		if took := time.Since(began); took < 7*time.Second || took > 7*time.Second*9/8 {
 			t.Errorf("cut after %v", took)
 		}
 		p.wait()

@@ -31,8 +31,8 @@ type Options struct {
 	//		return context.WithValue(ctx, roomKey{}, r.PathValue("room"))
 	//	}
 	//
-	// It is called after BeforeUpgrade and before the request is answered; a panic is
-	// net/http's to handle. Nil: the context has no values.
+	// It is called after BeforeUpgrade and before the request is answered, and must not
+	// return nil; a panic is net/http's to handle. Nil: the context has no values.
 	ConnContext func(ctx context.Context, r *http.Request) context.Context
 
 	// Sessions is where sessions are kept. Nil: in memory, until they were not used for
@@ -73,8 +73,8 @@ type Options struct {
 	// that are silent for a third of it are pinged. Zero: transport.DefaultReadTimeout.
 	ReadTimeout time.Duration
 
-	// WriteTimeout is how long one write may take before the connection counts
-	// as lost. Zero: transport.DefaultWriteTimeout.
+	// WriteTimeout is how long a write may make no progress, while nothing arrives
+	// from the peer, before the connection counts as lost. Zero: transport.DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
 	// Version is spoken to peers that negotiate nothing, as the published clients

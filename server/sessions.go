@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"sync"
 
@@ -170,17 +171,21 @@ func (t *sessions) join(c *Conn, l *live, s session.Session, tell protocol.Messa
 	case instead != nil && c.session.live != instead && c.session.state != free:
 		return ErrSessionActive // it was closed meanwhile, and followed by another
 	}
-	if err := c.link.TrySendEncoded(msg); err != nil {
-		return c.sendError(err)
+	if c.limit > 0 && len(msg) > c.limit {
+		return fmt.Errorf("server: session of %d bytes, this client takes messages of at most %d: %w", len(msg), c.limit, protocol.ErrTooBig)
 	}
-	if c.session.state == taken {
-		t.detach(c)
-	}
+	// Once the client has its reply, nothing begins on the connections that it replaces.
 	for t.replace && t.max > 0 && len(l.conns) >= t.max {
 		oldest := l.oldest()
 		t.detach(oldest)
 		oldest.session = sessionSlot{state: left, session: oldest.session.session}
 		oldest.replaced()
+	}
+	if err := c.link.TrySendEncoded(msg); err != nil {
+		return c.sendError(err) // c is about to end
+	}
+	if c.session.state == taken {
+		t.detach(c)
 	}
 	t.joins++
 	c.session = sessionSlot{taken, s, l, t.joins, tell.Kind == protocol.SessionCreated}

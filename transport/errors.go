@@ -63,6 +63,10 @@ func CutReason(reason string) string {
 // without a host for instance: trying again does not help.
 var ErrConfig = errors.New("dialer cannot be used as it is configured")
 
+// ErrOrigin is wrapped by the error of an Upgrade that was refused because of the web
+// page that asked for it. The error names the page's origin.
+var ErrOrigin = errors.New("origin is not allowed to connect")
+
 // CloseError is what Read and Write return once either side closed the
 // connection. It unwraps to net.ErrClosed.
 type CloseError struct {
@@ -109,7 +113,8 @@ func (e *RefusedError) Error() string {
 // return it; without it any of the messages may have been sent.
 type PartialError struct {
 	// Sent is the number of messages, from the first on, of which the last byte was
-	// given to the network. The peer has not seen the others whole.
+	// given to the network. The peer has not seen the others whole, and need not have
+	// received these either.
 	Sent int
 
 	// Err is why Write failed.

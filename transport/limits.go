@@ -10,6 +10,10 @@ const (
 	DefaultCloseTimeout   = 2 * time.Second
 )
 
+// MinReadRate is the lowest rate at which a message may arrive, in bytes per second:
+// see [Limits.ReadTimeout].
+const MinReadRate = 1 << 10
+
 // MaxTimeout is the longest limit of time. It is there so that moments can be added up;
 // nobody lives to see it.
 const MaxTimeout = 100 * 365 * 24 * time.Hour
@@ -23,13 +27,34 @@ type Limits struct {
 	// Zero: DefaultMaxMessageSize.
 	MaxMessageSize int
 
-	// ReadTimeout is the longest silence of the peer while a Read is in
-	// progress: a Read that nothing arrived for, not even a ping or its answer,
-	// fails within that time and an eighth. A message that has begun must be
-	// complete within the same time. Zero: DefaultReadTimeout.
+	// ReadTimeout limits the silence of the peer while a Read is in progress. A
+	// Read fails when nothing has arrived for ReadTimeout, not even a ping or the
+	// answer to one. Each Read starts the measurement anew: the time between two
+	// Reads does not count.
+	//
+	// Once a message has begun, it must make progress: within each ReadTimeout
+	// either its end arrives, or MinReadRate bytes of its payload for each second
+	// of ReadTimeout. Headers, empty fragments and control frames between
+	// fragments are no progress. Above TLS, bytes count when their record is
+	// complete, which has at most 16 KiB.
+	//
+	// The failure comes no earlier, and at most ReadTimeout/8 later.
+	// Zero: DefaultReadTimeout.
 	ReadTimeout time.Duration
 
-	// WriteTimeout is the longest time one Write or Ping may take.
+	// WriteTimeout limits the time in which a Write or Ping makes no progress. It
+	// fails when, for WriteTimeout, the network has accepted no byte of it and
+	// nothing has arrived from the peer, not even a ping. So a Write may take as
+	// long as the peer keeps reading, however slowly, and as long as a peer that is
+	// too busy to read sends pings. What arrives is noticed only while a Read is
+	// in progress. Where the transport cannot see how much of a write was
+	// accepted, it counts in chunks: of 16 KiB above TLS, of 128 KiB for a net.Conn
+	// that is neither a *net.TCPConn nor a *net.UnixConn.
+	//
+	// A Write or Ping that waits for another Write is not late by itself: it
+	// proceeds when the other one is done, and fails when the other one does.
+	//
+	// The failure comes no earlier, and at most WriteTimeout/8 later.
 	// Zero: DefaultWriteTimeout.
 	WriteTimeout time.Duration
 

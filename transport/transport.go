@@ -4,8 +4,6 @@
 // sub-packages:
 //
 //   - transport/websocket speaks WebSocket, the wire format of WebWire;
-//   - transport/coder and transport/gobwas do so with other libraries, and faster;
-//     they are modules of their own;
 //   - transport/stream frames messages over any net.Conn: TCP, TLS, unix sockets;
 //   - transport/memory connects two ends inside one process.
 //
@@ -45,13 +43,18 @@ type Conn interface {
 
 	// Write sends each of msgs as one message, in order and without messages
 	// of other calls between them, in as few system calls as the transport
-	// can. It returns once it needs msgs no more. A failed Write may have sent
-	// any part of them.
+	// can. It does not retain msgs after it returns. A failed Write may have
+	// sent any part of them; if its error wraps a *[PartialError], that tells
+	// how many of them the peer may have received. Messages of a Write that
+	// returned nil may still be lost with the connection.
 	Write(msgs ...[]byte) error
 
 	// Ping asks the peer's transport for a sign of life, which the peer's
 	// program does not see. The answer, as anything else that arrives, extends
-	// the read timeout. Ping does not wait for it; its error is final as Write's.
+	// the read timeout. Ping does not wait for the answer. It may wait for a Write
+	// in progress, as another Write does, and fails with it; its error is final
+	// as Write's. A Ping may return at once while another one is waiting, since
+	// one of them is enough.
 	Ping() error
 
 	// Close tells the peer why the connection ends, if that can be done within
@@ -74,7 +77,8 @@ type Conn interface {
 	// the empty string if there was no such agreement.
 	Protocol() string
 
-	// RemoteAddr returns the address of the peer, never nil.
+	// RemoteAddr returns the address of the peer. It is never nil, also after the
+	// connection ended: an address that is not known prints as "unknown".
 	RemoteAddr() net.Addr
 }
 

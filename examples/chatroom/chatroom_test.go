@@ -34,7 +34,7 @@ func start(t *testing.T, addr, data string) *running {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{t: t, stop: stop, done: make(chan error, 1)}
 	listening := make(chan string, 1)
-	go func() { r.done <- serve(ctx, addr, data, t.Output(), listening) }()
+	go func() { r.done <- serve(ctx, addr, data, chat.Options{}, t.Output(), listening) }()
 	select {
 	case r.addr = <-listening:
 	case err := <-r.done:
@@ -161,11 +161,14 @@ func TestTerminals(t *testing.T) {
 	bob.types("/join no such name")
 	bob.sees("Not done: the name of a room")
 
-	ada.types("/join #tea")
-	ada.sees("You are in tea")
+	ada.types("/join #Tea")
+	ada.sees("You are in Tea")
 	bob.sees("Ada left")
 	bob.types("/join tea")
+	bob.sees("You are in Tea")
 	ada.sees("Bob joined")
+	bob.types("/join TEA") // where Bob is
+	bob.sees("You are in Tea")
 	ada.types("//slash")
 	bob.sees("Ada: /slash")
 
@@ -200,7 +203,7 @@ func TestTerminalTooLong(t *testing.T) {
 	ada.sees("You are Ada")
 	bob := enter(t, house.addr, "Bob", filepath.Join(keys, "bob"))
 	bob.sees("You are Bob")
-	for _, size := range []int{2001, 17 << 10, 70 << 10} {
+	for _, size := range []int{2001, 33 << 10, 70 << 10} {
 		ada.types(strings.Repeat("x", size))
 		ada.sees("Not done: ")
 		ada.types("/join " + strings.Repeat("x", size))
@@ -239,16 +242,41 @@ func TestTerminalMissed(t *testing.T) {
 	}
 }
 
+// A room full of long messages is entered like any other, and nothing of what was
+// missed is lost.
+func TestTerminalLongMessages(t *testing.T) {
+	data := t.TempDir()
+	lobby := filepath.Join(data, "rooms", "lobby.jsonl")
+	if err := os.Mkdir(filepath.Dir(lobby), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("ü", 1980)
+	write(t, lobby, 1, 300, long)
+	house := start(t, "127.0.0.1:0", data)
+	ada := enter(t, house.addr, "Ada", filepath.Join(t.TempDir(), "ada"))
+	ada.sees("message 300.")
+	ada.sees("You are Ada")
+	house.shutDown()
+	ada.sees("Connection lost")
+	write(t, lobby, 301, 340, long)
+	start(t, house.addr, data)
+	for i := 301; i <= 340; i++ {
+		if line := ada.next("Grace: "); !strings.Contains(line, fmt.Sprintf("message %d.", i)) {
+			t.Fatalf("instead of message %d: %.60s", i, line)
+		}
+	}
+}
+
 // write adds messages with these numbers to a history.
-func write(t *testing.T, file string, from, to int) {
+func write(t *testing.T, file string, from, to int, more ...string) {
 	t.Helper()
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	for i := from; i <= to; i++ {
-		m := chat.Message{Room: "lobby", Seq: uint64(i), ID: fmt.Sprint("message-", i), Name: "Grace", Text: fmt.Sprintf("message %d.", i), Time: time.Now()}
+		m := chat.Message{Room: "lobby", Seq: uint64(i), ID: fmt.Sprint("message-", i), Name: "Grace", Text: fmt.Sprintf("message %d.", i) + strings.Join(more, ""), Time: time.Now()}
 		if err := json.NewEncoder(f).Encode(m); err != nil {
 			t.Fatal(err)
 		}

@@ -31,11 +31,10 @@ var arrows = []struct {
 	{"transport", []string{"protocol"}},
 	{"transport/memory", []string{"transport"}},
 	{"transport/stream", []string{"transport", "internal/framed"}},
-	{"transport/websocket", []string{"transport", "internal/wsconn", "internal/wsnet", webSocket}},
+	{"transport/websocket", []string{"transport", "internal/framed", "internal/wsnet", webSocket}},
 	{"transport/transporttest", []string{"transport"}},
 	{"transport/transporttest/rfc6455", []string{"transport"}},
 	{"internal/framed", []string{"transport"}},
-	{"internal/wsconn", []string{"transport", "internal/wsnet"}},
 	{"internal/wsnet", []string{"transport"}},
 
 	{"session", []string{"protocol"}},

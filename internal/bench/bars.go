@@ -27,55 +27,50 @@ type relation struct {
 	most    float64 // zero: none
 }
 
-const (
-	ofDefault = "webwire/websocket"
-	ofCoder   = "webwire/coder"
-	ofGobwas  = "webwire/gobwas"
-)
+const ofDefault = "webwire/websocket"
 
-// relations are what users may expect. The default transport inherits the cost of
-// the library below it; the others show what the rest of the stack costs.
+// relations are what users may expect of the default transport.
 var relations = []relation{
-	{ofDefault, "raw/nhooyr", 32, "1x64", rps, 1.3, 0},
-	{ofDefault, "grpc", 32, "1x64", rps, 2.5, 0},
-	{ofDefault, "nats", 32, "1x64", rps, 1.0, 0},
-	{ofDefault, "raw/nhooyr", 32, "64x1", rps, 0.95, 0},
-	{ofDefault, "grpc", 32, "64x1", rps, 2.2, 0},
-	{ofDefault, "raw/nhooyr", 32, "1x1", p50, 0, 1.15},
-	{ofDefault, "grpc", 32, "1x1", p50, 0, 0.6},
+	{ofDefault, "grpc", 32, "1x64", rps, 10, 0},
+	{ofDefault, "nats", 32, "1x64", rps, 4, 0},
+	{ofDefault, "centrifuge", 32, "1x64", rps, 5, 0},
+	{ofDefault, "raw/tcp-callers", 32, "1x64", rps, 0.55, 0},
+	{ofDefault, "net/rpc", 32, "64x1", rps, 1.1, 0},
+	{ofDefault, "grpc", 32, "64x1", rps, 3, 0},
+	{ofDefault, "centrifuge", 32, "64x1", rps, 2, 0},
+	{ofDefault, "raw/tcp", 32, "64x1", rps, 0.72, 0},
+	{ofDefault, "raw/tcp", 32, "1x1", p50, 0, 1.45},
+	{ofDefault + withDeadline, ofDefault, 32, "1x1", rps, 0.85, 0},
+	{ofDefault + withDeadline, ofDefault, 32, "1x64", rps, 0.85, 0},
+	{ofDefault + withDeadline, ofDefault, 32, "64x1", rps, 0.85, 0},
 	{ofDefault, "grpc", 64 << 10, "1x1", rps, 1.2, 0},
 	{ofDefault, "grpc", 64 << 10, "1x64", rps, 1.2, 0},
 	{ofDefault, "grpc", 64 << 10, "64x1", rps, 1.2, 0},
-	{ofCoder, "raw/coder", 32, "1x64", rps, 2, 0},
-	{ofCoder, "grpc", 32, "1x64", rps, 4, 0},
-	{ofGobwas, "grpc", 32, "1x64", rps, 8, 0},
-	{ofGobwas, "nats", 32, "1x64", rps, 4, 0},
-	{ofGobwas, "raw/tcp", 32, "1x64", rps, 0.35, 0},
-	{ofGobwas, "raw/tcp-callers", 32, "1x64", rps, 0.35, 0},
-	{ofGobwas, "raw/tcp", 32, "64x1", rps, 0.8, 0},
-	{ofGobwas, "raw/tcp", 32, "1x1", p50, 0, 1.4},
+}
+
+// fanoutRelations are those of broadcasts, in deliveries per second.
+var fanoutRelations = []struct {
+	of, to string
+	least  float64
+}{
+	{ofDefault, "centrifuge", 1.7},
+	{ofDefault, "raw/gobwas", 0.9},
+	{"webwire/stream", "raw/tcp", 0.8},
 }
 
 const (
 	mostFloors    = 1.4 // of the codec
-	mostAllocs    = 3   // per request, both ends
-	leastFanout   = 0.8 // of a loop of writes
+	mostAllocs    = 3   // per request, both ends, without those of context.WithTimeout
 	mostStalled   = 1.05
 	mostHeld      = 4 << 10 // KiB, of a connection that does not read, both ends
-	scalingSlack  = 0.2
+	mostIdle      = 8.7     // KiB of RSS, of the server
 	allocsPayload = 32
 )
 
 // evaluate returns the bars about which something was measured.
 func (r *report) evaluate() []bar {
 	bars := r.codecBars()
-	for _, c := range webwires {
-		for _, sh := range shapes {
-			if s := find(r.series, c.name, allocsPayload, sh.name); s != nil {
-				bars = append(bars, atMost(fmt.Sprintf("%s %s, %s: allocations per request", c.name, bytesName(allocsPayload), sh.name), s.median(allocs), mostAllocs))
-			}
-		}
-	}
+	bars = append(bars, r.allocBars()...)
 	for _, x := range relations {
 		of, to := find(r.series, x.of, x.payload, x.shape), find(r.series, x.to, x.payload, x.shape)
 		if of == nil || to == nil {
@@ -92,9 +87,12 @@ func (r *report) evaluate() []bar {
 			bars = append(bars, atLeast(name, ratio(of, to, x.by), x.least))
 		}
 	}
-	for i := 0; i+1 < len(r.broadcast); i += 2 {
-		name := fmt.Sprintf("%s, broadcast to %d: times a loop of writes with %s", r.broadcast[i].contender, listeners, r.broadcast[i+1].contender)
-		bars = append(bars, atLeast(name, ratio(r.broadcast[i], r.broadcast[i+1], rps), leastFanout))
+	for _, x := range fanoutRelations {
+		of, to := find(r.broadcast, x.of, payloads[0], broadcast), find(r.broadcast, x.to, payloads[0], broadcast)
+		if of != nil && to != nil {
+			name := fmt.Sprintf("%s, broadcast to %d: deliveries/s, times %s", x.of, listeners, x.to)
+			bars = append(bars, atLeast(name, ratio(of, to, rps), x.least))
+		}
 	}
 	for _, s := range r.stalled {
 		bars = append(bars,
@@ -102,6 +100,24 @@ func (r *report) evaluate() []bar {
 			atMost(s.Contender+", one connection does not read: KiB it holds", s.Heap, mostHeld))
 	}
 	return append(bars, r.scalingBars()...)
+}
+
+// allocBars limit the allocations per request, without those of context.WithTimeout
+// itself.
+func (r *report) allocBars() (bars []bar) {
+	perContext := contextAllocs()
+	for _, c := range webwires {
+		for _, sh := range shapes {
+			if s := find(r.series, c.name, allocsPayload, sh.name); s != nil {
+				bars = append(bars, atMost(fmt.Sprintf("%s %s, %s: allocations per request", c.name, bytesName(allocsPayload), sh.name), s.median(allocs), mostAllocs))
+			}
+			if s := find(r.series, c.name+withDeadline, allocsPayload, sh.name); s != nil && c.name == ofDefault {
+				bars = append(bars, atMost(fmt.Sprintf("%s %s, %s: allocations per request, without the %.0f of context.WithTimeout",
+					s.contender, bytesName(allocsPayload), sh.name, perContext), s.median(allocs)-perContext, mostAllocs))
+			}
+		}
+	}
+	return bars
 }
 
 func (r *report) codecBars() (bars []bar) {
@@ -116,8 +132,8 @@ func (r *report) codecBars() (bars []bar) {
 	return bars
 }
 
-// scalingBars compare, round by round, what a request costs on many connections
-// and on one. What becomes of the library below is said with it.
+// scalingBars compare, round by round, what a request costs on many connections and
+// on one. WebWire must lose no more than raw frames do in the same run.
 func (r *report) scalingBars() (bars []bar) {
 	worst := map[string]float64{}
 	for i := 0; i+len(scales) <= len(r.scaling); i += len(scales) {
@@ -130,16 +146,13 @@ func (r *report) scalingBars() (bars []bar) {
 		}
 	}
 	for _, pair := range scaled {
-		w, ok := worst[pair[0]]
-		if !ok {
+		of, ok := worst[pair[0]]
+		below, okBelow := worst[pair[1]]
+		if !ok || !okBelow {
 			continue
 		}
-		name := fmt.Sprintf("%s, 1 to %d connections: least req/s per core, times that of one", pair[0], scales[len(scales)-1])
-		b := atLeast(name, w, 1-scalingSlack)
-		if below, ok := worst[pair[1]]; ok {
-			b.Measured += fmt.Sprintf(" (%s %.2f)", pair[1], below)
-		}
-		bars = append(bars, b)
+		name := fmt.Sprintf("%s, 1 to %d connections: least req/s per core, times that of one, beside %s", pair[0], scales[len(scales)-1], pair[1])
+		bars = append(bars, atLeast(name, of, round(below)))
 	}
 	return bars
 }

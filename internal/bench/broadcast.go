@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"time"
 )
@@ -9,11 +10,14 @@ import (
 // listeners is how many connections a broadcast goes to.
 const listeners = 1000
 
+const broadcast = "broadcast" // the shape of the rows about them
+
 // fanout sends one message to all connections of a server.
 type fanout struct {
 	name  string
-	plain bool // connections need no WebSocket handshake
-	start func() (broadcaster, error)
+	about string
+	join  func(c net.Conn, addr string) error // opens a connection
+	start func(listeners int) (broadcaster, error)
 }
 
 type broadcaster struct {
@@ -23,27 +27,43 @@ type broadcaster struct {
 	close func()
 }
 
-// fanouts are pairs: ours, and a loop of writes of what was prepared once, with the
-// library below it.
-var fanouts = [][2]fanout{
-	{{"webwire/websocket", false, webwireFanout(websocketUpgrader)}, {"raw/nhooyr", false, nhooyrFanout}},
-	{{"webwire/coder", false, webwireFanout(coderUpgrader)}, {"raw/coder", false, coderFanout}},
-	{{"webwire/gobwas", false, webwireFanout(gobwasUpgrader)}, {"raw/gobwas", false, gobwasFanout}},
-	{{"webwire/stream", true, streamFanout}, {"raw/tcp", true, tcpFanout}},
+// fanouts are groups of contenders that are measured in the same rounds. The first of
+// a group is ours, the second is a loop of raw writes.
+var fanouts = [][]fanout{
+	{
+		{ofDefault, "server.Broadcast", joinWebSocket, websocketFanout},
+		{"raw/gobwas", "one frame encoded once, written to one connection after the other", joinWebSocket, gobwasFanout},
+		{"centrifuge", "Node.Publish, memory broker, no history, every connection subscribed by the server, Protobuf protocol, no compression", joinCentrifuge, centrifugeFanout},
+		{"gorilla hub", "the hub of the chat example of github.com/gorilla/websocket: a queue of 256 and two goroutines per connection; one PreparedMessage per message", joinWebSocket, gorillaFanout},
+	},
+	{
+		{"webwire/stream", "server.Broadcast", joinNothing, streamFanout},
+		{"raw/tcp", "one frame encoded once, written to one connection after the other", joinNothing, tcpFanout},
+	},
 }
 
-// broadcastPart measures how fast a message reaches everybody. Each is sent when
-// the one before has arrived everywhere.
+// broadcastPart measures how fast a message reaches all connections. A message is sent
+// when the previous one has arrived everywhere. A group is measured as a whole if one
+// of its members is chosen.
 func broadcastPart(r *report, e effort, all []contender) error {
-	for _, pair := range fanouts {
-		if !slices.ContainsFunc(all, func(c contender) bool { return c.name == pair[0].name }) {
+	return broadcasts(r, e, all, listeners)
+}
+
+func broadcasts(r *report, e effort, all []contender, listeners int) error {
+	for _, group := range fanouts {
+		if !slices.ContainsFunc(group, func(f fanout) bool {
+			return slices.ContainsFunc(all, func(c contender) bool { return c.name == f.name })
+		}) {
 			continue
 		}
-		progress("  %s and %s", pair[0].name, pair[1].name)
 		var runners []*runner
-		for _, f := range pair {
-			run, err := f.runner()
+		for _, f := range group {
+			progress("  %s", f.name)
+			run, err := f.runner(listeners)
 			if err != nil {
+				for _, r := range runners {
+					r.close()
+				}
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
 			runners = append(runners, run)
@@ -56,24 +76,16 @@ func broadcastPart(r *report, e effort, all []contender) error {
 	return nil
 }
 
-func (f fanout) runner() (*runner, error) {
-	b, err := f.start()
+func (f fanout) runner(listeners int) (*runner, error) {
+	b, err := f.start(listeners)
 	if err != nil {
 		return nil, err
 	}
 	s := newSinks()
-	if err := s.open(b.addr, listeners, f.plain); err != nil {
-		return nil, err
-	}
-	if err := waitFor(func() bool { return b.count() == listeners }); err != nil {
-		return nil, err
-	}
-	// The first message tells how long it is on the wire.
-	if err := b.send(); err != nil {
-		return nil, err
-	}
-	size, err := s.settle()
+	stop := func() { s.close(); b.close() }
+	size, err := f.first(b, s, listeners)
 	if err != nil {
+		stop()
 		return nil, err
 	}
 	load := func(r *run) error {
@@ -85,14 +97,33 @@ func (f fanout) runner() (*runner, error) {
 				return err
 			}
 			<-s.arrived
-			l.latencies.add(time.Since(begin)) // until everybody has it
-			l.count += listeners
+			l.latencies.add(time.Since(begin)) // until it has arrived everywhere
+			l.count += uint64(listeners)
 		}
 		return nil
 	}
 	return &runner{
-		&series{contender: f.name, payload: payloads[0], shape: "broadcast"},
+		&series{contender: f.name, payload: payloads[0], shape: broadcast},
 		func(d time.Duration) (sample, error) { return measureLoad(d, 1, load) },
-		func() { s.close(); b.close() },
+		stop,
 	}, nil
 }
+
+// first opens the connections and sends the first message. It returns the bytes that a
+// message takes on the wire, summed over all connections.
+func (f fanout) first(b broadcaster, s *sinks, listeners int) (size int64, err error) {
+	if err := s.open(b.addr, listeners, f.join); err != nil {
+		return 0, err
+	}
+	if err := waitFor(func() bool { return b.count() == listeners }); err != nil {
+		return 0, err
+	}
+	if err := b.send(); err != nil {
+		return 0, err
+	}
+	return s.settle()
+}
+
+func joinNothing(net.Conn, string) error { return nil }
+
+func joinWebSocket(c net.Conn, addr string) error { return shakeHands(c, addr, "") }

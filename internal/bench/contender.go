@@ -52,7 +52,7 @@ type signaller interface {
 // file that has its name.
 var contenders = slices.Concat(webwires, []contender{
 	nhooyrEcho, coderEcho, gorillaEcho, gwsEcho, gobwasEcho, tcpEcho, tcpCallers,
-	grpcUnary, natsRequest, netRPC, jrpc2Calls, drpcUnary,
+	grpcUnary, natsRequest, centrifugeRPC, netRPC, jrpc2Calls, drpcUnary,
 })
 
 // name is the name of the requests, of 16 bytes, where requests have names.

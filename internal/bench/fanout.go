@@ -1,43 +1,35 @@
-//lint:file-ignore SA1019 it is what webwire/websocket runs on
-
 package main
 
 import (
 	"fmt"
 	"net"
-	"net/http"
 	"sync"
 
-	"github.com/coder/websocket"
 	"github.com/gobwas/ws"
-	nhooyr "nhooyr.io/websocket"
 
 	"github.com/webwire-go/webwire/protocol"
 	wwserver "github.com/webwire-go/webwire/server"
-	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/stream"
 )
 
-// webwireFanout is server.Broadcast to all connections of a server.
-func webwireFanout(up transport.Upgrader) func() (broadcaster, error) {
-	return func() (broadcaster, error) {
-		s := newWebwire(up)
-		addr, stop, err := serveHTTP(s)
-		return broadcasts(s, addr, func() { stop(); s.Close() }), err
-	}
+func websocketFanout(listeners int) (broadcaster, error) {
+	s := newWebwire(websocketUpgrader)
+	addr, stop, err := serveHTTP(s)
+	return webwireFanout(s, addr, listeners, func() { stop(); s.Close() }), err
 }
 
-func streamFanout() (broadcaster, error) {
+func streamFanout(listeners int) (broadcaster, error) {
 	l, err := stream.Listen("tcp", "127.0.0.1:0", nil)
 	if err != nil {
 		return broadcaster{}, err
 	}
 	s := newWebwire(nil)
 	go s.Serve(l)
-	return broadcasts(s, l.Addr().String(), func() { s.Close() }), nil
+	return webwireFanout(s, l.Addr().String(), listeners, func() { s.Close() }), nil
 }
 
-func broadcasts(s *wwserver.Server, addr string, stop func()) broadcaster {
+// webwireFanout is server.Broadcast to all connections of a server.
+func webwireFanout(s *wwserver.Server, addr string, listeners int, stop func()) broadcaster {
 	msg := protocol.Bytes(payload(payloads[0]))
 	return broadcaster{addr, func() int { return s.Stats().Open }, func() error {
 		sent, err := wwserver.Broadcast(s.Conns(), name, msg)
@@ -87,30 +79,8 @@ func (l *loop) send() error {
 	return nil
 }
 
-func nhooyrFanout() (broadcaster, error) {
-	var l loop
-	msg := signalBytes()
-	addr, stop, err := serveHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, err := nhooyr.Accept(w, r, &nhooyr.AcceptOptions{CompressionMode: nhooyr.CompressionDisabled}); err == nil {
-			l.add(func() error { return c.Write(background, nhooyr.MessageBinary, msg) })
-		}
-	}))
-	return broadcaster{addr, l.count, l.send, stop}, err
-}
-
-func coderFanout() (broadcaster, error) {
-	var l loop
-	msg := signalBytes()
-	addr, stop, err := serveHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled}); err == nil {
-			l.add(func() error { return c.Write(background, websocket.MessageBinary, msg) })
-		}
-	}))
-	return broadcaster{addr, l.count, l.send, stop}, err
-}
-
 // gobwasFanout writes a frame that was compiled once.
-func gobwasFanout() (broadcaster, error) {
+func gobwasFanout(int) (broadcaster, error) {
 	var l loop
 	frame, err := ws.CompileFrame(ws.NewBinaryFrame(signalBytes()))
 	if err != nil {
@@ -124,7 +94,7 @@ func gobwasFanout() (broadcaster, error) {
 	return broadcaster{addr, l.count, l.send, stop}, err
 }
 
-func tcpFanout() (broadcaster, error) {
+func tcpFanout(int) (broadcaster, error) {
 	var l loop
 	msg := signalBytes()
 	frame := append([]byte{0, 0, 0, byte(len(msg))}, msg...)

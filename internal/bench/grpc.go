@@ -35,7 +35,7 @@ var grpcUnary = contender{
 			if err != nil {
 				return nil, err
 			}
-			g := &grpcConn{c, wrapperspb.Bytes(payload(size))}
+			g := &grpcConn{ClientConn: c, msg: wrapperspb.Bytes(payload(size))}
 			return g, g.call(new(wrapperspb.BytesValue)) // connects
 		}}, nil
 	},
@@ -75,10 +75,15 @@ var grpcService = grpc.ServiceDesc{
 type grpcConn struct {
 	*grpc.ClientConn
 	msg *wrapperspb.BytesValue
+	ctx callContext
 }
 
+func (c *grpcConn) limited() conn { return &grpcConn{c.ClientConn, c.msg, true} }
+
 func (c *grpcConn) call(reply *wrapperspb.BytesValue) error {
-	if err := c.Invoke(background, "/bench.Echo/Say", c.msg, reply); err != nil {
+	ctx, cancel := c.ctx.new()
+	defer cancel()
+	if err := c.Invoke(ctx, "/bench.Echo/Say", c.msg, reply); err != nil {
 		return err
 	}
 	return checkReply(len(reply.Value), len(c.msg.Value))

@@ -69,10 +69,9 @@ func runIdle(o options) error {
 }
 
 func idleBars(rows []idleRow) (bars []bar) {
-	limits := map[string]float64{ofDefault: 18, ofGobwas: 10}
 	for _, r := range rows {
-		if limit, ok := limits[r.Contender]; ok {
-			bars = append(bars, atMost(r.Contender+": KiB of RSS per idle connection", r.RSS, limit))
+		if r.Contender == ofDefault {
+			bars = append(bars, atMost(r.Contender+": KiB of RSS per idle connection", r.RSS, mostIdle))
 		}
 	}
 	return bars

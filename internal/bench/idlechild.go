@@ -28,13 +28,11 @@ const idlePayload = 32
 
 // idleServers are those that are measured, and what their clients offer to speak.
 var idleServers = map[string]string{
-	"webwire/websocket": protocol.V2_0.Token(),
-	"webwire/coder":     protocol.V2_0.Token(),
-	"webwire/gobwas":    protocol.V2_0.Token(),
-	"raw/nhooyr":        "",
-	"raw/coder":         "",
-	"raw/gorilla":       "",
-	"raw/gws":           "",
+	ofDefault:     protocol.V2_0.Token(),
+	"raw/nhooyr":  "",
+	"raw/coder":   "",
+	"raw/gorilla": "",
+	"raw/gws":     "",
 }
 
 // footprint is what a process uses, in bytes.
@@ -96,25 +94,15 @@ func idleServer(contender string) error {
 	if err := raiseFileLimit(idleConns + 100); err != nil {
 		return err
 	}
-	addr := ""
-	if up, _ := overWebSocket(contender); up != nil {
-		a, _, err := serveHTTP(newWebwire(up))
-		if err != nil {
-			return err
-		}
-		addr = a
-	} else {
-		all, err := chosen("^" + contender + "$")
-		if err != nil {
-			return err
-		}
-		s, err := all[0].serve(idlePayload)
-		if err != nil {
-			return err
-		}
-		addr = s.addr
+	all, err := chosen("^" + contender + "$")
+	if err != nil {
+		return err
 	}
-	fmt.Println(addr)
+	c, err := all[0].serve(idlePayload)
+	if err != nil {
+		return err
+	}
+	fmt.Println(c.addr)
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		f, err := footprintNow()

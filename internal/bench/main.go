@@ -4,7 +4,7 @@
 // absolute figures move from machine to machine and from minute to minute, ratios
 // within a run hold.
 //
-//	make bench OUT=dir         # everything, about ten minutes
+//	make bench OUT=dir         # everything, about ten minutes; ONLY=regexp chooses contenders
 //	make bench-quick OUT=dir   # 32 bytes only, less than a minute
 //	make bench-idle OUT=dir    # what an idle connection costs
 //
@@ -50,7 +50,7 @@ func main() {
 	flag.StringVar(&o.parts, "parts", "", "only parts whose name matches this `expression`: "+partNames)
 	flag.StringVar(&o.shape, "shape", "", "only requests in shapes that match this `expression`")
 	flag.IntVar(&o.size, "size", 0, "only requests of so many `bytes`")
-	flag.IntVar(&o.effort.rounds, "rounds", 0, "measure everything so many `times`; zero: 5, quick 3")
+	flag.IntVar(&o.effort.rounds, "rounds", 0, "measure everything so many `times`; zero: 7, quick 3")
 	flag.DurationVar(&o.effort.each, "each", 0, "measure for so long each `time`; zero: 250ms, quick 200ms")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile into this `file`")
 	flag.BoolVar(&idle, "idle", false, "measure idle connections instead")
@@ -76,7 +76,7 @@ const partNames = "requests, signals, broadcast, stalled, scaling, codec"
 
 func runBench(o options) error {
 	sizes := payloads
-	rounds, each := 5, 250*time.Millisecond
+	rounds, each := 7, 250*time.Millisecond
 	if o.quick {
 		sizes, rounds, each = sizes[:1], 3, 200*time.Millisecond
 	}

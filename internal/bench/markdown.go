@@ -3,7 +3,7 @@ package main
 import "fmt"
 
 // baseline is what everything is compared with in the first tables.
-const baseline = "raw/nhooyr"
+const baseline = "raw/tcp-callers"
 
 func (r *report) markdown() string {
 	var b []byte
@@ -12,7 +12,8 @@ func (r *report) markdown() string {
 	say("`%s` on %s, in %v.\n\n", r.Command, r.Machine, r.Took)
 	say("Request and reply over the loopback interface, client and server in one process, all contenders in turn,\n")
 	say("medians over rounds. CPU time and allocations are those of both ends. Ratios are medians of the ratios\n")
-	say("within each round. `1x64` is one connection with 64 requests in flight.\n\n")
+	say("within each round. `1x64` is one connection with 64 requests in flight. In the rows with `%s` each\n", withDeadline[1:])
+	say("request has a new context.WithTimeout; the other rows have no deadline, except NATS, which requires a timeout.\n\n")
 	r.sayBars(&b)
 	for _, size := range payloads {
 		for _, sh := range shapes {
@@ -83,7 +84,7 @@ func (r *report) sayRatios(b *[]byte) {
 	if len(r.of(payloads[0], shapes[0].name)) == 0 {
 		return
 	}
-	*b = append(*b, "## Ratios\n\nRequests per second of ours, as multiples of the others'.\n\n"...)
+	*b = append(*b, "## Ratios\n\nRequests per second of ours, as multiples of the others'. Rows with `+ deadline` compare requests with a deadline on both sides.\n\n"...)
 	head := []string{"payload, shape, contender"}
 	for _, c := range webwires {
 		head = append(head, c.name)
@@ -93,15 +94,20 @@ func (r *report) sayRatios(b *[]byte) {
 		for _, sh := range shapes {
 			all := r.of(size, sh.name)
 			for _, c := range r.contenders {
-				other := find(all, c.name, size, sh.name)
-				if c.kind == ours || other == nil {
+				if c.kind == ours {
 					continue
 				}
-				cells := []string{fmt.Sprintf("%s, %s, %s", bytesName(size), sh.name, c.name)}
-				for _, w := range webwires {
-					cells = append(cells, times(find(all, w.name, size, sh.name), other, rps))
+				for _, suffix := range []string{"", withDeadline} {
+					other := find(all, c.name+suffix, size, sh.name)
+					if other == nil {
+						continue
+					}
+					cells := []string{fmt.Sprintf("%s, %s, %s", bytesName(size), sh.name, other.contender)}
+					for _, w := range webwires {
+						cells = append(cells, times(find(all, w.name+suffix, size, sh.name), other, rps))
+					}
+					t.row(cells...)
 				}
-				t.row(cells...)
 			}
 		}
 	}
@@ -128,16 +134,24 @@ func (r *report) sayBroadcast(b *[]byte) {
 		return
 	}
 	*b = fmt.Appendf(*b, "## A signal of %s to %d connections\n\n", bytesName(payloads[0]), listeners)
-	*b = append(*b, "`server.Broadcast`, and a loop of writes of prepared bytes with the library below it.\n"+
-		"The latency is that of the last connection.\n\n"...)
-	t := newTable(b, "contender", "messages/s", "CPU µs", "allocs", "p50 µs", "p99 µs", "x loop")
-	for i, s := range r.broadcast {
-		loop := ""
-		if i%2 == 0 && i+1 < len(r.broadcast) {
-			loop = times(s, r.broadcast[i+1], rps)
+	*b = append(*b, "A message is sent when the previous one has arrived everywhere. The receiving connections are the same for\n"+
+		"all servers: they count bytes. The latency is the time until the last connection has received it.\n\n"...)
+	t := newTable(b, "contender", "deliveries/s", "CPU µs", "allocs", "p50 µs", "p99 µs", "x loop of writes")
+	for _, group := range fanouts {
+		loop := find(r.broadcast, group[1].name, payloads[0], broadcast)
+		for _, f := range group {
+			if s := find(r.broadcast, f.name, payloads[0], broadcast); s != nil {
+				t.row(s.contender, figure(s.median(rps)), figure(s.median(cpu)), fmt.Sprintf("%.2f", s.median(allocs)),
+					figure(s.median(p50)), figure(s.median(p99)), times(s, loop, rps))
+			}
 		}
-		t.row(s.contender, figure(s.median(rps)), figure(s.median(cpu)), fmt.Sprintf("%.2f", s.median(allocs)),
-			figure(s.median(p50)), figure(s.median(p99)), loop)
+	}
+	*b = append(*b, '\n')
+	t = newTable(b, "contender", "sends by")
+	for _, group := range fanouts {
+		for _, f := range group {
+			t.row(f.name, f.about)
+		}
 	}
 	*b = append(*b, '\n')
 }

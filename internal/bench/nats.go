@@ -44,7 +44,7 @@ var natsRequest = contender{
 		}
 		return server{close: stop, dial: func() (conn, error) {
 			c, err := nats.Connect(s.ClientURL())
-			return &natsConn{c, payload(size)}, err
+			return &natsConn{Conn: c, msg: payload(size)}, err
 		}}, nil
 	},
 }
@@ -54,18 +54,32 @@ const natsSignal = "chat.room.signal"
 type natsConn struct {
 	*nats.Conn
 	msg []byte
+	ctx callContext
 }
 
+func (c *natsConn) limited() conn { return &natsConn{c.Conn, c.msg, true} }
+
 func (c *natsConn) load(depth int, r *run) error {
-	return r.calls(depth, func() func() error {
-		return func() error {
-			reply, err := c.Request(name, c.msg, patience)
-			if err != nil {
-				return err
-			}
-			return checkReply(len(reply.Data), len(c.msg))
-		}
-	})
+	return r.calls(depth, func() func() error { return c.call })
+}
+
+func (c *natsConn) call() error {
+	reply, err := c.request()
+	if err != nil {
+		return err
+	}
+	return checkReply(len(reply.Data), len(c.msg))
+}
+
+// request calls with a timeout, or with a context if there is a deadline per call:
+// RequestWithContext needs a context that ends.
+func (c *natsConn) request() (*nats.Msg, error) {
+	if !c.ctx {
+		return c.Request(name, c.msg, patience)
+	}
+	ctx, cancel := c.ctx.new()
+	defer cancel()
+	return c.RequestWithContext(ctx, name, c.msg)
 }
 
 // signal publishes. The responder is slower than publishers; a round trip every so

@@ -1,4 +1,4 @@
-//lint:file-ignore SA1019 it is what webwire/websocket runs on
+//lint:file-ignore SA1019 it makes the handshakes of webwire/websocket
 
 package main
 

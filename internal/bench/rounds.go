@@ -102,7 +102,9 @@ func interleave(e effort, runners []*runner) error {
 	return nil
 }
 
-// requests measures request and reply of all contenders in one shape.
+// requests measures request and reply of all contenders in one shape. Contenders whose
+// calls take a context are measured a second time with a deadline per call, for the
+// smallest payload, on the same connections.
 func requests(e effort, all []contender, payload int, sh shape) ([]*series, error) {
 	var runners []*runner
 	var result []*series
@@ -111,11 +113,29 @@ func requests(e effort, all []contender, payload int, sh shape) ([]*series, erro
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		s := &series{contender: c.name, payload: payload, shape: sh.name}
-		result = append(result, s)
-		runners = append(runners, &runner{s, func(d time.Duration) (sample, error) { return measure(conns, sh.depth, d) }, stop})
+		add := func(name string, conns []conn, stop func()) {
+			s := &series{contender: name, payload: payload, shape: sh.name}
+			result = append(result, s)
+			runners = append(runners, &runner{s, func(d time.Duration) (sample, error) { return measure(conns, sh.depth, d) }, stop})
+		}
+		add(c.name, conns, stop)
+		if limited := limitedConns(conns); limited != nil && payload == payloads[0] {
+			add(c.name+withDeadline, limited, func() {})
+		}
 	}
 	return result, interleave(e, runners)
+}
+
+// limitedConns returns conns with a deadline per call, or nil if their calls take no
+// context.
+func limitedConns(conns []conn) []conn {
+	var all []conn
+	for _, c := range conns {
+		if l, ok := c.(limiter); ok {
+			all = append(all, l.limited())
+		}
+	}
+	return all
 }
 
 // oneWay measures signals on one connection of each contender that has them.

@@ -9,11 +9,9 @@ import (
 // scales are the numbers of connections with one request in flight each.
 var scales = []int{1, 10, 100, 1000}
 
-// scaled are ours, each with what it is built on.
+// scaled are ours, each with the raw frames that it is compared with.
 var scaled = [][2]string{
-	{"webwire/websocket", "raw/nhooyr"},
-	{"webwire/coder", "raw/coder"},
-	{"webwire/gobwas", "raw/gobwas"},
+	{ofDefault, "raw/gobwas"},
 	{"webwire/stream", "raw/tcp"},
 }
 

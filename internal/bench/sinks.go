@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// sinks are connections that read and forget, the same for all servers.
+// sinks are connections that count the bytes they receive, the same for all servers.
 type sinks struct {
 	conns   []net.Conn
 	total   atomic.Int64 // bytes received
@@ -22,7 +22,7 @@ type sinks struct {
 
 func newSinks() *sinks { return &sinks{arrived: make(chan struct{}, 1)} }
 
-func (s *sinks) open(addr string, n int, plain bool) error {
+func (s *sinks) open(addr string, n int, join func(net.Conn, string) error) error {
 	s.conns = make([]net.Conn, n)
 	var g errgroup.Group
 	g.SetLimit(16)
@@ -33,10 +33,8 @@ func (s *sinks) open(addr string, n int, plain bool) error {
 				return err
 			}
 			s.conns[i] = c
-			if !plain {
-				if err := shakeHands(c, addr, ""); err != nil {
-					return err
-				}
+			if err := join(c, addr); err != nil {
+				return err
 			}
 			go s.read(c)
 			return nil
@@ -76,7 +74,9 @@ func (s *sinks) settle() (int64, error) {
 
 func (s *sinks) close() {
 	for _, c := range s.conns {
-		c.Close()
+		if c != nil {
+			c.Close()
+		}
 	}
 }
 

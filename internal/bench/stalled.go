@@ -95,15 +95,15 @@ func stalled(e effort, c contender) (stalledResult, error) {
 }
 
 func stallServer(name string) (*wwserver.Server, transport.Dialer, func(), error) {
-	up, dialer := overWebSocket(name)
-	s := newWebwire(up)
-	if dialer != nil {
+	if name == ofDefault {
+		s := newWebwire(websocketUpgrader)
 		addr, stop, err := serveHTTP(s)
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		return s, dialer("ws://" + addr), func() { stop(); s.Close() }, nil
+		return s, websocketDialer(addr), func() { stop(); s.Close() }, nil
 	}
+	s := newWebwire(nil)
 	l, err := stream.Listen("tcp", "127.0.0.1:0", nil)
 	if err != nil {
 		return nil, nil, nil, err

@@ -8,39 +8,19 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 	wwserver "github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
-	"github.com/webwire-go/webwire/transport/coder"
-	"github.com/webwire-go/webwire/transport/gobwas"
 	"github.com/webwire-go/webwire/transport/memory"
 	"github.com/webwire-go/webwire/transport/stream"
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-var (
-	websocketUpgrader transport.Upgrader = websocket.Upgrader{}
-	coderUpgrader     transport.Upgrader = coder.Upgrader{}
-	gobwasUpgrader    transport.Upgrader = gobwas.Upgrader{}
-)
+var websocketUpgrader transport.Upgrader = websocket.Upgrader{}
 
-// overWebSocket returns the two ends of a transport of ours, nil if it is none over
-// WebSocket.
-func overWebSocket(contender string) (transport.Upgrader, func(url string) transport.Dialer) {
-	switch contender {
-	case "webwire/websocket":
-		return websocketUpgrader, func(url string) transport.Dialer { return websocket.Dialer{URL: url} }
-	case "webwire/coder":
-		return coderUpgrader, func(url string) transport.Dialer { return coder.Dialer{URL: url} }
-	case "webwire/gobwas":
-		return gobwasUpgrader, func(url string) transport.Dialer { return gobwas.Dialer{URL: url} }
-	}
-	return nil, nil
-}
+func websocketDialer(addr string) transport.Dialer { return websocket.Dialer{URL: "ws://" + addr} }
 
 // webwires are ours: a server and clients with their default options, a handler
 // that returns the payload it got.
 var webwires = []contender{
-	overHTTP("webwire/websocket"),
-	overHTTP("webwire/coder"),
-	overHTTP("webwire/gobwas"),
+	overHTTP,
 	overListener("webwire/stream", func() (transport.Listener, transport.Dialer, error) {
 		l, err := stream.Listen("tcp", "127.0.0.1:0", nil)
 		if err != nil {
@@ -56,20 +36,18 @@ var webwires = []contender{
 
 const webwireAbout = "server and client with default options, the handler returns the payload it got"
 
-func overHTTP(name string) contender {
-	return contender{name: name, kind: ours, about: webwireAbout, serve: func(size int) (server, error) {
-		up, dialer := overWebSocket(name)
-		s := newWebwire(up)
-		addr, stop, err := serveHTTP(s)
-		if err != nil {
-			return server{}, err
-		}
-		return server{
-			close: func() { stop(); s.Close() },
-			dial:  func() (conn, error) { return dialWebwire(dialer("ws://"+addr), size) },
-		}, nil
-	}}
-}
+var overHTTP = contender{name: ofDefault, kind: ours, about: webwireAbout, serve: func(size int) (server, error) {
+	s := newWebwire(websocketUpgrader)
+	addr, stop, err := serveHTTP(s)
+	if err != nil {
+		return server{}, err
+	}
+	return server{
+		addr:  addr,
+		close: func() { stop(); s.Close() },
+		dial:  func() (conn, error) { return dialWebwire(websocketDialer(addr), size) },
+	}, nil
+}}
 
 func overListener(name string, listen func() (transport.Listener, transport.Dialer, error)) contender {
 	return contender{name: name, kind: ours, about: webwireAbout, serve: func(size int) (server, error) {
@@ -96,14 +74,17 @@ func newWebwire(up transport.Upgrader) *wwserver.Server {
 type webwireConn struct {
 	*client.Client
 	msg protocol.Payload
+	ctx callContext
 }
+
+func (c *webwireConn) limited() conn { return &webwireConn{c.Client, c.msg, true} }
 
 func dialWebwire(d transport.Dialer, size int) (conn, error) {
 	c := client.New(d, client.Options{})
 	if err := c.Connect(background); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	return &webwireConn{c, protocol.Bytes(payload(size))}, nil
+	return &webwireConn{Client: c, msg: protocol.Bytes(payload(size))}, nil
 }
 
 func (c *webwireConn) load(depth int, r *run) error {
@@ -111,7 +92,9 @@ func (c *webwireConn) load(depth int, r *run) error {
 }
 
 func (c *webwireConn) call() error {
-	reply, err := c.Request(background, name, c.msg)
+	ctx, cancel := c.ctx.new()
+	defer cancel()
+	reply, err := c.Request(ctx, name, c.msg)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,10 @@
 package framed
 
 import (
-	"io"
 	"net"
 	"sync"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 const (
@@ -19,13 +20,22 @@ type Batch struct {
 	// Buf is where frames are copied to: append what Room made room for.
 	Buf []byte // of batchSize at most; parts point into it, or into what it was before it grew
 
-	w       io.Writer
-	scatter bool        // w writes net.Buffers in one system call
+	conn    *Conn
+	scatter bool        // several buffers are written in one system call
 	begin   int         // Buf[begin:] is not yet in parts
 	parts   net.Buffers // in order; empty if Buf is all there is
 	rest    net.Buffers // what is left of parts while they are being written
+	large   int         // bytes that are only pointed to
 	err     error       // the first one
+
+	// How far a Write came, if it fails.
+	open bool  // a message has begun
+	ends []int // where messages end in what was collected
+	sent int   // messages that were written before that
 }
+
+// mostEnds limits the memory that an idle Batch keeps.
+const mostEnds = 8 << 10
 
 // batches is shared by all connections: an idle one has none.
 var batches = sync.Pool{New: func() any { return &Batch{Buf: make([]byte, 0, 4<<10)} }}
@@ -33,20 +43,27 @@ var batches = sync.Pool{New: func() any { return &Batch{Buf: make([]byte, 0, 4<<
 // Batch returns an empty Batch. The caller holds the write turn and calls Send.
 func (c *Conn) Batch() *Batch {
 	b := batches.Get().(*Batch)
-	b.w = c.wire.Writer
-	switch b.w.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		b.scatter = true
-	}
+	b.conn, b.scatter = c, c.socket
 	return b
 }
 
-// Room makes room for n bytes and returns Buf.
+// Room begins a message: it makes room for its header of n bytes at most and returns
+// Buf. It is called once for each message.
 func (b *Batch) Room(n int) []byte {
+	b.endMessage()
+	b.open = true
 	if batchSize-len(b.Buf) < n || len(b.parts)+2 > batchParts {
 		b.flush()
 	}
 	return b.Buf
+}
+
+// endMessage ends the message that has begun, if there is one.
+func (b *Batch) endMessage() {
+	if b.open {
+		b.ends = append(b.ends, len(b.Buf)+b.large)
+		b.open = false
+	}
 }
 
 // Add adds p, which must not change before Send.
@@ -55,6 +72,7 @@ func (b *Batch) Add(p []byte) {
 	case b.scatter && len(p) >= largeMessage:
 		b.parts = append(b.parts, b.Buf[b.begin:], p)
 		b.begin = len(b.Buf)
+		b.large += len(p)
 	case len(p) <= batchSize-len(b.Buf):
 		b.Buf = append(b.Buf, p...)
 	default:
@@ -75,28 +93,45 @@ func (b *Batch) Copy(p []byte) []byte {
 	return b.Buf[start:]
 }
 
-// Send writes what is left, and ends the use of the Batch.
+// Send writes what is left, and ends the use of the Batch. Its error is a
+// *transport.PartialError.
 func (b *Batch) Send() error {
+	b.endMessage()
 	b.flush()
-	err := b.err
-	b.w, b.scatter, b.err = nil, false, nil
+	var err error
+	if b.err != nil {
+		err = &transport.PartialError{Sent: b.sent, Err: b.err}
+	}
+	if cap(b.ends) > mostEnds {
+		b.ends = nil
+	}
+	b.conn, b.scatter, b.err, b.sent = nil, false, nil, 0
 	batches.Put(b)
 	return err
 }
 
 // flush writes what was collected, and forgets it.
 func (b *Batch) flush() {
-	switch {
-	case b.err != nil:
-	case len(b.parts) > 0:
-		if b.begin < len(b.Buf) {
-			b.parts = append(b.parts, b.Buf[b.begin:])
+	if b.err == nil {
+		var n int
+		switch {
+		case len(b.parts) > 0:
+			if b.begin < len(b.Buf) {
+				b.parts = append(b.parts, b.Buf[b.begin:])
+			}
+			b.rest = b.parts
+			n, b.err = b.conn.writeBuffers(&b.rest)
+		case len(b.Buf) > 0:
+			n, b.err = b.conn.write(b.Buf)
 		}
-		b.rest = b.parts
-		_, b.err = b.rest.WriteTo(b.w)
-	case len(b.Buf) > 0:
-		_, b.err = b.w.Write(b.Buf)
+		for _, end := range b.ends {
+			if end > n {
+				break
+			}
+			b.sent++
+		}
 	}
 	clear(b.parts)
 	b.Buf, b.begin, b.parts, b.rest = b.Buf[:0], 0, b.parts[:0], nil
+	b.large, b.ends = 0, b.ends[:0]
 }

@@ -2,8 +2,11 @@ package framed
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 // counter counts the calls of Write.
@@ -17,9 +20,17 @@ func (c *counter) Write(p []byte) (int, error) {
 	return c.Buffer.Write(p)
 }
 
+// writing returns a connection that writes to w as if it was a socket.
+func writing(w io.Writer) *Conn {
+	c := new(Conn)
+	c.Init("test", Wire{Writer: w, Net: noDeadlines{}}, nil)
+	c.socket = true
+	return c
+}
+
 // batch returns a Batch that is sent to w.
 func batch(w io.Writer, scatter bool) *Batch {
-	b := (&Conn{wire: Wire{Writer: w}}).Batch()
+	b := writing(w).Batch()
 	b.scatter = scatter
 	return b
 }
@@ -113,7 +124,7 @@ func TestBatchError(t *testing.T) {
 	var wire failing
 	b := batch(&wire, false)
 	add(b, [][]byte{make([]byte, 10*batchSize), {1}})
-	if err := b.Send(); err != io.ErrClosedPipe || wire.calls != 2 {
+	if err := b.Send(); !errors.Is(err, io.ErrClosedPipe) || wire.calls != 2 {
 		t.Errorf("Send: %v, after %d writes", err, wire.calls)
 	}
 	b = batch(io.Discard, false)
@@ -126,7 +137,7 @@ func TestBatchError(t *testing.T) {
 // Writing allocates nothing once the buffers are there.
 func TestBatchAllocatesNothing(t *testing.T) {
 	msgs := [][]byte{make([]byte, 10), nil, make([]byte, 100_000)}
-	c := &Conn{wire: Wire{Writer: io.Discard}}
+	c := writing(io.Discard)
 	var b *Batch
 	if n := testing.AllocsPerRun(100, func() {
 		if b == nil {
@@ -136,5 +147,40 @@ func TestBatchAllocatesNothing(t *testing.T) {
 		b.flush()
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// accepting is a socket that accepts some bytes, and then fails.
+type accepting struct{ left int }
+
+func (a *accepting) Write(p []byte) (int, error) {
+	n := min(len(p), a.left)
+	a.left -= n
+	if n < len(p) {
+		return n, io.ErrClosedPipe
+	}
+	return n, nil
+}
+
+// The error of a Batch tells how many messages were written whole.
+func TestBatchPartial(t *testing.T) {
+	const header = 2
+	msgs := [][]byte{{1}, nil, make([]byte, 3*batchSize), make([]byte, largeMessage), {2}}
+	for _, scatter := range []bool{false, true} {
+		end := 0
+		for i, msg := range msgs {
+			end += header + len(msg)
+			for accepted, want := range map[int]int{end - 1: i, end: i + 1} {
+				if want == len(msgs) {
+					continue // it does not fail
+				}
+				b := batch(&accepting{accepted}, scatter)
+				add(b, msgs)
+				var partial *transport.PartialError
+				if err := b.Send(); !errors.As(err, &partial) || partial.Sent != want {
+					t.Errorf("scatter %t, %d bytes accepted: %#v, want Sent %d", scatter, accepted, err, want)
+				}
+			}
+		}
 	}
 }

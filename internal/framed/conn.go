@@ -31,10 +31,17 @@ type Conn struct {
 	peerClose *transport.CloseError // what the peer closed with
 
 	writeTurn chan struct{}
-	stuck     moment // the write deadline that is set
-	torn      bool   // a write failed, or the close frame is sent: no frame may follow
+	stuck     atomic.Int64 // the write deadline that is set, a moment; guarded by mu, for reading not
+	progress  moment       // when the write to a socket last made progress
+	heard     atomic.Bool  // something arrived since the writer of a socket last looked
+	arrivals  atomic.Uint64
+	socket    bool // writes can be resumed after a deadline, and of several buffers be one system call
+	torn      bool // a write failed, or the close frame is sent: no frame may follow
+
+	pinging atomic.Bool // a Ping waits for the write turn
 
 	over atomic.Bool // the end has begun
+	last moment      // the final deadline; set before over is
 
 	mu        sync.Mutex    // guards what follows, and the deadlines of the network
 	cause     error         // why the connection ends; nil if it does not
@@ -61,13 +68,31 @@ func (c *Conn) Init(name string, wire Wire, frames Frames) {
 	c.name, c.wire, c.frames = name, wire, frames
 	c.base = time.Now()
 	c.writeTurn = make(chan struct{}, 1)
+	switch wire.Writer.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		c.socket = true
+	}
 }
 
 // SetLimits implements transport.Conn.
 func (c *Conn) SetLimits(limits transport.Limits) { c.Limits = limits.WithDefaults() }
 
-// RemoteAddr implements transport.Conn.
-func (c *Conn) RemoteAddr() net.Addr { return c.wire.Net.RemoteAddr() }
+// RemoteAddr implements transport.Conn. Not every net.Conn has an address.
+func (c *Conn) RemoteAddr() net.Addr {
+	if addr := c.wire.Net.RemoteAddr(); addr != nil {
+		return addr
+	}
+	return unknown{}
+}
+
+// unknown is the address of a peer whose address is not known.
+type unknown struct{}
+
+func (unknown) Network() string { return "unknown" }
+func (unknown) String() string  { return "unknown" }
+
+// Arrivals implements transport.Monitor.
+func (c *Conn) Arrivals() uint64 { return c.arrivals.Load() }
 
 // Ending reports whether the end has begun.
 func (c *Conn) Ending() bool { return c.over.Load() }

@@ -7,12 +7,21 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Ping implements transport.Conn.
+// Ping implements transport.Conn. It waits for the write turn as a Write does, unless
+// another Ping is waiting: then one is enough, however long they have to wait.
 func (c *Conn) Ping() error {
-	if err := c.BeginWrite(); err != nil {
-		return err
+	if !c.pinging.CompareAndSwap(false, true) && !c.over.Load() {
+		return nil
 	}
-	return c.EndWrite(c.send(OpPing, nil))
+	err := c.takeWriteTurn()
+	c.pinging.Store(false)
+	if err == nil {
+		err = c.giveWriteTurn(c.send(OpPing, nil))
+	}
+	if err != nil {
+		return c.Fail(err)
+	}
+	return nil
 }
 
 // Control does what a control frame asks for. The caller holds the read turn; an
@@ -41,7 +50,7 @@ func (c *Conn) Violation(reason string) error {
 
 // send sends a control frame. The caller holds the write turn.
 func (c *Conn) send(op Op, payload []byte) error {
-	_, err := c.wire.Write(c.frames.AppendControl(make([]byte, 0, maxHeader+MaxControl), op, payload))
+	_, err := c.write(c.frames.AppendControl(make([]byte, 0, maxHeader+MaxControl), op, payload))
 	return err
 }
 

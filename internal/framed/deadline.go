@@ -1,6 +1,10 @@
 package framed
 
-import "time"
+import (
+	"time"
+
+	"github.com/webwire-go/webwire/transport"
+)
 
 // moment is a point in time, as what has passed since the connection began. It
 // needs a third of the memory of a time.Time.
@@ -21,23 +25,27 @@ func (c *Conn) time(m moment) time.Time {
 func (m moment) add(d time.Duration) moment { return m + moment(d) }
 
 // Setting a deadline costs as much as a small message. So a deadline that is
-// roughly right is left alone: the read deadline may be an eighth of the timeout
-// too late, the write deadline an eighth too early.
+// roughly right is left alone: it may be an eighth of the timeout too late.
 
-// receive reads from the network within the limits of time; within says that
-// something has begun that has to end. The caller holds the read turn.
+// receive reads from the network within the limits of time; within says that a
+// message has begun, which has to make progress. The caller holds the read turn.
 func (c *Conn) receive(p []byte, within bool) (int, error) {
 	limit, now := c.Limits.ReadTimeout, c.now()
-	switch {
-	case !within:
+	if !within {
 		if c.In.silent < now.add(limit) {
 			c.armRead(now.add(limit + limit/8))
 		}
-	case c.In.complete == never:
-		c.In.complete = now.add(limit)
-		c.armRead(c.In.complete)
+	} else if c.In.slow == never || c.In.slow < now.add(limit) && c.In.progress >= leastProgress(limit) {
+		c.In.slow = now.add(limit + limit/8)
+		c.In.progress = 0
+		c.armRead(c.In.slow)
 	}
 	return c.wire.Read(p)
+}
+
+// leastProgress is how many bytes of a message have to arrive within limit.
+func leastProgress(limit time.Duration) int {
+	return max(1, int(limit.Seconds()*transport.MinReadRate))
 }
 
 func (c *Conn) armRead(deadline moment) {
@@ -46,32 +54,6 @@ func (c *Conn) armRead(deadline moment) {
 	defer c.mu.Unlock()
 	if c.cause == nil {
 		c.wire.Net.SetReadDeadline(c.time(deadline)) // if it fails, so does the read
-	}
-}
-
-// armWrite sets the deadline of a write that began at start. The caller holds
-// the write turn.
-func (c *Conn) armWrite(start moment) {
-	limit := c.Limits.WriteTimeout
-	if till := start.add(limit); c.stuck > till || c.stuck < till.add(-limit/8) {
-		c.setWriteDeadline(till)
-	}
-}
-
-// disarmWrite is for TLS, where a read may have to write: a deadline left behind
-// by some earlier write would end the connection.
-func (c *Conn) disarmWrite() {
-	if c.wire.TLS {
-		c.setWriteDeadline(never)
-	}
-}
-
-func (c *Conn) setWriteDeadline(deadline moment) {
-	c.stuck = deadline
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cause == nil {
-		c.wire.Net.SetWriteDeadline(c.time(deadline)) // if it fails, so does the write
 	}
 }
 

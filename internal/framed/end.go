@@ -79,7 +79,8 @@ func (c *Conn) begin(cause error) bool {
 	}
 	c.cause = cause
 	limit := c.Limits.CloseTimeout - c.Limits.CloseTimeout/8
-	c.wire.Net.SetDeadline(time.Now().Add(limit)) // if it fails, so does what goes on
+	c.last = c.now().add(limit)
+	c.wire.Net.SetDeadline(c.time(c.last)) // if it fails, so does what goes on
 	// Not every net.Conn obeys deadlines.
 	c.hard = time.AfterFunc(limit+limit/16, func() { c.wire.Net.Close() })
 	c.over.Store(true)

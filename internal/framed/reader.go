@@ -48,13 +48,14 @@ type Reader struct {
 	err  error             // of the network, final
 
 	silent   moment // the read deadline that is set
-	complete moment // when the present message has to be; never if it need not yet
+	slow     moment // when the current message is too slow without more progress; never if it has not begun
+	progress int    // bytes of its payload that arrived since slow was set
 }
 
 // Next begins a frame.
 func (r *Reader) Next() {
 	if !r.Open {
-		r.complete = never
+		r.slow = never
 	}
 }
 
@@ -117,6 +118,7 @@ func (r *Reader) Append(dst []byte) ([]byte, error) {
 		}
 		dst = dst[:len(dst)+n]
 		r.left -= n
+		r.progress += n
 	}
 	return dst, nil
 }
@@ -213,6 +215,7 @@ func (r *Reader) read(p []byte) (int, error) {
 		}
 		if n > 0 {
 			r.got += n
+			r.conn.arrived()
 			return n, nil // the error is for the next call
 		}
 		if err != nil {

@@ -14,7 +14,8 @@ import (
 // noDeadlines is a net.Conn that can do nothing but have deadlines set.
 type noDeadlines struct{ net.Conn }
 
-func (noDeadlines) SetReadDeadline(time.Time) error { return nil }
+func (noDeadlines) SetReadDeadline(time.Time) error  { return nil }
+func (noDeadlines) SetWriteDeadline(time.Time) error { return nil }
 
 // readFunc is an io.Reader.
 type readFunc func(p []byte) (int, error)

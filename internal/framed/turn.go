@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync/atomic"
-	"time"
 
 	"github.com/webwire-go/webwire/transport"
 )
@@ -68,11 +66,10 @@ func (c *Conn) EndRead(err error) error {
 	return c.Fail(err)
 }
 
-// BeginWrite waits for the write turn and sets the write deadline. Its error is
-// that of the Write.
+// BeginWrite waits for the write turn. Its error is that of the Write.
 func (c *Conn) BeginWrite() error {
 	if err := c.takeWriteTurn(); err != nil {
-		return c.Fail(err)
+		return &transport.PartialError{Err: c.Fail(err)}
 	}
 	return nil
 }
@@ -80,23 +77,28 @@ func (c *Conn) BeginWrite() error {
 // EndWrite gives back the write turn after a Write that ended with err, and
 // returns the error of that Write. It ends the connection if there is one.
 func (c *Conn) EndWrite(err error) error {
-	if err = c.giveWriteTurn(err); err != nil {
-		return c.Fail(err)
+	// Only this Write is concerned by how far it came.
+	partial, known := err.(*transport.PartialError)
+	if known {
+		err = partial.Err
 	}
-	return nil
+	if err = c.giveWriteTurn(err); err == nil {
+		return nil
+	}
+	if err = c.Fail(err); known {
+		return &transport.PartialError{Sent: partial.Sent, Err: err}
+	}
+	return err
 }
 
+// takeWriteTurn needs no limit of time: whoever has the turn makes progress, or ends
+// the connection because it does not.
 func (c *Conn) takeWriteTurn() error {
-	start := c.now()
 	select {
 	case c.writeTurn <- struct{}{}:
 	default:
-		timer := time.NewTimer(c.Limits.WriteTimeout)
-		defer timer.Stop()
 		select {
 		case c.writeTurn <- struct{}{}:
-		case <-timer.C:
-			return fmt.Errorf("%s: write: %w", c.name, os.ErrDeadlineExceeded)
 		case <-c.awaitEnding():
 			return net.ErrClosed // failure knows better
 		}
@@ -105,7 +107,6 @@ func (c *Conn) takeWriteTurn() error {
 		<-c.writeTurn
 		return net.ErrClosed
 	}
-	c.armWrite(start)
 	return nil
 }
 

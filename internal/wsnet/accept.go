@@ -2,27 +2,34 @@ package wsnet
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
-// The sizes of the buffers that a library gets for one connection. Large
-// messages pass by the first, and a whole batch is collected behind the second, so
-// that small ones cost nothing but memory for every idle connection if they grow.
-const (
-	readBuffer  = 1 << 10
-	writeBuffer = 512
-)
-
-// Acceptance is the server's side of one handshake: the http.ResponseWriter to
-// give to the library. The library must hijack it.
+// Acceptance is the server's side of one handshake: the http.ResponseWriter to give to
+// the library, with Request.
+//
+// What is between net/http and the library may hold back the status of an answer until
+// there is a body, and an answer 101 has none. So the connection is taken first, and 101
+// is written to it; any other answer goes the usual way.
 type Acceptance struct {
-	http.ResponseWriter
+	w        http.ResponseWriter
+	request  *http.Request
+	header   http.Header // of the library's answer
 	protocol string
-	conn     *Conn
+
+	answered bool // nothing may be written to w any more
+	bare     Bare // Wire is nil until the connection is taken
+	err      error
 }
 
 // Accept prepares a handshake: it checks the origin and chooses the first of the
@@ -33,13 +40,58 @@ func Accept(w http.ResponseWriter, r *http.Request, origins, supported []string)
 		http.Error(w, "this origin is not allowed to connect", http.StatusForbidden)
 		return nil, fmt.Errorf("websocket: upgrade: %w", err)
 	}
-	// The library sends the answer before it hijacks, so a writer that can not
-	// be hijacked has to be found out now. HTTP/2 is the library's to refuse.
-	if r.ProtoMajor == 1 && !hijackable(w) {
-		http.Error(w, "this server can not switch to WebSocket here", http.StatusNotImplemented)
-		return nil, fmt.Errorf("websocket: upgrade: %T can not be hijacked: %w", w, http.ErrNotSupported)
+	if r.ProtoMajor != 1 {
+		http.Error(w, "WebSocket connections are made with HTTP/1.1", http.StatusUpgradeRequired)
+		return nil, fmt.Errorf("websocket: upgrade: the request came over %.20q, not HTTP/1.1", r.Proto)
 	}
-	return &Acceptance{ResponseWriter: w, protocol: choose(r.Header, supported)}, nil
+	a := &Acceptance{w: w, header: make(http.Header), protocol: choose(r.Header, supported)}
+	a.request = plain(r, a.protocol)
+	return a, nil
+}
+
+// Request returns the request in the one form that the library understands.
+func (a *Acceptance) Request() *http.Request { return a.request }
+
+// plain returns r with the headers of the handshake as most clients send them. What RFC
+// 9110 allows besides are several lines, lists, empty elements and other cases.
+func plain(r *http.Request, protocol string) *http.Request {
+	h := r.Header.Clone()
+	for name, token := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-Websocket-Version": "13"} {
+		if slices.ContainsFunc(tokens(r.Header, name), func(t string) bool { return strings.EqualFold(t, token) }) {
+			h.Set(name, token)
+		}
+	}
+	h.Del("Sec-WebSocket-Protocol")
+	if protocol != "" {
+		h.Set("Sec-WebSocket-Protocol", protocol)
+	}
+	h.Del("Sec-WebSocket-Extensions") // none are agreed on
+	same := *r
+	same.Header = h
+	return &same
+}
+
+// tokens returns the elements of a header that is a list.
+func tokens(h http.Header, name string) (all []string) {
+	for _, line := range h.Values(name) {
+		for token := range strings.SplitSeq(line, ",") {
+			if token = strings.TrimSpace(token); token != "" {
+				all = append(all, token)
+			}
+		}
+	}
+	return all
+}
+
+// choose returns the first of supported that is offered.
+func choose(h http.Header, supported []string) string {
+	offered := tokens(h, "Sec-WebSocket-Protocol")
+	for _, token := range supported {
+		if slices.Contains(offered, token) {
+			return token
+		}
+	}
+	return ""
 }
 
 // Protocol returns the protocol that was chosen, the empty string if none was.
@@ -53,62 +105,106 @@ func (a *Acceptance) Protocols() []string {
 	return []string{a.protocol}
 }
 
-// Conn returns the connection that the library got, nil if it did not hijack.
-func (a *Acceptance) Conn() *Conn { return a.conn }
+// Bare returns the connection once the handshake succeeded.
+func (a *Acceptance) Bare() Bare { return a.bare }
 
-// Fail releases what a failed handshake holds, and returns its error. It is for
-// libraries that answered the request.
+// Fail releases what a failed handshake holds, and returns its error as it is to be
+// reported.
 func (a *Acceptance) Fail(err error) error {
-	if a.conn != nil {
-		a.conn.Abort()
-		a.conn.Close()
+	if a.bare.Wire != nil {
+		a.bare.Wire.Close()
+	}
+	if a.err != nil {
+		err = a.err
 	}
 	return fmt.Errorf("websocket: upgrade: %w", err)
 }
 
-// Unwrap is for http.ResponseController.
-func (a *Acceptance) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+// Header implements http.ResponseWriter.
+func (a *Acceptance) Header() http.Header { return a.header }
 
-// Hijack takes the connection and puts it under guard.
+// WriteHeader implements http.ResponseWriter.
+func (a *Acceptance) WriteHeader(status int) {
+	switch {
+	case a.answered:
+	case status == http.StatusSwitchingProtocols:
+		a.answered = true
+		a.switchProtocols()
+	default:
+		a.answered = true
+		for name, values := range a.header {
+			a.w.Header()[name] = values
+		}
+		a.w.WriteHeader(status)
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (a *Acceptance) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	if a.bare.Wire != nil || a.err != nil {
+		return len(p), nil // what the library has to say about it
+	}
+	return a.w.Write(p)
+}
+
+// Hijack implements http.Hijacker for the library.
 func (a *Acceptance) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	bare, err := a.Take()
+	if a.err != nil {
+		return nil, nil, a.err
+	}
+	conn := idle{a.bare.Wire}
+	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, 16), bufio.NewWriterSize(conn, 16)), nil
+}
+
+// switchProtocols takes the connection and answers on it. A client whose connection
+// cannot be taken is answered otherwise.
+func (a *Acceptance) switchProtocols() {
+	own := a.w.Header().Clone() // middleware may have set cookies
+	wire, rw, err := http.NewResponseController(a.w).Hijack()
 	if err != nil {
-		return nil, nil, err
+		a.err = fmt.Errorf("%T cannot be hijacked: %w", a.w, err)
+		status := http.StatusInternalServerError
+		if errors.Is(err, http.ErrNotSupported) {
+			status = http.StatusNotImplemented
+		}
+		http.Error(a.w, "this server cannot switch to WebSocket here", status)
+		return
 	}
-	a.conn = newConn(Server, bare.Stream, bare.Wire, bare.Early)
-	a.conn.tls = bare.TLS
-	return a.conn, bufio.NewReadWriter(
-		bufio.NewReaderSize(a.conn, readBuffer),
-		bufio.NewWriterSize(a.conn, writeBuffer),
-	), nil
+	a.bare = Bare{Stream: wire, Wire: wire}
+	if n := rw.Reader.Buffered(); n > 0 {
+		peeked, _ := rw.Reader.Peek(n)
+		a.bare.Early = bytes.Clone(peeked)
+	}
+	if t, ok := wire.(*tls.Conn); ok {
+		a.bare.Wire, a.bare.TLS = t.NetConn(), true
+	}
+	wire.SetWriteDeadline(time.Now().Add(transport.DefaultWriteTimeout)) // if it fails, so does the write
+	if _, a.err = wire.Write(answer(own, a.header)); a.err == nil {
+		a.err = wire.SetWriteDeadline(time.Time{})
+	}
 }
 
-// hijackable reports whether http.ResponseController can hijack w.
-func hijackable(w http.ResponseWriter) bool {
-	for {
-		switch t := w.(type) {
-		case http.Hijacker:
-			return true
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = t.Unwrap()
+// answer returns an answer 101 with the headers of a handshake, and of what middleware
+// set those that mean something in it.
+func answer(own, handshake http.Header) []byte {
+	h := make(http.Header, len(own)+len(handshake))
+	for name, values := range own {
+		switch name {
+		case "Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Trailer",
+			"Connection", "Upgrade", "Keep-Alive":
 		default:
-			return false
+			if !strings.HasPrefix(name, "Sec-Websocket-") {
+				h[name] = values
+			}
 		}
 	}
-}
-
-// choose returns the first of supported that is offered.
-func choose(h http.Header, supported []string) string {
-	var offered []string
-	for _, line := range h.Values("Sec-WebSocket-Protocol") {
-		for token := range strings.SplitSeq(line, ",") {
-			offered = append(offered, strings.TrimSpace(token))
-		}
+	for name, values := range handshake {
+		h[name] = values
 	}
-	for _, token := range supported {
-		if slices.Contains(offered, token) {
-			return token
-		}
-	}
-	return ""
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	_ = h.Write(&b) // a Buffer does not fail
+	b.WriteString("\r\n")
+	return b.Bytes()
 }

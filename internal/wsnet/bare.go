@@ -1,15 +1,11 @@
 package wsnet
 
 import (
-	"bytes"
-	"crypto/tls"
 	"io"
 	"net"
-	"net/http"
 )
 
-// Bare is an upgraded network connection that nothing guards, for an adapter that
-// speaks the protocol itself and keeps the limits while it does.
+// Bare is the network connection after a handshake.
 type Bare struct {
 	Stream io.ReadWriteCloser // carries the bytes, above TLS
 	Wire   net.Conn           // has deadlines and an end, below TLS
@@ -17,28 +13,9 @@ type Bare struct {
 	Early  []byte             // arrived with the handshake, ahead of Stream
 }
 
-// Take takes the connection out of net/http, through any middleware that can be
-// unwrapped. The buffers of net/http are left to the garbage collector; bytes of
-// the client in them are kept.
-func (a *Acceptance) Take() (Bare, error) {
-	wire, rw, err := http.NewResponseController(a.ResponseWriter).Hijack()
-	if err != nil {
-		return Bare{}, err
-	}
-	b := Bare{Stream: wire, Wire: wire}
-	if n := rw.Reader.Buffered(); n > 0 {
-		peeked, _ := rw.Reader.Peek(n)
-		b.Early = bytes.Clone(peeked)
-	}
-	if t, ok := wire.(*tls.Conn); ok {
-		b.Wire, b.TLS = t.NetConn(), true
-	}
-	return b, nil
-}
+// idle is the connection that a library gets, which it closes at once.
+type idle struct{ net.Conn }
 
-// Take returns the connection of a successful handshake without its guard, which
-// is of no use from then on.
-func (h *Handshake) Take() Bare {
-	c := h.Conn()
-	return Bare{Stream: c.stream, Wire: c.wire, TLS: c.tls, Early: c.early}
-}
+func (idle) Read([]byte) (int, error)    { return 0, io.EOF }
+func (idle) Write(p []byte) (int, error) { return len(p), nil }
+func (idle) Close() error                { return nil }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ const refusalTime = 2 * time.Second
 // http.Transport of its own: nothing is shared with, left to or taken from
 // another attempt.
 type Handshake struct {
-	Client *http.Client // does not follow redirects; an answer 101 has the Conn as its body
+	Client *http.Client // does not follow redirects; the library gets an idle connection as the body of 101
 	URL    string       // http or https
 	Header http.Header  // for the request, not nil
 	Host   string       // for the request; empty: that of URL
@@ -45,20 +46,23 @@ type Handshake struct {
 	over   bool     // no connection may be dialled any more
 	tunnel *url.URL // the proxy that dial makes a tunnel through, nil for none
 	wire   net.Conn // the connection that was dialled
-	guard  *Conn    // around it after an answer 101
+	bare   Bare     // after an answer 101
 }
 
-// Open prepares an attempt, within ctx. Either Conn or Fail ends it.
+// Open prepares an attempt, within ctx. Either Bare or Fail ends it.
 func (e Endpoint) Open(ctx context.Context) (*Handshake, error) {
 	u, err := parseURL(e.URL)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkHeader(e.Header); err != nil {
 		return nil, err
 	}
 	h := &Handshake{
 		URL:      u.String(),
 		Header:   e.Header.Clone(),
 		Host:     e.Header.Get("Host"),
-		name:     u.Redacted(),
+		name:     nameOf(u),
 		ctx:      ctx,
 		endpoint: e,
 	}
@@ -103,13 +107,35 @@ func parseURL(text string) (*url.URL, error) {
 		u.Scheme = "https"
 	case "http", "https":
 	default:
-		return nil, fmt.Errorf("websocket: %w: endpoint URL %q: the scheme has to be ws, wss, http or https", transport.ErrConfig, u.Redacted())
+		return nil, fmt.Errorf("websocket: %w: endpoint URL %q: the scheme has to be ws, wss, http or https", transport.ErrConfig, nameOf(u))
 	}
 	if u.Hostname() == "" {
-		return nil, fmt.Errorf("websocket: %w: endpoint URL %q: the host is missing", transport.ErrConfig, u.Redacted())
+		return nil, fmt.Errorf("websocket: %w: endpoint URL %q: the host is missing", transport.ErrConfig, nameOf(u))
 	}
 	u.Fragment = ""
 	return u, nil
+}
+
+// nameOf returns a URL as it may be logged: without what may be secret in it.
+func nameOf(u *url.URL) string {
+	bare := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	return bare.String()
+}
+
+// checkHeader finds out about a header that cannot be sent, which is refused anew by each
+// attempt.
+func checkHeader(h http.Header) error {
+	for name, values := range h {
+		if name == "" || strings.ContainsAny(name, " \t\r\n:\x00") {
+			return fmt.Errorf("websocket: %w: Header has the name %q", transport.ErrConfig, name)
+		}
+		for _, value := range values {
+			if strings.ContainsAny(value, "\r\n\x00") {
+				return fmt.Errorf("websocket: %w: Header %q has a value with a line break or a zero byte", transport.ErrConfig, name)
+			}
+		}
+	}
+	return nil
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -129,12 +155,12 @@ func (h *Handshake) dial(_ context.Context, network, addr string) (net.Conn, err
 	}
 	wire, err := h.dialWire(network, proxyAddr(proxy))
 	if err != nil {
-		return nil, fmt.Errorf("proxy %s: %w", proxy.Redacted(), err)
+		return nil, fmt.Errorf("proxy %s: %w", nameOf(proxy), err)
 	}
 	conn, err := openTunnel(h.ctx, wire, proxy, h.transport.TLSClientConfig, addr)
 	if err != nil {
 		wire.Close()
-		return nil, fmt.Errorf("proxy %s: %w", proxy.Redacted(), err)
+		return nil, fmt.Errorf("proxy %s: %w", nameOf(proxy), err)
 	}
 	return conn, nil
 }
@@ -161,8 +187,8 @@ func (h *Handshake) dialWire(network, addr string) (net.Conn, error) {
 	return wire, nil
 }
 
-// switchProtocols sends the request of the library and puts the connection
-// under guard if the server agrees.
+// switchProtocols sends the request of the library and takes the connection if the
+// server agrees.
 func (h *Handshake) switchProtocols(r *http.Request) (*http.Response, error) {
 	resp, err := h.transport.RoundTrip(r)
 	if err != nil {
@@ -178,11 +204,13 @@ func (h *Handshake) switchProtocols(r *http.Request) (*http.Response, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	// stream is above TLS, and ahead of it are the bytes that came with the
-	// answer.
-	h.guard = newConn(Client, stream, h.wire, nil)
-	h.guard.tls = resp.TLS != nil || h.tunnel != nil && h.tunnel.Scheme == "https"
-	resp.Body = h.guard
+	// stream is above TLS, and the bytes that came with the answer are ahead of it.
+	h.bare = Bare{
+		Stream: stream,
+		Wire:   h.wire,
+		TLS:    resp.TLS != nil || h.tunnel != nil && h.tunnel.Scheme == "https",
+	}
+	resp.Body = idle{h.wire}
 	return resp, nil
 }
 
@@ -203,21 +231,17 @@ func (h *Handshake) drop() {
 	}
 }
 
-// Conn returns the connection after a successful handshake.
-func (h *Handshake) Conn() *Conn {
+// Bare returns the connection after a successful handshake.
+func (h *Handshake) Bare() Bare {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.guard
+	return h.bare
 }
 
 // Fail releases what a failed attempt holds, and returns its error as it is to
 // be reported.
 func (h *Handshake) Fail(err error) error {
 	h.drop()
-	if conn := h.Conn(); conn != nil {
-		conn.Abort()
-		conn.Close()
-	}
 	return h.describe("dial", err)
 }
 
@@ -225,6 +249,10 @@ func (h *Handshake) describe(doing string, err error) error {
 	var request *url.Error // names the method and the URL once more
 	if errors.As(err, &request) {
 		err = request.Err
+	}
+	var record tls.RecordHeaderError
+	if errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record) {
+		err = fmt.Errorf("%w (no TLS is spoken at this port: is the scheme ws, not wss?)", err)
 	}
 	return fmt.Errorf("websocket: %s %s: %w", doing, h.name, err)
 }

@@ -6,12 +6,17 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
-// CheckOrigin returns an error unless the page that made the request may
-// connect. A request without an Origin does not come from a page and may. A page
-// may if its scheme, host and port are those of the request, or are listed in
-// allowed; "*" in allowed lets every page connect.
+// CheckOrigin returns an error that wraps transport.ErrOrigin unless the page that made
+// the request may connect. A request without an Origin does not come from a page and
+// may. A page may if its host and port are those of the request, or if its scheme, host
+// and port are listed in allowed; "*" in allowed lets every page connect.
+//
+// A request without TLS says nothing about the scheme: behind a proxy that ends TLS,
+// which is common, it is not the one that the page sees.
 //
 // A WebSocket request carries the user's cookies whatever page made it, and no
 // browser asks the server first, so this is the only thing between a session in
@@ -21,58 +26,56 @@ func CheckOrigin(r *http.Request, allowed []string) error {
 	if len(origins) == 0 {
 		return nil
 	}
-	var mistake string // an entry of allowed that can not match anything
-	list := make([]string, 0, 8)
 	for _, entry := range allowed {
 		if entry == "*" {
 			return nil
 		}
-		if o, ok := canonicalOrigin(entry); ok {
-			list = append(list, o)
-		} else {
-			mistake = entry
+	}
+	if origin, ok := parseOrigin(origins[0]); ok && len(origins) == 1 {
+		web := origin.scheme == "https" || origin.scheme == "http" && r.TLS == nil
+		if own, ok := parseOrigin(origin.scheme + "://" + r.Host); ok && own == origin && web {
+			return nil
 		}
-	}
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	if o, ok := canonicalOrigin(scheme + "://" + r.Host); ok {
-		list = append(list, o)
-	}
-	if len(origins) == 1 {
-		if origin, ok := canonicalOrigin(origins[0]); ok {
-			for _, o := range list {
-				if o == origin {
-					return nil
-				}
+		for _, entry := range allowed {
+			if o, ok := parseOrigin(entry); ok && o == origin {
+				return nil
 			}
 		}
 	}
-	err := fmt.Errorf("origin %.200q is not allowed at %s://%.200s", origins[0], scheme, r.Host)
-	if mistake != "" {
-		err = fmt.Errorf("%w; the allowed origin %q is not of the form scheme://host[:port]", err, mistake)
-	}
-	return err
+	return fmt.Errorf("%w: %.200q at %.200q; if its pages may connect, add it to Upgrader.Origins", transport.ErrOrigin, origins[0], r.Host)
 }
 
-// canonicalOrigin returns the form of an origin that can be compared: lower
-// case, without the default port. Anything that is not scheme://host[:port] is
-// refused, "null" above all, which every sandboxed page and local file sends.
-func canonicalOrigin(origin string) (string, bool) {
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Hostname() == "" ||
-		u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(origin, "#") {
-		return "", false
-	}
-	scheme, host, port := u.Scheme, strings.ToLower(u.Hostname()), u.Port()
-	if port == "" {
-		switch scheme {
-		case "http":
-			port = "80"
-		case "https":
-			port = "443"
+// CheckOrigins returns an error that names the first entry of a list of allowed origins
+// that can match nothing.
+func CheckOrigins(allowed []string) error {
+	for _, entry := range allowed {
+		if entry == "*" {
+			continue
+		}
+		if _, ok := parseOrigin(entry); !ok || strings.Contains(entry, "*") {
+			return fmt.Errorf("websocket: Upgrader.Origins has %q, which matches no page: an entry is scheme://host[:port], without a path, or * alone", entry)
 		}
 	}
-	return scheme + "://" + net.JoinHostPort(host, port), true
+	return nil
+}
+
+// origin is an origin that can be compared: in lower case, with the port.
+type origin struct{ scheme, host, port string }
+
+// parseOrigin refuses anything that is not scheme://host[:port], "null" above all, which
+// every sandboxed page and local file sends.
+func parseOrigin(text string) (o origin, ok bool) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Hostname() == "" ||
+		u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(text, "#") {
+		return o, false
+	}
+	o = origin{u.Scheme, strings.ToLower(u.Hostname()), u.Port()}
+	if ip := net.ParseIP(o.host); ip != nil {
+		o.host = ip.String() // IPv6 addresses have many forms
+	}
+	if o.port == "" {
+		o.port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return o, true
 }

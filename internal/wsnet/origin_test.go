@@ -2,9 +2,13 @@ package wsnet
 
 import (
 	"crypto/tls"
+	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 func TestCheckOrigin(t *testing.T) {
@@ -26,7 +30,10 @@ func TestCheckOrigin(t *testing.T) {
 		{name: "same, IPv6", host: "[::1]:8080", origins: []string{"http://[::1]:8080"}, want: true},
 		{name: "same, IPv6 default port", host: "[::1]", origins: []string{"http://[::1]:80"}, want: true},
 		{name: "http page, TLS server", secure: true, host: "example.com", origins: []string{"http://example.com"}},
-		{name: "https page, plain server", host: "example.com", origins: []string{"https://example.com"}},
+		{name: "https page, a proxy ends TLS", host: "example.com", origins: []string{"https://example.com"}, want: true},
+		{name: "https page, a proxy ends TLS, port", host: "example.com:8443", origins: []string{"https://example.com:8443"}, want: true},
+		{name: "https page, a proxy ends TLS, other port", host: "example.com", origins: []string{"https://example.com:8443"}},
+		{name: "application of the same host", host: "localhost", origins: []string{"capacitor://localhost"}},
 		{name: "https page, plain server, listed", host: "example.com", origins: []string{"https://example.com"}, allowed: []string{"https://example.com"}, want: true},
 		{name: "other default port", host: "example.com:443", origins: []string{"http://example.com"}},
 		{name: "other port", host: "example.com:8080", origins: []string{"http://example.com"}},
@@ -69,11 +76,25 @@ func TestCheckOrigin(t *testing.T) {
 	}
 }
 
-// An entry that can never match is a mistake, which the error points out.
-func TestCheckOriginNamesTheMistake(t *testing.T) {
+// A refusal names the origin and the remedy.
+func TestRefusedOriginIsNamed(t *testing.T) {
 	r := &http.Request{Host: "example.com", Header: http.Header{"Origin": {"https://app.org"}}}
-	err := CheckOrigin(r, []string{"app.org"})
-	if err == nil || !strings.Contains(err.Error(), `"app.org"`) || !strings.Contains(err.Error(), "scheme://host") {
+	err := CheckOrigin(r, []string{"https://other.org"})
+	if !errors.Is(err, transport.ErrOrigin) || !strings.Contains(err.Error(), `"https://app.org"`) || !strings.Contains(err.Error(), "Upgrader.Origins") {
 		t.Errorf("CheckOrigin: %v", err)
+	}
+}
+
+// An entry that can never match is a mistake, which the error points out.
+func TestCheckOrigins(t *testing.T) {
+	for _, good := range [][]string{nil, {"*"}, {"https://app.org", "http://localhost:3000", "capacitor://localhost", "http://[::1]:80"}} {
+		if err := CheckOrigins(good); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{"", "app.org", "https://app.org/", "https://*.app.org", "https://", "null", "https://app.org?x", "app.org:443"} {
+		if err := CheckOrigins([]string{"https://good.org", bad}); err == nil || !strings.Contains(err.Error(), strconv.Quote(bad)) || !strings.Contains(err.Error(), "scheme://host") {
+			t.Errorf("%q: %v", bad, err)
+		}
 	}
 }

@@ -23,7 +23,20 @@ func refused(resp *http.Response) *transport.RefusedError {
 		StatusCode: resp.StatusCode,
 		RetryAfter: retryAfter(resp.Header, time.Now()),
 		Reason:     firstLine(resp.Body),
+		Location:   location(resp),
 	}
+}
+
+// location returns where a redirect points to, without what may be secret in it.
+func location(resp *http.Response) string {
+	if resp.StatusCode < 300 || resp.StatusCode > 399 {
+		return ""
+	}
+	u, err := resp.Location()
+	if err != nil {
+		return ""
+	}
+	return nameOf(u)
 }
 
 // firstLine returns the first line of r that is not empty, as far as it is text.

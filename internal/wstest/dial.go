@@ -76,8 +76,8 @@ func (s suite) testRefused(t *testing.T) {
 		want   transport.RefusedError
 	}{
 		{http.Header{"Retry-After": {"3"}}, "Server shutting down\nmore", transport.RefusedError{StatusCode: 503, RetryAfter: 3 * time.Second, Reason: "Server shutting down"}},
-		{http.Header{"Location": {"http://127.0.0.1:1/"}}, "", transport.RefusedError{StatusCode: 302}},
-		{http.Header{"Location": {"http://127.0.0.1:1/"}}, "moved", transport.RefusedError{StatusCode: 308, Reason: "moved"}},
+		{http.Header{"Location": {"http://127.0.0.1:1/"}}, "", transport.RefusedError{StatusCode: 302, Location: "http://127.0.0.1:1/"}},
+		{http.Header{"Location": {"http://user:secret@127.0.0.1:1/x?secret#y"}}, "moved", transport.RefusedError{StatusCode: 308, Reason: "moved", Location: "http://127.0.0.1:1/x"}},
 		{nil, "not allowed", transport.RefusedError{StatusCode: 403, Reason: "not allowed"}},
 		{nil, strings.Repeat("x", 1<<20), transport.RefusedError{StatusCode: 404, Reason: strings.Repeat("x", 200)}},
 	} {

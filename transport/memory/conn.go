@@ -31,7 +31,6 @@ type conn struct {
 	limits transport.Limits
 
 	writeTurn chan struct{} // held by the writer whose batch is being stored
-	ended     chan struct{} // closed when cause is set
 
 	// What the peer sent.
 	queue  ring
@@ -47,6 +46,9 @@ type conn struct {
 
 	// The Write in progress, which stores into the peer's queue.
 	writing bool          // it waits for room
+	moved   time.Time     // when the peer last read or sent something while it waited
+	stirs   uint64        // how often the peer read or sent something
+	taken   bool          // the peer took the message that was held out to it
 	room    chan struct{} // of one slot
 
 	cause error // why this end is of no use any more; nil while it is
@@ -67,7 +69,6 @@ func newConn(mu *sync.Mutex) *conn {
 		mu:        mu,
 		limits:    transport.Limits{}.WithDefaults(),
 		writeTurn: make(chan struct{}, 1),
-		ended:     make(chan struct{}),
 		wake:      make(chan struct{}, 1),
 		room:      make(chan struct{}, 1),
 	}
@@ -87,8 +88,16 @@ func (c *conn) Ping() error {
 		return err
 	}
 	c.peer.pings = true
+	c.peer.noteProgress()
 	c.peer.wakeReader()
 	return nil
+}
+
+// Arrivals implements transport.Monitor. What the peer reads counts too.
+func (c *conn) Arrivals() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stirs
 }
 
 // Close implements transport.Conn. It never waits.
@@ -138,7 +147,6 @@ func (c *conn) end(cause error) {
 	c.cause = cause
 	c.queue, c.direct = ring{}, nil
 	c.peer.direct = nil // it belongs to our Write, which returns
-	close(c.ended)
 	if c.silence != nil {
 		c.silence.Stop()
 	}
@@ -160,6 +168,14 @@ func (c *conn) wakeWriter() {
 	if c.writing {
 		c.writing = false
 		c.room <- struct{}{} // never blocks: one slot, one Write, one wake
+	}
+}
+
+// noteProgress says that the peer read or sent something.
+func (c *conn) noteProgress() {
+	c.stirs++
+	if c.writing {
+		c.moved = time.Now()
 	}
 }
 

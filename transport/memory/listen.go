@@ -70,4 +70,5 @@ var (
 	_ transport.Dialer   = (*Listener)(nil)
 	_ transport.Listener = (*Listener)(nil)
 	_ transport.Peeker   = (*conn)(nil)
+	_ transport.Monitor  = (*conn)(nil)
 )

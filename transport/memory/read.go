@@ -20,6 +20,7 @@ func (c *conn) Read(buf []byte) ([]byte, error) {
 			c.pings = false
 			since = time.Time{}
 			c.peer.alive = true
+			c.peer.noteProgress()
 			c.peer.wakeReader()
 		}
 		if c.alive {
@@ -59,6 +60,7 @@ func (c *conn) takeFirst(buf []byte) ([]byte, error) {
 	}
 	buf = sized(buf, size)
 	c.queue.take(buf)
+	c.peer.noteProgress()
 	// A writer that waits is woken when it can store a good deal: waking it
 	// for each message would cost more than the messages.
 	if c.queue.used <= maxRing/2 {
@@ -75,6 +77,7 @@ func (c *conn) takeDirect(buf []byte) ([]byte, error) {
 	buf = sized(buf, len(c.direct))
 	copy(buf, c.direct)
 	c.direct = nil
+	c.peer.taken = true
 	c.peer.wakeWriter()
 	return buf, nil
 }

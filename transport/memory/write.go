@@ -2,29 +2,31 @@ package memory
 
 import (
 	"time"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 // Write implements transport.Conn.
 func (c *conn) Write(msgs ...[]byte) error {
-	p := patience{limit: c.limits.WriteTimeout}
-	defer p.stop()
-	inTurn := c.takeWriteTurn(&p)
+	c.takeWriteTurn()
+	defer func() { <-c.writeTurn }()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !inTurn {
-		c.lose(errWriteTimeout)
-		return c.cause
-	}
-	defer func() { <-c.writeTurn }()
+	p := patience{limit: c.limits.WriteTimeout}
+	defer p.stop()
 	err := c.writable()
-	for _, msg := range msgs {
-		if err != nil {
-			break
+	sent := 0
+	for err == nil && sent < len(msgs) {
+		if err = c.store(msgs[sent], &p); err == nil || c.taken {
+			sent++
 		}
-		err = c.store(msg, &p)
+		c.taken, p.progress = false, time.Time{}
 	}
 	c.peer.wakeReader()
-	return err
+	if err != nil {
+		return &transport.PartialError{Sent: sent, Err: err}
+	}
+	return nil
 }
 
 // store gives one message to the peer, waiting for room if need be.
@@ -40,6 +42,7 @@ func (c *conn) store(msg []byte, p *patience) error {
 	if c.peer.cause == nil {
 		c.peer.queue.put(msg)
 	}
+	c.peer.noteProgress()
 	return nil
 }
 
@@ -48,6 +51,7 @@ func (c *conn) holdOut(msg []byte, p *patience) error {
 	if c.peer.cause == nil {
 		c.peer.direct = msg
 	}
+	c.peer.noteProgress()
 	for c.peer.direct != nil {
 		if err := c.waitForRoom(p); err != nil {
 			return err
@@ -66,59 +70,58 @@ func (c *conn) writable() error {
 	return c.cause
 }
 
-// waitForRoom waits until there may be room, this side ends or patience is
-// over, after which it waits no more. It gives up the lock meanwhile.
+// waitForRoom waits until there may be room or this side ends, and ends it if the
+// Write is late. It gives up the lock meanwhile.
 func (c *conn) waitForRoom(p *patience) error {
-	if p.over {
-		c.lose(errWriteTimeout)
-		return c.cause
-	}
 	c.peer.wakeReader()
 	c.writing = true
+	if c.moved = p.progress; c.moved.IsZero() {
+		c.moved = time.Now()
+	}
+	expired := p.expired(c.moved)
 	c.mu.Unlock()
+	woken := false
 	select {
 	case <-c.room:
-	case <-p.expired():
-		p.over = true // there may be room nevertheless
+		woken = true
+	case <-expired:
 	}
 	c.mu.Lock()
-	if p.over && !c.writing {
-		<-c.room // woken at the same time
+	if !woken && !c.writing {
+		<-c.room // at the same time
+		woken = true
 	}
 	c.writing = false
+	switch {
+	case woken:
+		p.progress = time.Time{}
+	case time.Since(c.moved) < p.limit:
+		p.progress = c.moved
+	default:
+		c.lose(errWriteTimeout)
+	}
 	return c.writable()
 }
 
-// takeWriteTurn reports whether the turn came, or this side ended, in time.
-func (c *conn) takeWriteTurn(p *patience) bool {
-	select {
-	case c.writeTurn <- struct{}{}:
-		return true
-	default:
-	}
-	select {
-	case c.writeTurn <- struct{}{}:
-		return true
-	case <-c.ended:
-		// The one who has it was released as well.
-		c.writeTurn <- struct{}{}
-		return true
-	case <-p.expired():
-		return false
-	}
-}
+// takeWriteTurn needs no limit of time: whoever has the turn makes progress, or ends
+// the connection because it does not.
+func (c *conn) takeWriteTurn() { c.writeTurn <- struct{}{} }
 
-// patience is the time one Write may take. It costs nothing until the Write waits.
+// patience decides when a Write is late. It costs nothing until the Write waits.
 type patience struct {
-	limit time.Duration
-	timer *time.Timer
-	over  bool
+	limit    time.Duration
+	timer    *time.Timer
+	progress time.Time // the last one before a wait; zero: now
 }
 
-// expired returns the channel that receives once, when the time is over.
-func (p *patience) expired() <-chan time.Time {
+// expired returns the channel that receives once, when there was no progress after
+// the last one for limit.
+func (p *patience) expired(last time.Time) <-chan time.Time {
+	left := time.Until(last.Add(p.limit))
 	if p.timer == nil {
-		p.timer = time.NewTimer(p.limit)
+		p.timer = time.NewTimer(left)
+	} else {
+		p.timer.Reset(left)
 	}
 	return p.timer.C
 }

@@ -19,7 +19,7 @@ type conn struct {
 // New makes a connection of nc, which belongs to it from now on. The peer has to
 // do the same. The handshake of a *tls.Conn is done with the first Read or Write
 // if it was not done before. The methods of nc must not block, except Read and
-// Write, which must obey the deadlines.
+// Write, which must obey the deadlines, also those that are set while they block.
 func New(nc net.Conn) transport.Conn {
 	c := &conn{}
 	wire := framed.Wire{Reader: nc, Writer: nc, Net: nc}
@@ -110,11 +110,12 @@ func (c *conn) nextIsWhole() bool {
 // Write implements transport.Conn.
 func (c *conn) Write(msgs ...[]byte) error {
 	if err := c.shake(); err != nil {
-		return err
+		return &transport.PartialError{Err: err}
 	}
 	for _, msg := range msgs {
 		if len(msg) > maxMessage {
-			return c.Fail(&transport.CloseError{Status: transport.StatusTooBig, Reason: "message over 2 GiB", Local: true})
+			err := c.Fail(&transport.CloseError{Status: transport.StatusTooBig, Reason: "message over 2 GiB", Local: true})
+			return &transport.PartialError{Err: err}
 		}
 	}
 	if err := c.BeginWrite(); err != nil {

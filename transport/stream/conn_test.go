@@ -127,3 +127,18 @@ func selfSigned(t testing.TB) *tls.Config {
 		ServerName:   "localhost",
 	}
 }
+
+// nameless is a net.Conn without addresses.
+type nameless struct{ net.Conn }
+
+func (nameless) RemoteAddr() net.Addr { return nil }
+
+func TestUnknownAddress(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	c := stream.New(nameless{near})
+	defer c.Abort()
+	if addr := c.RemoteAddr(); addr == nil || addr.String() != "unknown" {
+		t.Errorf("RemoteAddr %v", addr)
+	}
+}

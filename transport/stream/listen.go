@@ -48,4 +48,5 @@ var (
 	_ transport.Dialer   = Dialer{}
 	_ transport.Listener = (*Listener)(nil)
 	_ transport.Peeker   = (*conn)(nil)
+	_ transport.Monitor  = (*conn)(nil)
 )

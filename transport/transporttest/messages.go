@@ -289,6 +289,10 @@ func testIdentity(t *testing.T, h Harness) {
 		if token := c.Protocol(); h.Negotiate == nil && token != "" {
 			t.Errorf("Protocol %q of a connection that negotiated nothing", token)
 		}
+		c.Abort()
+		if addr := c.RemoteAddr(); addr == nil || addr.String() == "" {
+			t.Errorf("RemoteAddr %v of a connection that ended", addr)
+		}
 	}
 }
 

@@ -78,7 +78,7 @@ func testPeerStallsInAFrame(t *testing.T, h Harness) {
 	wantDead(t, conn)
 }
 
-// A message has to be complete within the read timeout, however often a byte of it comes.
+// A message has to make progress, however often a byte of it comes.
 func testPeerTrickles(t *testing.T, h Harness) {
 	limits := transport.Limits{ReadTimeout: 300 * time.Millisecond}
 	conn, raw := h.bare(t, limits)

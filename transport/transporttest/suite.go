@@ -68,7 +68,7 @@ type promise struct {
 	bare bool // needs Bare and Frame
 }
 
-var promises = [][]promise{messages, peeking, closing, timing, misbehaviour, resources}
+var promises = [][]promise{messages, peeking, closing, timing, progress, misbehaviour, resources}
 
 // Run tests the transport that h makes connections of, one subtest per promise.
 // It counts goroutines and descriptors, so no other test may run at the same time.

@@ -13,36 +13,34 @@
 // # Who may connect
 //
 // Browsers let any page on the web open a WebSocket to any server, with the
-// cookies of its user. The zero [Upgrader] therefore accepts pages of the very
-// scheme, host and port they connect to, and no other; programs that are not
-// browsers send no Origin and may connect. Pages served from elsewhere are listed
-// in Origins.
-//
-// A server behind a proxy that terminates TLS sees plain requests, so it takes
-// itself for http://, while its pages come from https://. List what the user sees
-// in the address bar:
+// cookies of its user. The zero [Upgrader] therefore accepts pages of the host and port
+// that they connect to, and no other; programs that are not browsers send no Origin and
+// may connect. The scheme does not matter, because a proxy in front may have ended TLS;
+// the Host header has to arrive as the browser sent it. Pages served from elsewhere are
+// listed in Origins, as the user sees them in the address bar:
 //
 //	websocket.Upgrader{Origins: []string{"https://example.com"}}
 //
-// # What a peer can not do
+// # What a peer cannot do
 //
-// Every limit of [transport.Limits] is enforced on the network connection below
-// the library, and holds whatever the peer does: stall inside a frame, stop
-// reading, send empty frames or pings without end, announce a message longer
+// Every limit of [transport.Limits] holds whatever the peer does: stall inside a frame,
+// stop reading, send empty frames or pings without end, announce a message longer
 // than it sends, ignore a close. Memory grows with what has arrived, not with
 // what was announced. Compression is not negotiated.
 //
 // The messages of one Write leave in one system call, which is what a busy
-// connection spends its time on. An idle one costs a goroutine of the library
-// and about two kilobytes of buffers.
+// connection spends its time on. An idle one costs a few hundred bytes, and no
+// goroutine but that of its Read.
 //
-// # Where the library is not strict
+// # What the library does
 //
-// RFC 6455 forbids, and the library accepts, lengths in more bytes than necessary
-// and close reasons that are not UTF-8, and as a client frames that are masked.
-// The messages are the same, so no harm is done. Text messages, if they are
-// accepted at all, are returned as the bytes they consist of, whether or not these
-// are UTF-8: the published versions of WebWire send what they please in them.
+// The handshakes of both ends are those of nhooyr.io/websocket. After that the
+// connection is taken from it, and frames are read and written by this package: limits
+// on time and memory, and batches, have to be kept where the bytes are.
+//
+// Text messages, if they are accepted at all, are returned as the bytes they consist of,
+// whether or not these are UTF-8: the published versions of WebWire send what they
+// please in them.
 package websocket
 
 //lint:file-ignore SA1019 deprecated in favour of github.com/coder/websocket, and the default all the same; this is the only import
@@ -50,14 +48,12 @@ package websocket
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/http"
 	"net/url"
 
 	"nhooyr.io/websocket"
 
-	"github.com/webwire-go/webwire/internal/wsconn"
 	"github.com/webwire-go/webwire/internal/wsnet"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -65,10 +61,10 @@ import (
 // Upgrader accepts connections. It is a value without state: copies are as good
 // as the original, and all may be used concurrently.
 type Upgrader struct {
-	// Origins lists the web pages that may connect besides those of the same
-	// scheme, host and port, each as "scheme://host[:port]". "*" lets every
-	// page connect, with the cookies of its user; it is for servers that take no
-	// notice of cookies. Nil: the same scheme, host and port only.
+	// Origins lists the web pages that may connect besides those of the same host
+	// and port, each as "scheme://host[:port]". "*" lets every page connect, with
+	// the cookies of its user; it is for servers that take no notice of cookies.
+	// Check finds entries that match nothing. Nil: the same host and port only.
 	Origins []string
 
 	// AcceptText makes Read return text messages as the bytes they consist of.
@@ -77,24 +73,32 @@ type Upgrader struct {
 	AcceptText bool
 }
 
-// Upgrade implements [transport.Upgrader]. Requests that are not allowed to
-// connect are answered with 403, those that do not ask for a WebSocket with
-// 426 or another status of the 400s.
+// Upgrade implements [transport.Upgrader]. Requests that are not allowed to connect are
+// answered with 403, and the error wraps [transport.ErrOrigin]; those that do not ask for
+// a WebSocket with 426 or another status of the 400s. Where w cannot be hijacked the
+// answer is 501.
 func (u Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, supported ...string) (transport.Conn, error) {
 	handshake, err := wsnet.Accept(w, r, u.Origins, supported)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := websocket.Accept(handshake, r, &websocket.AcceptOptions{
+	conn, err := websocket.Accept(handshake, handshake.Request(), &websocket.AcceptOptions{
 		Subprotocols:       handshake.Protocols(),
-		InsecureSkipVerify: true, // its check ignores the scheme
+		InsecureSkipVerify: true, // wsnet has checked the origin
 		CompressionMode:    websocket.CompressionDisabled,
 	})
 	if err != nil {
 		return nil, handshake.Fail(err)
 	}
-	return newConn(conn, handshake.Conn(), handshake.Protocol(), u.AcceptText), nil
+	leave(conn)
+	return newConn(handshake.Bare(), false, handshake.Protocol(), u.AcceptText), nil
 }
+
+// Check returns an error if an entry of Origins can match no page.
+func (u Upgrader) Check() error { return wsnet.CheckOrigins(u.Origins) }
+
+// leave ends what the library keeps for a connection that it does not have.
+func leave(conn *websocket.Conn) { _ = conn.CloseNow() }
 
 // Dialer connects to one endpoint. It is a value without state: copies are as
 // good as the original, and all may be used concurrently.
@@ -142,7 +146,8 @@ func (d Dialer) Dial(ctx context.Context, offer ...string) (transport.Conn, erro
 	if err != nil {
 		return nil, handshake.Fail(err)
 	}
-	return newConn(conn, handshake.Conn(), conn.Subprotocol(), d.AcceptText), nil
+	leave(conn)
+	return newConn(handshake.Bare(), true, conn.Subprotocol(), d.AcceptText), nil
 }
 
 // Probe implements [transport.Prober] with the HTTP method WEBWIRE.
@@ -162,25 +167,12 @@ type TextAccepter interface {
 	AcceptText(accept bool)
 }
 
-func newConn(conn *websocket.Conn, wire *wsnet.Conn, protocol string, acceptText bool) transport.Conn {
-	return wsconn.New[websocket.MessageType, websocket.StatusCode](conn, wire, wsconn.Options{
-		Protocol:   protocol,
-		AcceptText: acceptText,
-		PeerClose:  peerClose,
-	})
-}
-
-func peerClose(err error) (transport.Status, string, bool) {
-	var e websocket.CloseError
-	if !errors.As(err, &e) {
-		return 0, "", false
-	}
-	return transport.Status(e.Code), e.Reason, true
-}
-
 // The promises to the packages that use this one.
 var (
 	_ transport.Upgrader = Upgrader{}
 	_ transport.Dialer   = Dialer{}
 	_ transport.Prober   = Dialer{}
+	_ transport.Peeker   = (*conn)(nil)
+	_ transport.Monitor  = (*conn)(nil)
+	_ TextAccepter       = (*conn)(nil)
 )

@@ -11,7 +11,6 @@ import (
 )
 
 var suite = wstest.Library{
-	Goroutines: 1,
 	Upgrader: func(u wstest.Upgrader) transport.Upgrader {
 		return websocket.Upgrader{Origins: u.Origins, AcceptText: u.AcceptText}
 	},
@@ -19,22 +18,8 @@ var suite = wstest.Library{
 		return websocket.Dialer{URL: e.URL, Header: e.Header, TLS: e.TLS, Proxy: e.Proxy, NetDial: e.NetDial}
 	},
 	Differences: map[string]rfc6455.Difference{
-		"short length in 16 bits":               {Reason: lengths},
-		"short length in 64 bits":               {Reason: lengths},
-		"16-bit length in 64 bits":              {Reason: lengths},
-		"ping with a length in 16 bits":         {Reason: lengths},
-		"text that is not UTF-8":                {Reason: "to WebWire text is the bytes it consists of, and its published clients send any"},
-		"close with a reason that is not UTF-8": {Reason: "the library does not check; the reason is for logs"},
-		"message with a mask":                   {Reason: masks},
-		"empty message with a mask":             {Reason: masks},
-		"ping with a mask":                      {Reason: masks},
-		"close with a mask":                     {Reason: masks},
+		"text that is not UTF-8": {Reason: "to WebWire text is the bytes it consists of, and its published clients send any"},
 	},
 }
-
-const (
-	lengths = "the library does not check; the message is the same"
-	masks   = "the library's client does not check; masks protect servers and what is before them"
-)
 
 func TestWebSocket(t *testing.T) { wstest.Run(t, suite) }

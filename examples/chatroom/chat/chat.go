@@ -28,6 +28,10 @@ type Options struct {
 
 	// Logger gets what goes wrong. Nil: slog.Default().
 	Logger *slog.Logger
+
+	// MessageRate is how many messages a second one user may send, after some at
+	// once. Zero: 2.
+	MessageRate float64
 }
 
 // Chat is a chatroom. Connections reach it through its Server.
@@ -47,17 +51,24 @@ type Chat struct {
 	typings limit // of a name
 }
 
-const maxMessageSize = 16 << 10 // what is longer ends its connection
+// maxMessageSize is the longest message in either direction, in bytes: what is
+// longer ends its connection. The longest reply is that of "join". It has a page of
+// messages, and the names of maxMembers, of which each takes at most 4*maxName bytes
+// and 3 for its punctuation.
+const maxMessageSize = 32 << 10
 
 // Open opens the chatroom whose files are in dir, which is made if it does not
 // exist. One process at a time uses it.
 func Open(dir string, opts Options) (_ *Chat, err error) {
+	if opts.MessageRate <= 0 {
+		opts.MessageRate = 2
+	}
 	c := &Chat{
 		log:      opts.Logger,
-		watchers: newMembers(func(string) {}),
+		watchers: newMembers(0, func(string) {}),
 		signIns:  limit{burst: 30, every: 2 * time.Second},
 		calls:    limit{burst: 200, every: 50 * time.Millisecond},
-		sayings:  limit{burst: 20, every: 500 * time.Millisecond},
+		sayings:  limit{burst: 20, every: time.Duration(float64(time.Second) / opts.MessageRate)},
 		typings:  limit{burst: 3, every: time.Second},
 	}
 	if c.log == nil {

@@ -114,6 +114,9 @@ func ask[Out, In any](g *guest, name string, in In, want error) Out {
 	if !errors.Is(err, want) {
 		g.t.Errorf("%s %+v: %v, want %v", name, in, err, want)
 	}
+	if p, err := protocol.JSON(out); err != nil || len(p.Data) > maxMessageSize {
+		g.t.Fatalf("%s: the answer has %d bytes, of at most %d, %v", name, len(p.Data), maxMessageSize, err)
+	}
 	return out
 }
 
@@ -244,6 +247,38 @@ func TestRooms(t *testing.T) {
 		}
 		if !full {
 			t.Error("there may be any number of rooms")
+		}
+	})
+}
+
+// Case does not tell rooms apart. The first spelling is shown.
+func TestRoomNamesIgnoreCase(t *testing.T) {
+	test(t, func(t *testing.T, h *house) {
+		ada, bob := h.enter("Ada"), h.enter("Bob")
+		if out := ask[Joined](ada, "join", Join{Room: "Tea-Time"}, nil); out.Room != "Tea-Time" {
+			t.Errorf("made as %s", out.Room)
+		}
+		if out := ask[Joined](bob, "join", Join{Room: "tea-TIME"}, nil); out.Room != "Tea-Time" || len(out.Members) != 2 {
+			t.Errorf("joined %+v", out)
+		}
+		if out := ask[Joined](bob, "join", Join{Room: "LOBBY"}, nil); out.Room != "lobby" {
+			t.Errorf("joined %s", out.Room)
+		}
+		ada.hears("joined lobby Bob", "joined Tea-Time Bob")
+		m := ask[Message](bob, "say", Say{Room: "TEA-time", ID: "message-1", Text: "x"}, nil)
+		if m.Room != "Tea-Time" {
+			t.Errorf("said in %s", m.Room)
+		}
+		ask[any](bob, "earlier", Earlier{Room: "tea-time", Before: 1}, nil)
+		ask[any](bob, "who", InRoom{"tea-time"}, nil)
+		ask[any](bob, "leave", InRoom{"tea-time"}, nil)
+		ada.hears("message Tea-Time Bob x", "left Tea-Time Bob")
+		h.crash()
+		h.start()
+		eve := h.enter("Eve")
+		rooms := ask[[]Room, any](eve, "rooms", nil, nil)
+		if want := []Room{{"lobby", 1}, {"help", 0}, {"random", 0}, {"Tea-Time", 0}}; !slices.Equal(rooms, want) {
+			t.Errorf("after a restart: rooms %v, want %v", rooms, want)
 		}
 	})
 }

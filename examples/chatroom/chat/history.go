@@ -19,6 +19,7 @@ import (
 const (
 	keptMessages = 2000 // of a room, and so how far back a message is known by its id
 	pageSize     = 100
+	pageBytes    = 16 << 10 // of messages in JSON; the longest message is shorter
 )
 
 // history is what was said in a room: the last messages, in memory and in a file
@@ -169,23 +170,43 @@ func (h *history) shut() error {
 	return f.Close()
 }
 
-// after returns the last messages of those after seq, a page at most, and whether
+// after returns the last messages of those after seq, at most a page, and whether
 // there are others before them.
 func (h *history) after(seq uint64) (page []Message, earlier bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	start := max(h.index(seq+1), len(h.messages)-pageSize, 0)
-	return slices.Clone(h.messages[start:]), start > 0
+	return h.page(h.index(seq+1), len(h.messages))
 }
 
-// before returns the last messages of those before seq, a page at most, and whether
+// before returns the last messages of those before seq, at most a page, and whether
 // there are others before them.
 func (h *history) before(seq uint64) (page []Message, earlier bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	end := h.index(seq)
-	start := max(end-pageSize, 0)
-	return slices.Clone(h.messages[start:end]), start > 0
+	return h.page(0, h.index(seq))
+}
+
+// page returns the last of the messages from start to end in memory: at most
+// pageSize of them, and at most pageBytes, but at least one if there is one.
+func (h *history) page(start, end int) (page []Message, earlier bool) {
+	first := end
+	for size := 0; first > max(start, end-pageSize); first-- {
+		size += encodedSize(h.messages[first-1])
+		if size > pageBytes && first < end {
+			break
+		}
+	}
+	return slices.Clone(h.messages[first:end]), first > 0
+}
+
+// encodedSize returns how many bytes a message takes in a page, with the comma
+// behind it.
+func encodedSize(m Message) int {
+	data, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // it has strings, a number, and a time that was parsed or is now
+	}
+	return len(data) + 1
 }
 
 // index returns where in memory the first message is that is not before seq.
@@ -200,6 +221,16 @@ func (h *history) index(seq uint64) int {
 		return 0
 	})
 	return i
+}
+
+// newest returns the last message, if there is one.
+func (h *history) newest() (Message, bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if len(h.messages) == 0 {
+		return Message{}, false
+	}
+	return h.messages[len(h.messages)-1], true
 }
 
 func (h *history) empty() bool {

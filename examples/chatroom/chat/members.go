@@ -14,9 +14,13 @@ import (
 // reloads a page, or changes from one network to another, has not left.
 const grace = 5 * time.Second
 
+// maxMembers is how many people fit in a room: a reply has all their names.
+const maxMembers = 128
+
 // members are who is in a room, each with any number of connections.
 type members struct {
-	left func(name string) // called when somebody is no member any more
+	limit int               // of people; zero: none
+	left  func(name string) // called when somebody is no member any more
 
 	mu     sync.Mutex
 	people map[string]*member // by folded name
@@ -30,19 +34,23 @@ type member struct {
 	leaving *time.Timer // runs while there are no connections
 }
 
-func newMembers(left func(name string)) *members {
-	return &members{left: left, people: make(map[string]*member), conns: make(map[*server.Conn]*member)}
+func newMembers(limit int, left func(name string)) *members {
+	return &members{limit: limit, left: left, people: make(map[string]*member), conns: make(map[*server.Conn]*member)}
 }
 
 // join adds a connection, and reports whether that is news: its owner was not there.
-func (s *members) join(c *server.Conn, name string) (news bool) {
+// It fails with ErrRoomFull if too many others are.
+func (s *members) join(c *server.Conn, name string) (news bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conns[c] != nil {
-		return false
+		return false, nil
 	}
 	m := s.people[fold(name)]
 	if m == nil {
+		if s.limit > 0 && len(s.people) >= s.limit {
+			return false, ErrRoomFull
+		}
 		m = &member{name: name}
 		s.people[fold(name)] = m
 		news = true
@@ -53,7 +61,7 @@ func (s *members) join(c *server.Conn, name string) (news bool) {
 	}
 	m.conns++
 	s.conns[c] = m
-	return news
+	return news, nil
 }
 
 // leave removes a connection. Without another one its owner leaves: on purpose at

@@ -13,8 +13,16 @@ import (
 func TestMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var left []string
-		s := newMembers(func(name string) { left = append(left, name) })
+		s := newMembers(0, func(name string) { left = append(left, name) })
 		ada1, ada2, bob := new(server.Conn), new(server.Conn), new(server.Conn)
+		joins := func(c *server.Conn, name string) (news bool) {
+			t.Helper()
+			news, err := s.join(c, name)
+			if err != nil {
+				t.Error(err)
+			}
+			return news
+		}
 		expect := func(when, there, gone string) {
 			t.Helper()
 			synctest.Wait()
@@ -26,7 +34,7 @@ func TestMembers(t *testing.T) {
 			}
 			left = nil
 		}
-		if !s.join(bob, "Bob") || !s.join(ada1, "Ada") || s.join(ada2, "ada") || s.join(ada1, "Ada") {
+		if !joins(bob, "Bob") || !joins(ada1, "Ada") || joins(ada2, "ada") || joins(ada1, "Ada") {
 			t.Error("it is news when somebody comes, and not when another connection does")
 		}
 		expect("all", "Ada Bob", "")
@@ -36,7 +44,7 @@ func TestMembers(t *testing.T) {
 		s.leave(ada2, false)
 		time.Sleep(grace - 1)
 		expect("shortly after the other one is lost", "Ada Bob", "")
-		if s.join(ada1, "Ada") {
+		if joins(ada1, "Ada") {
 			t.Error("it is news that somebody is back soon")
 		}
 		time.Sleep(time.Hour)

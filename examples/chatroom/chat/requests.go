@@ -51,7 +51,9 @@ func forMembers[In, Out any](c *Chat, fn func(by call, in In) (Out, error)) serv
 
 // listRooms returns which rooms there are; changes come as signals.
 func (c *Chat) listRooms(by call, _ struct{}) ([]Room, error) {
-	c.watchers.join(by.conn, by.name)
+	if _, err := c.watchers.join(by.conn, by.name); err != nil {
+		return nil, err
+	}
 	if err := c.stillIn(by, c.watchers); err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 
 // room is a place where people talk.
 type room struct {
-	name    string
+	name    string // as it was spelled first
 	log     *slog.Logger
 	members *members
 	history *history
@@ -24,21 +24,25 @@ type room struct {
 
 func newRoom(name string, h *history, log *slog.Logger, changed func()) *room {
 	r := &room{name: name, log: log, history: h, changed: changed}
-	r.members = newMembers(r.left)
+	r.members = newMembers(maxMembers, r.left)
 	return r
 }
 
 // join adds a connection, and returns what it has missed. The connection gets
 // signals from now on: a message may arrive that is also in the result, none
 // that is not in either.
-func (r *room) join(c *server.Conn, name string, in Join) Joined {
-	if r.members.join(c, name) {
+func (r *room) join(c *server.Conn, name string, in Join) (Joined, error) {
+	news, err := r.members.join(c, name)
+	if err != nil {
+		return Joined{}, err
+	}
+	if news {
 		r.tell(r.members.all(name), "joined", Presence{Room: r.name, Name: name, Again: in.Again})
 		r.changed()
 	}
 	out := Joined{Room: r.name, Members: r.members.names()}
 	out.Messages, out.Earlier = r.history.after(in.After)
-	return out
+	return out, nil
 }
 
 // left tells that somebody is no member any more.

@@ -22,7 +22,7 @@ var permanent = []string{"lobby", "help", "random"}
 
 const maxRooms = 32
 
-// rooms are all rooms, by name. One comes to be when somebody joins it, and is
+// rooms are all rooms, by folded name: case does not tell them apart. One comes to be when somebody joins it, and is
 // forgotten when everybody left and nobody said anything.
 type rooms struct {
 	dir     string
@@ -45,7 +45,7 @@ func openRooms(dir string, log *slog.Logger, changed func()) (*rooms, error) {
 	names := slices.Clone(permanent)
 	for _, f := range files {
 		name, isRoom := strings.CutSuffix(f.Name(), suffix)
-		if isRoom && checkRoom(name) == nil && !slices.Contains(names, name) {
+		if isRoom && checkRoom(name) == nil && name == fold(name) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
@@ -60,20 +60,25 @@ func openRooms(dir string, log *slog.Logger, changed func()) (*rooms, error) {
 
 const suffix = ".jsonl"
 
+// add opens the room that has this name, however it is spelled. Its messages say
+// how it was spelled first.
 func (s *rooms) add(name string) error {
-	h, err := openHistory(filepath.Join(s.dir, name+suffix), keptMessages, s.log)
+	h, err := openHistory(filepath.Join(s.dir, fold(name)+suffix), keptMessages, s.log)
 	if err != nil {
 		return err
 	}
-	s.byName[name] = newRoom(name, h, s.log, s.changed)
+	if m, ok := h.newest(); ok && fold(m.Room) == fold(name) {
+		name = m.Room
+	}
+	s.byName[fold(name)] = newRoom(name, h, s.log, s.changed)
 	return nil
 }
 
-// find returns a room.
+// find returns a room, however its name is spelled.
 func (s *rooms) find(name string) (*room, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, ok := s.byName[name]
+	r, ok := s.byName[fold(name)]
 	return r, ok
 }
 
@@ -84,7 +89,10 @@ func (s *rooms) join(c *server.Conn, name string, in Join) (Joined, error) {
 		if err != nil {
 			return Joined{}, err
 		}
-		out := r.join(c, name, in)
+		out, err := r.join(c, name, in)
+		if err != nil {
+			return Joined{}, err
+		}
 		if now, _ := s.find(in.Room); now == r { // it was not forgotten meanwhile
 			return out, nil
 		}
@@ -98,7 +106,7 @@ func (s *rooms) enter(name string) (*room, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byName[name] == nil {
+	if s.byName[fold(name)] == nil {
 		s.forgetIdle()
 		if len(s.byName) >= maxRooms {
 			return nil, ErrTooManyRooms
@@ -107,7 +115,7 @@ func (s *rooms) enter(name string) (*room, error) {
 			return nil, err
 		}
 	}
-	return s.byName[name], nil
+	return s.byName[fold(name)], nil
 }
 
 // forgetIdle forgets rooms that are nothing but a name.
@@ -132,7 +140,7 @@ func (s *rooms) list() []*room {
 			all = append(all, r)
 		}
 	}
-	slices.SortFunc(all[len(permanent):], func(a, b *room) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(all[len(permanent):], func(a, b *room) int { return strings.Compare(fold(a.name), fold(b.name)) })
 	return all
 }
 

@@ -40,13 +40,14 @@ func cleanName(name string) (string, error) {
 // fold returns what names that look the same have in common.
 func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
-// checkRoom keeps names of rooms to what is safe in a file name and a URL.
+// checkRoom keeps names of rooms to what is safe in a file name and a URL. Case does
+// not tell rooms apart: see fold.
 func checkRoom(room string) error {
 	if room == "" || len(room) > maxRoom || room[0] == '-' {
 		return ErrBadRoom
 	}
 	for _, r := range room {
-		if !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-') {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-') {
 			return ErrBadRoom
 		}
 	}

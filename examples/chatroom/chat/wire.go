@@ -38,7 +38,8 @@ type Join struct {
 }
 
 // Joined is the result of "join": who is in the room, and its messages after
-// Join.After, but the last ones only.
+// Join.After, but only the last ones, at most a page. Room is the name as it was
+// spelled first: case does not matter in requests.
 type Joined struct {
 	Room     string    `json:"room"`
 	Members  []string  `json:"members"`
@@ -52,7 +53,8 @@ type Earlier struct {
 	Before uint64 `json:"before"`
 }
 
-// Page is the result of "earlier".
+// Page is the result of "earlier": the last messages before Earlier.Before. A page
+// has at most 100 messages, and at most as many as fit in a reply.
 type Page struct {
 	Messages []Message `json:"messages"`
 	Earlier  bool      `json:"earlier"` // there are messages before those
@@ -82,11 +84,12 @@ var (
 	ErrSignedOut    = &protocol.Error{Code: "SIGNED_OUT", Message: "sign in first"}
 	ErrNameTaken    = &protocol.Error{Code: "NAME_TAKEN", Message: "somebody else has this name"}
 	ErrBadName      = &protocol.Error{Code: "BAD_NAME", Message: "a name has 1 to 24 letters, digits and single spaces, or . - _ '"}
-	ErrBadRoom      = &protocol.Error{Code: "BAD_ROOM", Message: "the name of a room has 1 to 24 small letters, digits and dashes"}
+	ErrBadRoom      = &protocol.Error{Code: "BAD_ROOM", Message: "the name of a room has 1 to 24 letters (a to z), digits and dashes"}
 	ErrBadText      = &protocol.Error{Code: "BAD_TEXT", Message: "a message has 1 to 2000 characters"}
 	ErrBadID        = &protocol.Error{Code: "BAD_ID", Message: "the id of a message has 8 to 64 letters, digits and dashes"}
 	ErrNotInRoom    = &protocol.Error{Code: "NOT_IN_ROOM", Message: "join the room first"}
 	ErrTooFast      = &protocol.Error{Code: "TOO_FAST", Message: "slow down, and try again in a moment"}
+	ErrRoomFull     = &protocol.Error{Code: "ROOM_FULL", Message: "the room is full, try again when somebody has left"}
 	ErrTooManyRooms = &protocol.Error{Code: "TOO_MANY_ROOMS", Message: "there are as many rooms as there may be"}
 	ErrFull         = &protocol.Error{Code: "FULL", Message: "no more names are to be had"}
 )

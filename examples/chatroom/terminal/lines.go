@@ -25,7 +25,7 @@ func (t *talk) line(ctx context.Context, line string) error {
 	argument = strings.TrimSpace(argument)
 	switch name {
 	case "join":
-		return t.joinCommand(ctx, strings.ToLower(strings.TrimPrefix(argument, "#")))
+		return t.joinCommand(ctx, strings.TrimPrefix(argument, "#"))
 	case "rooms":
 		return t.roomsCommand(ctx)
 	case "who":
@@ -44,7 +44,7 @@ func (t *talk) joinCommand(ctx context.Context, room string) error {
 	if err := t.enter(ctx, room); err != nil {
 		return t.refused(ctx, err)
 	}
-	t.show.notice("You are in %s.", room)
+	t.show.notice("You are in %s.", t.current())
 	return nil
 }
 

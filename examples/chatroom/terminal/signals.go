@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/examples/chatroom/chat"
@@ -18,10 +19,10 @@ func (t *talk) signal(name string, p protocol.Payload) {
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		switch m.Room {
-		case t.joining:
+		switch {
+		case strings.EqualFold(m.Room, t.joining):
 			t.early = append(t.early, m)
-		case t.room:
+		case m.Room == t.room:
 			t.message(m)
 		}
 	case "joined", "left":

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,7 +64,7 @@ func (t *talk) run(ctx context.Context, lines <-chan string) error {
 			}
 			err = t.line(ctx, line)
 		case <-t.again:
-			err = t.enter(ctx, t.current())
+			err = t.enterAgain(ctx)
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -91,6 +93,17 @@ func (t *talk) enter(ctx context.Context, room string) error {
 	}
 }
 
+// enterAgain enters the room after the connection was lost. If others have taken its
+// last place the talk goes on, here or in another room.
+func (t *talk) enterAgain(ctx context.Context) error {
+	err := t.enter(ctx, t.current())
+	if errors.Is(err, chat.ErrRoomFull) {
+		t.show.notice("You are not in %s: %s. /join %[1]s tries again.", t.current(), chat.ErrRoomFull.Message)
+		return nil
+	}
+	return err
+}
+
 func (t *talk) signIn(ctx context.Context) error {
 	if err := t.client.Connect(ctx); err != nil {
 		return err
@@ -116,13 +129,13 @@ func (t *talk) join(ctx context.Context, room string) error {
 	t.mu.Lock()
 	in := chat.Join{Room: room}
 	before := t.room
-	if before == room {
+	if strings.EqualFold(before, room) {
 		in.After, in.Again = t.last, t.last > 0
 	}
 	t.joining, t.early = room, nil
 	t.mu.Unlock()
 
-	missed, err := t.missed(ctx, in)
+	room, missed, err := t.missed(ctx, in)
 	t.mu.Lock()
 	t.joining = ""
 	if err == nil {
@@ -139,21 +152,35 @@ func (t *talk) join(ctx context.Context, room string) error {
 	return err
 }
 
-// missed joins a room and returns its messages after in.After, or the last ones if
-// that is zero.
-func (t *talk) missed(ctx context.Context, in chat.Join) ([]chat.Message, error) {
+// missed joins a room. It returns the room's name as the server spells it, and the
+// messages after in.After, or those of one page if that is zero.
+func (t *talk) missed(ctx context.Context, in chat.Join) (room string, messages []chat.Message, err error) {
 	out, err := client.Call[chat.Joined](ctx, t.client, "join", in)
-	messages, earlier := out.Messages, out.Earlier
-	gap := func() bool { return in.After > 0 && len(messages) > 0 && messages[0].Seq > in.After+1 }
-	for err == nil && earlier && gap() {
-		var page chat.Page
-		page, err = client.Call[chat.Page](ctx, t.client, "earlier", chat.Earlier{Room: in.Room, Before: messages[0].Seq})
-		messages, earlier = append(page.Messages, messages...), page.Earlier
+	page := chat.Page{Messages: out.Messages, Earlier: out.Earlier}
+	gap := func() bool { return in.After > 0 && len(page.Messages) > 0 && page.Messages[0].Seq > in.After+1 }
+	pages := [][]chat.Message{page.Messages} // the last one first
+	for err == nil && page.Earlier && gap() {
+		page, err = t.earlier(ctx, chat.Earlier{Room: in.Room, Before: page.Messages[0].Seq})
+		pages = append(pages, page.Messages)
 	}
 	if err == nil && gap() {
-		t.show.notice("The server no longer has %d messages before these.", messages[0].Seq-in.After-1)
+		t.show.notice("The server no longer has %d messages before these.", page.Messages[0].Seq-in.After-1)
 	}
-	return messages, err
+	slices.Reverse(pages)
+	return out.Room, slices.Concat(pages...), err
+}
+
+// earlier asks for a page, at the pace that the server allows.
+func (t *talk) earlier(ctx context.Context, in chat.Earlier) (chat.Page, error) {
+	for {
+		page, err := client.Call[chat.Page](ctx, t.client, "earlier", in)
+		if !errors.Is(err, chat.ErrTooFast) {
+			return page, err
+		}
+		if err := pause(ctx); err != nil {
+			return page, err
+		}
+	}
 }
 
 // say sends a message until the server has it, or does not want it.
@@ -168,7 +195,9 @@ func (t *talk) say(ctx context.Context, text string) error {
 		case err == nil:
 			return nil
 		case newcomer(err):
-			if err := t.enter(ctx, say.Room); err != nil {
+			if err := t.enter(ctx, say.Room); errors.Is(err, chat.ErrRoomFull) {
+				return t.refused(ctx, err)
+			} else if err != nil {
 				return err
 			}
 		case temporary(err):

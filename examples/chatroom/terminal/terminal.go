@@ -32,7 +32,7 @@ func Run(ctx context.Context, opts Options, in io.Reader, out io.Writer) error {
 	defer cancel()
 	err := t.enter(ctx, opts.Room)
 	if err == nil {
-		t.show.notice("You are %s, in %s. Type to talk, /help tells what else there is.", t.name, opts.Room)
+		t.show.notice("You are %s, in %s. Type to talk, /help tells what else there is.", t.name, t.current())
 		lines := make(chan string, 1024)
 		go read(ctx, in, lines) // reading a terminal cannot be interrupted: it ends with the program
 		err = t.run(ctx, lines)

@@ -4,6 +4,7 @@ import { Chat, FIRST_ROOM } from './chat.js';
 import { Composer } from './composer.js';
 import { $ } from './dom.js';
 import { Log } from './log.js';
+import { roomKey } from './room.js';
 import { Sidebar } from './sidebar.js';
 import { browser } from './storage.js';
 
@@ -12,7 +13,7 @@ const TYPING = 4000; // that somebody who stopped typing seems to go on
 const LATE = 800; // before it is worth a word that there is no connection
 
 const chat = new Chat();
-let current; // name of the room that is shown
+let current; // key of the room that is shown
 let signingIn = false;
 
 const log = new Log({
@@ -21,18 +22,18 @@ const log = new Log({
     chat.flush();
   },
   discard: (id) => chat.outbox.remove(id),
-  earlier: () => chat.earlier(current).catch(() => {}), // the button is still there
+  earlier: () => chat.earlier(chat.open.get(current)),
 });
 const composer = new Composer({
-  say: (text) => chat.say(current, text),
-  typing: () => chat.typing(current),
+  say: (text) => chat.say(chat.open.get(current), text),
+  typing: () => chat.typing(chat.open.get(current)),
 });
 const sidebar = new Sidebar({ enter: (name) => go(name) });
 
 // Which room: the address says it, so that back and forward, and links, work.
 
 function go(name) {
-  if (name === current) sidebar.close();
+  if (roomKey(name) === current) sidebar.close();
   else location.hash = name;
 }
 
@@ -45,25 +46,25 @@ function wanted() {
 }
 
 function showRoom(name) {
-  current = name;
+  const room = chat.room(name);
+  current = room.key;
   chat.enter(name);
   sidebar.close(false);
   sidebar.refused('');
-  $('room-title').textContent = name;
-  const room = chat.open.get(name);
   room.unread = 0;
-  log.show(room, chat.me, chat.unsent(name));
+  log.show(room, chat.me, chat.unsent(current));
   showMembers(room);
+  showProblem(room);
   showTyping();
   showRooms();
-  composer.show(name);
+  composer.show(room);
   composer.focusUnlessTouch();
 }
 
 // leaveRefused goes elsewhere from a room that the server does not want.
-function leaveRefused({ room, error }) {
+function leaveRefused({ key, error }) {
   const next = [...chat.open.keys()][0] ?? FIRST_ROOM;
-  if (room === current && room !== next) {
+  if (key === current) {
     history.replaceState(null, '', `#${next}`);
     showRoom(next);
   }
@@ -79,20 +80,38 @@ document.querySelector('.skip').addEventListener('click', (event) => {
 });
 
 $('leave').addEventListener('click', () => {
-  const others = [...chat.open.keys()].filter((name) => name !== current);
+  const others = [...chat.open.values()].filter(({ key }) => key !== current);
   chat.leave(current).catch(() => {}); // then the connection is lost, and with it the room
-  go(others.at(-1) ?? FIRST_ROOM);
+  go(others.at(-1)?.name ?? FIRST_ROOM);
+});
+
+// showProblem says why the room could not be entered, if that is so.
+function showProblem(room) {
+  if (room.key !== current) return;
+  $('problem').hidden = !room.problem;
+  $('problem-text').textContent = room.problem && `You are not in ${room.name}: ${room.problem}`;
+}
+
+$('problem-retry').addEventListener('click', async () => {
+  const room = chat.open.get(current);
+  room.problem = '';
+  showProblem(room);
+  composer.focus();
+  await chat.enter(room.name);
 });
 
 function showRooms() {
+  const name = chat.open.get(current)?.name ?? '';
+  $('room-title').textContent = name;
+  $('room-title').title = name;
   sidebar.rooms(chat.list, chat.open, current);
   const unread = [...chat.open.values()].reduce((sum, room) => sum + room.unread, 0);
-  document.title = chat.me ? `${unread ? `(${unread}) ` : ''}${current} · Chatroom` : 'Chatroom';
+  document.title = chat.me ? `${unread ? `(${unread}) ` : ''}${name} · Chatroom` : 'Chatroom';
   $('leave').hidden = current === FIRST_ROOM && chat.open.size < 2;
 }
 
 function showMembers(room) {
-  if (room.name !== current) return;
+  if (room.key !== current) return;
   sidebar.people(room.members, chat.me);
   const { length } = room.members;
   $('room-count').textContent = length ? `${length} ${length === 1 ? 'person' : 'people'} here` : '';
@@ -100,18 +119,19 @@ function showMembers(room) {
 
 // Who types where.
 
-const typing = new Map(); // by room, then by name: the timer after which they do not
+const typing = new Map(); // by key of the room, then by name: the timer after which they do not
 
-function startTyping(room, name) {
-  stopTyping(room, name);
-  if (!typing.has(room)) typing.set(room, new Map());
-  typing.get(room).set(name, setTimeout(() => stopTyping(room, name), TYPING));
+function startTyping({ key }, name) {
+  stopTyping({ key }, name);
+  if (!typing.has(key)) typing.set(key, new Map());
+  typing.get(key).set(name, setTimeout(() => stopTyping({ key }, name), TYPING));
   showTyping();
 }
 
-function stopTyping(room, name) {
-  clearTimeout(typing.get(room)?.get(name));
-  typing.get(room)?.delete(name);
+function stopTyping({ key }, name) {
+  if (!typing.get(key)?.has(name)) return;
+  clearTimeout(typing.get(key).get(name));
+  typing.get(key).delete(name);
   showTyping();
 }
 
@@ -142,7 +162,7 @@ function showChat() {
   $('signin').hidden = true;
   if (!$('chat').hidden) return;
   $('chat').hidden = false;
-  showRoom(wanted() || [...chat.open.keys()][0] || FIRST_ROOM);
+  showRoom(wanted() || [...chat.open.values()][0]?.name || FIRST_ROOM);
 }
 
 function signInError(text) {
@@ -193,6 +213,7 @@ let wasLost = false;
 
 // trouble says what is wrong for the moment, if anything is.
 function trouble() {
+  if (!navigator.onLine) return 'Your device is offline. What you write is kept, and sent when it is online again.';
   if (chat.held) return 'You cannot be signed in at the moment, maybe because too many tabs are open. What you write is kept, and sent later.';
   if (chat.status === 'connected' || chat.status === 'disconnected') return '';
   return chat.me ? 'No connection. What you write is kept, and sent when it is back.' : 'Connecting to the server…';
@@ -209,7 +230,7 @@ function showStatus() {
       wasLost = true;
       showBanner(text, 'lost');
     };
-    if (wasLost) show();
+    if (wasLost || !navigator.onLine) show();
     else bannerTimer = setTimeout(show, LATE);
   } else if (connected && wasLost) {
     wasLost = false;
@@ -217,6 +238,9 @@ function showStatus() {
     bannerTimer = setTimeout(() => showBanner('', ''), 2500);
   }
 }
+
+addEventListener('online', showStatus);
+addEventListener('offline', showStatus);
 
 function showBanner(text, kind) {
   $('banner').className = `banner ${kind}`;
@@ -234,22 +258,23 @@ on('refused', leaveRefused);
 on('failed', (error) => showBanner(`This does not work: ${error.message}`, 'lost'));
 on('rooms', () => current && showRooms());
 on('members', showMembers);
-on('outbox', () => current && log.unsent(chat.unsent(current)));
-on('typing', ({ room, name }) => startTyping(room.name, name));
+on('problem', showProblem);
+on('outbox', () => current && log.unsent(() => chat.unsent(current)));
+on('typing', ({ room, name }) => startTyping(room, name));
 on('notice', ({ room, name, what }) => {
-  if (what === 'left') stopTyping(room.name, name);
-  if (room.name === current) log.notice(name, what);
+  if (what === 'left') stopTyping(room, name);
+  if (room.key === current) log.notice(name, what);
 });
 on('messages', ({ room, added = [], older, reset, missed }) => {
-  for (const { name } of added) stopTyping(room.name, name);
-  const seen = room.name === current && !document.hidden;
+  for (const { name } of added) stopTyping(room, name);
+  const seen = room.key === current && !document.hidden;
   const news = missed && !room.seen ? [] : added.filter(({ name }) => name !== chat.me);
   room.seen = true; // what was there before is no news
   if (!seen && news.length) {
     room.unread += news.length;
     showRooms();
   }
-  if (room.name !== current) return;
+  if (room.key !== current) return;
   if (reset) log.show(room, chat.me, chat.unsent(current));
   else if (older) log.prepend(older, chat.me);
   else if (missed && room.messages.length === added.length) log.show(room, chat.me, chat.unsent(current));

@@ -4,7 +4,7 @@
 
 import { Client, ErrorReply, SessionNotFoundError } from './webwire/index.js';
 import { Outbox } from './outbox.js';
-import { Room } from './room.js';
+import { Room, roomKey } from './room.js';
 import { browser } from './storage.js';
 
 export const FIRST_ROOM = 'lobby';
@@ -12,6 +12,7 @@ export const MAX_TEXT = 2000;
 
 const ME = 'chatroom.me';
 const ROOMS = 'chatroom.rooms';
+const NO_ROOM = ['BAD_ROOM', 'TOO_MANY_ROOMS']; // what a room is refused with that there is not
 const PAUSE = 1000; // before a request is made again that the server refused for now
 const RESTORE_AGAIN = 3000; // after the server could not restore the session for now
 const OTHER_TAB = 5000; // that a tab has for sending what was written in it
@@ -20,20 +21,22 @@ const ENDED = 'You were signed out.';
 
 // Events, with what they are about as detail: status, signedin, signedout (why),
 // rooms, members (room), messages ({ room, added, older, reset }), notice ({ room,
-// name, what }), typing ({ room, name }), outbox, refused ({ room, error }), failed.
+// name, what }), typing ({ room, name }), outbox, problem (room), refused ({ key,
+// error }), failed (error).
 export class Chat extends EventTarget {
   me = browser.get(ME); // name of who is signed in, or is going to be when connected
   list = []; // of all rooms, as the server has it
-  open = new Map(); // rooms by name
+  open = new Map(); // rooms by key
   outbox = new Outbox();
   signedIn = false; // on this connection
   held = false; // it has no session, because the server cannot restore it for now
 
   #client = new Client('/ws', { timeout: 15_000, maxBackoff: 4000 });
+  #lasting; // AbortController of the requests of this connection
   #flushing = false;
   #typed = 0;
   #again; // timer for restoring the session
-  #joins = new Map(); // in progress, by room
+  #joins = new Map(); // in progress, by key of the room
 
   constructor() {
     super();
@@ -51,7 +54,7 @@ export class Chat extends EventTarget {
     addEventListener('storage', ({ key }) => {
       if (key === ME && !this.me && browser.get(ME)) this.#signedInElsewhere();
     });
-    for (const name of browser.get(ROOMS) ?? []) this.open.set(name, new Room(name));
+    for (const name of browser.get(ROOMS) ?? []) this.room(name);
   }
 
   get status() {
@@ -78,40 +81,61 @@ export class Chat extends EventTarget {
 
   // unsent returns what the user wrote, in one room or in all, and the server does
   // not have.
-  unsent(room) {
-    return this.outbox.of(this.me).filter((item) => !room || item.room === room);
+  unsent(key) {
+    return this.outbox.of(this.me).filter((item) => !key || roomKey(item.room) === key);
   }
 
-  // enter opens a room. If the server does not want that, event refused tells.
+  // room returns the open room of this name, which it opens if it is not.
+  room(name) {
+    const key = roomKey(name);
+    if (!this.open.has(key)) this.open.set(key, new Room(name));
+    return this.open.get(key);
+  }
+
+  // enter goes into a room. Event refused tells that there is none of this name and
+  // can be none, event problem that it cannot be entered now.
   async enter(name) {
-    if (!this.open.has(name)) this.open.set(name, new Room(name));
+    const room = this.room(name);
+    const online = this.#lasting;
     try {
-      if (this.signedIn) await this.#join(name);
+      if (this.signedIn) await this.#join(room);
     } catch (error) {
-      if (!(error instanceof ErrorReply)) return; // the next connection tries again
-      this.open.delete(name);
-      this.#tell('refused', { room: name, error });
+      if (!online.signal.aborted) this.#notEntered(room, error); // otherwise the next connection tries again
     } finally {
       this.#keepRooms();
       this.#tell('rooms');
     }
+    this.flush();
   }
 
-  async leave(name) {
-    this.open.delete(name);
+  #notEntered(room, error) {
+    if (this.open.get(room.key) !== room) return; // it was left meanwhile
+    if (NO_ROOM.includes(error.code)) {
+      for (const { id } of this.unsent(room.key)) this.outbox.fail(id, error.message);
+      this.open.delete(room.key);
+      this.#tell('refused', { key: room.key, error });
+    } else {
+      room.problem = error.message;
+      this.#tell('problem', room);
+    }
+  }
+
+  async leave(key) {
+    const { name } = this.open.get(key);
+    this.open.delete(key);
     this.#keepRooms();
     this.#tell('rooms');
-    if (this.signedIn) await this.#client.request('leave', { room: name });
+    if (this.signedIn) await this.#ask('leave', { room: name });
   }
 
   // say keeps a message until the server has it.
   say(room, text) {
-    this.outbox.add(this.me, room, text);
+    this.outbox.add(this.me, room.name, text);
     this.#typed = 0;
     this.flush();
   }
 
-  typing(room) {
+  typing({ name: room }) {
     if (!this.signedIn || Date.now() - this.#typed < TYPING_EVERY) return;
     this.#typed = Date.now();
     try {
@@ -121,20 +145,21 @@ export class Chat extends EventTarget {
     }
   }
 
-  async earlier(name) {
-    const room = this.open.get(name);
-    const page = await this.#client.request('earlier', { room: name, before: room.messages[0].seq });
-    const older = room.prepend(page.json());
+  // earlier shows the page of messages before those that are known.
+  async earlier(room) {
+    const page = await this.#ask('earlier', { room: room.name, before: room.messages[0]?.seq ?? Number.MAX_SAFE_INTEGER });
+    const older = room.prepend(page);
     this.#tell('messages', { room, older });
   }
 
-  // flush sends what waits, one message after the other.
+  // flush sends what waits, one message after the other: the server would handle
+  // several at once in any order, and may refuse one and take those after it.
   async flush() {
     if (this.#flushing) return;
     this.#flushing = true;
     try {
       for (;;) {
-        const item = this.signedIn && this.unsent().find(({ failed }) => !failed);
+        const item = this.signedIn && this.unsent().find(({ failed, room }) => !failed && !this.room(room).problem);
         if (!item) return;
         await this.#send(item);
       }
@@ -143,16 +168,20 @@ export class Chat extends EventTarget {
     }
   }
 
-  async #send({ id, name, room, text, ...rest }) {
+  async #send({ id, name, room: where, text }) {
+    const room = this.room(where);
+    if (!room.joined) {
+      await this.enter(where); // which says why if that is not possible
+      return;
+    }
     try {
-      if (!this.open.get(room)?.joined) await this.#join(room);
       if (!this.#speaksFor(name)) throw new Error('meanwhile it may be somebody else'); // flush looks again
-      await this.#client.request('say', { id, room, text });
+      await this.#ask('say', { id, room: where, text });
       this.outbox.remove(id);
     } catch (error) {
       const lasting = error instanceof ErrorReply && !['TOO_FAST', 'NOT_IN_ROOM', 'SIGNED_OUT'].includes(error.code);
-      if (lasting) this.outbox.fail({ id, name, room, text, ...rest }, error.message);
-      else if (error.code === 'NOT_IN_ROOM') this.open.get(room)?.lost();
+      if (lasting) this.outbox.fail(id, error.message);
+      else if (error.code === 'NOT_IN_ROOM') room.lost();
       else await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
   }
@@ -162,11 +191,19 @@ export class Chat extends EventTarget {
     return this.status === 'connected' && this.#client.session?.info.name === name;
   }
 
+  // ask makes a request on this connection, which ends with it at the latest: the
+  // next one may have another session.
+  async #ask(name, payload) {
+    const { signal } = this.#lasting;
+    return (await this.#client.request(name, payload, { signal })).json();
+  }
+
   // Connections and sessions.
 
   // connected is the beginning of a connection, or of its session.
   #connected() {
     const { session } = this.#client;
+    this.#lasting ??= new AbortController();
     clearTimeout(this.#again);
     this.#hold(Boolean(this.me && !session));
     if (session) {
@@ -198,6 +235,8 @@ export class Chat extends EventTarget {
 
   #lost() {
     clearTimeout(this.#again);
+    this.#lasting?.abort();
+    this.#lasting = undefined;
     this.signedIn = false;
     this.held = false;
     for (const room of this.open.values()) room.lost();
@@ -213,9 +252,9 @@ export class Chat extends EventTarget {
   #enter() {
     this.signedIn = true;
     this.#tell('signedin');
-    if (!this.open.size) this.open.set(FIRST_ROOM, new Room(FIRST_ROOM));
+    if (!this.open.size) this.room(FIRST_ROOM);
     this.#listRooms();
-    for (const name of this.open.keys()) this.enter(name);
+    for (const { name } of this.open.values()) this.enter(name);
     this.flush();
   }
 
@@ -240,10 +279,11 @@ export class Chat extends EventTarget {
   }
 
   async #listRooms() {
+    const online = this.#lasting;
     try {
-      this.#setList((await this.#client.request('rooms')).json());
-    } catch {
-      // the next connection tries again
+      this.#setList(await this.#ask('rooms'));
+    } catch (error) {
+      if (!online.signal.aborted) this.#tell('failed', error); // otherwise the next connection tries again
     }
   }
 
@@ -253,35 +293,35 @@ export class Chat extends EventTarget {
   }
 
   #keepRooms() {
-    browser.set(ROOMS, [...this.open.keys()]);
+    browser.set(ROOMS, [...this.open.values()].map(({ name }) => name));
   }
 
   // join joins a room, once at a time.
-  #join(name) {
-    if (!this.#joins.has(name)) {
-      this.#joins.set(name, this.#joinNow(name).finally(() => this.#joins.delete(name)));
+  #join(room) {
+    const { key } = room;
+    if (!this.#joins.has(key)) {
+      this.#joins.set(key, this.#joinNow(room).finally(() => this.#joins.delete(key)));
     }
-    return this.#joins.get(name);
+    return this.#joins.get(key);
   }
 
-  async #joinNow(name) {
-    let room = this.open.get(name);
-    if (!room) this.open.set(name, room = new Room(name));
+  async #joinNow(room) {
     if (room.joined) return;
     room.early = [];
     let reply;
     try {
-      reply = await this.#client.request('join', { room: name, after: room.last, again: room.known });
+      reply = await this.#ask('join', { room: room.name, after: room.last, again: room.known });
     } catch (error) {
       room.lost();
       throw error;
     }
     const early = room.early ?? [];
     room.early = null;
-    const { reset, added } = room.entered(reply.json());
+    const { reset, added } = room.entered(reply);
     for (const { id } of added) this.outbox.remove(id);
     this.#tell('members', room);
     this.#tell('messages', { room, added, reset, missed: true });
+    this.#tell('problem', room);
     this.#tell('rooms');
     for (const [signal, about] of early) this.#signal(signal, about);
   }
@@ -293,7 +333,7 @@ export class Chat extends EventTarget {
       this.#setList(about);
       return;
     }
-    const room = this.open.get(about.room);
+    const room = this.open.get(roomKey(about.room));
     if (!room) return;
     if (room.early) {
       room.early.push([name, about]);

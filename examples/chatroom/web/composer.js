@@ -36,10 +36,10 @@ export class Composer {
     });
   }
 
-  show(room) {
-    this.#room = room;
-    this.#text.value = tab.get(DRAFT + room) ?? '';
-    $('text-label').textContent = `Message to ${room}`;
+  show({ key, name }) {
+    this.#room = key;
+    this.#text.value = tab.get(DRAFT + key) ?? '';
+    $('text-label').textContent = `Message to ${name}`;
     this.#fit();
   }
 

@@ -1,5 +1,7 @@
 // Small helpers for making elements. Text is always text, never HTML.
 
+import { links } from './links.js';
+
 export const $ = (id) => document.getElementById(id);
 
 // el makes an element. Children are elements and strings; null is left out.
@@ -35,21 +37,20 @@ export function hue(name) {
 
 // linked is text whose web addresses are links.
 export function linked(text) {
-  const parts = text.split(/(https?:\/\/[^\s<>"]+[^\s<>".,;:!?)\]'])/);
-  return parts.filter(Boolean).map((part, i) => (
-    /^https?:\/\/./.test(part) && URL.canParse(part)
-      ? el('a', { href: part, target: '_blank', rel: 'noopener noreferrer nofollow' }, part)
-      : part));
+  return links(text).map((part) => (
+    part.href ? el('a', { href: part.href, target: '_blank', rel: 'noopener noreferrer nofollow' }, part.href) : part));
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const date = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
-const relative = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: 'auto' });
+// Times and dates are those of the reader, whatever the language of the page.
+const clock = new Intl.DateTimeFormat(navigator.languages, { timeStyle: 'short' });
+const date = new Intl.DateTimeFormat(navigator.languages, { weekday: 'long', day: 'numeric', month: 'long' });
+const full = new Intl.DateTimeFormat(navigator.languages, { dateStyle: 'full', timeStyle: 'short' });
+const relative = new Intl.RelativeTimeFormat(navigator.languages, { numeric: 'auto' });
+export const { locale } = clock.resolvedOptions();
 
 export function time(iso) {
   const at = new Date(iso);
-  return el('time', { datetime: iso, title: full.format(at) }, clock.format(at));
+  return el('time', { datetime: iso, title: full.format(at), lang: locale, dir: 'auto' }, clock.format(at));
 }
 
 // day is the date of a time, here and in ISO 8601.
@@ -59,10 +60,10 @@ export function day(iso) {
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
 }
 
-// dayName names a day as of now: "today", "yesterday", or a date.
+// dayName names a day as of now: today, yesterday, or a date, in the language locale.
 export function dayName(iso) {
   const at = new Date(`${iso}T00:00`);
   const days = Math.round((at - new Date().setHours(0, 0, 0, 0)) / 86_400_000);
   const text = days > -2 && days < 1 ? relative.format(days, 'day') : date.format(at);
-  return text[0].toUpperCase() + text.slice(1);
+  return text[0].toLocaleUpperCase(locale) + text.slice(1);
 }

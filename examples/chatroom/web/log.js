@@ -1,9 +1,10 @@
 // The conversation: messages of one room, notices among them, and below what is
 // not sent yet.
 
-import { $, avatar, day, dayName, el, hue, linked, time } from './dom.js';
+import { $, avatar, day, dayName, el, hue, linked, locale, time } from './dom.js';
 
 const GROUP = 5 * 60_000; // messages of one author within this time belong together
+const WAITING = 50; // messages that are not sent, of which more are only counted
 const NEAR = 60; // pixels from the end that count as the end
 
 export class Log {
@@ -15,19 +16,22 @@ export class Log {
   #empty = $('empty');
   #atEnd = true;
   #room;
+  #actions;
+  #loading; // room of which earlier messages are on their way
+  #frame; // request for settle
+  #waiting; // returns what is not sent, if that is to be shown anew
+  #follow = false; // the end comes into view
 
-  // actions has the functions retry(id), discard(id) and earlier().
+  // actions has the functions retry(id), discard(id) and earlier(), which returns a
+  // promise.
   constructor(actions) {
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.#toEnd.addEventListener('click', () => this.toEnd(true));
-    this.#earlier.addEventListener('click', async () => {
-      this.#earlier.disabled = true;
-      await actions.earlier();
-      this.#earlier.disabled = false;
-    });
+    this.#actions = actions;
+    this.#earlier.addEventListener('click', () => this.#showEarlier());
     this.#pending.addEventListener('click', ({ target }) => {
       const action = target.closest('button')?.dataset.action;
-      if (action) actions[action](target.closest('li').dataset.id);
+      if (action) this.#actions[action](target.closest('li').dataset.id);
     });
     // A keyboard appears, the message field grows: the last message stays in view.
     new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(this.#scroller);
@@ -40,9 +44,12 @@ export class Log {
       this.#list.replaceChildren();
       this.#append(room.messages, me);
     });
-    this.unsent(unsent);
+    this.#waiting = undefined;
+    this.#showUnsent(unsent);
+    this.#earlierError('');
     this.#update();
     this.toEnd();
+    this.#fill();
   }
 
   // add shows new messages of the room at the end.
@@ -50,7 +57,7 @@ export class Log {
     const follow = this.#atEnd || messages.some((m) => m.name === me);
     this.#append(messages, me);
     this.#update();
-    if (follow) this.toEnd();
+    if (follow) this.#soon(true);
     else if (messages.length) this.#toEnd.hidden = false;
   }
 
@@ -67,7 +74,6 @@ export class Log {
     });
     this.#update();
     this.#scroller.scrollTop = this.#scroller.scrollHeight - fromEnd;
-    if (this.#earlier.hidden) this.#scroller.focus({ preventScroll: true });
   }
 
   // notice shows that somebody came or left. It does not last: one line says what
@@ -79,15 +85,77 @@ export class Log {
       return;
     }
     this.#list.append(el('li', { class: 'notice', 'data-notice': `${name} ${what}` }, el('bdi', {}, name), ` ${what}`));
-    if (this.#atEnd) this.toEnd();
+    if (this.#atEnd) this.#soon(true);
   }
 
-  // unsent shows what the server does not have yet.
+  // unsent shows what the server does not have yet, which items returns, with the
+  // next frame: there may be many changes until then.
   unsent(items) {
-    const before = this.#pending.childElementCount;
-    this.#pending.replaceChildren(...items.map(pendingItem));
+    this.#waiting = items;
+    this.#soon(this.#atEnd);
+  }
+
+  // soon settles once per frame, whatever happens until then: layout takes long.
+  #soon(follow) {
+    this.#follow ||= follow;
+    this.#frame ??= requestAnimationFrame(() => this.#settle());
+  }
+
+  #settle() {
+    const more = this.#waiting && this.#showUnsent(this.#waiting());
+    const follow = this.#follow || more;
+    this.#frame = this.#waiting = undefined;
+    this.#follow = false;
+    if (follow) this.toEnd();
+  }
+
+  // showUnsent shows these items, and reports whether one is new. Of those that wait
+  // it shows the last. What was shown already stays.
+  #showUnsent(items) {
+    const shown = new Map([...this.#pending.children].map((item) => [item.dataset.id, item]));
+    const waiting = items.filter(({ failed }) => !failed);
+    const hidden = new Set(waiting.slice(0, -WAITING));
+    $('pending-more').textContent = hidden.size ? `${hidden.size} more messages wait to be sent` : '';
+    const wanted = items.filter((item) => !hidden.has(item)).map((item) => {
+      const old = shown.get(item.id);
+      return old?.classList.contains('failed') === Boolean(item.failed) ? old : pendingItem(item);
+    });
+    const keep = new Set(wanted);
+    for (const item of shown.values()) {
+      if (!keep.has(item)) item.remove();
+    }
+    let next = this.#pending.firstElementChild;
+    for (const item of wanted) {
+      if (item === next) next = next.nextElementSibling;
+      else this.#pending.insertBefore(item, next);
+    }
     this.#empty.hidden ||= items.length > 0;
-    if (this.#atEnd || items.length > before) this.toEnd();
+    const last = items.at(-1);
+    return Boolean(last) && !shown.has(last.id);
+  }
+
+  // fill loads earlier messages while there is less than a screen of them above.
+  #fill() {
+    const { scrollTop, clientHeight } = this.#scroller;
+    if (scrollTop < clientHeight && !this.#earlier.hidden && !$('earlier-error').textContent) this.#showEarlier();
+  }
+
+  async #showEarlier() {
+    const room = this.#room;
+    if (this.#loading === room) return;
+    this.#loading = room;
+    this.#earlierError('');
+    try {
+      await this.#actions.earlier();
+    } catch (error) {
+      if (room === this.#room && room.joined) this.#earlierError(`Earlier messages cannot be shown: ${error.message}`);
+    }
+    if (this.#loading === room) this.#loading = undefined;
+    if (room === this.#room && room.joined) this.#fill();
+  }
+
+  #earlierError(text) {
+    $('earlier-error').textContent = text;
   }
 
   toEnd(smooth = false) {
@@ -100,7 +168,7 @@ export class Log {
   #append(messages, me) {
     for (const m of messages) {
       const of = day(m.time);
-      if (this.#lastMessage()?.dataset.of !== of) this.#list.append(el('li', { class: 'day', 'data-day': of }, el('span')));
+      if (this.#lastMessage()?.dataset.of !== of) this.#list.append(el('li', { class: 'day', 'data-day': of }, el('bdi', { lang: locale })));
       this.#list.append(messageItem(m, me, this.#list.lastElementChild));
     }
   }
@@ -130,6 +198,7 @@ export class Log {
   #update() {
     this.#nameDays();
     const { name, messages, earlier, known } = this.#room;
+    if (!earlier && document.activeElement === this.#earlier) this.#scroller.focus({ preventScroll: true });
     this.#earlier.hidden = !earlier;
     this.#empty.hidden = messages.length > 0 || this.#pending.childElementCount > 0 || !known;
     this.#empty.textContent = `Nobody has said anything in ${name} yet. Be the first.`;
@@ -139,6 +208,7 @@ export class Log {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     this.#atEnd = scrollHeight - clientHeight - scrollTop < NEAR;
     if (this.#atEnd) this.#toEnd.hidden = true;
+    this.#fill();
   }
 }
 
@@ -154,9 +224,9 @@ function messageItem(m, me, before) {
     mine ? null : avatar(m.name),
     el(
       'div',
-      { class: 'bubble' },
+      { class: 'bubble', dir: 'auto' }, // the direction of the text: a name is isolated
       el('bdi', { class: mine || follows ? 'visually-hidden' : 'author', 'data-hue': hue(m.name) }, mine ? 'You' : m.name),
-      el('p', { class: 'text', dir: 'auto' }, ...linked(m.text)),
+      el('p', { class: 'text' }, ...linked(m.text)),
       time(m.time),
     ),
   );
@@ -168,9 +238,9 @@ function pendingItem({ id, text, time: at, failed }) {
     { class: `message mine first ${failed ? 'failed' : 'waiting'}`, 'data-id': id },
     el(
       'div',
-      { class: 'bubble' },
-      el('p', { class: 'text', dir: 'auto' }, text),
-      el('span', { class: 'state' }, ...(failed ? [`Not sent: ${failed}`] : ['Not sent yet, written at ', time(at)])),
+      { class: 'bubble', dir: 'auto' },
+      el('p', { class: 'text' }, text),
+      el('span', { class: 'state', dir: 'ltr' }, ...(failed ? [`Not sent: ${failed}`] : ['Not sent yet, written at ', time(at)])),
       failed ? el('button', { type: 'button', class: 'quiet', 'data-action': 'retry' }, 'Try again') : null,
       failed ? el('button', { type: 'button', class: 'quiet', 'data-action': 'discard' }, 'Delete') : null,
     ),

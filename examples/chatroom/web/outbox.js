@@ -10,54 +10,68 @@ const PREFIX = 'chatroom.unsent.';
 
 // Event change: an item was added, changed or removed, here or by another tab.
 export class Outbox extends EventTarget {
+  #items = new Map(); // by id, what is in the storage: reading it takes long
   #last = 0;
 
   constructor() {
     super();
+    this.#load();
     addEventListener('storage', ({ key, newValue }) => {
-      if (key === null || key.startsWith(PREFIX)) this.#changed({ elsewhere: true, added: Boolean(newValue) });
+      if (key === null) this.#load(); // all was removed
+      else if (key.startsWith(PREFIX)) this.#take(key);
+      else return;
+      this.#changed({ elsewhere: true, added: Boolean(newValue) });
     });
   }
 
   // of returns the items of an author in the order in which they were written.
   of(name) {
-    return browser.keys()
-      .filter((key) => key.startsWith(PREFIX))
-      .map((key) => browser.get(key))
-      .filter((item) => item?.id && item.room && item.text && item.name === name)
-      .sort((a, b) => a.order - b.order);
+    return [...this.#items.values()].filter((item) => item.name === name).sort((a, b) => a.order - b.order);
   }
 
   add(name, room, text) {
     const now = Date.now();
     this.#last = Math.max(now, this.#last + 1);
-    const item = { id: newID(), name, room, text, time: new Date(now).toISOString(), order: this.#last };
-    this.#put(item);
-    return item;
+    this.#put({ id: newID(), name, room, text, time: new Date(now).toISOString(), order: this.#last });
   }
 
   // fail keeps an item that the server refused, until the user decides.
-  fail(item, reason) {
-    if (browser.get(PREFIX + item.id)) this.#put({ ...item, failed: reason });
+  fail(id, reason) {
+    const item = this.#items.get(id);
+    if (item) this.#put({ ...item, failed: reason });
   }
 
   retry(id) {
-    const { failed, ...item } = browser.get(PREFIX + id) ?? {};
+    const { failed, ...item } = this.#items.get(id) ?? {};
     if (item.id) this.#put(item);
   }
 
   remove(id) {
-    if (!browser.get(PREFIX + id)) return;
+    if (!this.#items.delete(id)) return;
     browser.remove(PREFIX + id);
     this.#changed({});
   }
 
   clear(name) {
-    for (const { id } of this.of(name)) browser.remove(PREFIX + id);
-    this.#changed({});
+    for (const { id } of this.of(name)) this.remove(id);
+  }
+
+  #load() {
+    this.#items.clear();
+    for (const key of browser.keys()) {
+      if (key.startsWith(PREFIX)) this.#take(key);
+    }
+  }
+
+  // take reads an item from the storage, where others may have put or removed it.
+  #take(key) {
+    const item = browser.get(key);
+    if (item?.id && item.room && item.text) this.#items.set(item.id, item);
+    else this.#items.delete(key.slice(PREFIX.length));
   }
 
   #put(item) {
+    this.#items.set(item.id, item);
     browser.set(PREFIX + item.id, item);
     this.#changed({});
   }

@@ -1,6 +1,9 @@
 // One room as this page knows it: its messages by their numbers, without gaps, and
 // who is there.
 
+// roomKey is what names of a room have in common: case does not tell rooms apart.
+export const roomKey = (name) => name.toLowerCase();
+
 export class Room {
   messages = [];
   earlier = false; // the server has messages before those
@@ -10,8 +13,14 @@ export class Room {
   known = false; // it was joined before
   early = null; // signals that came before the answer to the join that they follow
 
+  problem = ''; // why it could not be entered
+
   constructor(name) {
-    this.name = name;
+    this.name = name; // as the server spells it, once it said so
+  }
+
+  get key() {
+    return roomKey(this.name);
   }
 
   get last() {
@@ -20,7 +29,9 @@ export class Room {
 
   // entered takes the answer to a join. It returns the messages that are new, and
   // whether they are all there is to show: too much was missed.
-  entered({ messages, members, earlier }) {
+  entered({ room, messages, members, earlier }) {
+    this.name = room;
+    this.problem = '';
     const reset = messages.length > 0 && messages[0].seq > this.last + 1;
     if (reset) this.messages = [];
     if (reset || !this.messages.length) this.earlier = earlier;
@@ -57,6 +68,7 @@ export class Room {
   // lost takes note that the connection is gone. What was held back comes again.
   lost() {
     this.joined = false;
+    this.problem = '';
     this.early = null;
   }
 }

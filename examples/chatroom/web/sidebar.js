@@ -1,8 +1,9 @@
 // Rooms, people, and who one is. On narrow screens it is a drawer over the room.
 
 import { $, avatar, el, paint } from './dom.js';
+import { roomKey } from './room.js';
 
-const ROOM = /^[a-z0-9][a-z0-9-]{0,23}$/;
+const ROOM = /^[a-z0-9][a-z0-9-]{0,23}$/i;
 
 export class Sidebar {
   #narrow = matchMedia('(max-width: 51.999rem)');
@@ -17,7 +18,7 @@ export class Sidebar {
     $('room-form').addEventListener('submit', (event) => {
       event.preventDefault();
       const input = $('room-name');
-      const name = input.value.trim().replace(/^#/, '').toLowerCase().replace(/\s+/g, '-');
+      const name = input.value.trim().replace(/^#/, '').replace(/\s+/g, '-');
       const fits = ROOM.test(name);
       this.refused(fits ? '' : 'Up to 24 letters (a to z), digits and dashes.');
       if (!fits) return;
@@ -30,6 +31,8 @@ export class Sidebar {
     document.body.classList.add('drawer');
     $('sidebar-open').setAttribute('aria-expanded', 'true');
     $('room').inert = true;
+    $('sidebar').setAttribute('role', 'dialog');
+    $('sidebar').setAttribute('aria-modal', 'true');
     $('sidebar-close').focus();
   }
 
@@ -38,6 +41,8 @@ export class Sidebar {
     document.body.classList.remove('drawer');
     $('sidebar-open').setAttribute('aria-expanded', 'false');
     $('room').inert = false;
+    $('sidebar').setAttribute('role', 'complementary');
+    $('sidebar').removeAttribute('aria-modal');
     if (focus) $('sidebar-open').focus();
   }
 
@@ -48,22 +53,25 @@ export class Sidebar {
 
   me(name) {
     $('me').textContent = name;
+    $('me').title = name;
     paint($('me-avatar'), name);
   }
 
-  // rooms shows the list of the server, and rooms that are open here.
+  // rooms shows the list of the server, and rooms that are open here. Those are by
+  // key, of which one is current.
   rooms(list, open, current) {
-    const names = new Set([...list.map(({ room }) => room), ...open.keys()]);
-    const members = new Map(list.map((r) => [r.room, r.members]));
+    const rooms = new Map(list.map((room) => [roomKey(room.room), room]));
+    for (const [key, { name }] of open) {
+      if (!rooms.has(key)) rooms.set(key, { room: name, members: 0 });
+    }
     let elsewhere = false;
-    const items = [...names].map((name) => {
-      const unread = name === current ? 0 : open.get(name)?.unread ?? 0;
+    const items = [...rooms].map(([key, { room: name, members: here }]) => {
+      const unread = key === current ? 0 : open.get(key)?.unread ?? 0;
       elsewhere ||= unread > 0;
-      const here = members.get(name) ?? 0;
       return el('li', {}, el(
         'a',
-        { href: `#${name}`, 'aria-current': name === current ? 'page' : null, class: open.has(name) ? 'open' : '' },
-        el('span', { class: 'room-name' }, name),
+        { href: `#${name}`, 'aria-current': key === current ? 'page' : null, class: open.has(key) ? 'open' : '' },
+        el('span', { class: 'room-name', title: name }, name),
         unread ? el('span', { class: 'badge' }, unread > 99 ? '99+' : String(unread), el('span', { class: 'visually-hidden' }, ' unread')) : null,
         here && !unread ? el('span', { class: 'here', title: `${here} here` }, String(here), el('span', { class: 'visually-hidden' }, ' here')) : null,
       ));
@@ -79,7 +87,7 @@ export class Sidebar {
       'li',
       {},
       avatar(name),
-      el('bdi', {}, name),
+      el('bdi', { title: name }, name),
       name === me ? el('span', { class: 'you' }, ' (you)') : null,
     )));
   }

@@ -23,8 +23,11 @@ export class House {
   #dir = mkdtempSync(join(tmpdir(), 'chatroom-'));
   #process;
   #port = 0;
+  #rate;
 
-  constructor() {
+  // rate is how many messages a second one user may send.
+  constructor(rate = 2) {
+    this.#rate = rate;
     execFileSync('go', ['build', '-o', join(this.#dir, 'chatroom'), './examples/chatroom'], { cwd: ROOT, stdio: 'inherit' });
   }
 
@@ -43,6 +46,14 @@ export class House {
     writeFileSync(join(dir, `${room}.jsonl`), `${lines.join('\n')}\n`);
   }
 
+  // block makes a room one that cannot be opened, until the function it returns is
+  // called. The room must be new.
+  block(room) {
+    const file = join(this.#data, 'rooms', `${room}.jsonl`);
+    mkdirSync(file);
+    return () => rmSync(file, { recursive: true });
+  }
+
   // forget signs everybody out. The server must not run.
   forget() {
     for (const name of ['sessions', 'names.json']) rmSync(join(this.#data, name), { recursive: true });
@@ -54,7 +65,7 @@ export class House {
 
   // start resolves when the server listens, at the port it had before.
   async start() {
-    const command = ['server', '-addr', `127.0.0.1:${this.#port}`, '-data', this.#data];
+    const command = ['server', '-addr', `127.0.0.1:${this.#port}`, '-data', this.#data, '-rate', String(this.#rate)];
     this.#process = spawn(join(this.#dir, 'chatroom'), command, { stdio: ['ignore', 'pipe', 'inherit'] });
     for await (const line of createInterface({ input: this.#process.stdout })) {
       this.#port = Number(/http:\/\/[^ ]*:(\d+)/.exec(line)?.[1]);

@@ -1,12 +1,10 @@
-package gobwas
+package websocket
 
 import (
 	"fmt"
 	"math"
 	"net"
 	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/webwire-go/webwire/transport"
 )
@@ -19,7 +17,7 @@ func (c *conn) readMessage(msg []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if h.OpCode.IsControl() {
+		if h.op.isControl() {
 			if err := c.control(&h); err != nil {
 				return nil, err
 			}
@@ -32,10 +30,10 @@ func (c *conn) readMessage(msg []byte) ([]byte, error) {
 		if msg, err = c.In.Append(msg); err != nil {
 			return nil, err
 		}
-		if h.Masked {
-			ws.Cipher(msg[start:], h.Mask, 0)
+		if h.masked {
+			cipher(msg[start:], h.mask, 0)
 		}
-		if h.Fin {
+		if h.fin {
 			c.spent = 0
 			return msg, nil
 		}
@@ -44,7 +42,7 @@ func (c *conn) readMessage(msg []byte) ([]byte, error) {
 }
 
 // nextHeader takes the header of the next frame and checks it.
-func (c *conn) nextHeader() (h ws.Header, err error) {
+func (c *conn) nextHeader() (h header, err error) {
 	c.In.Next()
 	size := 0
 	for {
@@ -59,80 +57,74 @@ func (c *conn) nextHeader() (h ws.Header, err error) {
 			return h, err
 		}
 	}
-	c.In.Begin(size, int(min(h.Length, math.MaxInt)))
+	c.In.Begin(size, int(min(h.length, math.MaxInt)))
 	// By far the most frames are whole messages and need no further look.
-	if h.Fin && h.OpCode == ws.OpBinary && h.Rsv == 0 && h.Masked != c.client && !c.In.Open {
+	if h.fin && h.op == opBinary && h.rsv == 0 && h.masked != c.client && !c.In.Open {
 		return h, nil
 	}
-	state := ws.StateServerSide
-	if c.client {
-		state = ws.StateClientSide
-	}
-	if c.In.Open {
-		state = state.Set(ws.StateFragmented)
-	} else {
+	if !c.In.Open {
 		c.forgive()
 	}
-	if err := ws.CheckHeader(h, state); err != nil {
+	if err := h.check(c.client, c.In.Open); err != nil {
 		return h, c.Violation(err.Error())
 	}
-	if !h.OpCode.IsControl() {
-		c.In.Open = !h.Fin
+	if !h.op.isControl() {
+		c.In.Open = !h.fin
 	}
 	return h, nil
 }
 
 // nextWhole returns the opcode of the next frame if all of that has arrived, and it
 // is no fragment and within the limits, and zero otherwise.
-func (c *conn) nextWhole() ws.OpCode {
+func (c *conn) nextWhole() opcode {
 	b := c.In.Peek()
 	size, length, err := sizes(b)
 	if size == 0 || err != nil || length > int64(min(len(b)-size, c.Limits.MaxMessageSize)) ||
 		b[0]&^opBits != finBit || (b[1]&maskBit != 0) == c.client {
 		return 0
 	}
-	return ws.OpCode(b[0] & opBits)
+	return opcode(b[0] & opBits)
 }
 
 // admit decides about a data frame before its payload is read; have is the
 // length of the message before it.
-func (c *conn) admit(h *ws.Header, have int) error {
+func (c *conn) admit(h *header, have int) error {
 	switch {
-	case h.OpCode == ws.OpText && !c.text.Load():
+	case h.op == opText && !c.text.Load():
 		return &transport.CloseError{
 			Status: transport.StatusUnsupported,
 			Reason: "only binary messages are accepted",
 			Local:  true,
 		}
-	case h.Length > int64(c.Limits.MaxMessageSize-have):
+	case h.length > int64(c.Limits.MaxMessageSize-have):
 		return &transport.CloseError{
 			Status: transport.StatusTooBig,
 			Reason: fmt.Sprintf("longer than %d bytes", c.Limits.MaxMessageSize),
 			Local:  true,
 		}
-	case h.Fin:
+	case h.fin:
 		return nil
 	}
-	return c.spend(int(h.Length))
+	return c.spend(int(h.length))
 }
 
 // control handles a control frame whose header was taken.
-func (c *conn) control(h *ws.Header) error {
+func (c *conn) control(h *header) error {
 	payload, err := c.payload(h)
 	if err != nil {
 		return err
 	}
-	if err := c.Control(ops[h.OpCode], payload); err != nil {
+	if err := c.Control(ops[h.op], payload); err != nil {
 		return err
 	}
 	return c.spend(len(payload))
 }
 
 // payload takes the payload of a control frame.
-func (c *conn) payload(h *ws.Header) ([]byte, error) {
+func (c *conn) payload(h *header) ([]byte, error) {
 	payload, err := c.In.Body()
-	if h.Masked {
-		ws.Cipher(payload, h.Mask, 0)
+	if h.masked {
+		cipher(payload, h.mask, 0)
 	}
 	return payload, err
 }

@@ -1,4 +1,4 @@
-package gobwas
+package websocket
 
 import (
 	"bytes"
@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/webwire-go/webwire/internal/wsnet"
 	"github.com/webwire-go/webwire/transport"
@@ -32,15 +30,15 @@ func (arrivals) Close() error                     { return nil }
 // Read will accept it.
 func TestBuffered(t *testing.T) {
 	const limit = 200
-	for _, role := range []wsnet.Role{wsnet.Server, wsnet.Client} {
+	for _, client := range []bool{false, true} {
 		// frame returns what the peer sends.
-		frame := func(op ws.OpCode, size int) string {
-			b, _ := appendHeader(nil, op, size, role == wsnet.Server)
+		frame := func(op opcode, size int) string {
+			b, _ := appendHeader(nil, op, size, !client)
 			return string(b) + strings.Repeat("x", size)
 		}
-		header := len(frame(ws.OpBinary, 0))
+		header := len(frame(opBinary, 0))
 		first := func(change byte, frame string) string { return string(frame[0]^change) + frame[1:] }
-		whole, long := frame(ws.OpBinary, 10), frame(ws.OpBinary, 130)
+		whole, long := frame(opBinary, 10), frame(opBinary, 130)
 		for _, c := range []struct {
 			name string
 			rest string // what arrives with the first message
@@ -53,24 +51,24 @@ func TestBuffered(t *testing.T) {
 			{"all but a byte", whole[:len(whole)-1], false},
 			{"a message", whole, true},
 			{"a message and a part of one", whole + whole[:5], true},
-			{"an empty message", frame(ws.OpBinary, 0), true},
+			{"an empty message", frame(opBinary, 0), true},
 			{"a part of a long header", long[:3], false},
 			{"all but a byte of a longer message", long[:len(long)-1], false},
 			{"a longer message", long, true},
-			{"the longest message", frame(ws.OpBinary, limit), true},
-			{"one that is too long", frame(ws.OpBinary, limit+1), false},
-			{"a huge length", frame(ws.OpBinary, 1<<20)[:header+8], false},
-			{"a text message", frame(ws.OpText, 10), true},
-			{"a ping", frame(ws.OpPing, 0), false},
-			{"a ping and a message", frame(ws.OpPing, 3) + whole, false},
+			{"the longest message", frame(opBinary, limit), true},
+			{"one that is too long", frame(opBinary, limit+1), false},
+			{"a huge length", frame(opBinary, 1<<20)[:header+8], false},
+			{"a text message", frame(opText, 10), true},
+			{"a ping", frame(opPing, 0), false},
+			{"a ping and a message", frame(opPing, 3) + whole, false},
 			{"a fragment", first(finBit, whole), false},
-			{"the end of no message", frame(ws.OpContinuation, 10), false},
+			{"the end of no message", frame(opContinuation, 10), false},
 			{"an unknown frame", frame(3, 10), false},
 			{"an extension", first(0x40, whole), false},
 			{"the wrong mask", whole[:1] + string(whole[1]^maskBit) + whole[2:], false},
 		} {
-			stream := arrivals{Reader: strings.NewReader(frame(ws.OpBinary, 0) + c.rest)}
-			conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, role, "", true)
+			stream := arrivals{Reader: strings.NewReader(frame(opBinary, 0) + c.rest)}
+			conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, client, "", true)
 			conn.SetLimits(transport.Limits{MaxMessageSize: limit})
 			if conn.Buffered() {
 				t.Errorf("%s: Buffered before the first Read", c.name)
@@ -113,7 +111,7 @@ func TestFragmentsCostWhatTheyBring(t *testing.T) {
 		frames := append(fragment(0x02, c.first), bytes.Repeat(fragment(0x00, c.rest), c.count-1)...)
 		frames = append(frames, fragment(finBit, c.rest)...)
 		stream := arrivals{Reader: bytes.NewReader(frames)}
-		conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, wsnet.Server, "", false)
+		conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, false, "", false)
 		conn.SetLimits(transport.Limits{MaxMessageSize: limit})
 		size := c.first + c.count*c.rest
 		var before, after runtime.MemStats

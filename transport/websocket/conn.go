@@ -1,12 +1,10 @@
-package gobwas
+package websocket
 
 import (
 	"bytes"
 	"io"
 	"sync/atomic"
 	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/webwire-go/webwire/internal/framed"
 	"github.com/webwire-go/webwire/internal/wsnet"
@@ -23,11 +21,11 @@ type conn struct {
 	spent  int       // bytes of frames since the last whole message, with overhead
 	window time.Time // when spent was last forgiven
 
-	whole ws.OpCode // what nextWhole returned to the last Read; it belongs to the caller of Read
+	whole opcode // what nextWhole returned to the last Read; it belongs to the caller of Read
 }
 
-func newConn(bare wsnet.Bare, role wsnet.Role, protocol string, acceptText bool) *conn {
-	c := &conn{client: role == wsnet.Client, protocol: protocol}
+func newConn(bare wsnet.Bare, client bool, protocol string, acceptText bool) *conn {
+	c := &conn{client: client, protocol: protocol}
 	wire := framed.Wire{Reader: bare.Stream, Writer: bare.Wire, Net: bare.Wire, TLS: bare.TLS}
 	if bare.TLS {
 		wire.Writer = bare.Stream
@@ -61,7 +59,7 @@ func (c *conn) Read(buf []byte) ([]byte, error) {
 // Buffered implements transport.Peeker. The last Read found the answer, because
 // whoever ends the connection uses what has arrived too. Fragments do not count.
 func (c *conn) Buffered() bool {
-	return (c.whole == ws.OpBinary || c.whole == ws.OpText && c.text.Load()) && !c.Ending()
+	return (c.whole == opBinary || c.whole == opText && c.text.Load()) && !c.Ending()
 }
 
 // Write implements transport.Conn.
@@ -72,14 +70,14 @@ func (c *conn) Write(msgs ...[]byte) error {
 	b := c.Batch()
 	for _, msg := range msgs {
 		var mask [4]byte
-		b.Buf, mask = appendHeader(b.Room(maxHeader), ws.OpBinary, len(msg), c.client)
+		b.Buf, mask = appendHeader(b.Room(maxHeader), opBinary, len(msg), c.client)
 		if !c.client {
 			b.Add(msg)
 			continue
 		}
 		for done := 0; done < len(msg); {
 			part := b.Copy(msg[done:])
-			ws.Cipher(part, mask, done)
+			cipher(part, mask, done)
 			done += len(part)
 		}
 	}
@@ -89,14 +87,14 @@ func (c *conn) Write(msgs ...[]byte) error {
 // NextFrame implements framed.Frames.
 func (c *conn) NextFrame() (framed.Op, []byte, error) {
 	h, err := c.nextHeader()
-	if err != nil || !h.OpCode.IsControl() {
+	if err != nil || !h.op.isControl() {
 		return framed.OpMessage, nil, err
 	}
 	payload, err := c.payload(&h)
-	return ops[h.OpCode], payload, err
+	return ops[h.op], payload, err
 }
 
 // AppendControl implements framed.Frames.
 func (c *conn) AppendControl(dst []byte, op framed.Op, payload []byte) []byte {
-	return appendControl(dst, opCodes[op], payload, c.client)
+	return appendControl(dst, opcodes[op], payload, c.client)
 }

@@ -1,0 +1,148 @@
+// The chatroom with much in it: long messages, long queues, and rooms that cannot be
+// entered.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { browserMissing } from './support/browser.js';
+import { House, User, launch } from './support/chatroom.js';
+import { goMissing } from './support/servers.js';
+
+const skip = await browserMissing() || await goMissing();
+
+const COUNT = 1000;
+const BUSY = 500; // milliseconds that a page may be busy at a time, on a slow machine
+
+// long is one of many messages of the greatest length: 2000 characters, with those
+// that take most room in JSON, and in UTF-8.
+const long = (what, i) => `${what} ${i} ${'<ü\u2028語🦄'.repeat(400)}`.slice(0, 2400).trim();
+const fit = (text) => [...text].slice(0, 2000).join('').trim();
+
+describe('a chatroom with much in it', { skip, timeout: 300_000 }, () => {
+  let browser;
+  let house;
+  let ada;
+  let bob;
+
+  before(async () => {
+    house = new House(1000);
+    house.write('lobby', Array.from({ length: COUNT }, (_, i) => ['Grace', fit(long('old', i + 1))]));
+    await house.start();
+    browser = await launch();
+    ada = await User.enter(browser, house, 'Ada');
+  });
+
+  after(async () => {
+    await browser?.close();
+    await house?.remove();
+  });
+
+  // numbers are those of the messages in the room, as they follow one another.
+  const numbers = (user, what) => user.page.locator('#messages .text').evaluateAll(
+    (texts, word) => texts.map(({ textContent }) => textContent.split(' ')).filter(([first]) => first === word).map(([, number]) => Number(number)),
+    what,
+  );
+  const newest = (user) => user.page.locator('#messages .text', { hasText: `old ${COUNT} ` }).waitFor();
+  const inView = (user) => user.page.locator('#messages .message').last().evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight);
+
+  test('1,000 long messages: a newcomer, and a reload', async () => {
+    await newest(ada);
+    await ada.page.reload();
+    await newest(ada);
+    bob = await User.enter(browser, house, 'Bob');
+    await newest(bob);
+    for (const user of [ada, bob]) {
+      await user.page.waitForFunction(() => document.getElementById('scroller').scrollTop >= document.getElementById('scroller').clientHeight);
+      assert.ok(await inView(user), 'the last message is not in view');
+      const shown = await numbers(user, 'old');
+      assert.deepEqual(shown, Array.from(shown, (_, i) => COUNT - shown.length + 1 + i));
+      assert.ok(await user.page.locator('#problem').isHidden());
+    }
+    assert.equal(await ada.page.evaluate(() => document.activeElement.id), 'text');
+    await bob.say('I can read it');
+    await ada.hears('I can read it');
+  });
+
+  test('scrolling up shows what was said before, and moves nothing', async () => {
+    for (let before = 0; before < 40;) {
+      const top = await ada.page.evaluate(async () => {
+        const scroller = document.getElementById('scroller');
+        const first = document.querySelector('#messages .message');
+        scroller.scrollTop = 50;
+        const there = first.getBoundingClientRect().top;
+        await new Promise((done) => new MutationObserver(done).observe(document.getElementById('messages'), { childList: true }));
+        await new Promise(requestAnimationFrame);
+        return first.getBoundingClientRect().top - there;
+      });
+      assert.ok(Math.abs(top) < 60, `what was in view moved by ${top} pixels`);
+      before = (await numbers(ada, 'old')).length;
+    }
+    const shown = await numbers(ada, 'old');
+    assert.deepEqual(shown, Array.from(shown, (_, i) => COUNT - shown.length + 1 + i));
+  });
+
+  test('1,000 messages in the queue do not block the page, and arrive once, in order', async () => {
+    await house.kill();
+    await ada.sees('No connection.');
+    const watch = () => {
+      window.busy = 0;
+      new PerformanceObserver((list) => {
+        for (const { duration } of list.getEntries()) window.busy = Math.max(window.busy, duration);
+      }).observe({ entryTypes: ['longtask'] });
+    };
+    await ada.page.evaluate(watch);
+    await ada.page.evaluate(async (count) => {
+      const field = document.getElementById('text');
+      for (let i = 1; i <= count; i++) {
+        field.value = `queued ${i} ${'Grüße aus Köln, '.repeat(120)}`;
+        field.dispatchEvent(new Event('input'));
+        document.getElementById('composer').requestSubmit();
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+    }, COUNT);
+    await ada.sees(`${COUNT - 50} more messages wait to be sent`);
+    assert.equal(await ada.page.locator('#pending .message').count(), 50);
+    const writing = await ada.page.evaluate(() => window.busy);
+    assert.ok(writing < BUSY, `the page was busy for ${writing} ms while messages were written`);
+
+    const pending = (count) => ada.page.waitForFunction(
+      (n) => Object.keys(localStorage).filter((key) => key.startsWith('chatroom.unsent.')).length <= n, count, { timeout: 120_000 });
+    await house.start();
+    await pending(COUNT - 100);
+    await ada.page.reload(); // in the middle of it
+    await ada.page.locator('#pending .message').first().waitFor();
+    await ada.page.evaluate(watch);
+    await pending(0);
+    const sending = await ada.page.evaluate(() => window.busy);
+    assert.ok(sending < BUSY, `the page was busy for ${sending} ms while messages were sent`);
+    const wanted = Array.from({ length: COUNT }, (_, i) => i + 1);
+    const mine = await numbers(ada, 'queued');
+    assert.deepEqual(mine, wanted.slice(-mine.length));
+    await bob.page.waitForFunction((n) => document.querySelector('#messages').lastElementChild.textContent.includes(`queued ${n} `), COUNT);
+    const heard = await numbers(bob, 'queued');
+    assert.deepEqual(heard, wanted.slice(-heard.length));
+    assert.ok(await inView(bob), 'the last message is not in view');
+  });
+
+  test('a room that cannot be entered says so', async () => {
+    const unblock = house.block('broken');
+    await ada.page.goto(`${house.url}#broken`);
+    await ada.page.getByRole('alert').getByText('You are not in broken: the server failed').waitFor();
+    await ada.say('kept until it can be');
+    await ada.page.locator('#pending .message').waitFor();
+    await ada.page.getByRole('link', { name: 'lobby' }).click();
+    await ada.say('other rooms do not wait for that');
+    await bob.hears('other rooms do not wait for that');
+    await ada.page.goBack();
+    await ada.page.getByRole('alert').getByText('You are not in broken: the server failed').waitFor();
+    unblock();
+    await ada.page.locator('#problem').getByRole('button', { name: 'Try again' }).press('Enter');
+    await ada.page.locator('#problem').waitFor({ state: 'hidden' });
+    await ada.sees('1 person here');
+    await ada.hears('kept until it can be');
+  });
+
+  test('no page had an error', () => {
+    assert.deepEqual(ada.errors, []);
+    assert.deepEqual(bob.errors, []);
+  });
+});
