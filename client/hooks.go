@@ -84,6 +84,11 @@ func (h *hook) Run() {
 	h.call()
 }
 
+// within is a hook that is called within the call of another.
+type within struct{ hook }
+
+func (w *within) Run() { w.call() }
+
 func (h *hook) Panicked(value any, stack []byte) {
 	if value == nil {
 		value = "runtime.Goexit was called"

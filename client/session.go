@@ -293,7 +293,7 @@ func (c *Client) tellCreated(s session.Session, e *event) {
 	created, ended := c.opts.Hooks.OnSessionCreated, c.opts.Hooks.OnSessionClosed
 	e.tell("OnSessionCreated", func() {
 		if closed && ended != nil {
-			link.Run(&hook{c, "OnSessionClosed", ended})
+			link.Run(&within{hook{c, "OnSessionClosed", ended}})
 		}
 		if created != nil {
 			<-saved

@@ -277,3 +277,47 @@ func (n *notes) hooks() client.Hooks {
 		OnSessionClosed:  func() { n.note("closed") },
 	}
 }
+
+// A store that fails for a moment, while the client comes back, does not cost it the
+// session.
+func TestRestoredAfterStoreFailed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t)
+		store := &sessiontest.Faulty{Store: &session.MemoryStore{}}
+		srv := n.serve(server.Options{Sessions: store, Hooks: server.Hooks{OnRequest: login}})
+		told := make(chan string, 10)
+		c := n.client(client.Options{Hooks: client.Hooks{
+			OnConnected:       func() { told <- "connected" },
+			OnSessionError:    func(err error) { told <- err.Error() },
+			OnSessionRestored: func(s session.Session) { told <- "restored" },
+		}})
+		if _, err := c.Request(t.Context(), "login", text("x")); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := c.Session()
+		store.Break(sessiontest.Load, sessiontest.Fail(errors.New("database is restarting")))
+		n.near().Cut()
+		time.Sleep(time.Minute)
+		if _, has := c.Session(); has || c.Status() != client.Connected {
+			t.Errorf("the client is %v and has a session: %t", c.Status(), has)
+		}
+		store.Mend(sessiontest.Load)
+		time.Sleep(time.Minute)
+		if s, has := c.Session(); !has || s.Key != before.Key {
+			t.Error("the session is lost")
+		}
+		if open := srv.Stats().Open; open != 1 || c.Stats().Connects != 2 {
+			t.Errorf("%d connections of %d", open, c.Stats().Connects)
+		}
+		c.Close()
+		synctest.Wait()
+		close(told)
+		var all []string
+		for what := range told {
+			all = append(all, what)
+		}
+		if want := []string{"connected", protocol.ErrInternal.Error(), "connected", "restored"}; !slices.Equal(all, want) {
+			t.Errorf("%q, want %q", all, want)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,6 +37,14 @@ func TestFinalFailures(t *testing.T) {
 	defer strict.Close()
 	redirect := httptest.NewServer(http.RedirectHandler("/elsewhere", http.StatusFound))
 	defer redirect.Close()
+	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	defer stranger.Close()
+	proxy, err := url.Parse(stranger.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	roots := x509.NewCertPool()
 	roots.AddCert(strict.Certificate())
@@ -50,6 +59,7 @@ func TestFinalFailures(t *testing.T) {
 		"TLS at a plain port":        {websocket.Dialer{URL: wss(plain)}, "HTTP", 1},
 		"missing client certificate": {websocket.Dialer{URL: wss(strict), TLS: &tls.Config{RootCAs: roots}}, "certificate required", 1},
 		"the same with TLS 1.2":      {websocket.Dialer{URL: wss(strict), TLS: &tls.Config{RootCAs: roots, MaxVersion: tls.VersionTLS12}}, "handshake failure", 2},
+		"proxy wants a password":     {websocket.Dialer{URL: plain.URL, Proxy: http.ProxyURL(proxy)}, "407", 1},
 		"redirect":                   {websocket.Dialer{URL: redirect.URL}, "302", 1},
 	} {
 		t.Run(name, func(t *testing.T) {

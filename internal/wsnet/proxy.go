@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 // maxAnswer is the length of the longest answer of a proxy, in bytes.
@@ -59,6 +61,9 @@ func openTunnel(ctx context.Context, wire net.Conn, proxy *url.URL, config *tls.
 	answer, err := http.ReadResponse(bufio.NewReader(io.LimitReader(oneByte{conn}, maxAnswer)), r)
 	if err != nil {
 		return nil, fmt.Errorf("answer to CONNECT: %w", err)
+	}
+	if answer.StatusCode == http.StatusProxyAuthRequired { // only a person can help
+		return nil, fmt.Errorf("answer to CONNECT: %w", &transport.RefusedError{StatusCode: answer.StatusCode})
 	}
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("answer to CONNECT: %s", answer.Status)
