@@ -73,7 +73,7 @@ func TestRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		app := &protocol.Error{Code: "NO_SUCH_ROOM", Message: "комната закрыта"}
 		answers := map[string]error{
-			"application": app, "internal": protocol.ErrInternal, "shutdown": protocol.ErrShutdown,
+			"application": app, "internal": protocol.ErrInternal,
 			"other": errors.New("not for you"),
 		}
 		_, ln := serve(t, server.Options{Logger: discard, Hooks: server.Hooks{

@@ -21,6 +21,7 @@ type Conn struct {
 
 	closing    atomic.Bool // in good order
 	announced  bool        // OnClientConnected was called
+	admitted   atomic.Bool // and has returned, or there is none
 	spoke      bool        // a request or signal has arrived; of the goroutine that reads
 	negotiated bool        // the version, by a token: a client that knows PROTOCOL.md
 	limit      int         // of what is sent, in bytes; zero: none
@@ -116,6 +117,8 @@ func (c *Conn) serve() error {
 	hooks := &c.server.opts.Hooks
 	if hooks.OnClientConnected != nil {
 		c.link.Order(0, (*connected)(c))
+	} else {
+		c.admitted.Store(true)
 	}
 	reason := c.link.Run((*role)(c))
 	if c.stop != nil {

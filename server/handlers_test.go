@@ -39,7 +39,7 @@ func TestHandlerErrors(t *testing.T) {
 		"wrapped":      {err: fmt.Errorf("chat: %w", app), want: app},
 		"joined":       {err: errors.Join(errors.New("a"), app), want: app},
 		"session":      {err: protocol.ErrSessionNotFound, want: protocol.ErrSessionNotFound},
-		"shutdown":     {err: protocol.ErrShutdown, want: protocol.ErrShutdown},
+		"shutdown":     {err: protocol.ErrShutdown, logged: "shutting down"}, // of another server
 		"internal":     {err: protocol.ErrInternal},
 		"other":        {err: errors.New("password is swordfish"), logged: "swordfish"},
 		"context":      {err: context.DeadlineExceeded, logged: "deadline"},

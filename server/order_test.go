@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -223,5 +225,48 @@ func TestDisconnectedLast(t *testing.T) {
 		if calls != 1 {
 			t.Errorf("OnClientDisconnected was called %d times", calls)
 		}
+	})
+}
+
+// A broadcast to all connections does not reach one that OnClientConnected has not
+// decided about.
+func TestConnsLeavesOutTheUndecided(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		decide := make(chan struct{})
+		srv := server.New(server.Options{Hooks: server.Hooks{OnClientConnected: func(*server.Conn) { <-decide }}})
+		p := connect(t, srv, protocol.V1_2)
+		synctest.Wait()
+		if sent, err := server.Broadcast(srv.Conns(), "secret", protocol.Text("x")); sent != 0 || err != nil {
+			t.Errorf("sent to %d connections before OnClientConnected returned (%v)", sent, err)
+		}
+		if n := srv.Stats().Open; n != 1 {
+			t.Errorf("%d connections are open", n)
+		}
+		close(decide)
+		synctest.Wait()
+		if sent, err := server.Broadcast(srv.Conns(), "news", protocol.Text("x")); sent != 1 || err != nil {
+			t.Errorf("sent to %d connections after OnClientConnected returned (%v)", sent, err)
+		}
+		p.conn.Abort()
+		p.wait()
+	})
+}
+
+// The shutdown error says that a request was not executed. A handler that got it from
+// another server does not say so of its own request.
+func TestShutdownErrorOfAnotherServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{Logger: slog.New(slog.DiscardHandler), Hooks: server.Hooks{
+			OnRequest: func(context.Context, *server.Request) (protocol.Payload, error) {
+				return protocol.Payload{}, fmt.Errorf("asking the other server: %w", protocol.ErrShutdown)
+			},
+		}})
+		p := connect(t, srv, protocol.V1_2)
+		p.request(1, "pay", "x")
+		if m := p.receive(); m.Kind != protocol.ReplyInternalError {
+			t.Errorf("answered with a %v", m.Kind)
+		}
+		p.conn.Abort()
+		p.wait()
 	})
 }

@@ -94,6 +94,11 @@ func (c *Conn) reply(m protocol.Message) {
 // fail answers a request whose handler returned err.
 func (c *Conn) fail(id protocol.ID, name string, err error) {
 	m := protocol.Failure(id, err)
+	if m.Kind == protocol.ReplyShutdown {
+		// It says that the request was not executed, and comes from another server that
+		// the handler asked.
+		m = protocol.Failure(id, protocol.ErrInternal)
+	}
 	if m.Kind == protocol.ReplyInternalError && !errors.Is(err, protocol.ErrInternal) {
 		e := requestFailed
 		if c.endedBy(err) {
@@ -192,6 +197,7 @@ type connected Conn
 
 func (h *connected) Run() {
 	h.announced = true
+	defer h.admitted.Store(true) // also if it ends this goroutine
 	h.server.opts.Hooks.OnClientConnected((*Conn)(h))
 }
 

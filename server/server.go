@@ -77,11 +77,13 @@ func (s *Server) ServeConn(ctx context.Context, conn transport.Conn) error {
 	return s.root.ServeConn(ctx, conn)
 }
 
-// Conns returns the connections of the moment at which the iteration begins.
+// Conns returns the connections at the moment when the iteration begins, except those
+// whose OnClientConnected has not returned: nobody broadcasts to a client that the hook
+// may yet turn away.
 func (s *Server) Conns() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		for _, c := range s.snapshot() {
-			if !yield(c) {
+			if c.admitted.Load() && !yield(c) {
 				return
 			}
 		}

@@ -90,7 +90,7 @@ func (f fanout) runner(listeners int) (*runner, error) {
 	}
 	load := func(r *run) error {
 		l := r.lane()
-		for !r.over() {
+		for {
 			begin := time.Now()
 			s.expect(size)
 			if err := b.send(); err != nil {
@@ -99,8 +99,10 @@ func (f fanout) runner(listeners int) (*runner, error) {
 			<-s.arrived
 			l.latencies.add(time.Since(begin)) // until it has arrived everywhere
 			l.count += uint64(listeners)
+			if r.over() {
+				return nil
+			}
 		}
-		return nil
 	}
 	return &runner{
 		&series{contender: f.name, payload: payloads[0], shape: broadcast},

@@ -64,31 +64,42 @@ func (r *run) done() {
 func (r *run) timed(n uint64) bool { return n%uint64(r.every) == 0 }
 
 // calls has depth goroutines make calls one after another, which is what clients
-// do with a library of requests and replies.
+// do with a library of requests and replies. Each makes at least one, however short
+// the run is.
 func (r *run) calls(depth int, caller func() func() error) error {
 	var g errgroup.Group
 	for range depth {
 		l, call := r.lane(), caller()
 		g.Go(func() error {
-			for !r.over() {
-				if !r.timed(l.count) {
-					if err := call(); err != nil {
-						return err
-					}
-					l.count++
-					continue
-				}
-				begin := time.Now()
-				if err := call(); err != nil {
+			for {
+				if err := l.measure(call); err != nil {
 					return err
 				}
-				l.count++
-				l.latencies.add(time.Since(begin))
+				if r.over() {
+					return nil
+				}
 			}
-			return nil
 		})
 	}
 	return g.Wait()
+}
+
+// measure counts a call, and times it if it is one of those that are timed.
+func (l *lane) measure(call func() error) error {
+	if !l.run.timed(l.count) {
+		if err := call(); err != nil {
+			return err
+		}
+		l.count++
+		return nil
+	}
+	begin := time.Now()
+	if err := call(); err != nil {
+		return err
+	}
+	l.count++
+	l.latencies.add(time.Since(begin))
+	return nil
 }
 
 // sample is what was measured in one run.

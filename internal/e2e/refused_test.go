@@ -113,7 +113,8 @@ func TestGatewayWithoutServer(t *testing.T) {
 			}},
 		})
 		defer c.Close()
-		if err := c.Connect(t.Context()); err != nil {
+		// With a reply the connection is among those of the server.
+		if _, err := c.Request(t.Context(), "echo", protocol.Text("x")); err != nil {
 			t.Fatal(err)
 		}
 		away.Store(true)

@@ -35,8 +35,8 @@ func (h Harness) slow(timeout time.Duration) slowLink {
 	if h.Bubble {
 		return slowLink{size: 7 << 19, pieces: 14 * 8, pause: time.Second / 8}
 	}
-	const pieces = 40
-	return slowLink{size: 16 << 20, pieces: pieces, pause: 3 * timeout / pieces}
+	const pieces = 30
+	return slowLink{size: 16 << 20, pieces: pieces, pause: timeout * 3 / 2 / pieces}
 }
 
 // timeout is short where time is real, and zero, the default, in a bubble.
@@ -44,12 +44,12 @@ func (h Harness) timeout() time.Duration {
 	if h.Bubble {
 		return 0
 	}
-	return 400 * time.Millisecond
+	return 2 * time.Second // a busy machine may stand still for a while
 }
 
 // A Write of many messages takes as long as the peer takes to read them.
 func testSlowPeerIsWrittenTo(t *testing.T, h Harness) {
-	limits := transport.Limits{WriteTimeout: 300 * time.Millisecond}
+	limits := transport.Limits{WriteTimeout: 2 * time.Second}
 	a, b := h.pair(t, limits, transport.Limits{})
 	msgs := make([][]byte, 30)
 	for i := range msgs {
@@ -57,7 +57,7 @@ func testSlowPeerIsWrittenTo(t *testing.T, h Harness) {
 	}
 	send(t, a, msgs...)
 	for _, want := range msgs {
-		time.Sleep(limits.WriteTimeout / 8)
+		time.Sleep(limits.WriteTimeout / 20)
 		wantMessage(t, b, want)
 	}
 }
@@ -111,7 +111,7 @@ func testSlowLinkToPeer(t *testing.T, h Harness) {
 // A peer that does not read, because it is busy, and sends pings is alive: a Write
 // waits for it, and so do pings and other writes behind it.
 func testBusyPeerThatPings(t *testing.T, h Harness) {
-	limits := transport.Limits{WriteTimeout: 300 * time.Millisecond}
+	limits := transport.Limits{WriteTimeout: time.Second}
 	a, b := h.pair(t, limits, transport.Limits{})
 	reads := draining(a)
 	stuck := flood(t, a)
@@ -119,7 +119,7 @@ func testBusyPeerThatPings(t *testing.T, h Harness) {
 	for range cap(pinged) {
 		go func() { pinged <- a.Ping() }()
 	}
-	for range 20 {
+	for range 10 {
 		time.Sleep(limits.WriteTimeout / 6)
 		if err := b.Ping(); err != nil {
 			t.Fatalf("Ping of the busy peer: %v", err)
@@ -149,7 +149,7 @@ func (h Harness) wantCut(t *testing.T, what string, limit, took time.Duration) {
 	t.Helper()
 	most := limit + limit/8 + time.Millisecond
 	if !h.Bubble {
-		most += slack
+		most += 3 * slack // the network may take a lot before
 	}
 	if took < limit || took > most {
 		t.Errorf("%s failed after %v, the limit is %v", what, took, limit)
@@ -164,7 +164,7 @@ func testStalledPeerIsCut(t *testing.T, h Harness) {
 	reads := draining(a)
 	start := time.Now()
 	// More than sockets store, so it is one Write that gets stuck.
-	err := a.Write(make([]byte, 64<<20))
+	err := a.Write(make([]byte, 24<<20))
 	wantTimeout(t, "Write", err)
 	h.wantCut(t, "Write", limits.WriteTimeout, time.Since(start))
 	wantTimeout(t, "Read", await(t, "Read", reads))
@@ -173,13 +173,13 @@ func testStalledPeerIsCut(t *testing.T, h Harness) {
 
 // So is one to a peer that read for a while.
 func testStalledLinkIsCut(t *testing.T, h Harness) {
-	limits := transport.Limits{WriteTimeout: 400 * time.Millisecond}
+	limits := transport.Limits{WriteTimeout: 2 * time.Second}
 	conn, raw := h.bare(t, limits)
 	written := make(chan error, 1)
-	go func() { written <- conn.Write(make([]byte, 64<<20)) }()
+	go func() { written <- conn.Write(make([]byte, 24<<20)) }()
 	piece := make([]byte, 100_000)
 	var last time.Time
-	for range 20 {
+	for range 12 {
 		time.Sleep(limits.WriteTimeout / 10)
 		if _, err := io.ReadFull(raw, piece); err != nil {
 			t.Fatalf("peer: %v", err)
@@ -209,7 +209,7 @@ func testPeerBeginsToTrickle(t *testing.T, h Harness) {
 	var peer sync.WaitGroup
 	var steady time.Time
 	peer.Go(func() {
-		for range 20 {
+		for range 15 {
 			if _, err := raw.Write(frame[:40_000]); err != nil {
 				t.Errorf("peer: %v", err)
 				return
@@ -221,6 +221,10 @@ func testPeerBeginsToTrickle(t *testing.T, h Harness) {
 		ticker := time.NewTicker(limits.ReadTimeout / 30) // a second of the default
 		defer ticker.Stop()
 		for i := range frame {
+			if time.Since(steady) > 3*limits.ReadTimeout {
+				raw.Close() // it should have ended long ago
+				return
+			}
 			if _, err := raw.Write(frame[i : i+1]); err != nil {
 				return
 			}
@@ -231,7 +235,7 @@ func testPeerBeginsToTrickle(t *testing.T, h Harness) {
 			}
 		}
 	})
-	got := <-read // within await's patience only where time is real
+	got := <-read // not later than the peer hangs up
 	wantTimeout(t, "Read", got.err)
 	close(ended)
 	raw.Close()
@@ -247,13 +251,13 @@ func testPeerBeginsToTrickle(t *testing.T, h Harness) {
 
 // The silence counts from the Read, however long none was in progress.
 func testReadAfterALongPause(t *testing.T, h Harness) {
-	limits := transport.Limits{ReadTimeout: 400 * time.Millisecond}
+	limits := transport.Limits{ReadTimeout: time.Second}
 	a, b := h.pair(t, limits, transport.Limits{})
 	send(t, b, []byte("first"))
 	wantMessage(t, a, []byte("first"))
-	time.Sleep(3 * limits.ReadTimeout)
+	time.Sleep(limits.ReadTimeout * 5 / 4)
 	read := reading(a)
-	time.Sleep(limits.ReadTimeout * 3 / 4)
+	time.Sleep(limits.ReadTimeout / 4)
 	send(t, b, []byte("second"))
 	if got := await(t, "Read", read); got.err != nil {
 		t.Fatalf("Read after a pause: %v", got.err)
@@ -261,13 +265,13 @@ func testReadAfterALongPause(t *testing.T, h Harness) {
 	// What arrived meanwhile is not late either, and neither is what had begun to arrive.
 	send(t, b, []byte("third"), make([]byte, 50_000))
 	wantMessage(t, a, []byte("third"))
-	time.Sleep(3 * limits.ReadTimeout)
+	time.Sleep(limits.ReadTimeout * 5 / 4)
 	wantMessage(t, a, make([]byte, 50_000))
 }
 
 // A Write that failed may tell how many messages were sent. Then the peer got no more.
 func testPartialWrites(t *testing.T, h Harness) {
-	limits := transport.Limits{WriteTimeout: 200 * time.Millisecond}
+	limits := transport.Limits{WriteTimeout: 500 * time.Millisecond}
 	for name, end := range map[string]func(a, b transport.Conn){
 		"timeout":     func(a, b transport.Conn) {},
 		"abort":       func(a, b transport.Conn) { a.Abort() },
@@ -277,7 +281,7 @@ func testPartialWrites(t *testing.T, h Harness) {
 			a, b := h.pair(t, limits, transport.Limits{})
 			reads := draining(a)
 			msg := make([]byte, size)
-			msgs := make([][]byte, (32<<20)/size)
+			msgs := make([][]byte, (24<<20)/size)
 			for i := range msgs {
 				msgs[i] = msg
 			}

@@ -22,7 +22,7 @@ func TestResets(t *testing.T) {
 		each    = 16 // requests in flight of a client
 		every   = 2 * time.Millisecond
 	)
-	total := either[uint64](1_000_000, 20_000)
+	total := either[uint64](1_000_000, 40_000)
 	before := runtime.NumGoroutine()
 	executions := make([]atomic.Uint32, total)
 	srv := start(t, "", server.Options{Hooks: server.Hooks{
