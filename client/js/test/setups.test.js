@@ -20,8 +20,8 @@ import { Server, build, goMissing } from './support/servers.js';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const SOON = 5_000; // well below the time for an attempt that nobody answers
 const runtimes = {
-  Bun: [await runtime('@oven', 'bin', 'bun'), ['run']],
-  Deno: [await runtime('@deno', 'deno'), ['run', '--allow-net', '--allow-read', '--no-config']],
+  Bun: [await runtime('bun/bin/bun.exe', '@oven', 'bin', 'bun'), ['run']],
+  Deno: [await runtime('deno/deno', '@deno', 'deno'), ['run', '--allow-net', '--allow-read', '--no-config']],
 };
 const noBrowser = await browserMissing();
 

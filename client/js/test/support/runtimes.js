@@ -9,12 +9,13 @@ import { promisify } from 'node:util';
 
 const modules = fileURLToPath(new URL('../../node_modules/', import.meta.url));
 
-// runtime returns the program of a scope of npm that runs here, and its version,
-// undefined if there is none.
-export async function runtime(scope, ...path) {
+// runtime returns the program of a package of npm that runs here, and its version,
+// undefined if there is none: that which the package's install script has put in place,
+// or, where such scripts are not run, that of the scope with a package per platform.
+export async function runtime(installed, scope, ...path) {
   const dir = join(modules, scope);
-  for (const platform of existsSync(dir) ? readdirSync(dir) : []) {
-    const program = join(dir, platform, ...path);
+  const platforms = existsSync(dir) ? readdirSync(dir) : [];
+  for (const program of [join(modules, installed), ...platforms.map((platform) => join(dir, platform, ...path))]) {
     try {
       const { stdout } = await promisify(execFile)(program, ['--version']);
       return { program, version: stdout.trim().split('\n')[0] };
