@@ -60,7 +60,7 @@ func list(msgs ...string) (all [][]byte) {
 
 // cases returns the table.
 func cases() []testCase {
-	return slices.Concat(framing(), masking(), fragmentation(), controls(), closes(), sizes())
+	return slices.Concat(framing(), masking(), fragmentation(), controls(), closes(), sizes(), systematic())
 }
 
 const violation = transport.StatusProtocol
