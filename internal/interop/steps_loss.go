@@ -213,7 +213,8 @@ func (r *run) shutdown(busyFor time.Duration) error {
 		if err != nil {
 			return err
 		}
-		if !errors.Is(reason, net.ErrClosed) {
+		// A client that was told may leave before the server closes.
+		if !errors.Is(reason, net.ErrClosed) && !errors.Is(reason, protocol.ErrShutdown) {
 			return fmt.Errorf("the connection ended with %w, want a close", reason)
 		}
 	}

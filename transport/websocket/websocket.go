@@ -43,7 +43,7 @@
 // please in them.
 package websocket
 
-//lint:file-ignore SA1019 deprecated in favour of github.com/coder/websocket, and the default all the same; this is the only import
+//lint:file-ignore SA1019 the library has a successor at another path, and is the one that was chosen; this is the only import
 
 import (
 	"context"
