@@ -59,7 +59,10 @@ var mounts = []struct {
 	{"echo", echoParam, func(srv http.Handler) http.Handler { return echoServer(srv) }},
 	{"echo with gzip, recover and logger", echoParam, func(srv http.Handler) http.Handler {
 		return echoServer(srv, echomiddleware.Recover(), echomiddleware.Gzip(),
-			echomiddleware.LoggerWithConfig(echomiddleware.LoggerConfig{Output: io.Discard}))
+			echomiddleware.RequestLoggerWithConfig(echomiddleware.RequestLoggerConfig{
+				LogStatus:     true,
+				LogValuesFunc: func(echo.Context, echomiddleware.RequestLoggerValues) error { return nil },
+			}))
 	}},
 	{"chi with compress, recoverer and logger", chiParam, func(srv http.Handler) http.Handler {
 		r := chi.NewRouter()
@@ -174,5 +177,20 @@ func TestFrameworks(t *testing.T) {
 				t.Errorf("no WebSocket request: %v", resp.Status)
 			}
 		})
+	}
+}
+
+// Where the connection cannot be taken the client is told, and is not left waiting.
+func TestTimeoutHandler(t *testing.T) {
+	srv := server.New(server.Options{Upgrader: websocket.Upgrader{}, Logger: slog.New(slog.DiscardHandler)})
+	defer srv.Close()
+	host := httptest.NewServer(http.TimeoutHandler(srv, time.Minute, ""))
+	defer host.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := websocket.Dialer{URL: host.URL}.Dial(ctx)
+	var refused *transport.RefusedError
+	if !errors.As(err, &refused) || refused.StatusCode != http.StatusNotImplemented {
+		t.Errorf("Dial: %v", err)
 	}
 }
