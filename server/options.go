@@ -62,11 +62,19 @@ type Options struct {
 	// protocol.ErrTooBig. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
-	// OutboxSize bounds, in bytes, what waits to be sent to one connection, and
-	// InboxSize what waits there to be handled, each message with about the memory
-	// that it occupies: in an inbox that is 256 bytes more than it has. A message of
-	// any size fits where nothing else waits, and in an outbox one counts as half of
-	// that at most, or short ones would keep it out. Zero: 1 MiB each.
+	// OutboxSize limits the bytes queued for sending on one connection. An empty
+	// outbox takes a message of any size; otherwise a message is charged at most
+	// OutboxSize/2, so that short messages cannot starve a long one.
+	//
+	// InboxSize limits the bytes of the messages of one connection that wait for a
+	// handler or are being handled, each charged its size and 256 bytes, and at most
+	// InboxSize/2. While the limit is exceeded the connection is not read. To notice
+	// a peer that is gone meanwhile, the server reads on for as much again (at least
+	// 64 KiB) after each third of ReadTimeout, three times at most; a peer that has
+	// sent all that is disconnected if then no handler returns for ten times
+	// ReadTimeout.
+	//
+	// Zero: 1 MiB each.
 	OutboxSize, InboxSize int
 
 	// ReadTimeout is the silence after which a connection counts as lost. Peers
