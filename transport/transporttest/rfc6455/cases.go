@@ -29,6 +29,7 @@ type testCase struct {
 	acceptedClose *transport.CloseError
 
 	refuseText bool
+	limit      int // of a message, if it is not that of limits
 }
 
 func (c *testCase) bytes(r role) (all []byte) {
@@ -60,7 +61,7 @@ func list(msgs ...string) (all [][]byte) {
 
 // cases returns the table.
 func cases() []testCase {
-	return slices.Concat(framing(), masking(), fragmentation(), controls(), closes(), sizes(), systematic())
+	return slices.Concat(framing(), masking(), fragmentation(), controls(), closes(), sizes(), systematic(), largeMessages())
 }
 
 const violation = transport.StatusProtocol

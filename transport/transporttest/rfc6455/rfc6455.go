@@ -119,6 +119,10 @@ func (r role) String() string { return [...]string{"both", "server", "client"}[r
 
 // run sends the bytes in pieces of the given size, and checks what comes of them.
 func (c *testCase) run(t *testing.T, r role, connect connector, bytes []byte, size int) {
+	limits := limits
+	if c.limit != 0 {
+		limits.MaxMessageSize = c.limit
+	}
 	conn, socket := connect(t, limits)
 	defer conn.Abort()
 	if text, ok := conn.(interface{ AcceptText(bool) }); ok {

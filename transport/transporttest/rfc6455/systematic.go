@@ -12,7 +12,7 @@ import (
 // reserved bit and opcode, before and within and after a message, and text and close
 // reasons of every shape that UTF-8 has.
 func systematic() []testCase {
-	return slices.Concat(textSizes(), pieces(), reservedBits(), reservedOpcodes(), controlsWithin(), validText(), reasons())
+	return slices.Concat(textSizes(), reservedBits(), reservedOpcodes(), controlsWithin(), validText(), reasons())
 }
 
 func textSizes() (all []testCase) {
@@ -31,20 +31,6 @@ func cut(first byte, msg string, size int) (all []frame) {
 	}
 	all[0].first |= first
 	all[len(all)-1].first |= 0x80
-	return all
-}
-
-func pieces() (all []testCase) {
-	msg := strings.Repeat("0123456789abcdef", 4<<10)
-	for _, kind := range []struct {
-		name  string
-		first byte
-	}{{"text", 0x1}, {"binary", 0x2}} {
-		for _, size := range []int{256, 1 << 10, 4 << 10, 16 << 10, 64 << 10} {
-			all = append(all, testCase{section: "5.4", name: fmt.Sprintf("64 KiB of %s in fragments of %d bytes", kind.name, size),
-				frames: cut(kind.first, msg, size), messages: list(msg)})
-		}
-	}
 	return all
 }
 
