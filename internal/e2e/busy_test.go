@@ -61,7 +61,7 @@ func TestBusyServer(t *testing.T) {
 	}
 }
 
-// narrow forwards what arrives at so many bytes per second, steadily.
+// narrow forwards what arrives, at a steady perSecond bytes per second.
 func narrow(t *testing.T, to string, perSecond int) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

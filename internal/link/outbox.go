@@ -246,8 +246,8 @@ func (o *outbox) settle(limit time.Duration) {
 	}
 }
 
-// unsent takes note that the last so many messages that were handed to the connection
-// cannot have reached the peer.
+// unsent takes note that of the messages that were handed to the connection, this many
+// at the end cannot have reached the peer.
 func (o *outbox) unsent(messages int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

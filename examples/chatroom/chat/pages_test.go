@@ -91,7 +91,7 @@ func TestFullRoom(t *testing.T) {
 		if who := ask[[]string](ada, "who", InRoom{"lobby"}, nil); len(who) != maxMembers {
 			t.Errorf("%d are there", len(who))
 		}
-		ask[Joined](ada, "join", Join{Room: "lobby"}, nil) // who is in already gets in again
+		ask[Joined](ada, "join", Join{Room: "lobby"}, nil) // a member gets in again
 	})
 }
 
