@@ -66,14 +66,11 @@ func (s *Server) beginShutdown() error {
 	return err
 }
 
-// closeDrained refuses new requests on all connections, waits until none is handled
-// any more, and closes the connections. Handlers that call Shutdown are not waited for:
-// their connections are closed when they are drained too.
+// closeDrained waits until no request is handled any more, and closes the connections.
+// Handlers that call Shutdown are not waited for: their connections are closed when they
+// are drained too.
 func (s *Server) closeDrained() {
 	conns := s.snapshot()
-	for _, c := range conns {
-		c.link.Drain()
-	}
 	for _, c := range conns {
 		s.awaitDrained(c)
 	}
@@ -111,15 +108,19 @@ func (s *Server) Close() error {
 }
 
 // refuseNew makes the server take no connections any more. It reports whether the
-// caller is the first to do so. If the first drains the server, that counts as busy.
+// caller is the first to do so. If the first drains the server, that counts as busy,
+// and no connection takes requests any more once others can see that it is closing.
 func (s *Server) refuseNew(drain bool) (first bool, err error) {
 	s.mu.Lock()
 	first = !s.isClosing()
 	if first {
-		close(s.closing)
 		if drain {
 			s.busy++
+			for _, c := range s.conns {
+				c.link.Drain()
+			}
 		}
+		close(s.closing)
 	}
 	listeners := s.listeners
 	s.listeners = make(map[transport.Listener]struct{})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -470,4 +471,35 @@ func TestShutdownBesideHandlers(t *testing.T) {
 			works.reply(1, protocol.Reply)
 		})
 	}
+}
+
+// Whoever sees that the server goes away finds that its requests are refused, on every
+// connection.
+func TestShutdownRefusesAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for range 10 {
+			srv := server.New(server.Options{Hooks: works()})
+			busy := connect(t, srv, protocol.V1_2)
+			var conns []*peer
+			for range 20 {
+				conns = append(conns, connect(t, srv, protocol.V1_2))
+			}
+			busy.request(1, "r", "5s")
+			synctest.Wait()
+			go srv.BeginShutdown()
+			for closing := false; !closing; {
+				rec := httptest.NewRecorder()
+				srv.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
+				closing = rec.Code == http.StatusServiceUnavailable
+			}
+			for _, p := range slices.Backward(conns) {
+				p.request(2, "r", "0s")
+			}
+			for _, p := range conns {
+				p.reply(2, protocol.ReplyShutdown)
+			}
+			busy.reply(1, protocol.Reply)
+			busy.over()
+		}
+	})
 }
