@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs Go; everything else is pinned in
-# internal/tools and built into bin/.
+# internal/check/tools and built into bin/.
 
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -41,21 +41,21 @@ js: ## test the JavaScript client, and check its size (needs Node, and Chromium 
 	npm --prefix client/js run build
 
 sim: ## simulate SEEDS (10000) schedules over a failing network, or SEED=1234 again and again
-	@go test ./internal/sim -count 1 -v -timeout $(TIMEOUT) -run '^TestSim$$' \
+	@go test ./internal/check/sim -count 1 -v -timeout $(TIMEOUT) -run '^TestSim$$' \
 		$(if $(SEED),-sim.seed=$(SEED),-sim.seeds=$(SEEDS)) | \
 	awk '/^schedules=/ { last = $$0; next } { print; fflush() } END { print last }'
 
 soak: ## put load on real sockets for a few minutes
-	WEBWIRE_SOAK=1 go test ./internal/e2e/soak ./internal/e2e/sessions -count 1 -p 1 -v -timeout 20m
+	WEBWIRE_SOAK=1 go test ./internal/check/e2e/soak ./internal/check/e2e/sessions -count 1 -p 1 -v -timeout 20m
 
 bench: ## compare with raw libraries and peers (ONLY='regexp': only those), into OUT (out), in about ten minutes
-	go -C internal/bench run . $(if $(ONLY),-only '$(ONLY)') -out $(abspath $(OUT))
+	go -C internal/check/bench run . $(if $(ONLY),-only '$(ONLY)') -out $(abspath $(OUT))
 
 bench-quick: ## compare requests of 32 bytes only, in less than a minute
-	go -C internal/bench run . -quick -out $(abspath $(OUT))
+	go -C internal/check/bench run . -quick -out $(abspath $(OUT))
 
 bench-idle: ## measure what 10,000 idle connections cost a server
-	go -C internal/bench run . -idle -out $(abspath $(OUT))
+	go -C internal/check/bench run . -idle -out $(abspath $(OUT))
 
 lint: bin/staticcheck ## check format and run the linters
 	@files=$$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +); \
@@ -90,6 +90,6 @@ clean: ## remove what the targets made
 	rm -rf bin coverage.out coverage.txt client/js/dist client/js/node_modules
 
 # Built apart from the workspace: its modules do not have the tools.
-bin/%: internal/tools/go.mod
-	GOWORK=off GOBIN=$(CURDIR)/bin go -C internal/tools install tool
+bin/%: internal/check/tools/go.mod
+	GOWORK=off GOBIN=$(CURDIR)/bin go -C internal/check/tools install tool
 	@touch $@

@@ -3,8 +3,8 @@ package websocket_test
 import (
 	"testing"
 
+	"github.com/webwire-go/webwire/internal/check/wstest"
 	"github.com/webwire-go/webwire/internal/wsnet"
-	"github.com/webwire-go/webwire/internal/wstest"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/transporttest/rfc6455"
 	"github.com/webwire-go/webwire/transport/websocket"

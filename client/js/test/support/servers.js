@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const module = fileURLToPath(new URL('../../../../', import.meta.url));
-const source = './internal/interop/contractserver';
+const source = './internal/check/interop/contractserver';
 
 // goMissing says why the contract server cannot be built, false if it can.
 export async function goMissing() {

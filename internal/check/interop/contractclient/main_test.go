@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/webwire-go/webwire/internal/interop"
+	"github.com/webwire-go/webwire/internal/check/interop"
 	"github.com/webwire-go/webwire/protocol"
 )
 

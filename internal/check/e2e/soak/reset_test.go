@@ -21,13 +21,15 @@ func TestResets(t *testing.T) {
 		clients = 64
 		each    = 16 // requests in flight of a client
 		every   = 2 * time.Millisecond
+		fewest  = 100       // resets, for which a fast machine makes more requests
+		most    = 2_000_000 // requests
 	)
-	total := either[uint64](1_000_000, 40_000)
+	least := either[uint64](1_000_000, 40_000)
 	before := runtime.NumGoroutine()
-	executions := make([]atomic.Uint32, total)
+	executions := make([]atomic.Uint32, most)
 	srv := start(t, "", server.Options{Hooks: server.Hooks{
 		OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
-			if n, ok := parseNumber(r.Payload); ok && n < total {
+			if n, ok := parseNumber(r.Payload); ok && n < most {
 				executions[n].Add(1)
 			}
 			return r.Payload, nil
@@ -37,7 +39,7 @@ func TestResets(t *testing.T) {
 
 	began := time.Now()
 	over := make(chan struct{})
-	var resets int
+	var resets atomic.Uint64
 	var resetting sync.WaitGroup
 	resetting.Go(func() {
 		ticker := time.NewTicker(every)
@@ -49,12 +51,13 @@ func TestResets(t *testing.T) {
 			case <-ticker.C:
 			}
 			if p.resetAny() {
-				resets++
+				resets.Add(1)
 			}
 		}
 	})
 
-	var next, succeeded, failed, unsent, wrong atomic.Uint64
+	var next, total, succeeded, failed, unsent, wrong atomic.Uint64
+	enough := func(n uint64) bool { return n >= least && resets.Load() >= fewest || n >= most }
 	var odd atomic.Pointer[error]
 	var all []*client.Client
 	var working sync.WaitGroup
@@ -63,7 +66,8 @@ func TestResets(t *testing.T) {
 		all = append(all, c)
 		for range each {
 			working.Go(func() {
-				for n := next.Add(1) - 1; n < total; n = next.Add(1) - 1 {
+				for n := next.Add(1) - 1; !enough(n); n = next.Add(1) - 1 {
+					total.Add(1)
 					reply, err := c.Request(context.Background(), "echo", number(n))
 					if err == nil {
 						succeeded.Add(1)
@@ -103,14 +107,14 @@ func TestResets(t *testing.T) {
 		}
 	}
 	report(t, "requests=%d succeeded=%d failed=%d unsent=%d wrong=%d doubled=%d resets=%d seconds=%.1f",
-		total, succeeded.Load(), failed.Load(), unsent.Load(), wrong.Load(), twice, resets, took.Seconds())
-	if succeeded.Load()+failed.Load() != total || wrong.Load() != 0 || twice != 0 {
+		total.Load(), succeeded.Load(), failed.Load(), unsent.Load(), wrong.Load(), twice, resets.Load(), took.Seconds())
+	if succeeded.Load()+failed.Load() != total.Load() || wrong.Load() != 0 || twice != 0 {
 		t.Error("requests have not one right outcome each")
 	}
 	if err := odd.Load(); err != nil {
 		t.Errorf("a request failed in another way: %v", *err)
 	}
-	if succeeded.Load() < total/2 || failed.Load() == 0 || resets < 100 {
+	if succeeded.Load() < total.Load()/2 || failed.Load() == 0 || resets.Load() < fewest {
 		t.Error("the test did not test what it should")
 	}
 	wantGoroutines(t, before)

@@ -1,6 +1,6 @@
 // Command contractclient tries everything that the contract asks of a server.
 //
-//	go run ./internal/interop/contractclient --addr 127.0.0.1:8080 --version 1.2
+//	go run ./internal/check/interop/contractclient --addr 127.0.0.1:8080 --version 1.2
 //
 // It prints a line for each step that begins with PASS, FAIL or SKIP, and a summary.
 package main
@@ -15,7 +15,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/webwire-go/webwire/internal/interop"
+	"github.com/webwire-go/webwire/internal/check/interop"
 	"github.com/webwire-go/webwire/protocol"
 )
 

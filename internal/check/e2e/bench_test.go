@@ -20,7 +20,7 @@ import (
 
 // BenchmarkRequest is request and reply on one connection, alone and 64 at a time,
 // for benchstat to compare before and after a change. The comparison with others is
-// in internal/bench.
+// in internal/check/bench.
 func BenchmarkRequest(b *testing.B) {
 	for _, transport := range []struct {
 		name  string

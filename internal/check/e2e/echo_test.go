@@ -26,7 +26,7 @@ client: signal ping utf8 Привет, мир 👋
 client: signal ping utf16 Привет, мир 👋
 `
 
-const repository = "../.."
+const repository = "../../.."
 
 // command returns a command that does not outlive the test by much.
 func command(t *testing.T, name string, args ...string) *exec.Cmd {

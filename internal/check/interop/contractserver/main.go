@@ -1,7 +1,7 @@
 // Command contractserver is the contract server for clients of any
 // implementation.
 //
-//	go run ./internal/interop/contractserver --addr 127.0.0.1:0 --version 1.2
+//	go run ./internal/check/interop/contractserver --addr 127.0.0.1:0 --version 1.2
 //
 // It prints "LISTENING host:port" once it listens, and runs until it is
 // interrupted or asked to shut down.
@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/webwire-go/webwire/internal/interop"
+	"github.com/webwire-go/webwire/internal/check/interop"
 	"github.com/webwire-go/webwire/protocol"
 )
 

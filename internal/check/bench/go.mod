@@ -1,6 +1,6 @@
 // The benchmark against peers, apart from the root module so that what it compares
 // with does not become what users depend on.
-module github.com/webwire-go/webwire/internal/bench
+module github.com/webwire-go/webwire/internal/check/bench
 
 go 1.26.0
 
@@ -57,4 +57,4 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 )
 
-replace github.com/webwire-go/webwire => ../..
+replace github.com/webwire-go/webwire => ../../..

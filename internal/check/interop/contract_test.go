@@ -6,7 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/webwire-go/webwire/internal/interop"
+	"github.com/webwire-go/webwire/internal/check/interop"
 	"github.com/webwire-go/webwire/protocol"
 )
 

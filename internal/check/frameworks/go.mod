@@ -1,6 +1,6 @@
 // Tests of mounting a server in web frameworks, apart from the root module so that
 // they do not become what users depend on.
-module github.com/webwire-go/webwire/internal/frameworks
+module github.com/webwire-go/webwire/internal/check/frameworks
 
 go 1.26.0
 
@@ -54,4 +54,4 @@ require (
 	nhooyr.io/websocket v1.8.17 // indirect
 )
 
-replace github.com/webwire-go/webwire => ../..
+replace github.com/webwire-go/webwire => ../../..

@@ -1,6 +1,6 @@
 // The tools of the Makefile, apart from the root module so that what they need
 // does not become what its users need.
-module github.com/webwire-go/webwire/internal/tools
+module github.com/webwire-go/webwire/internal/check/tools
 
 go 1.25.0
 

@@ -44,14 +44,14 @@ var arrows = []struct {
 	{"server", []string{"protocol", "transport", "session", "internal/link", xSync}},
 	{"client", []string{"protocol", "transport", "session", "internal/link", xSync}},
 
-	{"internal/sim", []string{"protocol", "transport", "session", "server", "client", "transport/memory", "transport/transporttest"}},
+	{"internal/check/sim", []string{"protocol", "transport", "session", "server", "client", "transport/memory", "transport/transporttest"}},
 
 	{"client/js", nil},
 
-	{"internal/archtest", nil},
-	{"internal/wstest", []string{everything}},
-	{"internal/interop/...", []string{everything}},
-	{"internal/e2e/...", []string{everything}},
+	{"internal/check/archtest", nil},
+	{"internal/check/wstest", []string{everything}},
+	{"internal/check/interop/...", []string{everything}},
+	{"internal/check/e2e/...", []string{everything}},
 	{"examples/...", []string{everything}},
 	{"cmd/...", []string{everything}},
 }

@@ -15,7 +15,7 @@ import (
 
 // Benchmark has clients make requests of a server over the loopback interface: one
 // and 64 at a time on a connection, and one on each of 64. It is there to be
-// profiled; internal/bench compares.
+// profiled; internal/check/bench compares.
 func Benchmark(b *testing.B, lib Library) {
 	for _, load := range []struct {
 		name         string

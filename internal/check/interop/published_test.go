@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/webwire-go/webwire/internal/interop"
+	"github.com/webwire-go/webwire/internal/check/interop"
 	"github.com/webwire-go/webwire/protocol"
 )
 
