@@ -26,6 +26,7 @@ var arrows = []struct {
 	pkg string
 	may []string
 }{
+	{".", nil}, // the overview
 	{"protocol", nil},
 
 	{"transport", []string{"protocol"}},
@@ -154,7 +155,12 @@ func matches(path string) func(pattern string) bool {
 	}
 }
 
-func relative(path string) string { return strings.TrimPrefix(path, module+"/") }
+func relative(path string) string {
+	if path == module {
+		return "."
+	}
+	return strings.TrimPrefix(path, module+"/")
+}
 
 // standard reports whether path is of the standard library: the first element
 // of all others has a dot.

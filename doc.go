@@ -1,0 +1,38 @@
+// Package webwire is the overview of WebWire, a duplex messaging library on top of
+// WebSockets with an open binary protocol. It contains no code; the library consists of
+// the packages below it.
+//
+// A client and a server exchange requests, replies and signals over one lasting
+// connection. A client that loses its connection connects again, and gets back the
+// session that the server created for it.
+//
+// # Packages
+//
+// Most programs import the first three:
+//
+//   - [github.com/webwire-go/webwire/server] accepts connections and calls handlers;
+//   - [github.com/webwire-go/webwire/client] connects, and connects again when the
+//     connection is lost;
+//   - [github.com/webwire-go/webwire/transport/websocket] carries their messages over
+//     WebSockets, [github.com/webwire-go/webwire/transport/stream] over any byte
+//     stream, and [github.com/webwire-go/webwire/transport/memory] inside one process;
+//   - [github.com/webwire-go/webwire/session] stores sessions in memory or in files;
+//   - [github.com/webwire-go/webwire/protocol] is the codec, which depends on the
+//     standard library alone and can be vendored by itself;
+//   - [github.com/webwire-go/webwire/transport] declares what a transport must do.
+//
+// The suites transport/transporttest and session/sessiontest check transports and
+// session stores of your own.
+//
+// # Errors
+//
+// Every request has exactly one outcome. An error that a handler returns as a
+// *protocol.Error reaches the caller as it is; any other error of a handler is logged
+// and the caller gets protocol.ErrInternal. Errors of the client say whether the request
+// may have been executed.
+//
+// # Protocol
+//
+// The file protocol/PROTOCOL.md specifies every version of the protocol. The JavaScript
+// client in client/js speaks the same versions.
+package webwire
