@@ -143,13 +143,13 @@ func (c *Client) version(ctx context.Context, conn transport.Conn) (protocol.Ver
 		if slices.Contains(c.opts.Versions, protocol.V2_0) {
 			return protocol.V2_0, meta, nil
 		}
-		return protocol.Version{}, meta, &VersionError{Server: []protocol.Version{protocol.V2_0}, Client: c.opts.Versions, Cause: err}
+		return 0, meta, &VersionError{Server: []protocol.Version{protocol.V2_0}, Client: c.opts.Versions, Cause: err}
 	case errors.Is(err, protocol.ErrVersion):
-		return protocol.Version{}, meta, &VersionError{Server: spoken(meta), Client: c.opts.Versions, Cause: err}
+		return 0, meta, &VersionError{Server: spoken(meta), Client: c.opts.Versions, Cause: err}
 	case err != nil:
-		return protocol.Version{}, meta, fmt.Errorf("client: metadata: %w", err)
+		return 0, meta, fmt.Errorf("client: metadata: %w", err)
 	case !slices.Contains(c.opts.Versions, meta.Version):
-		return protocol.Version{}, meta, &VersionError{Server: []protocol.Version{meta.Version}, Client: c.opts.Versions}
+		return 0, meta, &VersionError{Server: []protocol.Version{meta.Version}, Client: c.opts.Versions}
 	}
 	return meta.Version, meta, nil
 }
@@ -174,7 +174,7 @@ func (c *Client) awaitConf(ctx context.Context, conn transport.Conn, v protocol.
 	if err != nil {
 		return protocol.Conf{}, err
 	}
-	if conf.Version.Major != v.Major {
+	if conf.Version.Major() != v.Major() {
 		return conf, &VersionError{Server: []protocol.Version{conf.Version}, Client: c.opts.Versions}
 	}
 	if conf.SubProtocol != c.opts.SubProtocol {

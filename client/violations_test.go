@@ -170,7 +170,7 @@ func TestEveryTypeAndLength(t *testing.T) {
 
 func TestRandomBytes(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v protocol.Version) {
-		rng := rand.New(rand.NewPCG(2, uint64(v.Minor)))
+		rng := rand.New(rand.NewPCG(2, uint64(v.Minor())))
 		s := newRawServer(t, v)
 		defer s.close()
 		s.connect()

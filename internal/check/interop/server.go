@@ -58,7 +58,7 @@ func Start(opts Options) (*Server, error) {
 	if opts.Addr == "" {
 		opts.Addr = "127.0.0.1:0"
 	}
-	if opts.Version == (protocol.Version{}) {
+	if opts.Version == 0 {
 		opts.Version = protocol.V1_2
 	}
 	if opts.ReadTimeout <= 0 {
