@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -85,7 +86,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 	if err != nil {
 		return nil, err
 	}
-	manners := version.Manners()
+	rules := manners.Of(version)
 	limits := transport.Limits{
 		MaxMessageSize: c.opts.MaxMessageSize,
 		ReadTimeout:    c.opts.ReadTimeout,
@@ -97,7 +98,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 	conn.SetLimits(limits)
 
 	conf := protocol.Conf{ReadTimeout: meta.ReadTimeout}
-	if manners.Conf {
+	if rules.Conf {
 		if conf, err = c.awaitConf(ctx, conn, version); err != nil {
 			return nil, err
 		}
@@ -114,7 +115,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 		Concurrency:  1,
 		WriteTimeout: c.opts.WriteTimeout,
 		KeepAlive:    silence / 3,
-		Heartbeat:    manners.Heartbeats,
+		Heartbeat:    rules.Heartbeats,
 		MaxMessage:   conf.MessageSize,
 		WakeCheck:    true,
 	}), nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
@@ -53,7 +54,7 @@ func (s *rawServer) connect() {
 	if s.conn, err = s.accept.Accept(); err != nil {
 		s.t.Fatal(err)
 	}
-	if s.version.Manners().Conf {
+	if manners.Of(s.version).Conf {
 		s.send(protocol.Conf{Version: s.version, ReadTimeout: time.Minute}.Message())
 	}
 	if err := <-connected; err != nil {
