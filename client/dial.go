@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -85,7 +86,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 	if err != nil {
 		return nil, err
 	}
-	manners := version.Manners()
+	rules := manners.Of(version)
 	limits := transport.Limits{
 		MaxMessageSize: c.opts.MaxMessageSize,
 		ReadTimeout:    c.opts.ReadTimeout,
@@ -97,7 +98,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 	conn.SetLimits(limits)
 
 	conf := protocol.Conf{ReadTimeout: meta.ReadTimeout}
-	if manners.Conf {
+	if rules.Conf {
 		if conf, err = c.awaitConf(ctx, conn, version); err != nil {
 			return nil, err
 		}
@@ -114,7 +115,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 		Concurrency:  1,
 		WriteTimeout: c.opts.WriteTimeout,
 		KeepAlive:    silence / 3,
-		Heartbeat:    manners.Heartbeats,
+		Heartbeat:    rules.Heartbeats,
 		MaxMessage:   conf.MessageSize,
 		WakeCheck:    true,
 	}), nil
@@ -143,13 +144,13 @@ func (c *Client) version(ctx context.Context, conn transport.Conn) (protocol.Ver
 		if slices.Contains(c.opts.Versions, protocol.V2_0) {
 			return protocol.V2_0, meta, nil
 		}
-		return protocol.Version{}, meta, &VersionError{Server: []protocol.Version{protocol.V2_0}, Client: c.opts.Versions, Cause: err}
+		return 0, meta, &VersionError{Server: []protocol.Version{protocol.V2_0}, Client: c.opts.Versions, Cause: err}
 	case errors.Is(err, protocol.ErrVersion):
-		return protocol.Version{}, meta, &VersionError{Server: spoken(meta), Client: c.opts.Versions, Cause: err}
+		return 0, meta, &VersionError{Server: spoken(meta), Client: c.opts.Versions, Cause: err}
 	case err != nil:
-		return protocol.Version{}, meta, fmt.Errorf("client: metadata: %w", err)
+		return 0, meta, fmt.Errorf("client: metadata: %w", err)
 	case !slices.Contains(c.opts.Versions, meta.Version):
-		return protocol.Version{}, meta, &VersionError{Server: []protocol.Version{meta.Version}, Client: c.opts.Versions}
+		return 0, meta, &VersionError{Server: []protocol.Version{meta.Version}, Client: c.opts.Versions}
 	}
 	return meta.Version, meta, nil
 }
@@ -174,7 +175,7 @@ func (c *Client) awaitConf(ctx context.Context, conn transport.Conn, v protocol.
 	if err != nil {
 		return protocol.Conf{}, err
 	}
-	if conf.Version.Major != v.Major {
+	if conf.Version.Major() != v.Major() {
 		return conf, &VersionError{Server: []protocol.Version{conf.Version}, Client: c.opts.Versions}
 	}
 	if conf.SubProtocol != c.opts.SubProtocol {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
@@ -61,7 +62,7 @@ func accept(t *testing.T, ln *memory.Listener, v protocol.Version, conf protocol
 	}
 	t.Cleanup(func() { conn.Abort() })
 	p := &peer{t, conn, v}
-	if v.Manners().Conf {
+	if manners.Of(v).Conf {
 		conf.Version = v
 		p.send(conf.Message())
 	}

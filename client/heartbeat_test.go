@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
@@ -52,7 +53,7 @@ func TestHeartbeats(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if test.version.Manners().Conf {
+				if manners.Of(test.version).Conf {
 					msg, err := test.version.Append(nil, protocol.Conf{Version: test.version, ReadTimeout: timeout}.Message())
 					if err == nil {
 						err = conn.Write(msg)

@@ -108,7 +108,7 @@ func (o Options) withDefaults() Options {
 	if len(o.Versions) == 0 {
 		o.Versions = []protocol.Version{protocol.V2_0, protocol.V1_2}
 	}
-	if o.Version == (protocol.Version{}) {
+	if o.Version == 0 {
 		o.Version = protocol.V1_2
 	}
 	if o.Logger == nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
@@ -231,7 +232,7 @@ func (st *stage) play(step scenarioStep) {
 			return
 		}
 		st.peer = newFarEnd(far)
-		if st.version.Manners().Conf {
+		if manners.Of(st.version).Conf {
 			st.write(protocol.Conf{Version: st.version}.Message())
 		}
 	case step.Fail != "":

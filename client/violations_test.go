@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
@@ -53,7 +54,7 @@ func (s *rawServer) connect() {
 	if s.conn, err = s.accept.Accept(); err != nil {
 		s.t.Fatal(err)
 	}
-	if s.version.Manners().Conf {
+	if manners.Of(s.version).Conf {
 		s.send(protocol.Conf{Version: s.version, ReadTimeout: time.Minute}.Message())
 	}
 	if err := <-connected; err != nil {
@@ -170,7 +171,7 @@ func TestEveryTypeAndLength(t *testing.T) {
 
 func TestRandomBytes(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v protocol.Version) {
-		rng := rand.New(rand.NewPCG(2, uint64(v.Minor)))
+		rng := rand.New(rand.NewPCG(2, uint64(v.Minor())))
 		s := newRawServer(t, v)
 		defer s.close()
 		s.connect()

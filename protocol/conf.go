@@ -21,7 +21,7 @@ const confSize = 10
 // largest that do.
 func (c Conf) Message() Message {
 	data := make([]byte, confSize, confSize+len(c.SubProtocol))
-	data[0], data[1] = c.Version.Major, c.Version.Minor
+	binary.BigEndian.PutUint16(data, uint16(c.Version))
 	binary.LittleEndian.PutUint32(data[2:], clamp32(c.ReadTimeout.Milliseconds()))
 	binary.LittleEndian.PutUint32(data[6:], clamp32(int64(c.MessageSize)))
 	return Message{Kind: AcceptConf, Payload: Bytes(append(data, c.SubProtocol...))}
@@ -34,7 +34,7 @@ func (m Message) Conf() (Conf, error) {
 		return Conf{}, malformed("a " + m.Kind.String() + " is no accept-conf")
 	}
 	return Conf{
-		Version:     Version{data[0], data[1]},
+		Version:     Version(binary.BigEndian.Uint16(data)),
 		ReadTimeout: time.Duration(binary.LittleEndian.Uint32(data[2:])) * time.Millisecond,
 		MessageSize: int(min(int64(binary.LittleEndian.Uint32(data[6:])), math.MaxInt)),
 		SubProtocol: string(data[confSize:]),

@@ -14,8 +14,7 @@
 //	})
 //
 // A [Message] has a [Kind] and a [Payload] with an [Encoding] in every version;
-// [Failure] and [Message.Err] translate errors to replies and back. Where
-// versions differ in what peers do, [Version.Manners] says how.
+// [Failure] and [Message.Err] translate errors to replies and back.
 //
 // All values may be used by several goroutines as long as none of them changes
 // them.

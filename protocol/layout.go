@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// This file holds every difference between the published versions, in how
-// messages look (the rows) and in what peers do (the Manners).
+// This file holds every difference between the published versions in how messages
+// look. How peers behave is in internal/manners.
 
 // layout says what a message of one type byte consists of, in this order: the
 // type byte, the id, the length of the name and the name, a pad byte if a UTF-16
@@ -37,14 +37,13 @@ const (
 	required                // there is one, of at least one byte (UTF-16: two)
 )
 
-// spec is a version: its messages and its manners.
+// spec is a version: its messages.
 type spec struct {
 	byType [256]layout              // kind 0: the version has no such message
 	byKind [kinds][encodings]layout // the same layouts
 
 	session    sessionFields // what session objects contain
 	jsonErrors bool          // application errors are JSON objects (1.2)
-	manners    Manners
 }
 
 // rows is a version's table: the type byte, and what the message consists of.
@@ -99,45 +98,14 @@ var (
 	})
 )
 
-// The versions. 1.3 and 1.4 changed while they bore the same number; where the
-// two states of 1.3 contradict each other this is the later one.
+// The versions. 1.3 and 1.4 changed without getting a new number; where the two
+// states of 1.3 contradict each other this is the later one.
 var (
-	spec1_2 = spec{
-		session:    sessionFields{early: true},
-		jsonErrors: true,
-		manners: Manners{
-			TextFrames: true, ConfirmClose: true,
-			badRequest: Disconnect, badOther: Disconnect, strayReply: Disconnect,
-		},
-	}.with(rows1_2)
-	spec1_3 = spec{
-		session: sessionFields{early: true, late: true},
-		manners: Manners{
-			TextFrames: true, ConfirmClose: true,
-			badRequest: AnswerInternalError, badOther: AnswerInternalError,
-		},
-	}.with(rows1_3)
-	spec1_4 = spec{
-		session: sessionFields{late: true},
-		manners: Manners{
-			TextFrames: true, ConfirmClose: true,
-			badRequest: AnswerProtocolError,
-		},
-	}.with(rows1_4)
-	spec1_5 = spec{
-		session: sessionFields{late: true},
-		manners: Manners{
-			Heartbeats: true, TextFrames: true, ConfirmClose: true,
-			badRequest: AnswerProtocolError,
-		},
-	}.with(rows1_5)
-	spec2_0 = spec{
-		session: sessionFields{late: true},
-		manners: Manners{
-			Heartbeats: true, Conf: true,
-			badRequest: Disconnect, badOther: Disconnect,
-		},
-	}.with(rows2_0)
+	spec1_2 = spec{session: sessionFields{early: true}, jsonErrors: true}.with(rows1_2)
+	spec1_3 = spec{session: sessionFields{early: true, late: true}}.with(rows1_3)
+	spec1_4 = spec{session: sessionFields{late: true}}.with(rows1_4)
+	spec1_5 = spec{session: sessionFields{late: true}}.with(rows1_5)
+	spec2_0 = spec{session: sessionFields{late: true}}.with(rows2_0)
 )
 
 func (r rows) with(changed rows) rows {

@@ -187,7 +187,7 @@ func checkContent(t *testing.T, v protocol.Version, m protocol.Message, c vector
 	}
 	if f.Major != nil {
 		want := protocol.Conf{
-			Version:     protocol.Version{Major: *f.Major, Minor: *f.Minor},
+			Version:     protocol.Version(*f.Major)<<8 | protocol.Version(*f.Minor),
 			ReadTimeout: time.Duration(f.ReadTimeout) * time.Millisecond,
 			MessageSize: int(min(f.MessageBufferSize, math.MaxInt)),
 			SubProtocol: string(unhex(t, f.SubProtocol)),

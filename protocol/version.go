@@ -7,71 +7,78 @@ import (
 	"strings"
 )
 
-// Version is a published version of the protocol. Its methods are the codec. The
-// zero Version is none: its Parse and Append fail.
-type Version struct{ Major, Minor byte }
+// Version is a version of the protocol. Its methods are the codec. The zero
+// Version stands for none: its Parse and Append fail. Versions compare in the
+// order in which they were published.
+type Version uint16 // the major number in the high byte, the minor in the low one
 
 // The published versions (sections 3 to 7 of PROTOCOL.md).
-var (
-	V1_2 = Version{1, 2}
-	V1_3 = Version{1, 3}
-	V1_4 = Version{1, 4}
-	V1_5 = Version{1, 5}
-	V2_0 = Version{2, 0}
+const (
+	V1_2 Version = 0x0102
+	V1_3 Version = 0x0103
+	V1_4 Version = 0x0104
+	V1_5 Version = 0x0105
+	V2_0 Version = 0x0200
 )
 
-// ErrVersion is what the methods of a Version that this package does not know
-// return, and ParseVersion for a text that is no known version.
+// ErrVersion is returned by the methods of a Version that this package does not
+// know, and wrapped by the error of ParseVersion and ParseToken.
 var ErrVersion = errors.New("protocol: unknown version")
 
-// Versions returns all known versions, the newest first.
+// Versions returns all known versions, newest first.
 func Versions() []Version { return []Version{V2_0, V1_5, V1_4, V1_3, V1_2} }
 
-// String returns the version as the protocol writes it, "1.2" for instance.
+// Major returns the number before the dot, 0 to 255.
+func (v Version) Major() int { return int(v >> 8) }
+
+// Minor returns the number after the dot, 0 to 255.
+func (v Version) Minor() int { return int(v & 0xff) }
+
+// String returns the version as the protocol writes it, such as "1.2".
 func (v Version) String() string {
-	return strconv.Itoa(int(v.Major)) + "." + strconv.Itoa(int(v.Minor))
+	return strconv.Itoa(v.Major()) + "." + strconv.Itoa(v.Minor())
 }
 
 // Known reports whether this package speaks v.
 func (v Version) Known() bool { return v.spec() != nil }
 
-// ParseVersion returns the known version that text names, "1.2" for instance.
+// ParseVersion returns the known version with the given name, such as "1.2".
 func ParseVersion(text string) (Version, error) {
 	for _, v := range Versions() {
 		if v.String() == text {
 			return v, nil
 		}
 	}
-	return Version{}, fmt.Errorf("%w %q", ErrVersion, text)
+	return 0, fmt.Errorf("%w %q", ErrVersion, text)
 }
 
 const tokenPrefix = "webwire-"
 
-// Token returns the name under which two ends agree on the version while they
-// connect: "webwire-2.0" as Sec-WebSocket-Protocol (section 2.3).
+// Token returns the name by which client and server negotiate the version when
+// they connect, such as "webwire-2.0" in Sec-WebSocket-Protocol (section 2.3).
 func (v Version) Token() string { return tokenPrefix + v.String() }
 
-// ParseToken returns the known version that a token names.
+// ParseToken returns the known version with the given Token.
 func ParseToken(token string) (Version, error) {
 	text, ok := strings.CutPrefix(token, tokenPrefix)
 	if !ok {
-		return Version{}, fmt.Errorf("%w: token %q", ErrVersion, token)
+		return 0, fmt.Errorf("%w: token %q", ErrVersion, token)
 	}
 	return ParseVersion(text)
 }
 
-// spec returns what distinguishes the version, nil for an unknown one.
+// spec returns the tables of the version, or nil if it is unknown.
 func (v Version) spec() *spec {
-	switch uint16(v.Major)<<8 | uint16(v.Minor) {
-	case 0x0102:
+	switch v {
+	case V1_2:
 		return &spec1_2
-	case 0x0103:
+	case V1_3:
 		return &spec1_3
-	case 0x0104:
+	case V1_4:
 		return &spec1_4
-	case 0x0105:
+	case V1_5:
 		return &spec1_5
-	case 0x0200:
+	case V2_0:
 		return &spec2_0
 	}
 	return nil

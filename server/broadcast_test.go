@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
@@ -18,7 +19,7 @@ func connectEndpoint(t *testing.T, srv *server.Server, v protocol.Version) *peer
 	t.Helper()
 	before := len(slices.Collect(srv.Conns()))
 	p := dialEndpoint(t, srv.Endpoint(v, 0), v)
-	if v.Manners().Conf {
+	if manners.Of(v).Conf {
 		p.receive()
 	}
 	synctest.Wait()

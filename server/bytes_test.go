@@ -79,7 +79,7 @@ func TestRandomBytes(t *testing.T) {
 	for _, v := range protocol.Versions() {
 		t.Run(v.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				rng := rand.New(rand.NewPCG(1, uint64(v.Minor)))
+				rng := rand.New(rand.NewPCG(1, uint64(v.Minor())))
 				s := newViolated(v)
 				for range 100 {
 					p := s.open(t, v)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -64,13 +65,13 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		_ = conn.Close(transport.StatusInternal, "unknown protocol version") // the error below says more
 		return nil, ErrVersion
 	}
-	manners := info.Version.Manners()
+	rules := manners.Of(info.Version)
 
 	limits := s.opts.limits()
 	limits.MaxMessageSize = e.maxMessageSize
 	conn.SetLimits(limits)
 	if t, ok := conn.(interface{ AcceptText(bool) }); ok {
-		t.AcceptText(manners.TextFrames)
+		t.AcceptText(rules.TextFrames)
 	}
 	conf := link.Config{
 		Conn:        conn,
@@ -81,13 +82,13 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		KeepAlive:   s.opts.ReadTimeout / 3,
 		Watch:       &s.watch,
 	}
-	if manners.Conf && !negotiated { // published clients refuse what is longer than their own limit, which is that
+	if rules.Conf && !negotiated { // published clients refuse what is longer than their own limit, which is that
 		conf.MaxMessage = e.maxMessageSize
 	}
 	c := &Conn{server: s, info: info, negotiated: negotiated, limit: conf.MaxMessage}
 	conf.Ended = c.vacate
 	c.link = link.New(context.WithValue(ctx, connKey{s}, c), conf)
-	if manners.Conf { // before anybody can send anything else
+	if rules.Conf { // before anybody can send anything else
 		// A failure to send it is found by the reader.
 		_ = c.link.Send(context.Background(), protocol.Conf{
 			Version:     info.Version,

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
@@ -109,7 +110,7 @@ func TestUnsendableReplies(t *testing.T) {
 					}},
 				})
 				p := connect(t, srv, test.version)
-				if test.version.Manners().Conf {
+				if manners.Of(test.version).Conf {
 					p.receive()
 				}
 				p.request(1, "bad", "x")

@@ -136,7 +136,7 @@ func (o Options) withDefaults() Options {
 	if o.InboxSize <= 0 {
 		o.InboxSize = defaultBoxSize
 	}
-	if o.Version == (protocol.Version{}) {
+	if o.Version == 0 {
 		o.Version = protocol.V1_2
 	}
 	if o.Logger == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -35,25 +36,25 @@ func (r *role) Receive(m protocol.Message) {
 	case protocol.Heartbeat:
 		// That it arrived is all it says.
 	default:
-		c.react(c.info.Version.Manners().Misdirected(m.Kind), m.ID)
+		c.react(manners.Of(c.info.Version).Misdirected(m.Kind), m.ID)
 	}
 }
 
 // Malformed does what the version says about a message that breaks it.
 func (r *role) Malformed(m protocol.Message, _ error) {
 	c := (*Conn)(r)
-	c.react(c.info.Version.Manners().Malformed(m), m.ID)
+	c.react(manners.Of(c.info.Version).Malformed(m), m.ID)
 }
 
-func (c *Conn) react(reaction protocol.Reaction, id protocol.ID) {
+func (c *Conn) react(reaction manners.Reaction, id protocol.ID) {
 	switch reaction {
-	case protocol.Ignore:
+	case manners.Ignore:
 		c.link.Drop()
-	case protocol.AnswerInternalError:
+	case manners.AnswerInternalError:
 		c.answer(protocol.Failure(id, protocol.ErrInternal))
-	case protocol.AnswerProtocolError:
+	case manners.AnswerProtocolError:
 		c.answer(protocol.Failure(id, protocol.ErrProtocol))
-	case protocol.Disconnect:
+	case manners.Disconnect:
 		c.link.Disconnect(transport.StatusProtocol, "protocol error", ErrProtocolViolation)
 	}
 }

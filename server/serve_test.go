@@ -200,7 +200,7 @@ func TestServeConn(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 
-		p = connectDeaf(t, context.Background(), server.New(server.Options{Version: protocol.Version{Major: 9}}), protocol.V1_2)
+		p = connectDeaf(t, context.Background(), server.New(server.Options{Version: 0x0900}), protocol.V1_2)
 		if err := p.wait(); !errors.Is(err, server.ErrVersion) {
 			t.Errorf("got %v", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
@@ -312,7 +313,7 @@ func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRe
 		delete(t.live, key)
 		for c := range l.conns {
 			c.session = sessionSlot{state: free}
-			if c != by || r == nil || c.info.Version.Manners().ConfirmClose {
+			if c != by || r == nil || manners.Of(c.info.Version).ConfirmClose {
 				c.tellClosed()
 			}
 		}

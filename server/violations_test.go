@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
@@ -107,7 +108,7 @@ func (s *violated) open(t *testing.T, v protocol.Version) *peer {
 	t.Helper()
 	p := connectDeaf(t, context.Background(), s.Server, v)
 	p.listenFor(100)
-	if v.Manners().Conf {
+	if manners.Of(v).Conf {
 		if m := p.receive(); m.Kind != protocol.AcceptConf {
 			t.Fatalf("the connection begins with a %v", m.Kind)
 		}

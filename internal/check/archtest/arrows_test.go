@@ -42,8 +42,9 @@ var arrows = []struct {
 	{"session/sessiontest", []string{"session"}},
 
 	{"internal/link", []string{"protocol", "transport", xSync}},
-	{"server", []string{"protocol", "transport", "session", "internal/link", xSync}},
-	{"client", []string{"protocol", "transport", "session", "internal/link", xSync}},
+	{"internal/manners", []string{"protocol"}},
+	{"server", []string{"protocol", "transport", "session", "internal/link", "internal/manners", xSync}},
+	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/manners", xSync}},
 
 	{"internal/check/sim", []string{"protocol", "transport", "session", "server", "client", "transport/memory", "transport/transporttest"}},
 

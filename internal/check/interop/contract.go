@@ -67,7 +67,7 @@ func RunContract(ctx context.Context, t Target, report func(Result)) (passed, fa
 	if t.Network == nil {
 		t.Network = WebSocket{}
 	}
-	if t.Version == (protocol.Version{}) {
+	if t.Version == 0 {
 		t.Version = protocol.V1_2
 	}
 	if err := steps[0].try(ctx, t); err != nil {

@@ -159,7 +159,7 @@ func TestClientOfOtherVersions(t *testing.T) {
 		"1.2, not 1.3": {answering(`{"protocol-version":"1.2"}`), "", []protocol.Version{protocol.V1_3}, []protocol.Version{protocol.V1_2}},
 		"9.9":          {answering(`{"protocol-version":"9.9"}`), "", protocol.Versions(), nil},
 		"2.0, not 1.2": {refusing(http.StatusBadRequest), defaultConf, []protocol.Version{protocol.V1_2}, []protocol.Version{protocol.V2_0}},
-		"3.0":          {refusing(http.StatusBadRequest), "17 03 00 60ea0000 00200000", nil, []protocol.Version{{Major: 3}}},
+		"3.0":          {refusing(http.StatusBadRequest), "17 03 00 60ea0000 00200000", nil, []protocol.Version{0x0300}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var messages atomic.Int32

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/check/interop"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -292,7 +293,7 @@ func TestPublishedFrames(t *testing.T) {
 			t.Fatalf("got the frames %v, want %v", got, want)
 		}
 
-		if v.Manners().Heartbeats {
+		if manners.Of(v).Heartbeats {
 			for range 1000 { // some published clients send them without a pause
 				c.send("21")
 			}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 )
@@ -58,7 +59,7 @@ func Start(opts Options) (*Server, error) {
 	if opts.Addr == "" {
 		opts.Addr = "127.0.0.1:0"
 	}
-	if opts.Version == (protocol.Version{}) {
+	if opts.Version == 0 {
 		opts.Version = protocol.V1_2
 	}
 	if opts.ReadTimeout <= 0 {
@@ -67,7 +68,7 @@ func Start(opts Options) (*Server, error) {
 	s := &Server{opts: opts, done: make(chan struct{})}
 	mux := s.handlers()
 	size := MaxMessageSize
-	if opts.Version.Manners().Conf {
+	if manners.Of(opts.Version).Conf {
 		size = MessageSize
 	}
 	s.web = server.New(server.Options{

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -114,7 +115,7 @@ func echoLarge(r *run) error {
 	}
 	const header = 1 + 8 + 1 + len("echo")
 	sizes := []int{125, 126, 4096, 65535, 65536, 5<<20 + 1}
-	if r.Version.Manners().Conf {
+	if manners.Of(r.Version).Conf {
 		sizes = []int{125, 126, 4096, MessageSize - header} // the last makes the longest message allowed
 		if err := p.tooLong("echo", MessageSize-header+1); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -116,7 +117,7 @@ func bigReplies(r *run) error {
 		return err
 	}
 	sizes := []int{0, 1, 65536, 5 << 20}
-	if r.Version.Manners().Conf {
+	if manners.Of(r.Version).Conf {
 		sizes = []int{0, 1, 4096, MessageSize - 9}
 	}
 	for _, n := range sizes {
@@ -128,7 +129,7 @@ func bigReplies(r *run) error {
 			return fmt.Errorf("big %d: %d bytes in %v", n, len(reply.Data), reply.Encoding)
 		}
 	}
-	if r.Version.Manners().Conf {
+	if manners.Of(r.Version).Conf {
 		// A reply that the client would refuse must not cost the connection. Clients that
 		// negotiated the version take it.
 		_, err := p.Request(p.ctx, "big", protocol.Text(strconv.Itoa(MessageSize-8)))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
@@ -221,7 +222,7 @@ func TestSlowStore(t *testing.T) {
 		synctest.Wait()
 		third := s.wire() // waits for the closing, to which the session is lost
 		third.want(third.send(protocol.RestoreSession, "", made.Key), protocol.ReplySessionNotFound)
-		if v.Manners().ConfirmClose {
+		if manners.Of(v).ConfirmClose {
 			second.want(id, protocol.SessionClosed)
 		}
 		second.want(id, protocol.Reply)

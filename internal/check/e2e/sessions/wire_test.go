@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
@@ -30,7 +31,7 @@ func (s *site) wire() *wire {
 	}
 	s.t.Cleanup(func() { conn.Abort() })
 	w := &wire{t: s.t, conn: conn, v: s.version}
-	if s.version.Manners().Conf {
+	if manners.Of(s.version).Conf {
 		if m := w.read(); m.Kind != protocol.AcceptConf {
 			s.t.Fatalf("the connection begins with a %v", m.Kind)
 		}
@@ -164,7 +165,7 @@ func TestTooManyRestores(t *testing.T) {
 		w.want(w.send(protocol.CloseSession, "", ""), map[bool][]protocol.Kind{
 			true:  {protocol.SessionClosed, protocol.Reply},
 			false: {protocol.Reply},
-		}[v.Manners().ConfirmClose]...)
+		}[manners.Of(v).ConfirmClose]...)
 		for range 5 {
 			w.want(w.send(protocol.RestoreSession, "", key), protocol.ReplySessionNotFound)
 		}
@@ -247,7 +248,7 @@ func TestDeafConnection(t *testing.T) {
 		}
 		a.want(a.send(protocol.RestoreSession, "", key), protocol.Reply)
 		id := a.send(protocol.CloseSession, "", "")
-		if v.Manners().ConfirmClose {
+		if manners.Of(v).ConfirmClose {
 			a.want(id, protocol.SessionClosed)
 		}
 		a.want(id, protocol.Reply)

@@ -1,21 +1,23 @@
-package protocol_test
+package manners_test
 
 import (
+	"encoding/hex"
 	"testing"
 
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 )
 
 // The table of section 9.
 func TestReactions(t *testing.T) {
 	const (
-		ignore   = protocol.Ignore
-		internal = protocol.AnswerInternalError
-		mistake  = protocol.AnswerProtocolError
-		drop     = protocol.Disconnect
+		ignore   = manners.Ignore
+		internal = manners.AnswerInternalError
+		mistake  = manners.AnswerProtocolError
+		drop     = manners.Disconnect
 	)
 	for v, want := range map[protocol.Version]struct {
-		badRequest, badOther, stray protocol.Reaction
+		badRequest, badOther, stray manners.Reaction
 		text                        bool
 	}{
 		protocol.V1_2: {drop, drop, drop, true},
@@ -24,8 +26,8 @@ func TestReactions(t *testing.T) {
 		protocol.V1_5: {mistake, ignore, ignore, true},
 		protocol.V2_0: {drop, drop, ignore, false},
 	} {
-		m := v.Manners()
-		for data, want := range map[string]protocol.Reaction{
+		m := manners.Of(v)
+		for data, want := range map[string]manners.Reaction{
 			"7f01":                 want.badRequest,
 			"1f010203040506070800": want.badRequest,
 			"200102030405060708":   want.badRequest,
@@ -59,14 +61,14 @@ func TestMannersAgreeWithMessages(t *testing.T) {
 			_, err := v.Append(nil, m)
 			return err == nil
 		}
-		m := v.Manners()
+		m := manners.Of(v)
 		if m.Heartbeats != has(protocol.Message{Kind: protocol.Heartbeat}) {
 			t.Errorf("%v: heartbeats %v", v, m.Heartbeats)
 		}
 		if m.Conf != has(protocol.Conf{}.Message()) {
 			t.Errorf("%v: conf %v", v, m.Conf)
 		}
-		answers := m.Malformed(protocol.Message{Kind: protocol.Request}) == protocol.AnswerProtocolError
+		answers := m.Malformed(protocol.Message{Kind: protocol.Request}) == manners.AnswerProtocolError
 		if answers != has(protocol.Message{Kind: protocol.ReplyProtocolError}) {
 			t.Errorf("%v: protocol errors %v", v, answers)
 		}
@@ -74,4 +76,19 @@ func TestMannersAgreeWithMessages(t *testing.T) {
 			t.Errorf("%v: confirms close: %v", v, m.ConfirmClose)
 		}
 	}
+}
+
+func TestUnknownVersion(t *testing.T) {
+	if m := manners.Of(0x0900); m != (manners.Manners{}) {
+		t.Errorf("%+v", m)
+	}
+}
+
+func unhex(t *testing.T, digits string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(digits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
