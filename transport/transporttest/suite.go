@@ -26,6 +26,8 @@ package transporttest
 
 import (
 	"net"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -68,10 +70,16 @@ type promise struct {
 	bare bool // needs Bare and Frame
 }
 
-var promises = [][]promise{messages, peeking, closing, timing, progress, misbehaviour, resources}
+// Tests that mostly wait for a time limit run at the same time where time is real,
+// which takes a fifth of the time. The others may measure the whole process.
+var (
+	oneByOne = slices.Concat(messages, peeking, closing, resources)
+	atOnce   = slices.Concat(timing, progress, misbehaviour)
+)
 
 // Run tests the transport that h makes connections of, one subtest per promise.
 // It counts goroutines and descriptors, so no other test may run at the same time.
+// Unless h.Bubble is set, it calls the functions of h from several goroutines.
 func Run(t *testing.T, h Harness) {
 	if h.Pair == nil {
 		t.Fatal("transporttest: the harness has no Pair")
@@ -79,24 +87,40 @@ func Run(t *testing.T, h Harness) {
 	if h.Bare != nil && h.Frame == nil {
 		t.Fatal("transporttest: the harness has Bare and no Frame")
 	}
-	for _, group := range promises {
-		for _, p := range group {
-			t.Run(p.name, func(t *testing.T) {
-				if p.bare && h.Bare == nil {
-					t.Skip("the harness has no Bare")
-				}
-				if h.Bubble {
-					// The bubble itself fails if a goroutine is left.
-					synctest.Test(t, func(t *testing.T) { p.test(t, h) })
-					return
-				}
-				// Registered first, so it looks after all other clean-up.
-				quiet := goroutines()
-				t.Cleanup(func() { awaitQuiet(t, quiet) })
-				p.test(t, h)
-			})
-		}
+	for _, p := range oneByOne {
+		t.Run(p.name, func(t *testing.T) { p.run(t, h, true) })
 	}
+	if h.Bubble {
+		for _, p := range atOnce {
+			t.Run(p.name, func(t *testing.T) { p.run(t, h, true) })
+		}
+		return
+	}
+	quiet := goroutines()
+	var all sync.WaitGroup
+	for _, p := range atOnce {
+		// Not t.Parallel, which also limits tests that only wait to GOMAXPROCS.
+		all.Go(func() { t.Run(p.name, func(t *testing.T) { p.run(t, h, false) }) })
+	}
+	all.Wait()
+	awaitQuiet(t, quiet)
+}
+
+// run tests one promise. If alone, it fails the test if a goroutine is left.
+func (p promise) run(t *testing.T, h Harness, alone bool) {
+	switch {
+	case p.bare && h.Bare == nil:
+		t.Skip("the harness has no Bare")
+	case h.Bubble:
+		// The bubble itself fails if a goroutine is left.
+		synctest.Test(t, func(t *testing.T) { p.test(t, h) })
+		return
+	case alone:
+		// Registered first, so it looks after all other clean-up.
+		quiet := goroutines()
+		t.Cleanup(func() { awaitQuiet(t, quiet) })
+	}
+	p.test(t, h)
 }
 
 // pair makes a connection whose ends are dropped when the test ends.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -205,33 +206,39 @@ func (s suite) testAnswersDoNotBlockTheReader(t *testing.T) {
 // However often and from wherever a connection is closed while others write,
 // the peer sees one close frame, and nothing behind it.
 func (s suite) testOneCloseFrame(t *testing.T) {
-	for range 20 {
-		server, socket := s.bareServer(t, transport.Limits{CloseTimeout: shortClose})
-		const writers = 3
-		done := make(chan struct{}, writers+1)
-		for range writers {
-			go func() {
-				for server.Write([]byte("data"), []byte("data")) == nil {
-				}
-				done <- struct{}{}
-			}()
-		}
+	var rounds sync.WaitGroup
+	for i := range 20 { // each waits for a timeout
+		rounds.Go(func() { t.Run(strconv.Itoa(i), s.testOneCloseFrameOnce) })
+	}
+	rounds.Wait()
+}
+
+func (s suite) testOneCloseFrameOnce(t *testing.T) {
+	server, socket := s.bareServer(t, transport.Limits{CloseTimeout: shortClose})
+	const writers = 3
+	done := make(chan struct{}, writers+1)
+	for range writers {
 		go func() {
-			server.Close(transport.StatusGoingAway, "")
+			for server.Write([]byte("data"), []byte("data")) == nil {
+			}
 			done <- struct{}{}
 		}()
+	}
+	go func() {
 		server.Close(transport.StatusGoingAway, "")
-		// The first close frame is answered in the middle of a read of the frames.
-		socket.Write(append(header(0x88, 2, true), 0x03, 0xE9))
-		frames := readFrames(t, socket)
-		for range writers + 1 {
-			<-done
-		}
-		server.Abort()
-		for i, f := range frames {
-			if last := i == len(frames)-1; (f.opcode == 8) != last {
-				t.Fatalf("frame %d of %d has opcode %d", i, len(frames), f.opcode)
-			}
+		done <- struct{}{}
+	}()
+	server.Close(transport.StatusGoingAway, "")
+	// The first close frame is answered in the middle of a read of the frames.
+	socket.Write(append(header(0x88, 2, true), 0x03, 0xE9))
+	frames := readFrames(t, socket)
+	for range writers + 1 {
+		<-done
+	}
+	server.Abort()
+	for i, f := range frames {
+		if last := i == len(frames)-1; (f.opcode == 8) != last {
+			t.Fatalf("frame %d of %d has opcode %d", i, len(frames), f.opcode)
 		}
 	}
 }

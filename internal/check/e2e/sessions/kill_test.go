@@ -104,15 +104,16 @@ func TestKill(t *testing.T) {
 	var all []told
 	for range rounds(20, 3, 0) {
 		cmd, addr := process(t, dir)
-		kill := time.AfterFunc(300*time.Millisecond+rand.N(700*time.Millisecond), func() {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Error(err)
-			}
+		enough := 10 + rand.N(150)
+		made := createSessions(t, addr, enough, func() {
+			time.AfterFunc(rand.N(10*time.Millisecond), func() {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Error(err)
+				}
+			})
 		})
-		made := createSessions(t, addr)
-		kill.Stop()
-		if len(made) < 10 {
-			t.Fatalf("only %d sessions were made", len(made))
+		if len(made) < enough {
+			t.Fatalf("only %d sessions were made, want %d", len(made), enough)
 		}
 		all = append(all, made...)
 		_, addr = process(t, dir)
@@ -125,8 +126,9 @@ func TestKill(t *testing.T) {
 
 const workers = 8
 
-// createSessions creates 200 sessions per second until the server is gone.
-func createSessions(t *testing.T, addr string) (all []told) {
+// createSessions creates up to 200 sessions per second until the server is gone. It
+// calls kill once there are enough.
+func createSessions(t *testing.T, addr string, enough int, kill func()) (all []told) {
 	var mu sync.Mutex
 	var running sync.WaitGroup
 	gone := make(chan struct{})
@@ -147,6 +149,9 @@ func createSessions(t *testing.T, addr string) (all []told) {
 				if s, ok := c.Session(); ok {
 					mu.Lock()
 					all = append(all, told{s.Key, name})
+					if len(all) == enough {
+						kill()
+					}
 					mu.Unlock()
 				} else if err == nil {
 					t.Error("a login without a session")

@@ -20,16 +20,14 @@ func TestResets(t *testing.T) {
 	const (
 		clients = 64
 		each    = 16 // requests in flight of a client
-		every   = 2 * time.Millisecond
-		fewest  = 100       // resets, for which a fast machine makes more requests
-		most    = 2_000_000 // requests
+		every   = 64 // requests there is a reset, however fast the machine is
 	)
-	least := either[uint64](1_000_000, 40_000)
+	count := either[uint64](1_000_000, 40_000) // requests
 	before := runtime.NumGoroutine()
-	executions := make([]atomic.Uint32, most)
+	executions := make([]atomic.Uint32, count)
 	srv := start(t, "", server.Options{Hooks: server.Hooks{
 		OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
-			if n, ok := parseNumber(r.Payload); ok && n < most {
+			if n, ok := parseNumber(r.Payload); ok && n < count {
 				executions[n].Add(1)
 			}
 			return r.Payload, nil
@@ -38,26 +36,7 @@ func TestResets(t *testing.T) {
 	p := newProxy(t, srv.addr)
 
 	began := time.Now()
-	over := make(chan struct{})
-	var resets atomic.Uint64
-	var resetting sync.WaitGroup
-	resetting.Go(func() {
-		ticker := time.NewTicker(every)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-over:
-				return
-			case <-ticker.C:
-			}
-			if p.resetAny() {
-				resets.Add(1)
-			}
-		}
-	})
-
-	var next, total, succeeded, failed, unsent, wrong atomic.Uint64
-	enough := func(n uint64) bool { return n >= least && resets.Load() >= fewest || n >= most }
+	var next, resets, succeeded, failed, unsent, wrong atomic.Uint64
 	var odd atomic.Pointer[error]
 	var all []*client.Client
 	var working sync.WaitGroup
@@ -66,8 +45,10 @@ func TestResets(t *testing.T) {
 		all = append(all, c)
 		for range each {
 			working.Go(func() {
-				for n := next.Add(1) - 1; !enough(n); n = next.Add(1) - 1 {
-					total.Add(1)
+				for n := next.Add(1) - 1; n < count; n = next.Add(1) - 1 {
+					if n%every == 0 && p.resetAny() {
+						resets.Add(1)
+					}
 					reply, err := c.Request(context.Background(), "echo", number(n))
 					if err == nil {
 						succeeded.Add(1)
@@ -93,8 +74,6 @@ func TestResets(t *testing.T) {
 	}
 	working.Wait()
 	took := time.Since(began)
-	close(over)
-	resetting.Wait()
 	closeAll(all)
 	p.close()
 	if err := srv.retire(context.Background()); err != nil {
@@ -107,14 +86,14 @@ func TestResets(t *testing.T) {
 		}
 	}
 	report(t, "requests=%d succeeded=%d failed=%d unsent=%d wrong=%d doubled=%d resets=%d seconds=%.1f",
-		total.Load(), succeeded.Load(), failed.Load(), unsent.Load(), wrong.Load(), twice, resets.Load(), took.Seconds())
-	if succeeded.Load()+failed.Load() != total.Load() || wrong.Load() != 0 || twice != 0 {
+		count, succeeded.Load(), failed.Load(), unsent.Load(), wrong.Load(), twice, resets.Load(), took.Seconds())
+	if succeeded.Load()+failed.Load() != count || wrong.Load() != 0 || twice != 0 {
 		t.Error("requests have not one right outcome each")
 	}
 	if err := odd.Load(); err != nil {
 		t.Errorf("a request failed in another way: %v", *err)
 	}
-	if succeeded.Load() < total.Load()/2 || failed.Load() == 0 || resets.Load() < fewest {
+	if succeeded.Load() < count/2 || failed.Load() == 0 || resets.Load() < count/every/2 {
 		t.Error("the test did not test what it should")
 	}
 	wantGoroutines(t, before)
