@@ -86,8 +86,8 @@ func (c *Client) Session() (session.Session, bool) {
 // session already.
 //
 // The error is protocol.ErrSessionNotFound, also if no key is kept,
-// protocol.ErrSessionFull, protocol.ErrSessionsDisabled, a *protocol.Error with the
-// code SESSION_ACTIVE if the client has another session, protocol.ErrInternal if the
+// protocol.ErrSessionFull, protocol.ErrSessionsDisabled, a *protocol.Error with
+// protocol.CodeSessionActive if the client has another session, protocol.ErrInternal if the
 // server could not tell, or one of those of Request. If ctx ends before the reply came
 // the session may be restored nevertheless; Session tells.
 func (c *Client) RestoreSession(ctx context.Context, key string) error {

@@ -236,7 +236,7 @@ func (r *sessionRequest) count(err error) {
 	}
 	err = answer(err)
 	c.fail(r.msg.ID, r.msg.Kind.String(), err)
-	if errors.Is(err, protocol.ErrSessionNotFound) {
+	if errors.Is(err, protocol.ErrSessionNotFound) && !fromPeer(err) {
 		c.fails++
 	}
 	if c.fails >= maxRestores {
