@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
@@ -14,10 +16,16 @@ import (
 	"github.com/webwire-go/webwire/transport/memory"
 )
 
-// upstream returns a client of a server that answers every request with err.
+// upstream returns a client of a server that answers every request with err, but those
+// of the name "never".
 func upstream(t *testing.T, err error) *client.Client {
 	y := server.New(server.Options{Logger: discard, Hooks: server.Hooks{
-		OnRequest: func(context.Context, *server.Request) (protocol.Payload, error) { return protocol.Payload{}, err },
+		OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+			if r.Name == "never" {
+				<-ctx.Done()
+			}
+			return protocol.Payload{}, err
+		},
 	}})
 	ln := memory.Listen()
 	go y.Serve(ln)
@@ -126,6 +134,36 @@ func TestAnswerOfAnotherServerToLookup(t *testing.T) {
 		}
 		if text := log.take(); !strings.Contains(text, "session not found") {
 			t.Errorf("log: %q", text)
+		}
+		p.conn.Abort()
+		p.wait()
+	})
+}
+
+// A client leaves a server that shuts down. A request that it cuts off by that may have
+// been executed: a handler that returns its error does not answer that it was not.
+func TestConnectionLostToAnotherServerThatShutsDown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		y := upstream(t, protocol.ErrShutdown)
+		x := server.New(server.Options{Logger: discard, Hooks: server.Hooks{
+			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+				ctx, cancel := context.WithTimeout(ctx, time.Hour)
+				defer cancel()
+				p, err := y.Request(ctx, r.Name, r.Payload)
+				if lost := (*client.DisconnectedError)(nil); r.Name == "never" && (!errors.As(err, &lost) || !errors.Is(err, protocol.ErrShutdown)) {
+					t.Errorf("the request to Y ended with %v", err)
+				}
+				return p, err
+			},
+		}})
+		p := connect(t, x, protocol.V1_2)
+		p.request(1, "never", "x")
+		synctest.Wait()
+		p.request(2, "refused", "x")
+		for range 2 {
+			if m := p.receive(); m.Kind != protocol.ReplyInternalError {
+				t.Errorf("request %d: answered with a %v", m.ID.Uint64(), m.Kind)
+			}
 		}
 		p.conn.Abort()
 		p.wait()
