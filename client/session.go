@@ -260,14 +260,9 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 	}
 }
 
-func parseSession(data []byte) (session.Session, error) {
-	s, err := protocol.ParseSession(data)
-	return session.Session(s), err
-}
-
 // sessionCreated takes a session that the server created. e is for the hook.
 func (c *Client) sessionCreated(data []byte, e *event) error {
-	s, err := parseSession(data)
+	s, err := protocol.ParseSession(data)
 	if err != nil {
 		e.skip()
 		return err
@@ -305,7 +300,7 @@ func (c *Client) tellCreated(s session.Session, e *event) {
 // sessionRestored takes the session that a RestoreSession got, unless one was closed
 // since: waived is what it was before.
 func (c *Client) sessionRestored(data []byte, waived int) error {
-	s, err := parseSession(data)
+	s, err := protocol.ParseSession(data)
 	if err != nil {
 		return err
 	}
