@@ -46,7 +46,7 @@ func InfoAs[T any](s Session) (T, error) {
 	}
 	if err := json.Unmarshal(s.Info, &v); err != nil {
 		var zero T
-		return zero, fmt.Errorf("session: decoding info: %w", err)
+		return zero, fmt.Errorf("session: decode info: %w", err)
 	}
 	return v, nil
 }
