@@ -31,7 +31,7 @@ func (c Conf) Message() Message {
 func (m Message) Conf() (Conf, error) {
 	data := m.Payload.Data
 	if m.Kind != AcceptConf || len(data) < confSize {
-		return Conf{}, malformed("a " + m.Kind.String() + " is no accept-conf")
+		return Conf{}, malformed(m.Kind.String() + " is not an accept-conf")
 	}
 	return Conf{
 		Version:     Version(binary.BigEndian.Uint16(data)),

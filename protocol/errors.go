@@ -7,23 +7,23 @@ import (
 	"strings"
 )
 
-// ErrMalformed is wrapped by every error about a message that breaks the
-// protocol, whether it was received or about to be sent.
+// ErrMalformed is wrapped by every error about a message that violates the
+// protocol, whether it was received or is about to be sent.
 var ErrMalformed = errors.New("protocol: malformed message")
 
 // ErrTooBig is wrapped by errors about a message that was not sent because it is
-// longer than the peer said it takes (section 7.1).
+// longer than the peer accepts (section 7.1).
 var ErrTooBig = errors.New("protocol: message is longer than the peer accepts")
 
-// What a server may answer instead of a reply. On the wire each is a kind of
-// message without a payload; Failure and Message.Err translate.
+// What a server may answer to a request instead of a Reply. On the wire each is a
+// kind of message without a payload; Failure and Message.Err translate.
 var (
-	ErrInternal         = errors.New("webwire: internal error of the server")
-	ErrShutdown         = errors.New("webwire: server is shutting down")
-	ErrSessionNotFound  = errors.New("webwire: session not found")
-	ErrSessionFull      = errors.New("webwire: session has as many connections as it may have")
-	ErrSessionsDisabled = errors.New("webwire: server has sessions disabled")
-	ErrProtocol         = errors.New("webwire: server found the request malformed")
+	ErrInternal         = errors.New("protocol: internal error of the server")
+	ErrShutdown         = errors.New("protocol: server is shutting down")
+	ErrSessionNotFound  = errors.New("protocol: session not found")
+	ErrSessionFull      = errors.New("protocol: session has its maximum number of connections")
+	ErrSessionsDisabled = errors.New("protocol: server has sessions disabled")
+	ErrProtocol         = errors.New("protocol: server found the request malformed")
 )
 
 var failures = [...]struct {
@@ -38,8 +38,16 @@ var failures = [...]struct {
 	{ReplyProtocolError, ErrProtocol},
 }
 
-// Error is what an application answers to a request that it refuses: the one sort
-// of error whose content crosses the wire. errors.Is compares codes only:
+// The codes of the errors that this library itself answers.
+const (
+	CodeNotFound      = "NOT_FOUND"      // no handler has the name of the request
+	CodeBadRequest    = "BAD_REQUEST"    // the payload of the request cannot be decoded
+	CodeSessionActive = "SESSION_ACTIVE" // the connection has a session already
+	CodeTooBig        = "TOO_BIG"        // the reply is longer than the client accepts
+)
+
+// Error is an application's answer to a request that it refuses. It is the only
+// error whose content crosses the wire. errors.Is compares codes only:
 //
 //	errors.Is(err, &protocol.Error{Code: "NO_SUCH_ROOM"})
 type Error struct {
@@ -68,12 +76,38 @@ func (e *Error) sendable() bool {
 	return e != nil && e.Code != "" && len(e.Code) <= maxName && validName(e.Code)
 }
 
-// Failure returns the reply that tells a client of err: an *Error as it is, the
-// errors of this package as their kind of reply, and anything else as
-// ReplyInternalError without a word about it, because it may contain what the
-// client must not know. An *Error that cannot be sent, for its code, is such an
-// internal error too. A nil err is a mistake of the caller and an internal error.
+// CodeOf returns the code of the first *Error in err's tree, or "" if there is none.
+func CodeOf(err error) string {
+	var app *Error
+	if errors.As(err, &app) && app != nil {
+		return app.Code
+	}
+	return ""
+}
+
+// PeerError is an error that the peer answered, as opposed to one that arose on this
+// side: Err is an *Error or one of this package's variables. errors.Is and errors.As
+// find those through it.
+//
+// A server whose handler returns a PeerError, because it asked another server for
+// instance, answers ErrInternal: the peer's answer is not the handler's own. A
+// handler that wants to pass on an *Error takes it out with errors.As.
+type PeerError struct{ Err error }
+
+func (e *PeerError) Error() string { return e.Err.Error() }
+
+func (e *PeerError) Unwrap() error { return e.Err }
+
+// Failure returns the reply that answers a request with err: a ReplyError for an
+// *Error, and the matching kind for the other errors that Message.Err returns.
+// Everything else becomes a ReplyInternalError without any text, because it may
+// contain what the client must not know. This includes errors that contain a
+// *PeerError, an *Error whose code cannot be sent, and nil.
 func Failure(id ID, err error) Message {
+	var peer *PeerError
+	if errors.As(err, &peer) {
+		return Message{Kind: ReplyInternalError, ID: id}
+	}
 	var app *Error
 	if errors.As(err, &app) && app.sendable() {
 		message := strings.ToValidUTF8(app.Message, "\uFFFD")
@@ -87,8 +121,9 @@ func Failure(id ID, err error) Message {
 	return Message{Kind: ReplyInternalError, ID: id}
 }
 
-// Err returns the error that a message of a replying kind stands for, nil for a
-// Reply, and an error that wraps ErrMalformed for what is no reply at all.
+// Err returns the error that a reply stands for, a *PeerError, or nil for a Reply. If
+// the message is not a reply, or cannot be decoded, the error wraps ErrMalformed and
+// is not a *PeerError.
 func (m Message) Err() error {
 	switch m.Kind {
 	case Reply:
@@ -98,10 +133,10 @@ func (m Message) Err() error {
 	}
 	for _, f := range failures {
 		if m.Kind == f.kind {
-			return f.err
+			return &PeerError{f.err}
 		}
 	}
-	return malformed("a " + m.Kind.String() + " is no reply")
+	return malformed(m.Kind.String() + " is not a reply")
 }
 
 // errorObject is the payload of a ReplyError in 1.2 (section 3.3).
@@ -110,21 +145,21 @@ type errorObject struct {
 	Message string `json:"m,omitempty"`
 }
 
-// appError returns the *Error of a ReplyError. One that came in 1.2 has no name:
-// it is kept as the JSON it was, which only those who want to know take apart.
+// appError returns the *PeerError of a ReplyError. In 1.2 the message has no name:
+// Parse leaves its JSON alone, and only this method decodes it.
 func (m Message) appError() error {
 	if m.Name != "" {
-		return &Error{Code: m.Name, Message: m.Payload.Text()}
+		return &PeerError{&Error{Code: m.Name, Message: m.Payload.Text()}}
 	}
 	var o errorObject
 	if err := json.Unmarshal(m.Payload.Data, &o); err != nil {
 		return fmt.Errorf("%w: error reply is not JSON: %w", ErrMalformed, err)
 	}
-	return &Error{Code: o.Code, Message: o.Message}
+	return &PeerError{&Error{Code: o.Code, Message: o.Message}}
 }
 
-// appendJSONError appends a ReplyError with a name as 1.2 writes it. The name becomes
-// a part of the payload, where the rules of names would be lost.
+// appendJSONError appends a ReplyError with a name in the form of 1.2. The name becomes
+// part of the payload, so its rules are checked here.
 func (v Version) appendJSONError(dst []byte, m Message) ([]byte, error) {
 	switch {
 	case len(m.Name) > maxName:

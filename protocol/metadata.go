@@ -60,7 +60,7 @@ func (m *Metadata) UnmarshalJSON(data []byte) error {
 	}
 	var err error
 	if m.Version, err = ParseVersion(o.Version); err != nil {
-		return fmt.Errorf("protocol: endpoint's metadata: %w", err)
+		return fmt.Errorf("%w in the metadata of the endpoint", err)
 	}
 	return nil
 }
