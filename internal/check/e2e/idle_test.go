@@ -25,6 +25,7 @@ import (
 // ping is due. The machine must not stand still for a fifth of the limit; a longer limit
 // is tried after a failure.
 func TestIdleBehindProxies(t *testing.T) {
+	t.Parallel()
 	for _, proxy := range []struct{ name, config string }{
 		{"nginx", `
 			pid DIR/pid; error_log DIR/log; daemon off;
@@ -148,9 +149,7 @@ func startProxy(t *testing.T, path, config, far string, limit time.Duration) (ne
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 		os.RemoveAll(dir)
-		if t.Failed() {
-			t.Log(output.String())
-		}
+		t.Log(output.String())
 	})
 	t.Cleanup(stop)
 	for deadline := time.Now().Add(30 * time.Second); ; {
