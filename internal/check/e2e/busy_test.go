@@ -18,11 +18,19 @@ import (
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
+// The limits of time of these tests. A machine that stands still for most of one makes
+// them fail.
+const (
+	busyRead  = 2400 * time.Millisecond
+	busyWrite = 2500 * time.Millisecond
+)
+
 // A server that is busy, and holds its client back by not reading, is not lost: it
 // pings, and reads on once it is not busy any more.
 func TestBusyServer(t *testing.T) {
+	t.Parallel()
 	busy := make(chan struct{})
-	srv := newBusy(t, server.Options{ReadTimeout: 900 * time.Millisecond, Hooks: server.Hooks{
+	srv := newBusy(t, server.Options{ReadTimeout: busyRead, Hooks: server.Hooks{
 		OnRequest: func(ctx context.Context, _ *server.Request) (protocol.Payload, error) {
 			select {
 			case <-busy:
@@ -31,12 +39,12 @@ func TestBusyServer(t *testing.T) {
 			return protocol.Text("done"), nil
 		},
 	}})
-	c := client.New(websocket.Dialer{URL: listenHTTP(t, srv)}, client.Options{WriteTimeout: time.Second})
+	c := client.New(websocket.Dialer{URL: listenHTTP(t, srv)}, client.Options{WriteTimeout: busyWrite})
 	defer c.Close()
 	if err := c.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(2*time.Second, func() { close(busy) })
+	time.AfterFunc(2*busyWrite, func() { close(busy) })
 	var mu sync.Mutex
 	outcomes := make(map[string]int)
 	var all sync.WaitGroup
@@ -57,7 +65,7 @@ func TestBusyServer(t *testing.T) {
 	}
 	all.Wait()
 	if outcomes["done"] != 400 {
-		t.Errorf("%v; the server was busy for 2 s", outcomes)
+		t.Errorf("%v; the server was busy for %v", outcomes, 2*busyWrite)
 	}
 }
 
@@ -101,8 +109,9 @@ func narrow(t *testing.T, to string, perSecond int) string {
 // A message of an accepted length is sent over a link that is slow and never stands
 // still.
 func TestSlowLink(t *testing.T) {
+	t.Parallel()
 	srv := newBusy(t, server.Options{})
-	addr := narrow(t, strings.TrimPrefix(listenHTTP(t, srv), "http://"), 256<<10)
+	addr := narrow(t, strings.TrimPrefix(listenHTTP(t, srv), "http://"), 192<<10)
 	c := client.New(websocket.Dialer{
 		URL: "ws://" + addr,
 		NetDial: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -112,25 +121,26 @@ func TestSlowLink(t *testing.T) {
 			}
 			return conn, err
 		},
-	}, client.Options{WriteTimeout: time.Second})
+	}, client.Options{WriteTimeout: busyWrite})
 	defer c.Close()
 	if err := c.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Request(t.Context(), "upload", protocol.Bytes(make([]byte, 1<<20))); err != nil {
-		t.Errorf("1 MiB at 256 KiB/s: %v", err)
+		t.Errorf("1 MiB at 192 KiB/s: %v", err)
 	}
 }
 
 // A server whose handler is steadily slower than its client slows the client down.
 func TestSlowSignals(t *testing.T) {
-	srv := newBusy(t, server.Options{ReadTimeout: 900 * time.Millisecond, Hooks: server.Hooks{
+	t.Parallel()
+	srv := newBusy(t, server.Options{ReadTimeout: busyRead, Hooks: server.Hooks{
 		OnSignal: func(context.Context, *server.Signal) { time.Sleep(20 * time.Millisecond) },
 	}})
 	var mu sync.Mutex
 	var lost []error
 	c := client.New(websocket.Dialer{URL: listenHTTP(t, srv)}, client.Options{
-		WriteTimeout: time.Second,
+		WriteTimeout: busyWrite,
 		Hooks: client.Hooks{OnDisconnected: func(err error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -142,7 +152,7 @@ func TestSlowSignals(t *testing.T) {
 	if err := c.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*busyWrite)
 	defer cancel()
 	sent := 0
 	for ctx.Err() == nil {

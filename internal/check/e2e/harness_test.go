@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,9 @@ import (
 	"github.com/webwire-go/webwire/transport/stream"
 	"github.com/webwire-go/webwire/transport/websocket"
 )
+
+// patience is how long to wait for what should come at once.
+const patience = time.Minute
 
 // way is a way to connect client and server over real sockets.
 type way struct {
@@ -61,6 +65,18 @@ func eachWay(t *testing.T, test func(t *testing.T, w way)) {
 	for _, w := range ways {
 		t.Run(w.name, func(t *testing.T) { test(t, w) })
 	}
+}
+
+// eachWayAtOnce is eachWay for tests that wait most of their time.
+func eachWayAtOnce(t *testing.T, test func(t *testing.T, w way)) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no unix sockets for sure")
+	}
+	var all sync.WaitGroup
+	for _, w := range ways {
+		all.Go(func() { t.Run(w.name, func(t *testing.T) { test(t, w) }) })
+	}
+	all.Wait()
 }
 
 // site is a server, a way to it, and a client.
@@ -106,7 +122,7 @@ func overHTTP(t *testing.T, srv *server.Server, secure bool) transport.Dialer {
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(ln) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := errors.Join(srv.Shutdown(ctx), web.Shutdown(ctx)); err != nil {
 			t.Error(err)
@@ -133,7 +149,7 @@ func overStream(t *testing.T, srv *server.Server, network, address string, secur
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil {
 			t.Error(err)
@@ -197,23 +213,23 @@ func leakFree(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
 		var left string
-		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			if left = ours(); left == "" {
 				return
 			}
-			runtime.Gosched()
 		}
 		t.Errorf("goroutines are left:\n%s", left)
 	})
 }
 
 // ours returns the stacks of goroutines that run code of this module, but for the
-// one that asks and those of tests that wait for it.
+// one that asks, those of tests that wait for it, and those of parallel tests that
+// wait for their turn.
 func ours() string {
 	buf := make([]byte, 1<<20)
 	var left []string
 	for _, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(stack, "webwire-go/webwire/") && !strings.Contains(stack, "e2e_test.ours") && !strings.Contains(stack, "testing.(*T).Run") {
+		if strings.Contains(stack, "webwire-go/webwire/") && !strings.Contains(stack, "e2e_test.ours") && !strings.Contains(stack, "testing.(*T).Run") && !strings.Contains(stack, "testing.(*T).Parallel") {
 			left = append(left, stack)
 		}
 	}

@@ -6,12 +6,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/webwire-go/webwire/client"
@@ -69,7 +72,7 @@ func TestFinalFailures(t *testing.T) {
 				Hooks: client.Hooks{OnConnectFailed: func(err error) { failed <- err }},
 			})
 			defer c.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			err := c.Connect(ctx)
 			if err == nil || !strings.Contains(err.Error(), test.says) || c.Stats().Attempts != test.after {
@@ -133,37 +136,42 @@ func TestGatewayWithoutServer(t *testing.T) {
 // Whoever waited in vain for a connection learns why there is none, also if the
 // deadline was that of the context.
 func TestCauseOfNoConnection(t *testing.T) {
-	lines := new(atomic.Int32)
-	c := client.New(websocket.Dialer{URL: "ws://127.0.0.1:1"}, client.Options{
-		MinBackoff: 10 * time.Millisecond, MaxBackoff: 20 * time.Millisecond, Logger: slog.New(counting{slog.DiscardHandler, lines}),
+	synctest.Test(t, func(t *testing.T) {
+		refused := func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		}
+		lines := new(atomic.Int32)
+		c := client.New(websocket.Dialer{URL: "ws://127.0.0.1:1", NetDial: refused}, client.Options{
+			MinBackoff: 10 * time.Millisecond, MaxBackoff: 20 * time.Millisecond, Logger: slog.New(counting{slog.DiscardHandler, lines}),
+		})
+		defer c.Close()
+		for name, call := range map[string]func(context.Context) error{
+			"Connect": c.Connect,
+			"Request": func(ctx context.Context) error {
+				_, err := c.Request(ctx, "echo", protocol.Text("x"))
+				return err
+			},
+			"RestoreSession": func(ctx context.Context) error { return c.RestoreSession(ctx, "key") },
+			"Signal": func(ctx context.Context) error {
+				_ = c.Signal(ctx, "hello", protocol.Text("x"))
+				<-ctx.Done()
+				return c.Signal(t.Context(), "hello", protocol.Text("x"))
+			},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			err := call(ctx)
+			cancel()
+			if name != "Signal" && !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v is no DeadlineExceeded", name, err)
+			}
+			if err == nil || !strings.Contains(err.Error(), "refused") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if n := lines.Load(); n != 1 {
+			t.Errorf("%d lines were logged for %d attempts", n, c.Stats().Attempts)
+		}
 	})
-	defer c.Close()
-	for name, call := range map[string]func(context.Context) error{
-		"Connect": c.Connect,
-		"Request": func(ctx context.Context) error {
-			_, err := c.Request(ctx, "echo", protocol.Text("x"))
-			return err
-		},
-		"RestoreSession": func(ctx context.Context) error { return c.RestoreSession(ctx, "key") },
-		"Signal": func(ctx context.Context) error {
-			_ = c.Signal(ctx, "hello", protocol.Text("x"))
-			<-ctx.Done()
-			return c.Signal(t.Context(), "hello", protocol.Text("x"))
-		},
-	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		err := call(ctx)
-		cancel()
-		if name != "Signal" && !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: %v is no DeadlineExceeded", name, err)
-		}
-		if err == nil || !strings.Contains(err.Error(), "refused") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if n := lines.Load(); n != 1 {
-		t.Errorf("%d lines were logged for %d attempts", n, c.Stats().Attempts)
-	}
 }
 
 // counting counts what is logged.

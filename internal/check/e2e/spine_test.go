@@ -144,7 +144,7 @@ func TestSignals(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-			case <-time.After(time.Minute):
+			case <-time.After(patience):
 				t.Fatal("signals are missing")
 			}
 		}
@@ -192,7 +192,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 			})
 		}
 		<-warm
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Error(err)

@@ -119,7 +119,7 @@ func (s suite) testEndlessFrames(t *testing.T) {
 
 // Pings that come at a bearable rate are welcome for ever.
 func (s suite) testEndlessKeepAlive(t *testing.T) {
-	limits := transport.Limits{MaxMessageSize: 1, ReadTimeout: time.Second}
+	limits := transport.Limits{MaxMessageSize: 1, ReadTimeout: 2 * time.Second}
 	server, socket := s.bareServer(t, limits)
 	defer server.Abort()
 	read := make(chan error, 1)

@@ -4,6 +4,7 @@
 package wstest
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/webwire-go/webwire/internal/wsnet"
@@ -42,19 +43,32 @@ func Run(t *testing.T, lib Library) {
 	t.Run("Server", func(t *testing.T) { transporttest.Run(t, s.server(false)) })
 	t.Run("TLSClient", func(t *testing.T) { transporttest.Run(t, s.client(true)) })
 	t.Run("TLSServer", func(t *testing.T) { transporttest.Run(t, s.server(true)) })
-	t.Run("RFC6455", func(t *testing.T) {
-		rfc6455.Run(t, rfc6455.Harness{Server: s.bareServer, Client: s.bareClient, Differences: lib.Differences})
-	})
-	for _, own := range []struct {
+	type own struct {
 		name string
 		test func(*testing.T)
-	}{
+	}
+	// Those that wait for a timeout, and one that keeps the machine busy meanwhile.
+	var atOnce sync.WaitGroup
+	for _, own := range []own{
+		{"RFC6455", func(t *testing.T) {
+			rfc6455.Run(t, rfc6455.Harness{Server: s.bareServer, Client: s.bareClient, Differences: lib.Differences})
+		}},
+		{"Text", s.testText},
+		{"EndlessFrames", s.testEndlessFrames},
+		{"EndlessKeepAlive", s.testEndlessKeepAlive},
+		{"OneCloseFrame", s.testOneCloseFrame},
+		{"ProtocolViolation", s.testProtocolViolation},
+		{"CloseWithoutDeadlines", s.testCloseWithoutDeadlines},
+	} {
+		atOnce.Go(func() { t.Run(own.name, own.test) })
+	}
+	atOnce.Wait()
+	for _, own := range []own{
 		{"UpgradeThroughMiddleware", s.testUpgradeThroughMiddleware},
 		{"UpgradeRefuses", s.testUpgradeRefuses},
 		{"UpgradeSameOrigin", s.testUpgradeSameOrigin},
 		{"UpgradeKeepsEarlyFrames", s.testUpgradeKeepsEarlyFrames},
 		{"UpgradeNegotiatesNoCompression", s.testUpgradeNegotiatesNoCompression},
-		{"Text", s.testText},
 		{"TextIsNotBuffered", s.testTextIsNotBuffered},
 		{"DialContextEnds", s.testDialContextEnds},
 		{"DialKeepsEarlyFrames", s.testDialKeepsEarlyFrames},
@@ -71,14 +85,9 @@ func Run(t *testing.T, lib Library) {
 		{"ProbeThroughProxy", s.testProbeThroughProxy},
 		{"ProxyRefuses", s.testProxyRefuses},
 		{"ProxyIsSilent", s.testProxyIsSilent},
-		{"EndlessFrames", s.testEndlessFrames},
-		{"EndlessKeepAlive", s.testEndlessKeepAlive},
 		{"CloseIsAnswered", s.testCloseIsAnswered},
 		{"AnswersDoNotBlockTheReader", s.testAnswersDoNotBlockTheReader},
-		{"OneCloseFrame", s.testOneCloseFrame},
-		{"ProtocolViolation", s.testProtocolViolation},
 		{"WritesAreBatched", s.testWritesAreBatched},
-		{"CloseWithoutDeadlines", s.testCloseWithoutDeadlines},
 		{"WriteLearnsOfTheClose", s.testWriteLearnsOfTheClose},
 		{"NoAllocations", s.testNoAllocations},
 	} {
