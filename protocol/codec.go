@@ -17,8 +17,8 @@ const (
 	lastName  = '~'
 )
 
-// The reasons for which Parse rejects a message. They are values because hostile
-// peers must not cost an allocation each.
+// The reasons for which Parse rejects a message. They are variables so that malformed
+// messages cost no allocation.
 var (
 	errEmpty       = malformed("empty message")
 	errType        = malformed("unknown message type")
@@ -36,16 +36,15 @@ var (
 
 func malformed(reason string) error { return fmt.Errorf("%w: %s", ErrMalformed, reason) }
 
-// Parse returns the message that b holds. Its Payload.Data aliases b: it is valid as
-// long as b is not changed. Parse allocates nothing but a name that was not parsed
-// lately.
+// Parse returns the message encoded in b. Its Payload.Data aliases b and is valid until
+// b is changed. Parse allocates only for names that were not parsed recently.
 //
-// The error wraps ErrMalformed, or ErrVersion if v is unknown. The message then
-// has what could be told: the Kind if the type byte is known, and the ID if the
-// kind has one and all of its bytes are there.
+// The error wraps ErrMalformed, or ErrVersion if v is unknown. The message returned
+// with an error has the Kind if the type byte is known, and the ID if the kind has one
+// and b contains all of its bytes.
 //
-// Parse is as lenient as the published parsers: names may contain any byte, the
-// pad byte may have any value, and text is not checked.
+// Parse is as lenient as the published parsers: names may contain any byte, the pad
+// byte may have any value, and text is not checked.
 func (v Version) Parse(b []byte) (Message, error) {
 	s := v.spec()
 	if s == nil {
@@ -106,13 +105,15 @@ func (v Version) Parse(b []byte) (Message, error) {
 	return m, nil
 }
 
-// Append appends the message to dst and returns the extended slice. It does not
-// allocate if dst has room for the name, the payload and 11 bytes, except for the
-// JSON of a ReplyError in 1.2. If the message breaks a rule of the version Append
-// returns dst as it was, and an error that wraps ErrMalformed: a name over 255 bytes
-// or with bytes outside 32 to 126, a payload missing where there must be one, present
-// where there is none, or of a size its encoding does not allow, a kind that the
-// version does not have in that encoding. What m holds must not lie in dst's capacity.
+// Append appends the encoded message to dst and returns the extended slice. It does not
+// allocate if dst has capacity for the name, the payload and 11 more bytes, except for
+// a ReplyError in 1.2, which is JSON. m must not alias the free capacity of dst.
+//
+// If v cannot encode the message, Append returns dst unchanged and an error that wraps
+// ErrMalformed. This is the case for a name longer than 255 bytes or with bytes outside
+// 32 to 126; for a payload that is missing, not allowed, or of a size that its encoding
+// does not allow; and for a kind that v does not have in that encoding. If v is unknown
+// the error is ErrVersion.
 func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	s := v.spec()
 	if s == nil {
@@ -155,7 +156,7 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 }
 
 // appendGrown is Append for a dst that may have too little room. Inlined it would slow
-// down the calls that need it not.
+// down the calls that do not need it.
 //
 //go:noinline
 func (v Version) appendGrown(dst []byte, m Message) ([]byte, error) {

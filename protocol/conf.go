@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Conf is what the server tells a 2.0 client before anything else, the payload of
-// AcceptConf (section 7.1).
+// Conf is the payload of AcceptConf, the first message that a server sends to a 2.0
+// client (section 7.1).
 type Conf struct {
 	Version     Version
-	ReadTimeout time.Duration // after so much silence of the client the server hangs up; whole milliseconds, at most 2^32-1
-	MessageSize int           // the longest message either side may send, in bytes; zero: no limit
-	SubProtocol string        // what the application calls its own protocol; usually empty
+	ReadTimeout time.Duration // the server closes the connection if the client is silent for longer; whole milliseconds, at most 2^32-1
+	MessageSize int           // maximum length of a message of either side, in bytes; zero: no limit
+	SubProtocol string        // the name of the application's own protocol; usually empty
 }
 
 const confSize = 10
 
-// Message returns the message that carries c. Values that do not fit become the
-// largest that do.
+// Message returns the AcceptConf message with c. Values that are too large for their
+// field are replaced by the largest possible ones, negative values by zero.
 func (c Conf) Message() Message {
 	data := make([]byte, confSize, confSize+len(c.SubProtocol))
 	binary.BigEndian.PutUint16(data, uint16(c.Version))
@@ -27,7 +27,7 @@ func (c Conf) Message() Message {
 	return Message{Kind: AcceptConf, Payload: Bytes(append(data, c.SubProtocol...))}
 }
 
-// Conf returns what an AcceptConf message carries. The error wraps ErrMalformed.
+// Conf decodes an AcceptConf message. The error wraps ErrMalformed.
 func (m Message) Conf() (Conf, error) {
 	data := m.Payload.Data
 	if m.Kind != AcceptConf || len(data) < confSize {

@@ -8,9 +8,9 @@ import (
 // This file holds every difference between the published versions in how messages
 // look. How peers behave is in internal/manners.
 
-// layout says what a message of one type byte consists of, in this order: the
+// layout describes messages with one type byte. They consist of, in this order, the
 // type byte, the id, the length of the name and the name, a pad byte if a UTF-16
-// payload would otherwise start at an odd offset, the payload.
+// payload would otherwise start at an odd offset, and the payload.
 type layout struct {
 	kind     Kind
 	encoding Encoding
@@ -26,7 +26,7 @@ type layout struct {
 	shapes uint8 // what fault allows, see fits
 }
 
-// segment says whether a message has a name or a payload.
+// segment tells whether a message has a name or a payload.
 type segment uint8
 
 const (
@@ -49,8 +49,8 @@ type spec struct {
 // rows is a version's table: the type byte, and what the message consists of.
 type rows map[uint8]layout
 
-// The rows that are the same in all versions, and those that grew. Later tables
-// are made of earlier ones and what changed.
+// The tables of the versions. Each but the first consists of an earlier one and what
+// changed.
 var (
 	rows1_2 = rows{
 		0:   {kind: ReplyError, encoding: UTF8, id: true, payload: required}, // JSON
@@ -136,9 +136,8 @@ func (s spec) with(r rows) spec {
 	return s
 }
 
-// fault returns what is wrong with a message of the layout that has a name and a
-// payload of so many bytes, nil if nothing is. Inlined it would slow down the
-// messages that fit.
+// fault returns what is wrong with a message of the layout whose name and payload have
+// the given lengths, or nil. Inlined it would slow down the messages that fit.
 //
 //go:noinline
 func (l *layout) fault(name, data int) error {
@@ -155,12 +154,12 @@ func (l *layout) fault(name, data int) error {
 	return nil
 }
 
-// fits reports whether fault finds nothing, in a fraction of its time.
+// fits reports whether fault returns nil, in a fraction of its time.
 func (l *layout) fits(name, data int) bool {
 	return l.shapes&shape(name, data) != 0 && data >= int(l.least)
 }
 
-// shape says whether there is a name, and whether there is a payload: one bit.
+// shape returns one bit, which stands for whether there is a name and a payload.
 func shape(name, data int) uint8 {
 	n := uint(0)
 	if name > 0 {

@@ -5,9 +5,9 @@ import (
 	"encoding/hex"
 )
 
-// Message is one message of any version. Which of its fields a kind uses is said
-// at the kind; the others are zero. The type byte on the wire follows from Kind
-// and Payload.Encoding.
+// Message is a message of any version. The comment of each Kind lists the fields that
+// it uses; the others are zero. The type byte on the wire is computed from Kind and
+// Payload.Encoding.
 type Message struct {
 	Kind    Kind
 	ID      ID
@@ -15,23 +15,23 @@ type Message struct {
 	Payload Payload
 }
 
-// ID matches replies to requests. Its bytes mean something only to the client,
-// which chooses them; the server echoes them.
+// ID matches replies to requests. The client chooses its bytes, and the server returns
+// them unchanged.
 type ID [8]byte
 
-// NewID returns the ID that holds n in little endian.
+// NewID returns the ID whose bytes are n in little-endian order.
 func NewID(n uint64) (id ID) {
 	binary.LittleEndian.PutUint64(id[:], n)
 	return id
 }
 
-// Uint64 returns the number that NewID made the ID of.
+// Uint64 returns the number from which NewID makes the ID.
 func (id ID) Uint64() uint64 { return binary.LittleEndian.Uint64(id[:]) }
 
-// String returns the bytes in wire order as hexadecimal digits.
+// String returns the bytes as hexadecimal digits, in the order on the wire.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
-// Kind says what a message is for. The zero Kind is none.
+// Kind is the purpose of a message. The zero Kind stands for none.
 type Kind uint8
 
 const (
@@ -39,26 +39,26 @@ const (
 
 	// Sent by clients.
 
-	Request        // wants a Reply: ID, Name, Payload
-	CloseSession   // wants the session closed and a Reply: ID
-	RestoreSession // wants the session of a key and a Reply: ID, Payload (the key, UTF-8)
-	Heartbeat      // says that the client is alive; 1.5 and later
+	Request        // expects a reply: ID, Name, Payload
+	CloseSession   // asks the server to close the session, expects a reply: ID
+	RestoreSession // asks for the session with a key, expects a reply: ID, Payload (the key, UTF-8)
+	Heartbeat      // shows that the client is alive; 1.5 and later
 
-	// Sent by both.
+	// Sent by clients and servers.
 
-	Signal // wants no reply: Name, Payload
+	Signal // expects no reply: Name, Payload
 
 	// Sent by servers.
 
-	Reply                 // answers with success: ID, Payload
-	ReplyError            // answers with an error of the application: ID, Name (its code), Payload (its message, UTF-8)
-	ReplyShutdown         // refuses because the server shuts down: ID
+	Reply                 // the request succeeded: ID, Payload
+	ReplyError            // the application refused the request: ID, Name (the code), Payload (the message, UTF-8)
+	ReplyShutdown         // not executed because the server is shutting down: ID
 	ReplyInternalError    // the handler failed: ID
-	ReplySessionNotFound  // no session has that key: ID
-	ReplySessionFull      // the session has as many connections as it may: ID
-	ReplySessionsDisabled // the server has no sessions: ID
+	ReplySessionNotFound  // no session has the key: ID
+	ReplySessionFull      // the session has its maximum number of connections: ID
+	ReplySessionsDisabled // the server has sessions disabled: ID
 	ReplyProtocolError    // the request was malformed: ID; 1.4 and 1.5
-	SessionCreated        // the connection got a session: Payload (UTF-8, see Version.AppendSession)
+	SessionCreated        // the connection has a new session: Payload (UTF-8, see Version.AppendSession)
 	SessionClosed         // the connection's session is closed
 	AcceptConf            // opens a connection: Payload (binary, see Conf); 2.0
 
@@ -74,7 +74,7 @@ var kindNames = [kinds]string{
 	SessionCreated: "session created", SessionClosed: "session closed", AcceptConf: "accept-conf",
 }
 
-// String returns the name of the kind in PROTOCOL.md.
+// String returns the name of the kind in PROTOCOL.md, or "unknown".
 func (k Kind) String() string {
 	if k < kinds && k != 0 {
 		return kindNames[k]
@@ -88,5 +88,5 @@ func (k Kind) FromClient() bool { return k >= Request && k <= Signal }
 // FromServer reports whether servers send messages of this kind.
 func (k Kind) FromServer() bool { return k >= Signal && k < kinds }
 
-// IsReply reports whether messages of this kind end a request.
+// IsReply reports whether messages of this kind answer a request.
 func (k Kind) IsReply() bool { return k >= Reply && k <= ReplyProtocolError }

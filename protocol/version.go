@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,10 +19,6 @@ const (
 	V1_5 Version = 0x0105
 	V2_0 Version = 0x0200
 )
-
-// ErrVersion is returned by the methods of a Version that this package does not
-// know, and wrapped by the error of ParseVersion and ParseToken.
-var ErrVersion = errors.New("protocol: unknown version")
 
 // Versions returns all known versions, newest first.
 func Versions() []Version { return []Version{V2_0, V1_5, V1_4, V1_3, V1_2} }

@@ -135,7 +135,7 @@ func TestFrameworks(t *testing.T) {
 			host.Config.ErrorLog = log.New(io.Discard, "", 0)
 			host.Start()
 			defer host.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 
 			// The connections of some rooms, which answer after the requests of all others
@@ -186,7 +186,7 @@ func TestTimeoutHandler(t *testing.T) {
 	defer srv.Close()
 	host := httptest.NewServer(http.TimeoutHandler(srv, time.Minute, ""))
 	defer host.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := websocket.Dialer{URL: host.URL}.Dial(ctx)
 	var refused *transport.RefusedError

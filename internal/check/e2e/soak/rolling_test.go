@@ -138,13 +138,13 @@ func TestRollingRestarts(t *testing.T) {
 	began := time.Now()
 	for i := range restarts {
 		h := hosts[i%2]
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), soon)
 		if err := h.retire(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 		cancel()
-		if !await(10*time.Second, back) {
-			t.Error("clients are not back after 10s")
+		if !await(soon, back) {
+			t.Errorf("clients are not back after %v", soon)
 		}
 		serving := time.NewTimer(either(2*time.Second, 0)) // for a while all is well
 		<-serving.C
@@ -174,7 +174,7 @@ func TestRollingRestarts(t *testing.T) {
 	if err := odd.Load(); err != nil {
 		t.Errorf("a request failed in another way: %v", *err)
 	}
-	if d := time.Duration(longest.Load()); d > 5*time.Second {
+	if d := time.Duration(longest.Load()); d > atOnce {
 		t.Errorf("a client was away for %v", d)
 	}
 	if returns.Load() < int64(n*restarts/4) {

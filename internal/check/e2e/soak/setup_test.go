@@ -30,6 +30,14 @@ func either[T any](inFull, inShort T) T {
 	return inShort
 }
 
+// The limits of time of the short tests are for a machine that is busy with something
+// else; those of the full ones are what users may expect.
+var (
+	atOnce   = either(5*time.Second, 30*time.Second)
+	soon     = either(10*time.Second, time.Minute)
+	attempts = either[uint64](8, 60) // within that time
+)
+
 var discard = slog.New(slog.DiscardHandler)
 
 // host is a server at an address of its own, to which the next one can return.
