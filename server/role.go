@@ -54,7 +54,7 @@ func (c *Conn) react(reaction protocol.Reaction, id protocol.ID) {
 	case protocol.AnswerProtocolError:
 		c.answer(protocol.Failure(id, protocol.ErrProtocol))
 	case protocol.Disconnect:
-		c.link.Disconnect(transport.StatusProtocol, "protocol error", ErrProtocolViolation)
+		c.link.Disconnect(transport.StatusProtocolError, "protocol error", ErrProtocolViolation)
 	}
 }
 
