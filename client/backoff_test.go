@@ -238,12 +238,12 @@ func TestPermanentFailures(t *testing.T) {
 				n.serve(server.Options{})
 				var fail atomic.Bool
 				fail.Store(true)
-				cl := closeAtEnd(t, client.New(dialerFunc(func(ctx context.Context, offer ...string) (transport.Conn, error) {
+				cl := closeAtEnd(t, client.New(dialerFunc(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 					dials.Add(1)
 					if fail.Load() {
 						return nil, c.err
 					}
-					return n.Dial(ctx, offer...)
+					return n.Dial(ctx, opts)
 				}), client.Options{
 					Logger: discard,
 					Hooks:  client.Hooks{OnConnectFailed: func(err error) { failed <- err }},

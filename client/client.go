@@ -201,7 +201,7 @@ func (c *Client) Close() error {
 		ctx, cancel := context.WithTimeout(c.ctx, transport.DefaultCloseTimeout)
 		l.Flush(ctx)
 		cancel()
-		l.Disconnect(transport.StatusNormal, "", ErrClosed)
+		l.Disconnect(transport.StatusNormalClosure, "", ErrClosed)
 	}
 	c.cancel()
 	c.owned.Wait()

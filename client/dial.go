@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/manners"
@@ -24,7 +23,7 @@ func (c *Client) dial(ctx context.Context) (*link.Link, error) {
 	}
 	l, err := c.agree(ctx, conn)
 	if err != nil {
-		_ = conn.Close(transport.StatusProtocol, "no agreement on the protocol") // err says why
+		_ = conn.Close(transport.StatusProtocolError, "no agreement on the protocol") // err says why
 		return nil, err
 	}
 	return l, nil
@@ -87,15 +86,11 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 		return nil, err
 	}
 	rules := manners.Of(version)
-	limits := transport.Limits{
-		MaxMessageSize: c.opts.MaxMessageSize,
-		ReadTimeout:    c.opts.ReadTimeout,
-		WriteTimeout:   c.opts.WriteTimeout,
-	}
 	if pingsIgnored(conn, c.dialer, version) {
-		limits.ReadTimeout = noReadTimeout
+		if s, ok := transport.As[transport.SilenceAllower](conn); ok {
+			s.AllowSilence()
+		}
 	}
-	conn.SetLimits(limits)
 
 	conf := protocol.Conf{ReadTimeout: meta.ReadTimeout}
 	if rules.Conf {
@@ -134,7 +129,8 @@ func (c *Client) version(ctx context.Context, conn transport.Conn) (protocol.Ver
 	}
 	prober, ok := c.dialer.(transport.Prober)
 	if !ok {
-		return c.opts.Version, meta, nil
+		v, err := c.unprobed(conn)
+		return v, meta, err
 	}
 	meta, err := c.probe(ctx, prober)
 	var refused *transport.RefusedError
@@ -153,6 +149,32 @@ func (c *Client) version(ctx context.Context, conn transport.Conn) (protocol.Ver
 		return 0, meta, &VersionError{Server: []protocol.Version{meta.Version}, Client: c.opts.Versions}
 	}
 	return meta.Version, meta, nil
+}
+
+// unprobed returns the version to speak on a connection without an agreement to a server
+// without metadata: there is one only if the connection does not negotiate.
+func (c *Client) unprobed(conn transport.Conn) (v protocol.Version, err error) {
+	negotiator, ok := transport.As[transport.Negotiator](conn)
+	if !ok {
+		return c.opts.Versions[0], nil
+	}
+	supported, err := negotiator.PeerProtocols()
+	if err != nil {
+		return v, fmt.Errorf("client: dial: %w", err)
+	}
+	if supported == nil {
+		return c.opts.Versions[0], nil
+	}
+	failed := &VersionError{Client: c.opts.Versions}
+	if len(supported) == 0 {
+		failed.Cause = errors.New("server supports no protocol")
+	}
+	for _, token := range supported {
+		if v, err := protocol.ParseToken(token); err == nil {
+			failed.Server = append(failed.Server, v)
+		}
+	}
+	return v, failed
 }
 
 // awaitConf reads the message with which a server opens a connection (section 7.1).
@@ -187,9 +209,6 @@ func (c *Client) awaitConf(ctx context.Context, conn transport.Conn, v protocol.
 	}
 	return conf, nil
 }
-
-// noReadTimeout is for servers whose silence means nothing.
-const noReadTimeout = 30 * 24 * time.Hour
 
 // pingsIgnored reports whether the peer is one of the published servers that do not
 // answer pings (section 10): nothing shows then that an idle one is still there.

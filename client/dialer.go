@@ -32,7 +32,7 @@ func (a answer) drop() {
 
 func (c *Client) callDial(ctx context.Context) (transport.Conn, error) {
 	a := c.callDialer(ctx, func() (a answer) {
-		a.conn, a.err = c.dialer.Dial(ctx, c.tokens()...)
+		a.conn, a.err = c.dialer.Dial(ctx, transport.DialOptions{Protocols: c.tokens(), Limits: c.opts.limits()})
 		return a
 	})
 	return a.conn, a.err
@@ -40,7 +40,7 @@ func (c *Client) callDial(ctx context.Context) (transport.Conn, error) {
 
 func (c *Client) callProbe(ctx context.Context, p transport.Prober) ([]byte, error) {
 	a := c.callDialer(ctx, func() (a answer) {
-		a.body, a.err = p.Probe(ctx)
+		a.body, a.err = p.Probe(ctx, transport.DialOptions{})
 		return a
 	})
 	return a.body, a.err

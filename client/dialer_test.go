@@ -46,11 +46,11 @@ func (d *stubborn) step(count *int, probe bool) (first bool, done func()) {
 	}
 }
 
-func (d *stubborn) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
+func (d *stubborn) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 	first, done := d.step(&d.dials, false)
 	defer done()
 	if !first {
-		return d.ln.Dial(ctx, offer...)
+		return d.ln.Dial(ctx, opts)
 	}
 	near, far := memory.Pipe()
 	d.mu.Lock()
@@ -59,7 +59,7 @@ func (d *stubborn) Dial(ctx context.Context, offer ...string) (transport.Conn, e
 	return near, nil
 }
 
-func (d *stubborn) Probe(context.Context) ([]byte, error) {
+func (d *stubborn) Probe(context.Context, transport.DialOptions) ([]byte, error) {
 	_, done := d.step(&d.probes, true)
 	defer done()
 	return []byte(`{"protocol-version":"1.2"}`), nil
@@ -86,7 +86,7 @@ func (d *stubborn) end(t *testing.T) {
 func wantLate(t *testing.T, far transport.Conn) {
 	t.Helper()
 	const most = 2 * time.Hour
-	far.SetLimits(transport.Limits{ReadTimeout: 2 * most}) // the client has to end it
+	far.(transport.SilenceAllower).AllowSilence() // the client has to end it
 	limit := time.AfterFunc(most, func() {
 		t.Error("the connection that came too late lives on")
 		far.Abort()
@@ -191,7 +191,7 @@ func TestDialerThatHeedsItsContext(t *testing.T) {
 		own := errors.New("no answer from 192.0.2.1")
 		near, far := memory.Pipe()
 		running, late := 0, false
-		c := dial(t, dialerFunc(func(ctx context.Context, _ ...string) (transport.Conn, error) {
+		c := dial(t, dialerFunc(func(ctx context.Context, _ transport.DialOptions) (transport.Conn, error) {
 			running++
 			defer func() { running-- }()
 			<-ctx.Done()
@@ -230,12 +230,12 @@ func TestDialerThatExits(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		_, ln := serve(t, server.Options{Hooks: server.Hooks{OnRequest: echo}})
 		exit := true
-		c := dial(t, dialerFunc(func(ctx context.Context, offer ...string) (transport.Conn, error) {
+		c := dial(t, dialerFunc(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 			if exit {
 				exit = false
 				runtime.Goexit()
 			}
-			return ln.Dial(ctx, offer...)
+			return ln.Dial(ctx, opts)
 		}), client.Options{DisableAutoconnect: true})
 		start := time.Now()
 		if err := c.Connect(t.Context()); err == nil {

@@ -140,8 +140,8 @@ func (c slowClose) Close(s transport.Status, reason string) error {
 }
 
 func slowCloser(ln *memory.Listener) transport.Dialer {
-	return dialerFunc(func(ctx context.Context, offer ...string) (transport.Conn, error) {
-		conn, err := ln.Dial(ctx, offer...)
+	return dialerFunc(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+		conn, err := ln.Dial(ctx, opts)
 		if err != nil {
 			return nil, err
 		}

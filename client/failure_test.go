@@ -87,7 +87,7 @@ func TestFailureClasses(t *testing.T) {
 		t.Run(f.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dials, gaveUp := 0, 0
-				c := dial(t, dialerFunc(func(context.Context, ...string) (transport.Conn, error) {
+				c := dial(t, dialerFunc(func(context.Context, transport.DialOptions) (transport.Conn, error) {
 					dials++
 					return nil, f.err()
 				}), client.Options{Logger: discard, Timeout: time.Hour, Hooks: client.Hooks{

@@ -56,7 +56,7 @@ type peer struct {
 // client is told conf, whose version may be left out.
 func accept(t *testing.T, ln *memory.Listener, v protocol.Version, conf protocol.Conf) *peer {
 	t.Helper()
-	conn, err := ln.Accept()
+	conn, err := ln.Accept(transport.AcceptOptions{Protocols: []string{v.Token()}})
 	if err != nil {
 		t.Fatal(err)
 	}

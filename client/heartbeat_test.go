@@ -19,7 +19,7 @@ type published struct {
 	metadata string // empty: refuses the method, as servers of 2.0
 }
 
-func (p published) Probe(context.Context) ([]byte, error) {
+func (p published) Probe(context.Context, transport.DialOptions) ([]byte, error) {
 	if p.metadata == "" {
 		return nil, &transport.RefusedError{StatusCode: 400}
 	}
@@ -49,7 +49,7 @@ func TestHeartbeats(t *testing.T) {
 				defer c.Close()
 				connected := make(chan error, 1)
 				go func() { connected <- c.Connect(context.Background()) }()
-				conn, err := ln.Accept()
+				conn, err := ln.Accept(transport.AcceptOptions{Limits: transport.Limits{ReadTimeout: 24 * time.Hour}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -66,7 +66,6 @@ func TestHeartbeats(t *testing.T) {
 					t.Fatal(err)
 				}
 
-				conn.SetLimits(transport.Limits{ReadTimeout: 24 * time.Hour})
 				began, last, beats := time.Now(), time.Now(), 0
 				stop := time.AfterFunc(time.Hour, func() { _ = conn.Abort() })
 				defer stop.Stop()

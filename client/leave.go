@@ -42,7 +42,7 @@ func (c *Client) leaveSoon(l *link.Link) {
 		defer grace.Stop()
 		select {
 		case <-grace.C:
-			l.Disconnect(transport.StatusNormal, "", errServerLeaves)
+			l.Disconnect(transport.StatusNormalClosure, "", errServerLeaves)
 		case <-l.Context().Done():
 		}
 	})

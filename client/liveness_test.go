@@ -128,7 +128,7 @@ func TestIdleConnectionLives(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					n := newNetwork(t)
 					srv := n.serve(server.Options{Version: v, ReadTimeout: timeouts[0]})
-					c := n.client(client.Options{Version: v, ReadTimeout: timeouts[1]})
+					c := n.client(client.Options{Versions: []protocol.Version{v}, ReadTimeout: timeouts[1]})
 					connect(t, c)
 					time.Sleep(3 * time.Hour)
 					request(t, c)

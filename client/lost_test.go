@@ -202,7 +202,6 @@ func TestTimeoutWhileSending(t *testing.T) {
 				t.Errorf("%v", out.err)
 			}
 		}
-		p.conn.SetLimits(transport.Limits{})
 		go func() {
 			for {
 				b, err := p.conn.Read(nil)

@@ -78,7 +78,7 @@ func closeAtEnd(t *testing.T, c *client.Client) *client.Client {
 	return c
 }
 
-func (n *network) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
+func (n *network) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 	n.mu.Lock()
 	n.dials = append(n.dials, time.Now())
 	ln := n.listener
@@ -86,7 +86,7 @@ func (n *network) Dial(ctx context.Context, offer ...string) (transport.Conn, er
 	if ln == nil {
 		return nil, transporttest.Refused(ctx)
 	}
-	conn, err := n.faults.Dialer(ln).Dial(ctx, offer...)
+	conn, err := n.faults.Dialer(ln).Dial(ctx, opts)
 	if err == nil {
 		n.mu.Lock()
 		n.last = conn.(*transporttest.FaultConn)
@@ -144,8 +144,8 @@ func request(t *testing.T, c *client.Client) {
 }
 
 // dialerFunc is a transport.Dialer.
-type dialerFunc func(ctx context.Context, offer ...string) (transport.Conn, error)
+type dialerFunc func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error)
 
-func (f dialerFunc) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
-	return f(ctx, offer...)
+func (f dialerFunc) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+	return f(ctx, opts)
 }

@@ -37,13 +37,11 @@ type Options struct {
 	// have the same limits. Zero: one second and ten seconds.
 	MinBackoff, MaxBackoff time.Duration
 
-	// Versions are the versions of the protocol to agree on with servers that
-	// negotiate, the best first. Nil: 2.0, then 1.2.
+	// Versions are the versions of the protocol that the client speaks, the best first.
+	// The server chooses one of them. A server that does not negotiate is asked for its
+	// version, if it has metadata; over a transport that does not negotiate the client
+	// speaks the first. Nil: 2.0, then 1.2.
 	Versions []protocol.Version
-
-	// Version is spoken over transports without negotiation, such as memory and
-	// stream: it must be the server's. Zero: 1.2.
-	Version protocol.Version
 
 	// SubProtocol is the name of what the application speaks on top of WebWire. A
 	// server of 2.0 that names another is refused with a *VersionError.
@@ -93,11 +91,7 @@ const (
 )
 
 func (o Options) withDefaults() Options {
-	limits := transport.Limits{
-		MaxMessageSize: o.MaxMessageSize,
-		ReadTimeout:    o.ReadTimeout,
-		WriteTimeout:   o.WriteTimeout,
-	}.WithDefaults()
+	limits := o.limits().WithDefaults()
 	o.MaxMessageSize, o.ReadTimeout, o.WriteTimeout = limits.MaxMessageSize, limits.ReadTimeout, limits.WriteTimeout
 	defaultTo(&o.Timeout, defaultTimeout)
 	defaultTo(&o.DialTimeout, defaultDialTimeout)
@@ -108,13 +102,19 @@ func (o Options) withDefaults() Options {
 	if len(o.Versions) == 0 {
 		o.Versions = []protocol.Version{protocol.V2_0, protocol.V1_2}
 	}
-	if o.Version == 0 {
-		o.Version = protocol.V1_2
-	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
 	return o
+}
+
+// limits returns the limits of a connection.
+func (o Options) limits() transport.Limits {
+	return transport.Limits{
+		MaxMessageSize: o.MaxMessageSize,
+		ReadTimeout:    o.ReadTimeout,
+		WriteTimeout:   o.WriteTimeout,
+	}
 }
 
 func defaultTo[N ~int | ~int64](field *N, value N) {

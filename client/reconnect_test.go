@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
@@ -154,10 +155,10 @@ func TestDialIsBounded(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var dials []time.Time
-				cl := closeAtEnd(t, client.New(dialerFunc(func(ctx context.Context, _ ...string) (transport.Conn, error) {
+				cl := closeAtEnd(t, client.New(dialerFunc(func(ctx context.Context, _ transport.DialOptions) (transport.Conn, error) {
 					dials = append(dials, time.Now())
 					return c.dial(ctx)
-				}), client.Options{Version: protocol20, DialTimeout: 3 * time.Second, MinBackoff: 1, MaxBackoff: 1}))
+				}), client.Options{Versions: []protocol.Version{protocol.V2_0}, DialTimeout: 3 * time.Second, MinBackoff: 1, MaxBackoff: 1}))
 				ctx, cancel := context.WithTimeout(t.Context(), 31*time.Second)
 				defer cancel()
 				if err := cl.Connect(ctx); !errors.Is(err, context.DeadlineExceeded) {

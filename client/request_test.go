@@ -29,7 +29,7 @@ func TestRequest(t *testing.T) {
 						return r.Payload, nil
 					},
 				}})
-				c := dial(t, ln, client.Options{Version: v})
+				c := dial(t, ln, client.Options{Versions: []protocol.Version{v}})
 				for _, p := range []protocol.Payload{
 					protocol.Bytes([]byte{0}),
 					protocol.Bytes(bytes.Repeat([]byte{0, 255}, 100_000)),
@@ -286,7 +286,7 @@ func TestManyRequestsAtOnce(t *testing.T) {
 func TestMessageTooBigForServer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ln := memory.Listen()
-		c := dial(t, ln, client.Options{Version: protocol.V2_0})
+		c := dial(t, ln, client.Options{Versions: []protocol.Version{protocol.V2_0}})
 		go c.Connect(context.Background())
 		p := accept(t, ln, protocol.V2_0, protocol.Conf{MessageSize: 100, ReadTimeout: time.Minute})
 		synctest.Wait()
@@ -337,10 +337,10 @@ func TestReplyTooBig(t *testing.T) {
 		_, err := c.Request(t.Context(), "big", protocol.Text("x"))
 		var lost *client.DisconnectedError
 		var closed *transport.CloseError
-		if !errors.As(err, &lost) || !lost.Sent || !errors.As(err, &closed) || closed.Status != transport.StatusTooBig {
+		if !errors.As(err, &lost) || !lost.Sent || !errors.As(err, &closed) || closed.Status != transport.StatusMessageTooBig {
 			t.Errorf("got %v", err)
 		}
-		if err := <-reasons; !errors.As(err, &closed) || closed.Status != transport.StatusTooBig {
+		if err := <-reasons; !errors.As(err, &closed) || closed.Status != transport.StatusMessageTooBig {
 			t.Errorf("the server learns %v", err)
 		}
 		if _, err := c.Request(t.Context(), "fits", protocol.Text("x")); err != nil {

@@ -125,7 +125,7 @@ func (s *serving) restoreAgain() {
 		err := s.attempt(key, number, c.opts.Timeout)
 		again, fatal := s.settleAgain(number, err)
 		if fatal {
-			s.link.DisconnectLater(transport.StatusNormal, "", fmt.Errorf("client: restore session: %w", err))
+			s.link.DisconnectLater(transport.StatusNormalClosure, "", fmt.Errorf("client: restore session: %w", err))
 		}
 		if !again {
 			return

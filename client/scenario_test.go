@@ -142,7 +142,7 @@ func (s scenario) run(t *testing.T) {
 		return time.Duration(n) * time.Millisecond
 	}
 	opts := client.Options{
-		Version:            st.version,
+		Versions:           []protocol.Version{st.version},
 		Logger:             discard,
 		MinBackoff:         ms(s.Options.MinBackoff, 1000),
 		MaxBackoff:         ms(s.Options.MaxBackoff, 1000),
@@ -487,7 +487,7 @@ type farEnd struct {
 
 func newFarEnd(conn transport.Conn) *farEnd {
 	f := &farEnd{conn: conn}
-	conn.SetLimits(transport.Limits{ReadTimeout: 1000 * time.Hour})
+	conn.(transport.SilenceAllower).AllowSilence()
 	go func() {
 		for {
 			b, err := conn.Read(nil)
@@ -540,7 +540,7 @@ type answer struct {
 	err  error
 }
 
-func (d *heldDialer) Dial(ctx context.Context, _ ...string) (transport.Conn, error) {
+func (d *heldDialer) Dial(ctx context.Context, _ transport.DialOptions) (transport.Conn, error) {
 	decided := make(chan answer)
 	d.count(1)
 	defer d.count(-1)

@@ -38,7 +38,7 @@ func (s *serving) use() {
 	defer s.restored.skip()
 	again, err := s.restoreFirst()
 	if err != nil {
-		s.link.Disconnect(transport.StatusNormal, "", err)
+		s.link.Disconnect(transport.StatusNormalClosure, "", err)
 		return
 	}
 	if s.open() && again {
@@ -63,7 +63,7 @@ func (s *serving) tryOpen() (opened, recovered bool) {
 		return false, false // Close drops the connection
 	}
 	if c.session.renounced { // the server believes that this connection has the session
-		s.link.DisconnectLater(transport.StatusNormal, "", errSessionForgotten)
+		s.link.DisconnectLater(transport.StatusNormalClosure, "", errSessionForgotten)
 		return false, false
 	}
 	s.since = time.Now()
@@ -149,7 +149,7 @@ func (s *serving) queue(t link.Task, size int) bool {
 		return true
 	}
 	s.link.Drop()
-	s.link.Disconnect(transport.StatusPolicy, "signals are not taken", errSlowHook)
+	s.link.Disconnect(transport.StatusPolicyViolation, "signals are not taken", errSlowHook)
 	return false
 }
 
@@ -164,7 +164,7 @@ func (s *serving) Malformed(m protocol.Message, err error) {
 }
 
 func (s *serving) violated(err error) {
-	s.link.Disconnect(transport.StatusProtocol, "protocol error", errors.Join(errViolated, err))
+	s.link.Disconnect(transport.StatusProtocolError, "protocol error", errors.Join(errViolated, err))
 }
 
 var (

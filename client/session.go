@@ -123,7 +123,7 @@ func (c *Client) RestoreSession(ctx context.Context, key string) error {
 		err = c.settle(ctx, l, timeout, m, func(p protocol.Payload) error {
 			err := c.sessionRestored(p.Data, waived)
 			if err != nil { // the server believes that this connection has the session
-				l.DisconnectLater(transport.StatusNormal, "", err)
+				l.DisconnectLater(transport.StatusNormalClosure, "", err)
 			}
 			return err
 		}, func(err error) { c.askedFor(key, waived, err) })
@@ -236,7 +236,7 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 			_, err := l.Request(context.Background(), m, limit, then)
 			var late *link.TimeoutError
 			if errors.As(err, &late) {
-				l.Disconnect(transport.StatusNormal, "", err)
+				l.Disconnect(transport.StatusNormalClosure, "", err)
 			}
 			if errors.Is(err, protocol.ErrShutdown) {
 				c.leave(l)

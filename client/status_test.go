@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/transporttest"
@@ -71,9 +72,9 @@ func TestCloseAtAnyMoment(t *testing.T) {
 			return n.client(client.Options{})
 		}, 0},
 		{"agreeing", func(t *testing.T, n *network) *client.Client {
-			return closeAtEnd(t, client.New(dialerFunc(func(context.Context, ...string) (transport.Conn, error) {
+			return closeAtEnd(t, client.New(dialerFunc(func(context.Context, transport.DialOptions) (transport.Conn, error) {
 				return deaf(), nil
-			}), client.Options{Version: protocol20}))
+			}), client.Options{Versions: []protocol.Version{protocol.V2_0}}))
 		}, 0},
 		{"backing off", func(t *testing.T, n *network) *client.Client {
 			n.faults.Refuse(transporttest.Unavailable(time.Hour))

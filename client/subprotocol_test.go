@@ -18,7 +18,7 @@ func TestSubProtocol(t *testing.T) {
 	} {
 		bubble(t, func(t *testing.T) {
 			_, ln := serve(t, server.Options{Version: protocol.V2_0, SubProtocol: tt.server, Logger: discard})
-			c := dial(t, ln, client.Options{Version: protocol.V2_0, SubProtocol: tt.client})
+			c := dial(t, ln, client.Options{Versions: []protocol.Version{protocol.V2_0}, SubProtocol: tt.client})
 			err := c.Connect(context.Background())
 			if tt.server == tt.client {
 				if err != nil {

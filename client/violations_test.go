@@ -33,7 +33,7 @@ type rawServer struct {
 func newRawServer(t *testing.T, v protocol.Version) *rawServer {
 	s := &rawServer{t: t, version: v, accept: memory.Listen(), lost: make(chan error, 1)}
 	s.client = client.New(s.accept, client.Options{
-		Version:    v,
+		Versions:   []protocol.Version{v},
 		MinBackoff: time.Nanosecond,
 		MaxBackoff: time.Nanosecond,
 		Logger:     slog.New(slog.DiscardHandler),
@@ -51,7 +51,7 @@ func (s *rawServer) connect() {
 	connected := make(chan error, 1)
 	go func() { connected <- s.client.Connect(context.Background()) }()
 	var err error
-	if s.conn, err = s.accept.Accept(); err != nil {
+	if s.conn, err = s.accept.Accept(transport.AcceptOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
 	if manners.Of(s.version).Conf {
@@ -144,7 +144,7 @@ func TestEveryTypeAndLength(t *testing.T) {
 					}
 					if typ == 21 {
 						var closed *transport.CloseError
-						if _, err := s.conn.Read(nil); !errors.As(err, &closed) || closed.Status != transport.StatusProtocol {
+						if _, err := s.conn.Read(nil); !errors.As(err, &closed) || closed.Status != transport.StatusProtocolError {
 							t.Fatalf("after a session %q: %v", msg, err)
 						}
 						if err := <-s.lost; err == nil {
@@ -322,11 +322,11 @@ func TestConnectionOpenedBadly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ln := memory.Listen()
-				c := client.New(ln, client.Options{Version: v, DisableAutoconnect: true})
+				c := client.New(ln, client.Options{Versions: []protocol.Version{v}, DisableAutoconnect: true})
 				defer c.Close()
 				done := make(chan error, 1)
 				go func() { done <- c.Connect(context.Background()) }()
-				conn, err := ln.Accept()
+				conn, err := ln.Accept(transport.AcceptOptions{})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -52,8 +52,10 @@ func (unknownAddr) String() string  { return "unknown" }
 func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*Conn, error) {
 	s := e.server
 	info.Version = e.version
-	v, err := protocol.ParseToken(conn.Protocol())
-	negotiated := err == nil
+	v, negotiated, err := s.negotiated(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
 	if negotiated {
 		info.Version = v
 	}
@@ -63,15 +65,12 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 	}
 	info.Connected = time.Now()
 	if !info.Version.Known() {
-		_ = conn.Close(transport.StatusInternal, "unknown protocol version") // the error below says more
+		_ = conn.Close(transport.StatusInternalError, "unknown protocol version") // the error below says more
 		return nil, ErrVersion
 	}
 	rules := manners.Of(info.Version)
 
-	limits := s.opts.limits()
-	limits.MaxMessageSize = e.maxMessageSize
-	conn.SetLimits(limits)
-	if t, ok := conn.(interface{ AcceptText(bool) }); ok {
+	if t, ok := transport.As[transport.TextAccepter](conn); ok {
 		t.AcceptText(rules.TextFrames)
 	}
 	conf := link.Config{
@@ -173,12 +172,12 @@ func (e *sendFailed) Unwrap() []error { return []error{ErrConnClosed, e.cause} }
 // The status decides what the client does: after one that is final, see
 // transport.Status.Final, it does not connect again; after any other it does. The final
 // statuses of applications are 4500 to 4999. A status that cannot be sent, see
-// transport.Status.Sendable, becomes StatusNormal. The reason, which the client sees,
+// transport.Status.Sendable, becomes StatusNormalClosure. The reason, which the client sees,
 // is cut to transport.MaxReason bytes of valid UTF-8. Published clients connect again
 // after any status.
 func (c *Conn) Close(status transport.Status, reason string) {
 	if !status.Sendable() {
-		status = transport.StatusNormal
+		status = transport.StatusNormalClosure
 	}
 	c.close(status, reason, ErrConnClosed)
 }

@@ -240,7 +240,7 @@ func (r *sessionRequest) count(err error) {
 		c.fails++
 	}
 	if c.fails >= maxRestores {
-		c.close(transport.StatusPolicy, "too many failed attempts to restore a session", ErrTooManyRestores)
+		c.close(transport.StatusPolicyViolation, "too many failed attempts to restore a session", ErrTooManyRestores)
 	}
 }
 

@@ -125,7 +125,7 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
 			panic("server: ConnContext returned nil")
 		}
 	}
-	conn, err := s.opts.Upgrader.Upgrade(w, r, tokens...)
+	conn, err := s.opts.Upgrader.Upgrade(w, r, transport.UpgradeOptions{Protocols: tokens, Limits: e.limits()})
 	if err != nil {
 		s.upgradeFailed(r, err)
 		return
@@ -135,6 +135,13 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
 		return // open closed the connection
 	}
 	go c.serve() // Shutdown and Close own it
+}
+
+// limits returns the limits of the connections that come in by the endpoint.
+func (e *Endpoint) limits() transport.Limits {
+	limits := e.server.opts.limits()
+	limits.MaxMessageSize = e.maxMessageSize
+	return limits
 }
 
 // upgradeFailed logs why an HTTP request became no connection. The Upgrader has told

@@ -196,7 +196,7 @@ func TestPanics(t *testing.T) {
 					t.Errorf("%d handlers are in flight", n)
 				}
 
-				p.conn.Close(transport.StatusNormal, "")
+				p.conn.Close(transport.StatusNormalClosure, "")
 				p.over()
 				logged("OnClientDisconnected panicked")
 				if st := srv.Stats(); st.Open != 0 || gone != 1 {
@@ -217,7 +217,7 @@ func TestGoexitInServe(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve(ln) }()
 		for range 3 {
-			conn, err := ln.Dial(t.Context())
+			conn, err := ln.Dial(t.Context(), transport.DialOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -237,7 +237,7 @@ func TestGoexitInServe(t *testing.T) {
 func TestHandlerContext(t *testing.T) {
 	for name, end := range map[string]func(*peer, *server.Conn){
 		"lost":    func(p *peer, _ *server.Conn) { p.conn.Abort() },
-		"closed":  func(p *peer, _ *server.Conn) { p.conn.Close(transport.StatusNormal, "") },
+		"closed":  func(p *peer, _ *server.Conn) { p.conn.Close(transport.StatusNormalClosure, "") },
 		"aborted": func(_ *peer, c *server.Conn) { c.Abort() },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -97,7 +97,7 @@ func TestClosingAnswers503(t *testing.T) {
 // refusing is an Upgrader that must not be asked.
 type refusing struct{ t *testing.T }
 
-func (u refusing) Upgrade(w http.ResponseWriter, _ *http.Request, _ ...string) (transport.Conn, error) {
+func (u refusing) Upgrade(w http.ResponseWriter, _ *http.Request, _ transport.UpgradeOptions) (transport.Conn, error) {
 	u.t.Error("Upgrade was called")
 	w.WriteHeader(http.StatusForbidden)
 	return nil, errors.New("refused")
@@ -109,7 +109,7 @@ type upgrading struct {
 	agreed string // protocol token
 }
 
-func (u upgrading) Upgrade(http.ResponseWriter, *http.Request, ...string) (transport.Conn, error) {
+func (u upgrading) Upgrade(http.ResponseWriter, *http.Request, transport.UpgradeOptions) (transport.Conn, error) {
 	ours, theirs := memory.Pipe()
 	u.peers <- ours
 	return agreed{theirs, u.agreed}, nil
@@ -172,7 +172,7 @@ func TestUpgrade(t *testing.T) {
 				t.Errorf("got %+v", info)
 			}
 		}
-		p.conn.Close(transport.StatusNormal, "")
+		p.conn.Close(transport.StatusNormalClosure, "")
 		if c := <-gone; c.Info().UserAgent != "test/1" {
 			t.Error("another connection is gone")
 		}
@@ -301,7 +301,7 @@ func TestUpgraderIsChecked(t *testing.T) {
 // originRefusing is an Upgrader that knows no origin.
 type originRefusing struct{}
 
-func (originRefusing) Upgrade(w http.ResponseWriter, r *http.Request, _ ...string) (transport.Conn, error) {
+func (originRefusing) Upgrade(w http.ResponseWriter, r *http.Request, _ transport.UpgradeOptions) (transport.Conn, error) {
 	w.WriteHeader(http.StatusForbidden)
 	return nil, fmt.Errorf("%w: %q", transport.ErrOrigin, r.Header.Get("Origin"))
 }

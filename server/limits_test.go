@@ -53,8 +53,7 @@ func TestInbox(t *testing.T) {
 			},
 			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) { return r.Payload, nil },
 		}})
-		p := connectDeaf(t, context.Background(), srv, protocol.V1_2)
-		p.conn.SetLimits(transport.Limits{WriteTimeout: 24 * time.Hour})
+		p := connectWith(t, context.Background(), srv, protocol.V1_2, transport.Limits{WriteTimeout: 24 * time.Hour}, transport.Limits{})
 		p.listen()
 		msg, err := p.version.Append(nil, protocol.Message{Kind: protocol.Signal, Payload: protocol.Bytes(make([]byte, 10_000))})
 		if err != nil {
@@ -94,8 +93,7 @@ func TestInboxOfSmallMessages(t *testing.T) {
 				srv := server.New(server.Options{InboxSize: 1 << 20, ReadTimeout: 24 * time.Hour, Hooks: server.Hooks{
 					OnSignal: func(context.Context, *server.Signal) { <-release },
 				}})
-				p := connectDeaf(t, context.Background(), srv, protocol.V1_2)
-				p.conn.SetLimits(transport.Limits{WriteTimeout: 24 * time.Hour})
+				p := connectWith(t, context.Background(), srv, protocol.V1_2, transport.Limits{WriteTimeout: 24 * time.Hour}, transport.Limits{})
 				p.listen()
 				p.signal("block", "x")
 				b, err := p.version.Append(nil, msg)
@@ -133,7 +131,7 @@ func TestMessageTooBig(t *testing.T) {
 		ours, theirs := p.over()
 		for _, err := range []error{ours, theirs} {
 			var closed *transport.CloseError
-			if !errors.As(err, &closed) || closed.Status != transport.StatusTooBig {
+			if !errors.As(err, &closed) || closed.Status != transport.StatusMessageTooBig {
 				t.Errorf("got %v", err)
 			}
 		}
@@ -211,7 +209,7 @@ func TestNegotiatedClientsGetLongReplies(t *testing.T) {
 				return protocol.Bytes(make([]byte, 5000)), nil
 			},
 		}})
-		p := attach(t, protocol.V2_0, func(conn transport.Conn) error {
+		p := attach(t, protocol.V2_0, transport.Limits{}, transport.Limits{}, func(conn transport.Conn) error {
 			return srv.ServeConn(context.Background(), agreed{conn, "webwire-2.0"})
 		})
 		p.listen()

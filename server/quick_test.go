@@ -162,7 +162,7 @@ func TestQuickHandlersEndBadly(t *testing.T) {
 			p.request(2, "echo", "y")
 			p.reply(2, protocol.Reply)
 		}
-		p.conn.Close(transport.StatusNormal, "")
+		p.conn.Close(transport.StatusNormalClosure, "")
 		if _, err := p.over(); err == nil {
 			t.Error("ServeConn returned nil")
 		}

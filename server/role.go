@@ -55,7 +55,7 @@ func (c *Conn) react(reaction manners.Reaction, id protocol.ID) {
 	case manners.AnswerProtocolError:
 		c.answer(protocol.Failure(id, protocol.ErrProtocol))
 	case manners.Disconnect:
-		c.link.Disconnect(transport.StatusProtocol, "protocol error", ErrProtocolViolation)
+		c.link.Disconnect(transport.StatusProtocolError, "protocol error", ErrProtocolViolation)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 // dial connects to ln.
 func dial(t *testing.T, ln *memory.Listener, v protocol.Version) *peer {
 	t.Helper()
-	conn, err := ln.Dial(t.Context())
+	conn, err := ln.Dial(t.Context(), transport.DialOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,14 +63,14 @@ func TestServe(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if _, err := ln.Dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+		if _, err := ln.Dial(t.Context(), transport.DialOptions{}); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("the listener is open: %v", err)
 		}
 		late := memory.Listen()
 		if err := srv.Serve(late); !errors.Is(err, server.ErrServerClosed) || !errors.Is(err, net.ErrClosed) {
 			t.Errorf("got %v", err)
 		}
-		if _, err := late.Dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+		if _, err := late.Dial(t.Context(), transport.DialOptions{}); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("the listener that came late is open: %v", err)
 		}
 	})
@@ -82,12 +82,12 @@ type failing struct {
 	errs chan error
 }
 
-func (l failing) Accept() (transport.Conn, error) {
+func (l failing) Accept(opts transport.AcceptOptions) (transport.Conn, error) {
 	select {
 	case err := <-l.errs:
 		return nil, err
 	default:
-		return l.Listener.Accept()
+		return l.Listener.Accept(opts)
 	}
 }
 
@@ -162,7 +162,7 @@ func TestServeReturnsFinalErrors(t *testing.T) {
 		if err := <-served; err != io.ErrUnexpectedEOF {
 			t.Errorf("got %v", err)
 		}
-		if _, err := ln.Dial(t.Context()); err == nil {
+		if _, err := ln.Dial(t.Context(), transport.DialOptions{}); err == nil {
 			t.Error("the listener is open")
 		}
 		for _, p := range []*peer{p, q} {
@@ -234,8 +234,8 @@ func TestConnCloseAndAbort(t *testing.T) {
 		p := connect(t, srv, protocol.V1_2)
 		p.request(1, "", "begun")
 		c := grab(t, srv)
-		c.Close(transport.StatusNormal, "")
-		c.Close(transport.StatusNormal, "")
+		c.Close(transport.StatusNormalClosure, "")
+		c.Close(transport.StatusNormalClosure, "")
 		p.request(2, "", "late")
 		p.reply(2, protocol.ReplyShutdown)
 		p.signal("late", "x")
@@ -244,7 +244,7 @@ func TestConnCloseAndAbort(t *testing.T) {
 		p.reply(1, protocol.Reply)
 		ours, theirs := p.over()
 		var closed *transport.CloseError
-		if !errors.As(ours, &closed) || closed.Status != transport.StatusNormal || theirs != server.ErrConnClosed {
+		if !errors.As(ours, &closed) || closed.Status != transport.StatusNormalClosure || theirs != server.ErrConnClosed {
 			t.Errorf("got %v and %v", ours, theirs)
 		}
 

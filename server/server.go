@@ -71,8 +71,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.root.Serv
 func (s *Server) Serve(ln transport.Listener) error { return s.root.Serve(ln) }
 
 // ServeConn serves one connection of any transport and returns why it ended, once
-// its last handler returned. When ctx ends the connection is dropped; handlers get
-// its values.
+// its last handler has returned. When ctx ends the connection is dropped; handlers get
+// its values. The connection keeps the limits that it was made with, which should be those
+// of the options: the client is told MaxMessageSize and ReadTimeout.
 func (s *Server) ServeConn(ctx context.Context, conn transport.Conn) error {
 	return s.root.ServeConn(ctx, conn)
 }
@@ -152,7 +153,7 @@ func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 	var running sync.WaitGroup
 	var pause time.Duration
 	for {
-		conn, err := ln.Accept()
+		conn, err := ln.Accept(transport.AcceptOptions{Protocols: tokens, Limits: e.limits()})
 		switch {
 		case err == nil:
 			pause = 0

@@ -217,8 +217,8 @@ func shutdownFromInside(t *testing.T, where string, stop func(*server.Server, *s
 		a.signal("s", "x")
 		b.signal("s", "x")
 	case "disconnected":
-		a.conn.Close(transport.StatusNormal, "")
-		b.conn.Close(transport.StatusNormal, "")
+		a.conn.Close(transport.StatusNormalClosure, "")
+		b.conn.Close(transport.StatusNormalClosure, "")
 	}
 	outside.Wait()
 	a.over()
@@ -335,7 +335,7 @@ func TestShutdownOfTheOuterServer(t *testing.T) {
 		tunnel := make(chan *peer, 1)
 		outer = server.New(server.Options{Hooks: server.Hooks{
 			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
-				p := attach(t, protocol.V1_2, func(conn transport.Conn) error { return inner.ServeConn(ctx, conn) })
+				p := attach(t, protocol.V1_2, transport.Limits{}, transport.Limits{}, func(conn transport.Conn) error { return inner.ServeConn(ctx, conn) })
 				p.listen()
 				tunnel <- p
 				p.wait()
@@ -351,7 +351,7 @@ func TestShutdownOfTheOuterServer(t *testing.T) {
 		if d := time.Since(start); d != 0 {
 			t.Errorf("took %v", d)
 		}
-		through.conn.Close(transport.StatusNormal, "")
+		through.conn.Close(transport.StatusNormalClosure, "")
 		p.reply(1, protocol.Reply)
 		wantGoingAway(t, p)
 	})
@@ -414,7 +414,7 @@ func TestConnCloseDrains(t *testing.T) {
 		hooks.OnRequest = func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 			if r.Name == "close" {
 				r.Conn.Close(4500, "enough")
-				r.Conn.Close(transport.StatusNormal, "")
+				r.Conn.Close(transport.StatusNormalClosure, "")
 			}
 			return work(ctx, r)
 		}

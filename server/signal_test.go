@@ -77,7 +77,7 @@ func TestSignalErrors(t *testing.T) {
 			}
 		}
 		p.quiet()
-		p.conn.Close(transport.StatusNormal, "bye")
+		p.conn.Close(transport.StatusNormalClosure, "bye")
 		p.over()
 		err := c.Signal(t.Context(), "late", protocol.Text("x"))
 		var closed *transport.CloseError

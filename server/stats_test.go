@@ -57,7 +57,7 @@ func TestStats(t *testing.T) {
 		expect(want)
 
 		// What happened is not forgotten with the connections.
-		q.conn.Close(transport.StatusNormal, "")
+		q.conn.Close(transport.StatusNormalClosure, "")
 		q.over()
 		want.Open = 0
 		expect(want)

@@ -123,8 +123,8 @@ func (s *violated) check(p *peer, want reaction) {
 	if want.ends {
 		ours, theirs := p.over()
 		var closed *transport.CloseError
-		if !errors.As(ours, &closed) || closed.Status != transport.StatusProtocol {
-			p.t.Fatalf("the connection ended with %v, want status %d", ours, transport.StatusProtocol)
+		if !errors.As(ours, &closed) || closed.Status != transport.StatusProtocolError {
+			p.t.Fatalf("the connection ended with %v, want status %d", ours, transport.StatusProtocolError)
 		}
 		if reason := <-s.gone; !errors.Is(theirs, server.ErrProtocolViolation) || !errors.Is(reason, server.ErrProtocolViolation) {
 			p.t.Fatalf("ServeConn returned %v, OnClientDisconnected got %v", theirs, reason)
@@ -149,7 +149,7 @@ func (s *violated) probe(p *peer) {
 // hangUp ends a connection in good order.
 func (s *violated) hangUp(p *peer) {
 	p.t.Helper()
-	_ = p.conn.Close(transport.StatusNormal, "")
+	_ = p.conn.Close(transport.StatusNormalClosure, "")
 	p.over()
 	<-s.gone
 }

@@ -10,23 +10,58 @@ import (
 	"unicode/utf8"
 )
 
-// Status says why a connection was closed. The values are those of RFC 6455,
-// section 7.4.1, whatever the transport; 4000 to 4999 are for applications.
+// Status tells why a connection was closed. The values are those of RFC 6455 and the
+// registry that it created, for every transport. 3000 to 3999 are WebWire's own, 4000 to
+// 4999 are for applications.
 type Status uint16
 
 const (
-	StatusNormal       Status = 1000 // the purpose is fulfilled
-	StatusGoingAway    Status = 1001 // the server shuts down, the page is left
-	StatusProtocol     Status = 1002 // the peer broke the protocol
-	StatusUnsupported  Status = 1003 // a kind of data that is not accepted
-	StatusNone         Status = 1005 // the peer closed without a status; never sent
-	StatusPolicy       Status = 1008 // the peer broke a rule of the application
-	StatusTooBig       Status = 1009 // a message over the limit
-	StatusInternal     Status = 1011 // the server failed
-	StatusTryLater     Status = 1013 // the server is overloaded
-	StatusReplaced     Status = 3500 // another connection took over the session (WebWire)
-	StatusSlowConsumer Status = 4001 // the peer did not read fast enough (WebWire)
+	StatusNormalClosure           Status = 1000 // the connection served its purpose
+	StatusGoingAway               Status = 1001 // the server shuts down, or the user left the page
+	StatusProtocolError           Status = 1002 // the peer broke the protocol
+	StatusUnsupportedData         Status = 1003 // the peer sent a kind of data that is not accepted
+	StatusNoStatusReceived        Status = 1005 // the peer closed without a status; never sent
+	StatusAbnormalClosure         Status = 1006 // the connection was lost; never sent
+	StatusInvalidFramePayloadData Status = 1007 // the peer sent data that does not match its type
+	StatusPolicyViolation         Status = 1008 // the peer broke a rule of the application
+	StatusMessageTooBig           Status = 1009 // the peer sent a message over the limit
+	StatusMandatoryExtension      Status = 1010 // the server lacks an extension that the client needs
+	StatusInternalError           Status = 1011 // the server failed
+	StatusServiceRestart          Status = 1012 // the server restarts
+	StatusTryAgainLater           Status = 1013 // the server is overloaded
+	StatusBadGateway              Status = 1014 // a server behind the server failed
+	StatusSlowConsumer            Status = 3000 // the peer did not read fast enough (WebWire)
+	StatusReplaced                Status = 3500 // another connection took over the session (WebWire)
 )
+
+var statusNames = map[Status]string{
+	StatusNormalClosure:           "normal closure",
+	StatusGoingAway:               "going away",
+	StatusProtocolError:           "protocol error",
+	StatusUnsupportedData:         "unsupported data",
+	StatusNoStatusReceived:        "no status received",
+	StatusAbnormalClosure:         "abnormal closure",
+	StatusInvalidFramePayloadData: "invalid frame payload data",
+	StatusPolicyViolation:         "policy violation",
+	StatusMessageTooBig:           "message too big",
+	StatusMandatoryExtension:      "mandatory extension",
+	StatusInternalError:           "internal error",
+	StatusServiceRestart:          "service restart",
+	StatusTryAgainLater:           "try again later",
+	StatusBadGateway:              "bad gateway",
+	StatusSlowConsumer:            "slow consumer",
+	StatusReplaced:                "replaced",
+}
+
+// String returns the number of the status, followed by its name if it has one:
+// "1001 going away".
+func (s Status) String() string {
+	text := strconv.Itoa(int(s))
+	if name := statusNames[s]; name != "" {
+		text += " " + name
+	}
+	return text
+}
 
 // Sendable reports whether the status may be sent to a peer.
 func (s Status) Sendable() bool {
@@ -80,7 +115,7 @@ func (e *CloseError) Error() string {
 	if e.Local {
 		who = "closed"
 	}
-	text := "transport: connection " + who + " (" + strconv.Itoa(int(e.Status)) + ")"
+	text := "transport: connection " + who + " (" + e.Status.String() + ")"
 	if e.Reason != "" {
 		text += ": " + e.Reason
 	}

@@ -23,7 +23,7 @@ const MaxTimeout = 100 * 365 * 24 * time.Hour
 // so math.MaxInt64 is as good as no limit.
 type Limits struct {
 	// MaxMessageSize is the longest message Read accepts, in bytes. A longer
-	// one closes the connection with StatusTooBig before it is stored.
+	// one closes the connection with StatusMessageTooBig before it is stored.
 	// Zero: DefaultMaxMessageSize.
 	MaxMessageSize int
 

@@ -23,7 +23,7 @@ func (c *counter) Write(p []byte) (int, error) {
 // writing returns a connection that writes to w as if it was a socket.
 func writing(w io.Writer) *Conn {
 	c := new(Conn)
-	c.Init("test", Wire{Writer: w, Net: noDeadlines{}}, nil)
+	c.Init("test", Wire{Writer: w, Net: noDeadlines{}}, nil, transport.Limits{})
 	c.socket = true
 	return c
 }

@@ -40,6 +40,8 @@ type Conn struct {
 
 	pinging atomic.Bool // a Ping waits for the write turn
 
+	silence atomic.Bool // the peer may be silent between messages
+
 	over atomic.Bool // the end has begun
 	last moment      // the final deadline; set before over is
 
@@ -62,9 +64,9 @@ type Wire struct {
 }
 
 // Init prepares the zero Conn. The name of the transport begins its errors.
-func (c *Conn) Init(name string, wire Wire, frames Frames) {
+func (c *Conn) Init(name string, wire Wire, frames Frames, limits transport.Limits) {
 	c.In.conn = c
-	c.Limits = transport.Limits{}.WithDefaults()
+	c.Limits = limits.WithDefaults()
 	c.name, c.wire, c.frames = name, wire, frames
 	c.base = time.Now()
 	c.writeTurn = make(chan struct{}, 1)
@@ -74,18 +76,24 @@ func (c *Conn) Init(name string, wire Wire, frames Frames) {
 	}
 }
 
-// SetLimits implements transport.Conn.
-func (c *Conn) SetLimits(limits transport.Limits) { c.Limits = limits.WithDefaults() }
+// AllowSilence implements transport.SilenceAllower.
+func (c *Conn) AllowSilence() { c.silence.Store(true) }
 
-// RemoteAddr implements transport.Conn. Not every net.Conn has an address.
-func (c *Conn) RemoteAddr() net.Addr {
-	if addr := c.wire.Net.RemoteAddr(); addr != nil {
-		return addr
+// LocalAddr implements transport.Conn.
+func (c *Conn) LocalAddr() net.Addr { return known(c.wire.Net.LocalAddr()) }
+
+// RemoteAddr implements transport.Conn.
+func (c *Conn) RemoteAddr() net.Addr { return known(c.wire.Net.RemoteAddr()) }
+
+// known returns addr, or what stands for an address that a net.Conn does not have.
+func known(addr net.Addr) net.Addr {
+	if addr == nil {
+		return unknown{}
 	}
-	return unknown{}
+	return addr
 }
 
-// unknown is the address of a peer whose address is not known.
+// unknown is an address that is not known.
 type unknown struct{}
 
 func (unknown) Network() string { return "unknown" }

@@ -45,7 +45,16 @@ func (c *Conn) Control(op Op, payload []byte) error {
 // protocol. From then on nobody knows where frames begin.
 func (c *Conn) Violation(reason string) error {
 	c.In.lose()
-	return &transport.CloseError{Status: transport.StatusProtocol, Reason: transport.CutReason(reason), Local: true}
+	return &transport.CloseError{Status: transport.StatusProtocolError, Reason: transport.CutReason(reason), Local: true}
+}
+
+// Send sends a control frame that no other connection sends: of a handshake. The caller
+// holds the read turn; an error is to be passed to EndRead.
+func (c *Conn) Send(op Op, payload []byte) error {
+	if err := c.takeWriteTurn(); err != nil {
+		return err
+	}
+	return c.giveWriteTurn(c.send(op, payload))
 }
 
 // send sends a control frame. The caller holds the write turn.
@@ -89,7 +98,7 @@ func (c *Conn) sendPong() {
 
 // appendClose appends the payload of a close frame.
 func appendClose(dst []byte, status transport.Status, reason string) []byte {
-	if status == transport.StatusNone {
+	if status == transport.StatusNoStatusReceived {
 		return dst
 	}
 	return append(binary.BigEndian.AppendUint16(dst, uint16(status)), reason...)
@@ -99,7 +108,7 @@ func appendClose(dst []byte, status transport.Status, reason string) []byte {
 func parseClose(payload []byte) (status transport.Status, reason string, ok bool) {
 	switch len(payload) {
 	case 0:
-		return transport.StatusNone, "", true
+		return transport.StatusNoStatusReceived, "", true
 	case 1:
 		return 0, "", false
 	}

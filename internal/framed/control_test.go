@@ -8,8 +8,8 @@ import (
 
 func TestCloseRoundTrip(t *testing.T) {
 	for _, c := range []transport.CloseError{
-		{Status: transport.StatusNone},
-		{Status: transport.StatusNormal},
+		{Status: transport.StatusNoStatusReceived},
+		{Status: transport.StatusNormalClosure},
 		{Status: 4999, Reason: "größer"},
 	} {
 		status, reason, ok := parseClose(appendClose(nil, c.Status, c.Reason))

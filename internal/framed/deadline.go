@@ -31,7 +31,11 @@ func (m moment) add(d time.Duration) moment { return m + moment(d) }
 // message has begun, which has to make progress. The caller holds the read turn.
 func (c *Conn) receive(p []byte, within bool) (int, error) {
 	limit, now := c.Limits.ReadTimeout, c.now()
-	if !within {
+	if !within && c.silence.Load() {
+		if c.In.silent != never {
+			c.armRead(never)
+		}
+	} else if !within {
 		if c.In.silent < now.add(limit) {
 			c.armRead(now.add(limit + limit/8))
 		}

@@ -12,7 +12,7 @@ import (
 // Close implements transport.Conn.
 func (c *Conn) Close(status transport.Status, reason string) error {
 	if !status.Sendable() {
-		status = transport.StatusNormal
+		status = transport.StatusNormalClosure
 	}
 	c.end(&transport.CloseError{Status: status, Reason: transport.CutReason(reason), Local: true})
 	return nil
@@ -20,7 +20,7 @@ func (c *Conn) Close(status transport.Status, reason string) error {
 
 // Abort implements transport.Conn.
 func (c *Conn) Abort() error {
-	first := c.begin(&transport.CloseError{Status: transport.StatusNone, Reason: "aborted", Local: true})
+	first := c.begin(&transport.CloseError{Status: transport.StatusNoStatusReceived, Reason: "aborted", Local: true})
 	// This releases everything that waits for the network, the end included.
 	c.drop()
 	if first {
@@ -156,7 +156,7 @@ func (c *Conn) drain() *transport.CloseError {
 		case err != nil || op != OpClose:
 			continue // Skip drops what is left of the frame, or of everything
 		}
-		c.peerClose = &transport.CloseError{Status: transport.StatusNone}
+		c.peerClose = &transport.CloseError{Status: transport.StatusNoStatusReceived}
 		if status, reason, ok := parseClose(payload); ok {
 			c.peerClose.Status, c.peerClose.Reason = status, reason
 		}

@@ -50,8 +50,7 @@ func TestProgressOfFragments(t *testing.T) {
 			near, far := net.Pipe()
 			defer near.Close()
 			conn := new(Conn)
-			conn.Init("test", Wire{Reader: near, Writer: near, Net: near}, nil)
-			conn.SetLimits(transport.Limits{ReadTimeout: limit})
+			conn.Init("test", Wire{Reader: near, Writer: near, Net: near}, nil, transport.Limits{ReadTimeout: limit})
 			time.AfterFunc(10*limit, func() { far.Close() })
 			start := time.Now()
 			go func() {
@@ -82,7 +81,7 @@ func (nameless) RemoteAddr() net.Addr { return nil }
 
 func TestUnknownAddress(t *testing.T) {
 	c := new(Conn)
-	c.Init("test", Wire{Net: nameless{}}, nil)
+	c.Init("test", Wire{Net: nameless{}}, nil, transport.Limits{})
 	if addr := c.RemoteAddr(); addr == nil || addr.String() != "unknown" || addr.Network() != "unknown" {
 		t.Errorf("RemoteAddr %v", addr)
 	}
@@ -95,7 +94,7 @@ func TestPingsThatWait(t *testing.T) {
 		defer near.Close()
 		defer far.Close()
 		c := new(Conn)
-		c.Init("test", Wire{Reader: near, Writer: near, Net: near}, controlFrames{})
+		c.Init("test", Wire{Reader: near, Writer: near, Net: near}, controlFrames{}, transport.Limits{})
 		if err := c.BeginWrite(); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 // noDeadlines is a net.Conn that can do nothing but have deadlines set.
@@ -25,7 +27,7 @@ func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 // arriving returns the Reader of a connection on which src arrives.
 func arriving(src io.Reader) *Reader {
 	c := new(Conn)
-	c.Init("test", Wire{Reader: src, Net: noDeadlines{}}, nil)
+	c.Init("test", Wire{Reader: src, Net: noDeadlines{}}, nil, transport.Limits{})
 	return &c.In
 }
 

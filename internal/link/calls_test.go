@@ -300,7 +300,7 @@ func TestOneOutcome(t *testing.T) {
 		}()
 		var group sync.WaitGroup
 		group.Go(cancel)
-		group.Go(func() { l.Disconnect(transport.StatusNormal, "", errTestOver) })
+		group.Go(func() { l.Disconnect(transport.StatusNormalClosure, "", errTestOver) })
 		group.Go(func() {
 			m, _ := protocol.V1_2.Append(nil, protocol.Message{Kind: protocol.Reply, ID: protocol.NewID(1 << indexBits)})
 			a.arrive(m)

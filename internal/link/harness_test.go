@@ -113,9 +113,9 @@ func (w *wire) Abort() error {
 
 func (w *wire) end() { w.once.Do(func() { close(w.over) }) }
 
-func (w *wire) SetLimits(transport.Limits) {}
-func (w *wire) Protocol() string           { return "" }
-func (w *wire) RemoteAddr() net.Addr       { return nil }
+func (w *wire) LocalAddr() net.Addr  { return nil }
+func (w *wire) Protocol() string     { return "" }
+func (w *wire) RemoteAddr() net.Addr { return nil }
 
 // config is what most tests start from.
 func config(conn transport.Conn) Config {

@@ -112,7 +112,7 @@ const (
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
 	l := &Link{conf: conf, epoch: time.Now()}
-	l.peeker, _ = conf.Conn.(transport.Peeker)
+	l.peeker, _ = transport.As[transport.Peeker](conf.Conn)
 	if l.conf.Watch == nil {
 		l.conf.Watch = new(Watch)
 	}

@@ -50,7 +50,7 @@ func TestAbortDuringDisconnect(t *testing.T) {
 		w := newWire()
 		w.slow = time.Hour
 		l := run(t, config(w), ignoring{})
-		go l.Disconnect(transport.StatusNormal, "", errTestOver)
+		go l.Disconnect(transport.StatusNormalClosure, "", errTestOver)
 		synctest.Wait()
 		l.Abort(errors.New("now"))
 		if err := <-l.reason; err != errTestOver || w.aborts == 0 {
@@ -65,12 +65,12 @@ func TestDisconnectWaits(t *testing.T) {
 		w := newWire()
 		w.slow = time.Second
 		l := run(t, config(w), ignoring{})
-		l.DisconnectLater(transport.StatusNormal, "", errTestOver)
+		l.DisconnectLater(transport.StatusNormalClosure, "", errTestOver)
 		began := time.Now()
-		if l.Disconnect(transport.StatusNormal, "", errTestOver); time.Since(began) != time.Second {
+		if l.Disconnect(transport.StatusNormalClosure, "", errTestOver); time.Since(began) != time.Second {
 			t.Errorf("returned after %v", time.Since(began))
 		}
-		l.Disconnect(transport.StatusNormal, "", errTestOver) // again: at once
+		l.Disconnect(transport.StatusNormalClosure, "", errTestOver) // again: at once
 		l.Abort(errTestOver)
 	})
 }
@@ -140,7 +140,7 @@ func TestEnded(t *testing.T) {
 		if calls.Load() != 0 {
 			t.Error("called while the connection is open")
 		}
-		l.DisconnectLater(transport.StatusNormal, "", errTestOver)
+		l.DisconnectLater(transport.StatusNormalClosure, "", errTestOver)
 		l.Abort(errTestOver)
 		l.Abort(errTestOver)
 		synctest.Wait()

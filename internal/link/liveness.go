@@ -112,7 +112,7 @@ func (p *pulse) look(l *Link) (do deeds) {
 		}
 		p.asked = false
 		behind := l.behind(now)
-		if _, ok := l.conf.Conn.(transport.Monitor); ok && behind-p.slept > sleptFor {
+		if _, ok := transport.As[transport.Monitor](l.conf.Conn); ok && behind-p.slept > sleptFor {
 			p.asked, p.arrived = true, l.arrivals()
 		}
 		p.slept = behind
@@ -133,7 +133,7 @@ func (p *pulse) look(l *Link) (do deeds) {
 
 // arrivals counts what arrived from the peer, as far as the transport tells.
 func (l *Link) arrivals() uint64 {
-	if m, ok := l.conf.Conn.(transport.Monitor); ok {
+	if m, ok := transport.As[transport.Monitor](l.conf.Conn); ok {
 		return m.Arrivals()
 	}
 	return l.received.Load()

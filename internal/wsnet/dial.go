@@ -138,6 +138,21 @@ func checkHeader(h http.Header) error {
 	return nil
 }
 
+// Merge returns the header of an attempt: that of the endpoint with the values of the
+// attempt's own in place of those with the same name.
+func Merge(endpoint, own http.Header) http.Header {
+	if len(own) == 0 {
+		return endpoint
+	}
+	all := make(http.Header, len(endpoint)+len(own))
+	for _, h := range []http.Header{endpoint, own} {
+		for name, values := range h {
+			all[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	return all
+}
+
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

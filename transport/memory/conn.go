@@ -27,8 +27,10 @@ type conn struct {
 	mu   *sync.Mutex // of both ends
 	peer *conn
 
-	// Fixed when the first Read, Write or Ping begins.
-	limits transport.Limits
+	// Fixed before the connection is given to anybody.
+	limits   transport.Limits
+	protocol string
+	named    []string // what the peer offers or supports; nil if nothing is negotiated
 
 	writeTurn chan struct{} // held by the writer whose batch is being stored
 
@@ -40,6 +42,7 @@ type conn struct {
 
 	// The Read in progress.
 	reading bool          // it waits to be woken
+	silent  bool          // the peer may be silent
 	alive   bool          // something arrived that is not a message
 	wake    chan struct{} // of one slot
 	silence *time.Timer   // made when first needed; never stopped between Reads
@@ -54,7 +57,8 @@ type conn struct {
 	cause error // why this end is of no use any more; nil while it is
 }
 
-// Pipe returns the two ends of a new connection.
+// Pipe returns the two ends of a new connection, with the default limits. They negotiate
+// nothing.
 func Pipe() (a, b transport.Conn) { return pipe() }
 
 func pipe() (a, b *conn) {
@@ -74,9 +78,20 @@ func newConn(mu *sync.Mutex) *conn {
 	}
 }
 
-func (c *conn) SetLimits(limits transport.Limits) { c.limits = limits.WithDefaults() }
+// Protocol implements transport.Conn. It does not wait.
+func (c *conn) Protocol() string { return c.protocol }
 
-func (c *conn) Protocol() string { return "" }
+// PeerProtocols implements transport.Negotiator.
+func (c *conn) PeerProtocols() ([]string, error) { return c.named, nil }
+
+// AllowSilence implements transport.SilenceAllower.
+func (c *conn) AllowSilence() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.silent = true
+}
+
+func (c *conn) LocalAddr() net.Addr { return addr{} }
 
 func (c *conn) RemoteAddr() net.Addr { return addr{} }
 
@@ -103,7 +118,7 @@ func (c *conn) Arrivals() uint64 {
 // Close implements transport.Conn. It never waits.
 func (c *conn) Close(status transport.Status, reason string) error {
 	if !status.Sendable() {
-		status = transport.StatusNormal
+		status = transport.StatusNormalClosure
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +130,7 @@ func (c *conn) Close(status transport.Status, reason string) error {
 func (c *conn) Abort() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lose(&transport.CloseError{Status: transport.StatusNone, Reason: "aborted", Local: true})
+	c.lose(&transport.CloseError{Status: transport.StatusNoStatusReceived, Reason: "aborted", Local: true})
 	return nil
 }
 

@@ -15,7 +15,7 @@ func ExampleListener() {
 
 	// A server that echoes what it reads.
 	go func() {
-		conn, err := listener.Accept()
+		conn, err := listener.Accept(transport.AcceptOptions{})
 		if err != nil {
 			return
 		}
@@ -31,12 +31,12 @@ func ExampleListener() {
 		}
 	}()
 
-	conn, err := listener.Dial(context.Background())
+	conn, err := listener.Dial(context.Background(), transport.DialOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer conn.Close(transport.StatusNormal, "")
+	defer conn.Close(transport.StatusNormalClosure, "")
 	if err := conn.Write([]byte("hello"), []byte("world")); err != nil {
 		fmt.Println(err)
 		return

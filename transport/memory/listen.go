@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -13,26 +14,38 @@ import (
 // A Listener is both a transport.Listener and the transport.Dialer of the
 // connections that it accepts.
 type Listener struct {
-	dialled chan transport.Conn
+	dialled chan dialling
 	closed  chan struct{}
 	once    sync.Once
 }
 
-// Listen returns a Listener that nobody else can find.
-func Listen() *Listener {
-	return &Listener{dialled: make(chan transport.Conn), closed: make(chan struct{})}
+// dialling is a Dial that waits for an Accept.
+type dialling struct {
+	near, far *conn
+	offer     []string
+	accepted  chan<- struct{} // of one slot
 }
 
-// Dial connects to an Accept, for which it waits within ctx. After Close it
-// fails with an error that wraps syscall.ECONNREFUSED. Nothing is negotiated.
-func (l *Listener) Dial(ctx context.Context, _ ...string) (transport.Conn, error) {
+// Listen returns a Listener that only its holder can dial.
+func Listen() *Listener {
+	return &Listener{dialled: make(chan dialling), closed: make(chan struct{})}
+}
+
+// Dial implements transport.Dialer: it connects to an Accept, for which it waits within
+// ctx. After Close it fails with an error that wraps syscall.ECONNREFUSED. The Header of
+// opts is ignored.
+func (l *Listener) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	a, b := Pipe()
+	accepted := make(chan struct{}, 1)
+	d := dialling{offer: opts.Protocols, accepted: accepted}
+	d.near, d.far = pipe()
+	d.near.limits = opts.Limits.WithDefaults()
 	select {
-	case l.dialled <- b:
-		return a, nil
+	case l.dialled <- d:
+		<-accepted // which does not wait for anything
+		return d.near, nil
 	case <-l.closed:
 		return nil, fmt.Errorf("memory: dial: %w", syscall.ECONNREFUSED)
 	case <-ctx.Done():
@@ -41,17 +54,32 @@ func (l *Listener) Dial(ctx context.Context, _ ...string) (transport.Conn, error
 }
 
 // Accept implements transport.Listener.
-func (l *Listener) Accept() (transport.Conn, error) {
+func (l *Listener) Accept(opts transport.AcceptOptions) (transport.Conn, error) {
 	select {
 	case <-l.closed: // a Dial that waits comes too late
 		return nil, errClosed
 	default:
 	}
 	select {
-	case c := <-l.dialled:
-		return c, nil
+	case d := <-l.dialled:
+		d.far.limits = opts.Limits.WithDefaults()
+		d.negotiate(opts.Protocols)
+		d.accepted <- struct{}{}
+		return d.far, nil
 	case <-l.closed:
 		return nil, errClosed
+	}
+}
+
+// negotiate lets both ends agree on the first of the supported tokens that is offered.
+func (d dialling) negotiate(supported []string) {
+	d.near.named = append([]string{}, supported...)
+	d.far.named = append([]string{}, d.offer...)
+	for _, token := range supported {
+		if slices.Contains(d.offer, token) {
+			d.near.protocol, d.far.protocol = token, token
+			return
+		}
 	}
 }
 
@@ -67,8 +95,10 @@ func (l *Listener) Addr() net.Addr { return addr{} }
 var errClosed = fmt.Errorf("memory: accept: %w", net.ErrClosed)
 
 var (
-	_ transport.Dialer   = (*Listener)(nil)
-	_ transport.Listener = (*Listener)(nil)
-	_ transport.Peeker   = (*conn)(nil)
-	_ transport.Monitor  = (*conn)(nil)
+	_ transport.Dialer         = (*Listener)(nil)
+	_ transport.Listener       = (*Listener)(nil)
+	_ transport.Peeker         = (*conn)(nil)
+	_ transport.Monitor        = (*conn)(nil)
+	_ transport.SilenceAllower = (*conn)(nil)
+	_ transport.Negotiator     = (*conn)(nil)
 )

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/transport/memory"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 func TestListener(t *testing.T) {
@@ -17,13 +19,13 @@ func TestListener(t *testing.T) {
 		l := memory.Listen()
 		accepted := make(chan error, 1)
 		go func() {
-			c, err := l.Accept()
+			c, err := l.Accept(transport.AcceptOptions{})
 			if err == nil {
 				err = c.Write([]byte("welcome"))
 			}
 			accepted <- err
 		}()
-		c, err := l.Dial(t.Context(), "ignored")
+		c, err := l.Dial(t.Context(), transport.DialOptions{Protocols: []string{"ignored"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,13 +40,13 @@ func TestListener(t *testing.T) {
 		// Nobody accepts.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := l.Dial(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := l.Dial(ctx, transport.DialOptions{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Dial without Accept: %v", err)
 		}
 
 		// Close ends an Accept and a Dial that wait, and all later ones.
 		go func() {
-			_, err := l.Accept()
+			_, err := l.Accept(transport.AcceptOptions{})
 			accepted <- err
 		}()
 		synctest.Wait()
@@ -56,10 +58,10 @@ func TestListener(t *testing.T) {
 		if err := <-accepted; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("blocked Accept: %v", err)
 		}
-		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		if _, err := l.Accept(transport.AcceptOptions{}); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Accept after Close: %v", err)
 		}
-		if _, err := l.Dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+		if _, err := l.Dial(t.Context(), transport.DialOptions{}); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("Dial after Close: %v", err)
 		}
 	})

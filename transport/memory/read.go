@@ -39,7 +39,11 @@ func (c *conn) Read(buf []byte) ([]byte, error) {
 		if since.IsZero() {
 			since = time.Now()
 		}
-		if !c.waitForPeer(since.Add(c.limits.ReadTimeout)) {
+		limit := c.limits.ReadTimeout
+		if c.silent {
+			limit = transport.MaxTimeout
+		}
+		if !c.waitForPeer(since.Add(limit)) {
 			c.lose(errReadTimeout)
 		}
 	}
@@ -84,7 +88,7 @@ func (c *conn) takeDirect(buf []byte) ([]byte, error) {
 
 // refuse ends the connection because of a message over the limit.
 func (c *conn) refuse() error {
-	c.close(transport.StatusTooBig, fmt.Sprintf("message over %d bytes", c.limits.MaxMessageSize))
+	c.close(transport.StatusMessageTooBig, fmt.Sprintf("message over %d bytes", c.limits.MaxMessageSize))
 	return c.cause
 }
 

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/webwire-go/webwire/transport"
-	"github.com/webwire-go/webwire/transport/stream"
 )
 
 // Messages of 64 bytes one way over one connection.
@@ -79,7 +78,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 func benchPair(b *testing.B) (x, y transport.Conn) {
 	var nets [2]net.Conn
 	nets[0], nets[1] = netPair(b, "tcp", "127.0.0.1:0", nil)
-	x, y = stream.New(nets[0]), stream.New(nets[1])
+	x, y = meet(b, nets[0], nets[1], transport.DialOptions{}, transport.AcceptOptions{})
 	b.Cleanup(func() {
 		x.Abort()
 		y.Abort()

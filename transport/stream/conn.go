@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -12,28 +13,46 @@ import (
 // conn is a transport.Conn over a net.Conn.
 type conn struct {
 	framed.Conn
-	secure *handshake // nil without TLS
-	whole  bool       // the next message has arrived; it belongs to the caller of Read
+	first *handshake
+	whole bool // the next message has arrived; it belongs to the caller of Read
 }
 
-// New makes a connection of nc, which belongs to it from now on. The peer has to
-// do the same. The handshake of a *tls.Conn is done with the first Read or Write
-// if it was not done before. The methods of nc must not block, except Read and
-// Write, which must obey the deadlines, also those that are set while they block.
-func New(nc net.Conn) transport.Conn {
-	c := &conn{}
+// Client makes the dialling end of a connection of nc, which belongs to it from now on,
+// also if it fails. The peer calls [Server]. Client does the handshake of a *tls.Conn, if
+// that was not done before, and negotiates, both within ctx; it then fails with the error
+// of ctx. The methods of nc must not block, except Read and Write, which must obey the
+// deadlines, also those that are set while they block.
+func Client(ctx context.Context, nc net.Conn, opts transport.DialOptions) (transport.Conn, error) {
+	if err := checkOffer(opts.Protocols); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	c := newConn(nc, &handshake{dialled: true, tokens: opts.Protocols}, opts.Limits)
+	if err := c.shakeWithin(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Server makes the accepting end of a connection of nc, which belongs to it from now on.
+// The peer calls [Client]. Server returns at once: the handshake of a *tls.Conn and the
+// negotiation are done by the first call of Read, Write, Ping or Protocol, which waits for
+// the peer at most for the read timeout. What nc has to do is described at Client.
+func Server(nc net.Conn, opts transport.AcceptOptions) transport.Conn {
+	return newConn(nc, &handshake{tokens: opts.Protocols}, opts.Limits)
+}
+
+func newConn(nc net.Conn, first *handshake, limits transport.Limits) *conn {
+	c := &conn{first: first}
 	wire := framed.Wire{Reader: nc, Writer: nc, Net: nc}
 	if secure, ok := nc.(*tls.Conn); ok {
 		// Closing the TLS connection could wait for a writer.
 		wire.Net, wire.TLS = secure.NetConn(), true
-		c.secure = &handshake{conn: secure}
+		first.tls = secure
 	}
-	c.Init("stream", wire, c)
+	c.Init("stream", wire, c, limits)
 	return c
 }
-
-// Protocol implements transport.Conn.
-func (c *conn) Protocol() string { return "" }
 
 // Read implements transport.Conn.
 func (c *conn) Read(buf []byte) ([]byte, error) {
@@ -65,7 +84,7 @@ func (c *conn) readMessage(buf []byte) ([]byte, error) {
 			}
 		case length > c.Limits.MaxMessageSize:
 			return nil, &transport.CloseError{
-				Status: transport.StatusTooBig,
+				Status: transport.StatusMessageTooBig,
 				Reason: fmt.Sprintf("message over %d bytes", c.Limits.MaxMessageSize),
 				Local:  true,
 			}
@@ -114,7 +133,7 @@ func (c *conn) Write(msgs ...[]byte) error {
 	}
 	for _, msg := range msgs {
 		if len(msg) > maxMessage {
-			err := c.Fail(&transport.CloseError{Status: transport.StatusTooBig, Reason: "message over 2 GiB", Local: true})
+			err := c.Fail(&transport.CloseError{Status: transport.StatusMessageTooBig, Reason: "message over 2 GiB", Local: true})
 			return &transport.PartialError{Err: err}
 		}
 	}

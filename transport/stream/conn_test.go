@@ -1,12 +1,14 @@
 package stream_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
+	"io"
 	"math/big"
 	"net"
 	"path/filepath"
@@ -20,52 +22,122 @@ import (
 )
 
 func TestTCP(t *testing.T) {
-	transporttest.Run(t, harness(func(t *testing.T) (net.Conn, net.Conn) {
+	both(t, false, func(t *testing.T) (net.Conn, net.Conn) {
 		return netPair(t, "tcp", "127.0.0.1:0", nil)
-	}))
+	})
 }
 
 func TestTLS(t *testing.T) {
 	config := selfSigned(t)
-	transporttest.Run(t, harness(func(t *testing.T) (net.Conn, net.Conn) {
+	both(t, false, func(t *testing.T) (net.Conn, net.Conn) {
 		return netPair(t, "tcp", "127.0.0.1:0", config)
-	}))
+	})
 }
 
 func TestUnix(t *testing.T) {
-	transporttest.Run(t, harness(func(t *testing.T) (net.Conn, net.Conn) {
+	both(t, false, func(t *testing.T) (net.Conn, net.Conn) {
 		return netPair(t, "unix", filepath.Join(t.TempDir(), "s"), nil)
-	}))
+	})
 }
 
 // A net.Pipe stores nothing, which makes every wait for the peer visible.
 func TestPipe(t *testing.T) {
-	h := harness(func(t *testing.T) (net.Conn, net.Conn) { return net.Pipe() })
-	h.Bubble = true
-	transporttest.Run(t, h)
+	both(t, true, func(t *testing.T) (net.Conn, net.Conn) { return net.Pipe() })
 }
 
-// harness runs the suite over the connections that pair makes.
-func harness(pair func(*testing.T) (net.Conn, net.Conn)) transporttest.Harness {
-	return transporttest.Harness{
-		Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
-			x, y := pair(t)
-			return limited(x, a), limited(y, b)
-		},
-		Bare: func(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
-			x, y := pair(t)
-			return limited(x, limits), y
-		},
-		Frame: func(msg []byte) []byte {
-			return append(binary.BigEndian.AppendUint32(nil, uint32(len(msg))), msg...)
-		},
+// both runs the suite over the connections that pair makes, at the end that dials and at
+// the one that accepts.
+func both(t *testing.T, bubble bool, pair func(*testing.T) (dialled, accepted net.Conn)) {
+	frame := func(msg []byte) []byte {
+		return append(binary.BigEndian.AppendUint32(nil, uint32(len(msg))), msg...)
 	}
+	t.Run("dialled", func(t *testing.T) {
+		transporttest.Run(t, transporttest.Harness{
+			Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
+				x, y := pair(t)
+				return meet(t, x, y, transport.DialOptions{Limits: a}, transport.AcceptOptions{Limits: b})
+			},
+			Bare: func(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
+				x, y := pair(t)
+				var answering sync.WaitGroup
+				answering.Go(func() {
+					if b := make([]byte, 4); !readFull(y, b) || !bytes.Equal(b, []byte{0x84, 0, 0, 0}) {
+						t.Errorf("the offer is %x", b)
+					}
+					if _, err := y.Write([]byte{0x85, 0, 0, 0}); err != nil {
+						t.Error(err)
+					}
+				})
+				c, err := stream.Client(t.Context(), x, transport.DialOptions{Limits: limits})
+				if err != nil {
+					t.Fatal(err)
+				}
+				answering.Wait()
+				return c, y
+			},
+			Frame: frame,
+			Negotiate: func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn) {
+				x, y := pair(t)
+				return meet(t, x, y, transport.DialOptions{Protocols: offer}, transport.AcceptOptions{Protocols: supported})
+			},
+			Bubble: bubble,
+		})
+	})
+	t.Run("accepted", func(t *testing.T) {
+		transporttest.Run(t, transporttest.Harness{
+			Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
+				x, y := pair(t)
+				c, s := meet(t, x, y, transport.DialOptions{Limits: b}, transport.AcceptOptions{Limits: a})
+				return s, c
+			},
+			Bare: func(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
+				x, y := pair(t)
+				var offering sync.WaitGroup
+				offering.Go(func() {
+					if _, err := x.Write([]byte{0x84, 0, 0, 0}); err != nil {
+						t.Error(err)
+					}
+					if b := make([]byte, 4); !readFull(x, b) || !bytes.Equal(b, []byte{0x85, 0, 0, 0}) {
+						t.Errorf("the answer is %x", b)
+					}
+				})
+				s := accepting(y, limits)
+				_ = s.Protocol()
+				offering.Wait()
+				return s, x
+			},
+			Frame: frame,
+			Negotiate: func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn) {
+				x, y := pair(t)
+				c, s := meet(t, x, y, transport.DialOptions{Protocols: offer}, transport.AcceptOptions{Protocols: supported})
+				return s, c
+			},
+			Bubble: bubble,
+		})
+	})
 }
 
-func limited(nc net.Conn, limits transport.Limits) transport.Conn {
-	c := stream.New(nc)
-	c.SetLimits(limits)
-	return c
+// meet makes a connection of the two ends of a byte stream.
+func meet(t testing.TB, x, y net.Conn, dial transport.DialOptions, accept transport.AcceptOptions) (dialled, accepted transport.Conn) {
+	t.Helper()
+	accepted = stream.Server(y, accept)
+	var accepting sync.WaitGroup
+	accepting.Go(func() { _ = accepted.Protocol() })
+	dialled, err := stream.Client(t.Context(), x, dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepting.Wait()
+	return dialled, accepted
+}
+
+func accepting(nc net.Conn, limits transport.Limits) transport.Conn {
+	return stream.Server(nc, transport.AcceptOptions{Limits: limits})
+}
+
+func readFull(r io.Reader, b []byte) bool {
+	_, err := io.ReadFull(r, b)
+	return err == nil
 }
 
 // netPair connects two sockets, with TLS if config is not nil.
@@ -131,14 +203,17 @@ func selfSigned(t testing.TB) *tls.Config {
 // nameless is a net.Conn without addresses.
 type nameless struct{ net.Conn }
 
+func (nameless) LocalAddr() net.Addr  { return nil }
 func (nameless) RemoteAddr() net.Addr { return nil }
 
 func TestUnknownAddress(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()
-	c := stream.New(nameless{near})
+	c := accepting(nameless{near}, transport.Limits{})
 	defer c.Abort()
-	if addr := c.RemoteAddr(); addr == nil || addr.String() != "unknown" {
-		t.Errorf("RemoteAddr %v", addr)
+	for _, addr := range []net.Addr{c.LocalAddr(), c.RemoteAddr()} {
+		if addr == nil || addr.String() != "unknown" {
+			t.Errorf("address %v", addr)
+		}
 	}
 }

@@ -16,9 +16,9 @@ type Dialer struct {
 	TLS     *tls.Config // without ServerName, the host of Address. Zero: no TLS
 }
 
-// Dial connects within ctx, the TLS handshake included. Nothing is negotiated.
-// An error of ctx is returned as it is.
-func (d Dialer) Dial(ctx context.Context, _ ...string) (transport.Conn, error) {
+// Dial implements transport.Dialer. An error of ctx is returned as it is. The Header of
+// opts is ignored.
+func (d Dialer) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 	network := d.Network
 	if network == "" {
 		network = "tcp"
@@ -34,5 +34,5 @@ func (d Dialer) Dial(ctx context.Context, _ ...string) (transport.Conn, error) {
 		}
 		return nil, fmt.Errorf("stream: %w", err) // it says "dial" itself
 	}
-	return New(nc), nil
+	return Client(ctx, nc, opts)
 }

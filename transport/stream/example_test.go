@@ -18,7 +18,7 @@ func Example() {
 
 	// A server that echoes what it reads.
 	go func() {
-		conn, err := listener.Accept()
+		conn, err := listener.Accept(transport.AcceptOptions{})
 		if err != nil {
 			return
 		}
@@ -35,12 +35,12 @@ func Example() {
 	}()
 
 	dialer := stream.Dialer{Network: "tcp", Address: listener.Addr().String()}
-	conn, err := dialer.Dial(context.Background())
+	conn, err := dialer.Dial(context.Background(), transport.DialOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer conn.Close(transport.StatusNormal, "")
+	defer conn.Close(transport.StatusNormalClosure, "")
 	if err := conn.Write([]byte("hello"), []byte("world")); err != nil {
 		fmt.Println(err)
 		return

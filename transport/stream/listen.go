@@ -28,14 +28,13 @@ func Listen(network, address string, config *tls.Config) (*Listener, error) {
 // NewListener makes connections of what l accepts. Closing it closes l.
 func NewListener(l net.Listener) *Listener { return &Listener{net: l} }
 
-// Accept implements transport.Listener. It does not wait for a TLS handshake:
-// that is done with the first Read or Write of the connection, within its limits.
-func (l *Listener) Accept() (transport.Conn, error) {
+// Accept implements transport.Listener. It does not wait for the peer, see [Server].
+func (l *Listener) Accept(opts transport.AcceptOptions) (transport.Conn, error) {
 	nc, err := l.net.Accept()
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err) // it says "accept" itself
 	}
-	return New(nc), nil
+	return Server(nc, opts), nil
 }
 
 // Close implements transport.Listener.
@@ -45,8 +44,10 @@ func (l *Listener) Close() error { return l.net.Close() }
 func (l *Listener) Addr() net.Addr { return l.net.Addr() }
 
 var (
-	_ transport.Dialer   = Dialer{}
-	_ transport.Listener = (*Listener)(nil)
-	_ transport.Peeker   = (*conn)(nil)
-	_ transport.Monitor  = (*conn)(nil)
+	_ transport.Dialer         = Dialer{}
+	_ transport.Listener       = (*Listener)(nil)
+	_ transport.Peeker         = (*conn)(nil)
+	_ transport.Monitor        = (*conn)(nil)
+	_ transport.SilenceAllower = (*conn)(nil)
+	_ transport.Negotiator     = (*conn)(nil)
 )

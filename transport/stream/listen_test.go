@@ -39,7 +39,7 @@ func TestDialAndListen(t *testing.T) {
 			defer l.Close()
 			var server sync.WaitGroup
 			server.Go(func() {
-				conn, err := l.Accept()
+				conn, err := l.Accept(transport.AcceptOptions{})
 				if err != nil {
 					t.Errorf("Accept: %v", err)
 					return
@@ -57,7 +57,7 @@ func TestDialAndListen(t *testing.T) {
 			defer server.Wait()
 			d := stream.Dialer{Network: c.network, Address: l.Addr().String(), TLS: c.config}
 			ctx, cancel := context.WithCancel(t.Context())
-			conn, err := d.Dial(ctx, "ignored")
+			conn, err := d.Dial(ctx, transport.DialOptions{Protocols: []string{"ignored"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +65,7 @@ func TestDialAndListen(t *testing.T) {
 			if msg, err := conn.Read(nil); string(msg) != "welcome" || err != nil {
 				t.Errorf("Read %q, %v", msg, err)
 			}
-			if err := conn.Close(transport.StatusNormal, ""); err != nil {
+			if err := conn.Close(transport.StatusNormalClosure, ""); err != nil {
 				t.Errorf("Close: %v", err)
 			}
 		})
@@ -79,7 +79,7 @@ func TestListenerClosed(t *testing.T) {
 	}
 	accepted := make(chan error, 1)
 	go func() {
-		_, err := l.Accept()
+		_, err := l.Accept(transport.AcceptOptions{})
 		accepted <- err
 	}()
 	if err := l.Close(); err != nil {
@@ -89,12 +89,12 @@ func TestListenerClosed(t *testing.T) {
 		t.Errorf("Accept: %v", err)
 	}
 	d := stream.Dialer{Address: l.Addr().String()}
-	if _, err := d.Dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := d.Dial(t.Context(), transport.DialOptions{}); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("Dial: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := d.Dial(ctx); err != context.Canceled {
+	if _, err := d.Dial(ctx, transport.DialOptions{}); err != context.Canceled {
 		t.Errorf("Dial with a context that is done: %v", err)
 	}
 	if _, err := stream.Listen("tcp", "256.0.0.1:x", nil); err == nil {
@@ -113,14 +113,14 @@ func TestHandshakeIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			silent, accepted := netPair(t, "tcp", "127.0.0.1:0", nil)
 			defer silent.Close()
-			c := limited(tls.Server(accepted, config), transport.Limits{
+			c := accepting(tls.Server(accepted, config), transport.Limits{
 				ReadTimeout:  100 * time.Millisecond,
 				WriteTimeout: 100 * time.Millisecond,
 			})
 			if err := use(c); err == nil {
 				t.Error("worked without a handshake")
 			}
-			if err := c.Close(transport.StatusNormal, ""); err != nil {
+			if err := c.Close(transport.StatusNormalClosure, ""); err != nil {
 				t.Errorf("Close: %v", err)
 			}
 			if _, err := silent.Read(make([]byte, 1)); err == nil {
@@ -133,7 +133,7 @@ func TestHandshakeIsBounded(t *testing.T) {
 // What breaks the framing is answered by a close with its status.
 func TestMalformedFrames(t *testing.T) {
 	for name, bytes := range map[string][]byte{
-		"unknown operation": {0x84, 0, 0, 0},
+		"unknown operation": {0x86, 0, 0, 0},
 		"operation zero":    {0x80, 0, 0, 0},
 		"ping with a body":  {0x81, 0, 0, 1, 0},
 		"close of one byte": {0x83, 0, 0, 1, 0},
@@ -144,7 +144,7 @@ func TestMalformedFrames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x, raw := netPair(t, "tcp", "127.0.0.1:0", nil)
 			defer raw.Close()
-			c := limited(x, transport.Limits{CloseTimeout: 5 * time.Second})
+			c := accepting(x, transport.Limits{CloseTimeout: 5 * time.Second})
 			answer := make(chan []byte, 1)
 			go func() {
 				raw.Write(bytes)
@@ -155,7 +155,7 @@ func TestMalformedFrames(t *testing.T) {
 			}()
 			_, err := c.Read(nil)
 			closed := (*transport.CloseError)(nil)
-			if !errors.As(err, &closed) || closed.Status != transport.StatusProtocol || !closed.Local {
+			if !errors.As(err, &closed) || closed.Status != transport.StatusProtocolError || !closed.Local {
 				t.Errorf("Read: %v", err)
 			}
 			if head := <-answer; head[0] != 0x83 || head[4] != 1002>>8 || head[5] != 1002&0xff {
@@ -169,13 +169,13 @@ func TestMalformedFrames(t *testing.T) {
 func TestCloseWithoutStatus(t *testing.T) {
 	x, raw := netPair(t, "tcp", "127.0.0.1:0", nil)
 	defer raw.Close()
-	c := stream.New(x)
+	c := accepting(x, transport.Limits{})
 	if _, err := raw.Write([]byte{0x83, 0, 0, 0}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := c.Read(nil)
 	closed := (*transport.CloseError)(nil)
-	if !errors.As(err, &closed) || *closed != (transport.CloseError{Status: transport.StatusNone}) {
+	if !errors.As(err, &closed) || *closed != (transport.CloseError{Status: transport.StatusNoStatusReceived}) {
 		t.Errorf("Read: %v", err)
 	}
 	rest, err := io.ReadAll(raw)

@@ -37,8 +37,8 @@ func (a *arrivals) SetWriteDeadline(time.Time) error { return nil }
 func (a *arrivals) Close() error                     { return nil }
 
 // arriving returns a connection on which data arrives in pieces of that size.
-func arriving(data []byte, size int) *conn {
-	return New(&arrivals{data: data, size: size}).(*conn)
+func arriving(data []byte, size int, limits transport.Limits) *conn {
+	return Server(&arrivals{data: data, size: size}, transport.AcceptOptions{Limits: limits}).(*conn)
 }
 
 // Whatever arrives, in whatever pieces, is either taken apart into frames that
@@ -54,7 +54,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{0x84, 0, 0, 0}, 100)
 	f.Add(append(appendHeader(nil, 10_000), make([]byte, 10_003)...), 4096)
 	f.Fuzz(func(t *testing.T, data []byte, size int) {
-		c := arriving(data, max(size, 1))
+		c := arriving(data, max(size, 1), transport.Limits{})
 		var again []byte
 		for {
 			o, length, err := c.nextHeader()
@@ -118,8 +118,7 @@ func TestBuffered(t *testing.T) {
 		{"a ping and a message", append(ping, whole...), false},
 		{"nonsense", []byte(strings.Repeat("\xff", 20)), false},
 	} {
-		conn := arriving(append(appendHeader(nil, 0), c.rest...), 1000)
-		conn.SetLimits(transport.Limits{MaxMessageSize: limit})
+		conn := arriving(append(appendHeader(nil, 0), c.rest...), 1000, transport.Limits{MaxMessageSize: limit})
 		if conn.Buffered() {
 			t.Errorf("%s: Buffered before the first Read", c.name)
 		}

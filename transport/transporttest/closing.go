@@ -44,7 +44,7 @@ func testCloseTellsThePeer(t *testing.T, h Harness) {
 	wantClosed(t, "second Read of the closing side", err, local)
 	_, err = b.Read(nil)
 	wantClosed(t, "second Read of the other side", err, remote)
-	if err := b.Close(transport.StatusInternal, "late"); err != nil {
+	if err := b.Close(transport.StatusInternalError, "late"); err != nil {
 		t.Errorf("Close of the other side: %v", err)
 	}
 	wantClosed(t, "Write after a late Close", b.Write([]byte("x")), remote)
@@ -57,16 +57,16 @@ func testCloseReasons(t *testing.T, h Harness) {
 		status, wantStatus transport.Status
 		reason, wantReason string
 	}{
-		{transport.StatusNormal, transport.StatusNormal, "", ""},
+		{transport.StatusNormalClosure, transport.StatusNormalClosure, "", ""},
 		{transport.StatusSlowConsumer, transport.StatusSlowConsumer, "slow", "slow"},
 		{4999, 4999, "an application's", "an application's"},
-		{transport.StatusNone, transport.StatusNormal, "kept", "kept"},
-		{1006, transport.StatusNormal, "", ""},
-		{0, transport.StatusNormal, "", ""},
-		{999, transport.StatusNormal, "", ""},
-		{5000, transport.StatusNormal, "", ""},
-		{transport.StatusPolicy, transport.StatusPolicy, long, "x" + strings.Repeat("é", 61)},
-		{transport.StatusPolicy, transport.StatusPolicy, "a\xffb", "a\uFFFDb"},
+		{transport.StatusNoStatusReceived, transport.StatusNormalClosure, "kept", "kept"},
+		{1006, transport.StatusNormalClosure, "", ""},
+		{0, transport.StatusNormalClosure, "", ""},
+		{999, transport.StatusNormalClosure, "", ""},
+		{5000, transport.StatusNormalClosure, "", ""},
+		{transport.StatusPolicyViolation, transport.StatusPolicyViolation, long, "x" + strings.Repeat("é", 61)},
+		{transport.StatusPolicyViolation, transport.StatusPolicyViolation, "a\xffb", "a\uFFFDb"},
 	} {
 		a, b := h.pair(t, transport.Limits{}, transport.Limits{})
 		atB := reading(b)
@@ -89,14 +89,14 @@ func testCloseAfterWrites(t *testing.T, h Harness) {
 				t.Errorf("Write: %v", err)
 			}
 		}
-		a.Close(transport.StatusNormal, "done")
+		a.Close(transport.StatusNormalClosure, "done")
 	})
 	defer sender.Wait()
 	for i := range count {
 		wantMessage(t, b, fmt.Appendf(nil, "%d", i))
 	}
 	_, err := b.Read(nil)
-	wantClosed(t, "Read", err, transport.CloseError{Status: transport.StatusNormal, Reason: "done"})
+	wantClosed(t, "Read", err, transport.CloseError{Status: transport.StatusNormalClosure, Reason: "done"})
 }
 
 // Both ends may close at once, whether or not anybody reads.
@@ -110,7 +110,7 @@ func testCloseOfBothEnds(t *testing.T, h Harness) {
 		var all sync.WaitGroup
 		for _, c := range []transport.Conn{a, b} {
 			all.Go(func() {
-				if err := c.Close(transport.StatusNormal, ""); err != nil {
+				if err := c.Close(transport.StatusNormalClosure, ""); err != nil {
 					t.Errorf("Close: %v", err)
 				}
 			})
@@ -202,7 +202,7 @@ func testAbortReleasesBlockedCalls(t *testing.T, h Harness) {
 		stuck := flood(t, a)
 		closed := make(chan error, 1)
 		if closeFirst {
-			go func() { closed <- a.Close(transport.StatusNormal, "") }()
+			go func() { closed <- a.Close(transport.StatusNormalClosure, "") }()
 		} else {
 			closed <- nil
 		}
@@ -242,7 +242,7 @@ func testEndedByManyAtOnce(t *testing.T, h Harness) {
 					if abort && i%2 == 1 {
 						err = c.Abort()
 					} else {
-						err = c.Close(transport.StatusNormal, "")
+						err = c.Close(transport.StatusNormalClosure, "")
 					}
 					if err != nil {
 						t.Errorf("end: %v", err)
@@ -263,7 +263,7 @@ func testEndedByManyAtOnce(t *testing.T, h Harness) {
 func testEndedBeforeUse(t *testing.T, h Harness) {
 	limits := transport.Limits{CloseTimeout: 200 * time.Millisecond}
 	a, _ := h.pair(t, limits, limits)
-	within(t, limits.CloseTimeout, "Close", func() { a.Close(transport.StatusNormal, "") })
+	within(t, limits.CloseTimeout, "Close", func() { a.Close(transport.StatusNormalClosure, "") })
 	_, err := a.Read(nil)
 	wantLocal(t, "Read", err)
 	wantDead(t, a)

@@ -51,14 +51,19 @@ func (f *Faults) Conns() []*FaultConn {
 	return slices.Clone(f.conns)
 }
 
-// Wrap wraps one end of a connection. The other end has to be wrapped too.
-func (f *Faults) Wrap(conn transport.Conn) *FaultConn {
+// Wrap wraps one end of a connection that has these limits. The other end has to be
+// wrapped too. Silence is noticed by the wrapper, whose pings vanish when the network falls
+// silent; the connection is a transport.SilenceAllower, or has a long read timeout.
+func (f *Faults) Wrap(conn transport.Conn, limits transport.Limits) *FaultConn {
+	if s, ok := transport.As[transport.SilenceAllower](conn); ok {
+		s.AllowSilence()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := &FaultConn{
 		faults:   f,
 		inner:    conn,
-		limits:   transport.Limits{}.WithDefaults(),
+		limits:   limits.WithDefaults(),
 		rand:     rand.New(rand.NewPCG(f.rand.Uint64(), f.rand.Uint64())),
 		ended:    make(chan struct{}),
 		released: make(chan struct{}),
@@ -155,15 +160,15 @@ type faultyDialer struct {
 	inner  transport.Dialer
 }
 
-func (d *faultyDialer) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
+func (d *faultyDialer) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 	if refuse := d.faults.refusal(); refuse != nil {
 		return nil, refuse(ctx)
 	}
-	conn, err := d.inner.Dial(ctx, offer...)
+	conn, err := d.inner.Dial(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	return d.faults.Wrap(conn), nil
+	return d.faults.Wrap(conn, opts.Limits), nil
 }
 
 type faultyProber struct {
@@ -181,10 +186,10 @@ type faultyListener struct {
 	faults *Faults
 }
 
-func (l *faultyListener) Accept() (transport.Conn, error) {
-	conn, err := l.Listener.Accept()
+func (l *faultyListener) Accept(opts transport.AcceptOptions) (transport.Conn, error) {
+	conn, err := l.Listener.Accept(opts)
 	if err != nil {
 		return nil, err
 	}
-	return l.faults.Wrap(conn), nil
+	return l.faults.Wrap(conn, opts.Limits), nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,7 @@ func faulty(t *testing.T, seed uint64) (a, b *transporttest.FaultConn) {
 	faults := transporttest.NewFaults(seed)
 	t.Cleanup(faults.Close)
 	x, y := memory.Pipe()
-	return faults.Wrap(x), faults.Wrap(y)
+	return faults.Wrap(x, transport.Limits{}), faults.Wrap(y, transport.Limits{})
 }
 
 // Without faults a wrapped connection keeps the promises of a transport.
@@ -30,12 +31,28 @@ func TestFaultsAreTransparent(t *testing.T) {
 	transporttest.Run(t, transporttest.Harness{
 		Bubble: true,
 		Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
-			x, y := faulty(t, 1)
-			x.SetLimits(a)
-			y.SetLimits(b)
-			return x, y
+			return faultyPair(t, transport.DialOptions{Limits: a}, transport.AcceptOptions{Limits: b})
+		},
+		Negotiate: func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn) {
+			return faultyPair(t, transport.DialOptions{Protocols: offer}, transport.AcceptOptions{Protocols: supported})
 		},
 	})
+}
+
+// faultyPair returns the two ends of a connection that was dialled over a network that may
+// fail.
+func faultyPair(t *testing.T, dial transport.DialOptions, accept transport.AcceptOptions) (dialled, accepted transport.Conn) {
+	faults := transporttest.NewFaults(1)
+	t.Cleanup(faults.Close)
+	ln := memory.Listen()
+	var accepting sync.WaitGroup
+	accepting.Go(func() { accepted, _ = faults.Listener(ln).Accept(accept) })
+	dialled, err := faults.Dialer(ln).Dial(t.Context(), dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepting.Wait()
+	return dialled, accepted
 }
 
 func TestCut(t *testing.T) {
@@ -205,26 +222,26 @@ func TestRefusals(t *testing.T) {
 		listener := memory.Listen()
 		accepted := make(chan transport.Conn, 1)
 		go func() {
-			conn, _ := faults.Listener(listener).Accept()
+			conn, _ := faults.Listener(listener).Accept(transport.AcceptOptions{})
 			accepted <- conn
 		}()
 		d := faults.Dialer(listener)
 		faults.Refuse(transporttest.Refused, transporttest.Unavailable(3*time.Second), transporttest.Hanging)
 
-		if _, err := d.Dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+		if _, err := d.Dial(t.Context(), transport.DialOptions{}); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("first Dial: %v", err)
 		}
-		_, err := d.Dial(t.Context())
+		_, err := d.Dial(t.Context(), transport.DialOptions{})
 		var refused *transport.RefusedError
 		if !errors.As(err, &refused) || refused.StatusCode != 503 || refused.RetryAfter != 3*time.Second {
 			t.Errorf("second Dial: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := d.Dial(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := d.Dial(ctx, transport.DialOptions{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("third Dial: %v", err)
 		}
-		conn, err := d.Dial(t.Context())
+		conn, err := d.Dial(t.Context(), transport.DialOptions{})
 		if err != nil {
 			t.Fatalf("fourth Dial: %v", err)
 		}
@@ -232,7 +249,7 @@ func TestRefusals(t *testing.T) {
 		if n := len(faults.Conns()); n != 2 {
 			t.Errorf("%d ends, want 2", n)
 		}
-		conn.Close(transport.StatusNormal, "")
+		conn.Close(transport.StatusNormalClosure, "")
 		if _, err := peer.Read(nil); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Read after a close: %v", err)
 		}

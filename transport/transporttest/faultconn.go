@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,6 +41,9 @@ type FaultConn struct {
 	offered     arrival
 
 	taken int // of the offers; it belongs to the caller of Read
+
+	seen   atomic.Uint64 // arrivals that Read noticed
+	silent atomic.Bool   // the peer may be silent
 }
 
 // arrival is what the pump read.
@@ -195,16 +199,9 @@ func (c *FaultConn) wait(d time.Duration) {
 	}
 }
 
-// start begins to use the inner connection. Silence is noticed by this end, not
-// by the inner one, whose pings are not those that vanish.
+// start begins to use the inner connection.
 func (c *FaultConn) start() {
 	c.begin.Do(func() {
-		c.inner.SetLimits(transport.Limits{
-			MaxMessageSize: c.limits.MaxMessageSize,
-			ReadTimeout:    365 * 24 * time.Hour,
-			WriteTimeout:   c.limits.WriteTimeout,
-			CloseTimeout:   c.limits.CloseTimeout,
-		})
 		c.faults.pumps.Add(1)
 		go c.pump()
 	})
@@ -213,7 +210,7 @@ func (c *FaultConn) start() {
 // Read implements transport.Conn.
 func (c *FaultConn) Read(buf []byte) ([]byte, error) {
 	c.start()
-	silence := time.NewTimer(c.limits.ReadTimeout)
+	silence := time.NewTimer(c.silence())
 	defer silence.Stop()
 	for {
 		if err := c.over(); err != nil {
@@ -236,13 +233,14 @@ func (c *FaultConn) Read(buf []byte) ([]byte, error) {
 		if c.over() != nil { // what was on its way is lost
 			continue
 		}
+		c.seen.Add(1)
 		switch a.kind {
 		case isMessage:
 			return append(buf[:0], a.msg...), nil
 		case isPing:
 			c.answer()
 		}
-		silence.Reset(c.limits.ReadTimeout)
+		silence.Reset(c.silence())
 	}
 }
 
@@ -306,7 +304,7 @@ func (c *FaultConn) send(msgs ...[]byte) error {
 // Close implements transport.Conn.
 func (c *FaultConn) Close(status transport.Status, reason string) error {
 	if !status.Sendable() {
-		status = transport.StatusNormal
+		status = transport.StatusNormalClosure
 	}
 	reason = transport.CutReason(reason)
 	if !c.end(&transport.CloseError{Status: status, Reason: reason, Local: true}) {
@@ -327,7 +325,7 @@ func (c *FaultConn) Close(status transport.Status, reason string) error {
 
 // Abort implements transport.Conn.
 func (c *FaultConn) Abort() error {
-	c.end(&transport.CloseError{Status: transport.StatusNone, Reason: "aborted", Local: true})
+	c.end(&transport.CloseError{Status: transport.StatusNoStatusReceived, Reason: "aborted", Local: true})
 	c.release()
 	if c.hidden() {
 		return nil
@@ -335,14 +333,31 @@ func (c *FaultConn) Abort() error {
 	return c.inner.Abort()
 }
 
-// SetLimits implements transport.Conn.
-func (c *FaultConn) SetLimits(limits transport.Limits) { c.limits = limits.WithDefaults() }
-
 // Protocol implements transport.Conn.
 func (c *FaultConn) Protocol() string { return c.inner.Protocol() }
 
+// LocalAddr implements transport.Conn.
+func (c *FaultConn) LocalAddr() net.Addr { return c.inner.LocalAddr() }
+
 // RemoteAddr implements transport.Conn.
 func (c *FaultConn) RemoteAddr() net.Addr { return c.inner.RemoteAddr() }
+
+// Unwrap returns the inner connection, for transport.As.
+func (c *FaultConn) Unwrap() transport.Conn { return c.inner }
+
+// Arrivals implements transport.Monitor: what vanishes does not arrive.
+func (c *FaultConn) Arrivals() uint64 { return c.seen.Load() }
+
+// AllowSilence implements transport.SilenceAllower.
+func (c *FaultConn) AllowSilence() { c.silent.Store(true) }
+
+// silence returns the limit on the silence of the peer.
+func (c *FaultConn) silence() time.Duration {
+	if c.silent.Load() {
+		return transport.MaxTimeout
+	}
+	return c.limits.ReadTimeout
+}
 
 // lose gives up this end because of cause.
 func (c *FaultConn) lose(cause error) {
@@ -391,6 +406,8 @@ func (c *FaultConn) hidden() bool {
 }
 
 var (
-	_ transport.Conn   = (*FaultConn)(nil)
-	_ transport.Peeker = (*FaultConn)(nil)
+	_ transport.Conn           = (*FaultConn)(nil)
+	_ transport.Peeker         = (*FaultConn)(nil)
+	_ transport.Monitor        = (*FaultConn)(nil)
+	_ transport.SilenceAllower = (*FaultConn)(nil)
 )

@@ -247,7 +247,7 @@ func testMessagesAreCopied(t *testing.T, h Harness) {
 	}
 }
 
-// A message over the limit ends the connection with StatusTooBig on both sides,
+// A message over the limit ends the connection with StatusMessageTooBig on both sides,
 // and the reader does not store it.
 func testTooBig(t *testing.T, h Harness) {
 	const limit, size = 1000, 8 << 20
@@ -263,12 +263,12 @@ func testTooBig(t *testing.T, h Harness) {
 	sender.Go(func() { a.Write(huge) }) // its outcome depends on how much is on the way
 	within(t, transport.DefaultCloseTimeout, "Read of a message over the limit", func() {
 		_, err := b.Read(nil)
-		if closed := closeError(t, err); closed.Status != transport.StatusTooBig || !closed.Local {
+		if closed := closeError(t, err); closed.Status != transport.StatusMessageTooBig || !closed.Local {
 			t.Errorf("Read of a message over the limit: %+v", *closed)
 		}
 	})
 	err := await(t, "Read of the sender", atA)
-	if closed := closeError(t, err); closed.Status != transport.StatusTooBig || closed.Local {
+	if closed := closeError(t, err); closed.Status != transport.StatusMessageTooBig || closed.Local {
 		t.Errorf("Read of the sender: %+v", *closed)
 	}
 	sender.Wait()

@@ -70,7 +70,7 @@ func testPeerStallsInAFrame(t *testing.T, h Harness) {
 		t.Fatalf("peer: %v", err)
 	}
 	within(t, limits.CloseTimeout, "Close", func() {
-		if err := conn.Close(transport.StatusNormal, ""); err != nil {
+		if err := conn.Close(transport.StatusNormalClosure, ""); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 		wantLocal(t, "Read", await(t, "Read", read).err)
@@ -119,7 +119,7 @@ func testPeerAnnouncesTooMuch(t *testing.T, h Harness) {
 	go raw.Write(frame[:100])
 	within(t, limits.CloseTimeout, "Read", func() {
 		_, err := conn.Read(nil)
-		if closed := closeError(t, err); closed.Status != transport.StatusTooBig || !closed.Local {
+		if closed := closeError(t, err); closed.Status != transport.StatusMessageTooBig || !closed.Local {
 			t.Errorf("Read: %+v", *closed)
 		}
 	})
@@ -173,7 +173,7 @@ func testCloseIsIgnored(t *testing.T, h Harness) {
 		}
 		read := reading(conn)
 		within(t, limits.CloseTimeout, "Close", func() {
-			if err := conn.Close(transport.StatusNormal, ""); err != nil {
+			if err := conn.Close(transport.StatusNormalClosure, ""); err != nil {
 				t.Errorf("Close: %v", err)
 			}
 			wantLocal(t, "Read", await(t, "Read", read).err)
@@ -198,7 +198,7 @@ func testCloseMeetsEndlessData(t *testing.T, h Harness) {
 		}
 	})
 	wantMessage(t, conn, []byte("more"))
-	within(t, limits.CloseTimeout, "Close", func() { conn.Close(transport.StatusNormal, "") })
+	within(t, limits.CloseTimeout, "Close", func() { conn.Close(transport.StatusNormalClosure, "") })
 	wantDead(t, conn)
 	peer.Wait()
 }

@@ -114,7 +114,7 @@ func testBufferedBeforeAnEnd(t *testing.T, h Harness) {
 	p = peeker(t, conn)
 	go raw.Write(append(h.Frame([]byte("small")), h.Frame([]byte("late"))...))
 	wantMessage(t, conn, []byte("small"))
-	go conn.Close(transport.StatusNormal, "")
+	go conn.Close(transport.StatusNormalClosure, "")
 	synctest.Wait()
 	if p.Buffered() {
 		within(t, 0, "Read during a Close", func() { conn.Read(nil) })

@@ -19,11 +19,11 @@ var resources = []promise{
 // verifies, and no descriptor.
 func testNothingLeft(t *testing.T, h Harness) {
 	ends := map[string]func(a, b transport.Conn){
-		"closed":           func(a, b transport.Conn) { a.Close(transport.StatusNormal, "") },
-		"closed by peer":   func(a, b transport.Conn) { b.Close(transport.StatusNormal, "") },
+		"closed":           func(a, b transport.Conn) { a.Close(transport.StatusNormalClosure, "") },
+		"closed by peer":   func(a, b transport.Conn) { b.Close(transport.StatusNormalClosure, "") },
 		"aborted":          func(a, b transport.Conn) { a.Abort() },
 		"aborted by peer":  func(a, b transport.Conn) { b.Abort() },
-		"failed and ended": func(a, b transport.Conn) { b.Abort(); a.Close(transport.StatusInternal, "lost") },
+		"failed and ended": func(a, b transport.Conn) { b.Abort(); a.Close(transport.StatusInternalError, "lost") },
 	}
 	once := func(t *testing.T, end func(a, b transport.Conn)) {
 		a, b := h.Pair(t, transport.Limits{}, transport.Limits{})
@@ -35,7 +35,7 @@ func testNothingLeft(t *testing.T, h Harness) {
 		await(t, "Read of one end", fromA)
 		await(t, "Read of the other end", fromB)
 		a.Abort()
-		b.Close(transport.StatusNormal, "")
+		b.Close(transport.StatusNormalClosure, "")
 	}
 	if h.Bubble {
 		// No subtests in a bubble, and no descriptors either.

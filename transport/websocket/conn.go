@@ -8,6 +8,7 @@ import (
 
 	"github.com/webwire-go/webwire/internal/framed"
 	"github.com/webwire-go/webwire/internal/wsnet"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // conn is a transport.Conn over an upgraded network connection.
@@ -24,7 +25,7 @@ type conn struct {
 	whole opcode // what nextWhole returned to the last Read; it belongs to the caller of Read
 }
 
-func newConn(bare wsnet.Bare, client bool, protocol string, acceptText bool) *conn {
+func newConn(bare wsnet.Bare, client bool, protocol string, acceptText bool, limits transport.Limits) *conn {
 	c := &conn{client: client, protocol: protocol}
 	wire := framed.Wire{Reader: bare.Stream, Writer: bare.Wire, Net: bare.Wire, TLS: bare.TLS}
 	if bare.TLS {
@@ -34,14 +35,14 @@ func newConn(bare wsnet.Bare, client bool, protocol string, acceptText bool) *co
 		wire.Reader = io.MultiReader(bytes.NewReader(bare.Early), bare.Stream)
 	}
 	c.text.Store(acceptText)
-	c.Init("websocket", wire, c)
+	c.Init("websocket", wire, c, limits)
 	return c
 }
 
 // Protocol implements transport.Conn.
 func (c *conn) Protocol() string { return c.protocol }
 
-// AcceptText implements TextAccepter.
+// AcceptText implements transport.TextAccepter.
 func (c *conn) AcceptText(accept bool) { c.text.Store(accept) }
 
 // Read implements transport.Conn.

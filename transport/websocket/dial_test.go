@@ -15,7 +15,7 @@ import (
 // Errors are logged, so they contain neither the password of a URL nor its query.
 func TestDialErrorsKeepSecrets(t *testing.T) {
 	for _, url := range []string{"ws://user:s3cret@127.0.0.1:1/ws", "ws://127.0.0.1:1/ws?access_token=s3cret"} {
-		if _, err := (websocket.Dialer{URL: url}).Dial(t.Context()); err == nil || strings.Contains(err.Error(), "s3cret") {
+		if _, err := (websocket.Dialer{URL: url}).Dial(t.Context(), transport.DialOptions{}); err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("Dial: %v", err)
 		}
 	}
@@ -23,7 +23,7 @@ func TestDialErrorsKeepSecrets(t *testing.T) {
 
 func TestDialHeaderWithNewline(t *testing.T) {
 	d := websocket.Dialer{URL: "ws://127.0.0.1:1/", Header: http.Header{"X-Name": {"a\r\nb: c"}}}
-	if _, err := d.Dial(t.Context()); !errors.Is(err, transport.ErrConfig) {
+	if _, err := d.Dial(t.Context(), transport.DialOptions{}); !errors.Is(err, transport.ErrConfig) {
 		t.Errorf("Dial: %v, want ErrConfig", err)
 	}
 }
@@ -31,7 +31,7 @@ func TestDialHeaderWithNewline(t *testing.T) {
 func TestDialTLSAtPlainPort(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	defer srv.Close()
-	_, err := websocket.Dialer{URL: "wss" + strings.TrimPrefix(srv.URL, "http")}.Dial(t.Context())
+	_, err := websocket.Dialer{URL: "wss" + strings.TrimPrefix(srv.URL, "http")}.Dial(t.Context(), transport.DialOptions{})
 	var record tls.RecordHeaderError
 	if !errors.Is(err, http.ErrSchemeMismatch) && !errors.As(err, &record) {
 		t.Errorf("Dial: %v, want one that names the plain port", err)

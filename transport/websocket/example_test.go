@@ -16,7 +16,7 @@ func Example() {
 	// connection lives on.
 	upgrader := websocket.Upgrader{Origins: []string{"https://app.example.com"}}
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := upgrader.Upgrade(w, r, "example.v1")
+		conn, err := upgrader.Upgrade(w, r, transport.UpgradeOptions{Protocols: []string{"example.v1"}})
 		if err != nil {
 			return // the request has been answered
 		}
@@ -25,12 +25,12 @@ func Example() {
 			if err == nil {
 				conn.Write([]byte("you said"), msg)
 			}
-			conn.Close(transport.StatusNormal, "that is all")
+			conn.Close(transport.StatusNormalClosure, "that is all")
 		}()
 	}))
 	defer host.Close()
 
-	conn, err := websocket.Dialer{URL: host.URL}.Dial(context.Background(), "example.v1")
+	conn, err := websocket.Dialer{URL: host.URL}.Dial(context.Background(), transport.DialOptions{Protocols: []string{"example.v1"}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -51,5 +51,5 @@ func Example() {
 	// protocol: example.v1
 	// you said
 	// hello
-	// transport: connection closed by the peer (1000): that is all
+	// transport: connection closed by the peer (1000 normal closure): that is all
 }

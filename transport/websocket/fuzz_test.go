@@ -30,8 +30,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, client bool, size byte) {
 		read := func(size int) (msgs [][]byte, status transport.Status) {
 			stream := arrivals{Reader: pieces{bytes.NewReader(data), size}}
-			conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, client, "", true)
-			conn.SetLimits(transport.Limits{MaxMessageSize: 1 << 30})
+			conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, client, "", true, transport.Limits{MaxMessageSize: 1 << 30})
 			defer conn.Abort()
 			for {
 				msg, err := conn.Read(nil)

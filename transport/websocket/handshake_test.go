@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/transport/websocket"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 // A handshake is accepted in every form that HTTP/1.1 permits.
 func TestHandshakeForms(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if conn, err := (websocket.Upgrader{}).Upgrade(w, r, "b"); err == nil {
+		if conn, err := (websocket.Upgrader{}).Upgrade(w, r, transport.UpgradeOptions{Protocols: []string{"b"}}); err == nil {
 			conn.Abort()
 		}
 	}))

@@ -43,12 +43,12 @@ func (failingHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 func dialThrough(t *testing.T, wrap func(http.ResponseWriter) http.ResponseWriter) (transport.Conn, error) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if conn, err := (websocket.Upgrader{}).Upgrade(wrap(w), r); err == nil {
+		if conn, err := (websocket.Upgrader{}).Upgrade(wrap(w), r, transport.UpgradeOptions{}); err == nil {
 			conn.Abort()
 		}
 	}))
 	t.Cleanup(srv.Close)
-	return websocket.Dialer{URL: "ws" + strings.TrimPrefix(srv.URL, "http")}.Dial(t.Context())
+	return websocket.Dialer{URL: "ws" + strings.TrimPrefix(srv.URL, "http")}.Dial(t.Context(), transport.DialOptions{})
 }
 
 func TestUpgradeWithHeldStatus(t *testing.T) {

@@ -92,13 +92,13 @@ func (c *conn) admit(h *header, have int) error {
 	switch {
 	case h.op == opText && !c.text.Load():
 		return &transport.CloseError{
-			Status: transport.StatusUnsupported,
+			Status: transport.StatusUnsupportedData,
 			Reason: "only binary messages are accepted",
 			Local:  true,
 		}
 	case h.length > int64(c.Limits.MaxMessageSize-have):
 		return &transport.CloseError{
-			Status: transport.StatusTooBig,
+			Status: transport.StatusMessageTooBig,
 			Reason: fmt.Sprintf("longer than %d bytes", c.Limits.MaxMessageSize),
 			Local:  true,
 		}
@@ -143,7 +143,7 @@ func (c *conn) spend(length int) error {
 	c.spent += overhead + length
 	if c.spent > limit {
 		return &transport.CloseError{
-			Status: transport.StatusPolicy,
+			Status: transport.StatusPolicyViolation,
 			Reason: "more bytes than a message may have, and no message",
 			Local:  true,
 		}

@@ -68,8 +68,7 @@ func TestBuffered(t *testing.T) {
 			{"the wrong mask", whole[:1] + string(whole[1]^maskBit) + whole[2:], false},
 		} {
 			stream := arrivals{Reader: strings.NewReader(frame(opBinary, 0) + c.rest)}
-			conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, client, "", true)
-			conn.SetLimits(transport.Limits{MaxMessageSize: limit})
+			conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, client, "", true, transport.Limits{MaxMessageSize: limit})
 			if conn.Buffered() {
 				t.Errorf("%s: Buffered before the first Read", c.name)
 			}
@@ -111,8 +110,7 @@ func TestFragmentsCostWhatTheyBring(t *testing.T) {
 		frames := append(fragment(0x02, c.first), bytes.Repeat(fragment(0x00, c.rest), c.count-1)...)
 		frames = append(frames, fragment(finBit, c.rest)...)
 		stream := arrivals{Reader: bytes.NewReader(frames)}
-		conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, false, "", false)
-		conn.SetLimits(transport.Limits{MaxMessageSize: limit})
+		conn := newConn(wsnet.Bare{Stream: stream, Wire: stream}, false, "", false, transport.Limits{MaxMessageSize: limit})
 		size := c.first + c.count*c.rest
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -3,9 +3,9 @@
 //
 // A server upgrades requests, a client dials:
 //
-//	conn, err := websocket.Upgrader{}.Upgrade(w, r)
+//	conn, err := websocket.Upgrader{}.Upgrade(w, r, transport.UpgradeOptions{})
 //
-//	conn, err := websocket.Dialer{URL: "wss://example.com/chat"}.Dial(ctx)
+//	conn, err := websocket.Dialer{URL: "wss://example.com/chat"}.Dial(ctx, transport.DialOptions{})
 //
 // As a rule neither is called by hand: the server and the client of WebWire take
 // an [Upgrader] and a [Dialer] in their options, and use them.
@@ -68,8 +68,8 @@ type Upgrader struct {
 	Origins []string
 
 	// AcceptText makes Read return text messages as the bytes they consist of.
-	// It can be changed for one connection, see [TextAccepter]. False: a text
-	// message closes the connection with [transport.StatusUnsupported].
+	// It can be changed for one connection, see [transport.TextAccepter]. False: a text
+	// message closes the connection with [transport.StatusUnsupportedData].
 	AcceptText bool
 }
 
@@ -77,8 +77,8 @@ type Upgrader struct {
 // answered with 403, and the error wraps [transport.ErrOrigin]; those that do not ask for
 // a WebSocket with 426 or another status of the 400s. Where w cannot be hijacked the
 // answer is 501.
-func (u Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, supported ...string) (transport.Conn, error) {
-	handshake, err := wsnet.Accept(w, r, u.Origins, supported)
+func (u Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, opts transport.UpgradeOptions) (transport.Conn, error) {
+	handshake, err := wsnet.Accept(w, r, u.Origins, opts.Protocols)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (u Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, supported ...s
 		return nil, handshake.Fail(err)
 	}
 	leave(conn)
-	return newConn(handshake.Bare(), false, handshake.Protocol(), u.AcceptText), nil
+	return newConn(handshake.Bare(), false, handshake.Protocol(), u.AcceptText, opts.Limits), nil
 }
 
 // Check returns an error if an entry of Origins can match no page.
@@ -131,8 +131,8 @@ type Dialer struct {
 // Dial implements [transport.Dialer]. Redirects are not followed; they are
 // refusals as any answer but 101 is. A certificate that is not trusted is
 // reported as a *[tls.CertificateVerificationError].
-func (d Dialer) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
-	handshake, err := d.endpoint().Open(ctx)
+func (d Dialer) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+	handshake, err := d.endpoint(opts.Header).Open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -140,39 +140,33 @@ func (d Dialer) Dial(ctx context.Context, offer ...string) (transport.Conn, erro
 		HTTPClient:      handshake.Client,
 		HTTPHeader:      handshake.Header,
 		Host:            handshake.Host,
-		Subprotocols:    offer,
+		Subprotocols:    opts.Protocols,
 		CompressionMode: websocket.CompressionDisabled,
 	})
 	if err != nil {
 		return nil, handshake.Fail(err)
 	}
 	leave(conn)
-	return newConn(handshake.Bare(), true, conn.Subprotocol(), d.AcceptText), nil
+	return newConn(handshake.Bare(), true, conn.Subprotocol(), d.AcceptText, opts.Limits), nil
 }
 
 // Probe implements [transport.Prober] with the HTTP method WEBWIRE.
-func (d Dialer) Probe(ctx context.Context) ([]byte, error) {
-	return d.endpoint().Probe(ctx)
+func (d Dialer) Probe(ctx context.Context, opts transport.DialOptions) ([]byte, error) {
+	return d.endpoint(opts.Header).Probe(ctx)
 }
 
-func (d Dialer) endpoint() wsnet.Endpoint {
-	return wsnet.Endpoint{URL: d.URL, Header: d.Header, TLS: d.TLS, Proxy: d.Proxy, NetDial: d.NetDial}
-}
-
-// TextAccepter is implemented by every connection of this package. A server
-// that learns from the first message what its peer speaks decides with it.
-type TextAccepter interface {
-	// AcceptText says whether text messages are accepted from now on. It may be
-	// called at any time.
-	AcceptText(accept bool)
+// endpoint returns the endpoint of an attempt with a header of its own.
+func (d Dialer) endpoint(own http.Header) wsnet.Endpoint {
+	return wsnet.Endpoint{URL: d.URL, Header: wsnet.Merge(d.Header, own), TLS: d.TLS, Proxy: d.Proxy, NetDial: d.NetDial}
 }
 
 // The promises to the packages that use this one.
 var (
-	_ transport.Upgrader = Upgrader{}
-	_ transport.Dialer   = Dialer{}
-	_ transport.Prober   = Dialer{}
-	_ transport.Peeker   = (*conn)(nil)
-	_ transport.Monitor  = (*conn)(nil)
-	_ TextAccepter       = (*conn)(nil)
+	_ transport.Upgrader       = Upgrader{}
+	_ transport.Dialer         = Dialer{}
+	_ transport.Prober         = Dialer{}
+	_ transport.Peeker         = (*conn)(nil)
+	_ transport.Monitor        = (*conn)(nil)
+	_ transport.TextAccepter   = (*conn)(nil)
+	_ transport.SilenceAllower = (*conn)(nil)
 )

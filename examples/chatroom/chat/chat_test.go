@@ -61,8 +61,8 @@ func (h *house) crash() {
 }
 
 // Dial connects to the chat of the moment.
-func (h *house) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
-	return h.ln.Load().Dial(ctx, offer...)
+func (h *house) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+	return h.ln.Load().Dial(ctx, opts)
 }
 
 // guest is somebody who uses the chat.

@@ -114,11 +114,12 @@ func stallServer(name string) (*wwserver.Server, transport.Dialer, func(), error
 
 // stall opens a connection and sends requests until they are not taken any more.
 func stall(d transport.Dialer) (release func(), err error) {
-	c, err := d.Dial(background) // no version is offered: 1.2 is spoken
+	c, err := d.Dial(background, transport.DialOptions{ // no version is offered: 1.2 is spoken
+		Limits: transport.Limits{WriteTimeout: time.Hour},
+	})
 	if err != nil {
 		return nil, err
 	}
-	c.SetLimits(transport.Limits{WriteTimeout: time.Hour})
 	msg, err := protocol.V1_2.Append(nil, protocol.Message{
 		Kind: protocol.Request, ID: protocol.NewID(1), Name: name,
 		Payload: protocol.Bytes(payload(1 << 10)),

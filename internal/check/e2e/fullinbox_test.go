@@ -91,11 +91,13 @@ func TestEndBehindAFullInbox(t *testing.T) {
 				OnClientDisconnected: func(_ *server.Conn, reason error) { ended <- reason },
 			},
 		}))
-		conn, err := w.open(t, srv).Dial(t.Context())
+		conn, err := w.open(t, srv).Dial(t.Context(), transport.DialOptions{
+			Protocols: []string{protocol.V1_2.Token()},
+			Limits:    transport.Limits{WriteTimeout: time.Second},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetLimits(transport.Limits{WriteTimeout: time.Second})
 		sent := make(chan struct{})
 		go func() {
 			defer close(sent)

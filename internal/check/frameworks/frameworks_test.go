@@ -163,7 +163,7 @@ func TestFrameworks(t *testing.T) {
 			_, err := websocket.Dialer{
 				URL:    host.URL + "/rooms/x",
 				Header: http.Header{"Origin": {"https://elsewhere.example"}},
-			}.Dial(ctx)
+			}.Dial(ctx, transport.DialOptions{})
 			var refused *transport.RefusedError
 			if !errors.As(err, &refused) || refused.StatusCode != http.StatusForbidden {
 				t.Errorf("a page from elsewhere: %v", err)
@@ -188,7 +188,7 @@ func TestTimeoutHandler(t *testing.T) {
 	defer host.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	_, err := websocket.Dialer{URL: host.URL}.Dial(ctx)
+	_, err := websocket.Dialer{URL: host.URL}.Dial(ctx, transport.DialOptions{})
 	var refused *transport.RefusedError
 	if !errors.As(err, &refused) || refused.StatusCode != http.StatusNotImplemented {
 		t.Errorf("Dial: %v", err)

@@ -77,8 +77,9 @@ func (n WebSocket) Dialer(addr string) transport.Dialer {
 
 type silentDialer struct{ websocket.Dialer }
 
-func (d silentDialer) Dial(ctx context.Context, _ ...string) (transport.Conn, error) {
-	return d.Dialer.Dial(ctx)
+func (d silentDialer) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+	opts.Protocols = nil
+	return d.Dialer.Dial(ctx, opts)
 }
 
 type httpPort struct {
@@ -162,6 +163,6 @@ func (n *Memory) Dialer(addr string) transport.Dialer {
 
 type nobody struct{}
 
-func (nobody) Dial(context.Context, ...string) (transport.Conn, error) {
+func (nobody) Dial(context.Context, transport.DialOptions) (transport.Conn, error) {
 	return nil, fmt.Errorf("memory: dial: %w", syscall.ECONNREFUSED)
 }

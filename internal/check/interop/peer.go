@@ -64,7 +64,6 @@ func (r *run) client(addr string, versions []protocol.Version) *peer {
 	}
 	p.Client = client.New(r.Network.Dialer(addr), client.Options{
 		Versions:       versions,
-		Version:        versions[0],
 		MaxMessageSize: MaxMessageSize,
 		MinBackoff:     20 * time.Millisecond,
 		MaxBackoff:     200 * time.Millisecond,

@@ -60,7 +60,7 @@ func (r *run) unavailable(addr string) error {
 			return fmt.Errorf("%s during shutdown: %s %q", method, resp.Status, body)
 		}
 	}
-	if conn, err := r.Network.Dialer(addr).Dial(r.ctx, r.Version.Token()); !refusedWith503(err) {
+	if conn, err := r.Network.Dialer(addr).Dial(r.ctx, transport.DialOptions{Protocols: []string{r.Version.Token()}}); !refusedWith503(err) {
 		if err == nil {
 			_ = conn.Abort()
 		}

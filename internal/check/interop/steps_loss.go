@@ -10,6 +10,8 @@ import (
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 // lossSteps are about connections that end.
@@ -137,7 +139,7 @@ func silent(r *run) error {
 		if err != nil {
 			return err
 		}
-		conn, err := r.Network.Dialer(addr).Dial(r.ctx, r.Version.Token())
+		conn, err := r.Network.Dialer(addr).Dial(r.ctx, transport.DialOptions{Protocols: []string{r.Version.Token()}})
 		if err != nil {
 			return err
 		}
@@ -220,7 +222,7 @@ func (r *run) shutdown(busyFor time.Duration) error {
 	}
 	for {
 		// The listener is closed soon after the connections.
-		conn, err := r.Network.Dialer(addr).Dial(r.ctx, r.Version.Token())
+		conn, err := r.Network.Dialer(addr).Dial(r.ctx, transport.DialOptions{Protocols: []string{r.Version.Token()}})
 		if err != nil && !refusedWith503(err) {
 			return nil
 		}

@@ -59,7 +59,7 @@ func newClient(w *world, i int, r *rand.Rand) *simClient {
 		// The pauses between attempts are those of Dial, which the seed decides.
 		MinBackoff:  1,
 		MaxBackoff:  1,
-		Version:     w.version,
+		Versions:    []protocol.Version{w.version},
 		ReadTimeout: w.readTimeout,
 		OutboxSize:  w.boxSize,
 		InboxSize:   w.boxSize,
@@ -79,7 +79,7 @@ func (c *simClient) hook(connected bool) {
 }
 
 // Dial connects to the host, or fails as a host that is down does.
-func (c *simClient) Dial(ctx context.Context, offer ...string) (transport.Conn, error) {
+func (c *simClient) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 	c.mu.Lock()
 	takes := 1 + upTo(c.dials, 30*time.Millisecond)
 	if c.dials.IntN(4) == 0 {
@@ -94,7 +94,7 @@ func (c *simClient) Dial(ctx context.Context, offer ...string) (transport.Conn, 
 	var err error = errDown
 	if ln != nil {
 		var conn transport.Conn
-		conn, err = w.faults.Dialer(ln).Dial(ctx, offer...)
+		conn, err = w.faults.Dialer(ln).Dial(ctx, opts)
 		if err == nil {
 			return conn, nil
 		}

@@ -162,7 +162,7 @@ func (h *host) onRequest(ctx context.Context, r *server.Request) (protocol.Paylo
 			h.signal(ctx, r.Conn)
 		}
 	case "leave":
-		r.Conn.Close(transport.StatusNormal, "")
+		r.Conn.Close(transport.StatusNormalClosure, "")
 	case "stop":
 		h.stopFromInside(ctx, r.Conn)
 	}
@@ -239,8 +239,8 @@ type mutatingListener struct {
 	w *world
 }
 
-func (l *mutatingListener) Accept() (transport.Conn, error) {
-	conn, err := l.Listener.Accept()
+func (l *mutatingListener) Accept(opts transport.AcceptOptions) (transport.Conn, error) {
+	conn, err := l.Listener.Accept(opts)
 	if err != nil {
 		return nil, err
 	}

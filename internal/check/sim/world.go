@@ -234,7 +234,7 @@ func (w *world) bother(r *rand.Rand) {
 		c := pick(r, conns...)
 		switch r.IntN(20) {
 		case 0:
-			c.Close(transport.StatusNormal, "")
+			c.Close(transport.StatusNormalClosure, "")
 		case 1:
 			c.Abort()
 		case 4:

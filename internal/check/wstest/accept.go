@@ -27,12 +27,12 @@ func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
 type opaque struct{ http.ResponseWriter }
 
 func (s suite) testUpgradeThroughMiddleware(t *testing.T) {
-	h := s.listen(t, false, Upgrader{}, nil, func(next http.Handler) http.Handler {
+	h := s.listen(t, false, Upgrader{}, transport.UpgradeOptions{}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			next.ServeHTTP(unwrapOnly{unwrapOnly{w}}, r)
 		})
 	})
-	client, server := h.connect(t)
+	client, server := h.connect(t, transport.DialOptions{})
 	defer client.Abort()
 	defer server.Abort()
 	wantEcho(t, client, server)
@@ -62,7 +62,7 @@ func (s suite) testUpgradeRefuses(t *testing.T) {
 				if c.wrap != nil {
 					w = c.wrap(w)
 				}
-				_, err := s.Upgrader(Upgrader{}).Upgrade(w, r)
+				_, err := s.Upgrader(Upgrader{}).Upgrade(w, r, transport.UpgradeOptions{})
 				failed <- err
 			}))
 			defer host.Close()
@@ -96,10 +96,10 @@ func (s suite) testUpgradeRefuses(t *testing.T) {
 // Pages of the server itself may connect, over TLS too.
 func (s suite) testUpgradeSameOrigin(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		h := s.listen(t, secure, Upgrader{}, nil, nil)
+		h := s.listen(t, secure, Upgrader{}, transport.UpgradeOptions{}, nil)
 		d := h.endpoint()
 		d.Header = http.Header{"Origin": {h.URL}}
-		client, err := s.Dialer(d).Dial(t.Context())
+		client, err := s.Dialer(d).Dial(t.Context(), transport.DialOptions{})
 		if err != nil {
 			t.Fatalf("Dial: %v", err)
 		}
@@ -110,7 +110,7 @@ func (s suite) testUpgradeSameOrigin(t *testing.T) {
 
 // A client may send frames right behind its request, in one packet with it.
 func (s suite) testUpgradeKeepsEarlyFrames(t *testing.T) {
-	h := s.listen(t, false, Upgrader{}, nil, nil)
+	h := s.listen(t, false, Upgrader{}, transport.UpgradeOptions{}, nil)
 	msgs := [][]byte{[]byte("early"), bytes.Repeat([]byte("long"), 800), []byte("last")}
 	var frames []byte
 	for _, msg := range msgs {
@@ -128,7 +128,7 @@ func (s suite) testUpgradeKeepsEarlyFrames(t *testing.T) {
 
 // No extension is agreed on, whatever is offered.
 func (s suite) testUpgradeNegotiatesNoCompression(t *testing.T) {
-	h := s.listen(t, false, Upgrader{}, nil, nil)
+	h := s.listen(t, false, Upgrader{}, transport.UpgradeOptions{}, nil)
 	socket, err := net.Dial("tcp", h.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func (s suite) testUpgradeNegotiatesNoCompression(t *testing.T) {
 
 func (s suite) testText(t *testing.T) {
 	text := append(header(0x81, 4, true), "text"...)
-	setText := func(c transport.Conn, accept bool) { c.(interface{ AcceptText(bool) }).AcceptText(accept) }
+	setText := func(c transport.Conn, accept bool) { c.(transport.TextAccepter).AcceptText(accept) }
 	for _, c := range []struct {
 		name     string
 		upgrader Upgrader
@@ -161,12 +161,11 @@ func (s suite) testText(t *testing.T) {
 		{name: "refused later", upgrader: Upgrader{AcceptText: true}, change: func(c transport.Conn) { setText(c, false) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := s.listen(t, false, c.upgrader, nil, nil)
+			h := s.listen(t, false, c.upgrader, transport.UpgradeOptions{Limits: transport.Limits{CloseTimeout: shortClose}}, nil)
 			socket := rawRequest(t, h.Listener.Addr().String(), string(text))
 			readAnswer(t, socket)
 			server := <-h.conns
 			defer server.Abort()
-			server.SetLimits(transport.Limits{CloseTimeout: shortClose})
 			if c.change != nil {
 				c.change(server)
 			}
@@ -178,10 +177,10 @@ func (s suite) testText(t *testing.T) {
 				return
 			}
 			var closed *transport.CloseError
-			if !errors.As(err, &closed) || closed.Status != transport.StatusUnsupported || !closed.Local {
+			if !errors.As(err, &closed) || closed.Status != transport.StatusUnsupportedData || !closed.Local {
 				t.Errorf("Read: %v", err)
 			}
-			wantFrames(t, socket, transport.StatusUnsupported)
+			wantFrames(t, socket, transport.StatusUnsupportedData)
 		})
 	}
 }
@@ -191,14 +190,14 @@ func (s suite) testText(t *testing.T) {
 func (s suite) testTextIsNotBuffered(t *testing.T) {
 	frames := slices.Concat(header(0x82, 0, true), header(0x81, 4, true), []byte("text"), header(0x82, 0, true))
 	for _, accepted := range []bool{false, true} {
-		h := s.listen(t, false, Upgrader{AcceptText: accepted}, nil, nil)
+		h := s.listen(t, false, Upgrader{AcceptText: accepted}, transport.UpgradeOptions{}, nil)
 		readAnswer(t, rawRequest(t, h.Listener.Addr().String(), string(frames)))
 		server := <-h.conns
 		defer server.Abort()
 		if _, err := server.Read(nil); err != nil {
 			t.Fatal(err)
 		}
-		server.(interface{ AcceptText(bool) }).AcceptText(false)
+		server.(transport.TextAccepter).AcceptText(false)
 		if p, ok := server.(transport.Peeker); ok && p.Buffered() {
 			t.Errorf("Buffered before a text that is not accepted (accepted before: %t)", accepted)
 		}

@@ -20,9 +20,9 @@ import (
 
 // The context of Dial has no meaning once Dial returned.
 func (s suite) testDialContextEnds(t *testing.T) {
-	h := s.listen(t, false, Upgrader{}, nil, nil)
+	h := s.listen(t, false, Upgrader{}, transport.UpgradeOptions{}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	client, err := s.Dialer(h.endpoint()).Dial(ctx)
+	client, err := s.Dialer(h.endpoint()).Dial(ctx, transport.DialOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func (s suite) testDialContextEnds(t *testing.T) {
 // A frame that the server sends first may arrive with its answer.
 func (s suite) testDialKeepsEarlyFrames(t *testing.T) {
 	addr, _ := rawServer(t, string(header(0x82, 5, false))+"early")
-	client, err := s.Dialer(wsnet.Endpoint{URL: "ws://" + addr}).Dial(t.Context())
+	client, err := s.Dialer(wsnet.Endpoint{URL: "ws://" + addr}).Dial(t.Context(), transport.DialOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +57,11 @@ func (s suite) testDialBadURL(t *testing.T) {
 		{"tcp://user:secret@localhost", "scheme"},
 	} {
 		d := wsnet.Endpoint{URL: c.url}
-		_, err := s.Dialer(d).Dial(t.Context())
+		_, err := s.Dialer(d).Dial(t.Context(), transport.DialOptions{})
 		if err == nil || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("Dial %q: %v", c.url, err)
 		}
-		if _, err = s.Dialer(d).Probe(t.Context()); err == nil || !strings.Contains(err.Error(), c.text) {
+		if _, err = s.Dialer(d).Probe(t.Context(), transport.DialOptions{}); err == nil || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("Probe %q: %v", c.url, err)
 		}
 	}
@@ -89,8 +89,8 @@ func (s suite) testRefused(t *testing.T) {
 			io.WriteString(w, c.body)
 		}))
 		d := wsnet.Endpoint{URL: host.URL}
-		_, dialErr := s.Dialer(d).Dial(t.Context())
-		_, probeErr := s.Dialer(d).Probe(t.Context())
+		_, dialErr := s.Dialer(d).Dial(t.Context(), transport.DialOptions{})
+		_, probeErr := s.Dialer(d).Probe(t.Context(), transport.DialOptions{})
 		for _, err := range []error{dialErr, probeErr} {
 			var refused *transport.RefusedError
 			if !errors.As(err, &refused) || *refused != c.want {
@@ -103,7 +103,7 @@ func (s suite) testRefused(t *testing.T) {
 	// An answer 200 refuses a connection, but not a probe.
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
 	defer host.Close()
-	_, err := s.Dialer(wsnet.Endpoint{URL: host.URL}).Dial(t.Context())
+	_, err := s.Dialer(wsnet.Endpoint{URL: host.URL}).Dial(t.Context(), transport.DialOptions{})
 	var refused *transport.RefusedError
 	if !errors.As(err, &refused) || refused.StatusCode != 200 {
 		t.Errorf("Dial: %v", err)
@@ -133,7 +133,7 @@ func (s suite) testDialCancelled(t *testing.T) {
 					go func() { <-sockets; time.AfterFunc(100*time.Millisecond, cancel) }()
 				}
 				start := time.Now()
-				_, err := s.Dialer(wsnet.Endpoint{URL: scheme + "://" + addr}).Dial(ctx)
+				_, err := s.Dialer(wsnet.Endpoint{URL: scheme + "://" + addr}).Dial(ctx, transport.DialOptions{})
 				var refused *transport.RefusedError
 				if !errors.Is(err, context.Canceled) && !errors.As(err, &refused) {
 					t.Errorf("Dial: %v", err)
@@ -162,7 +162,7 @@ func (s suite) testDialCancelledBeforeConnecting(t *testing.T) {
 		}
 	}}
 	start := time.Now()
-	if _, err := s.Dialer(d).Dial(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := s.Dialer(d).Dial(ctx, transport.DialOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Dial: %v", err)
 	}
 	<-ended
@@ -176,7 +176,7 @@ func (s suite) testDialWrongKey(t *testing.T) {
 	addr, sockets := rawAnswer(t, func(string) string {
 		return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: AAAA\r\n\r\n"
 	})
-	if _, err := s.Dialer(wsnet.Endpoint{URL: "ws://" + addr}).Dial(t.Context()); err == nil {
+	if _, err := s.Dialer(wsnet.Endpoint{URL: "ws://" + addr}).Dial(t.Context(), transport.DialOptions{}); err == nil {
 		t.Error("Dial accepted the answer")
 	}
 	socket := <-sockets
@@ -190,7 +190,7 @@ func (s suite) testDialWrongKey(t *testing.T) {
 func (s suite) testDialLeavesNoGoroutine(t *testing.T) {
 	addr, sockets := rawServer(t, "")
 	before := runtime.NumGoroutine()
-	client, err := s.Dialer(wsnet.Endpoint{URL: "ws://" + addr}).Dial(t.Context())
+	client, err := s.Dialer(wsnet.Endpoint{URL: "ws://" + addr}).Dial(t.Context(), transport.DialOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func (s suite) testProbe(t *testing.T) {
 		}
 		defer host.Close()
 		d.URL = strings.Replace(host.URL, "http", "ws", 1) + "/chat"
-		metadata, err := s.Dialer(d).Probe(t.Context())
+		metadata, err := s.Dialer(d).Probe(t.Context(), transport.DialOptions{})
 		if err != nil || string(metadata) != `{"protocol-version":"1.2"}` {
 			t.Errorf("Probe: %q, %v", metadata, err)
 		}
@@ -229,7 +229,7 @@ func (s suite) testProbeTooMuch(t *testing.T) {
 		w.Write(make([]byte, 1<<20))
 	}))
 	defer host.Close()
-	if metadata, err := s.Dialer(wsnet.Endpoint{URL: host.URL}).Probe(t.Context()); err == nil {
+	if metadata, err := s.Dialer(wsnet.Endpoint{URL: host.URL}).Probe(t.Context(), transport.DialOptions{}); err == nil {
 		t.Errorf("Probe returned %d bytes", len(metadata))
 	}
 }
@@ -240,8 +240,8 @@ func (s suite) testDialUntrusted(t *testing.T) {
 	host.StartTLS()
 	defer host.Close()
 	d := wsnet.Endpoint{URL: host.URL}
-	_, dialErr := s.Dialer(d).Dial(t.Context())
-	_, probeErr := s.Dialer(d).Probe(t.Context())
+	_, dialErr := s.Dialer(d).Dial(t.Context(), transport.DialOptions{})
+	_, probeErr := s.Dialer(d).Probe(t.Context(), transport.DialOptions{})
 	for _, err := range []error{dialErr, probeErr} {
 		var untrusted *tls.CertificateVerificationError
 		if !errors.As(err, &untrusted) {

@@ -21,10 +21,10 @@ type host struct {
 }
 
 // listen starts a host; wrap, if not nil, is the middleware before it.
-func (s suite) listen(t testing.TB, secure bool, u Upgrader, supported []string, wrap func(http.Handler) http.Handler) *host {
+func (s suite) listen(t testing.TB, secure bool, u Upgrader, opts transport.UpgradeOptions, wrap func(http.Handler) http.Handler) *host {
 	h := &host{suite: s, conns: make(chan transport.Conn, 1)}
 	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := s.Upgrader(u).Upgrade(w, r, supported...)
+		conn, err := s.Upgrader(u).Upgrade(w, r, opts)
 		if err != nil {
 			t.Errorf("Upgrade: %v", err)
 			return
@@ -55,9 +55,9 @@ func (h *host) endpoint() wsnet.Endpoint {
 }
 
 // connect returns both ends of a new connection.
-func (h *host) connect(t testing.TB, offer ...string) (client, server transport.Conn) {
+func (h *host) connect(t testing.TB, opts transport.DialOptions) (client, server transport.Conn) {
 	t.Helper()
-	client, err := h.suite.Dialer(h.endpoint()).Dial(t.Context(), offer...)
+	client, err := h.suite.Dialer(h.endpoint()).Dial(t.Context(), opts)
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
@@ -72,10 +72,8 @@ func (lib Library) Pair(t testing.TB) (client, server transport.Conn) {
 // pair returns both ends of a new connection with limits.
 func (s suite) pair(t testing.TB, secure bool, atClient, atServer transport.Limits) (client, server transport.Conn) {
 	t.Helper()
-	client, server = s.listen(t, secure, Upgrader{}, nil, nil).connect(t)
-	client.SetLimits(atClient)
-	server.SetLimits(atServer)
-	return client, server
+	h := s.listen(t, secure, Upgrader{}, transport.UpgradeOptions{Limits: atServer}, nil)
+	return h.connect(t, transport.DialOptions{Limits: atClient})
 }
 
 // header returns the header of a frame; its mask, if it has one, is zero, which
@@ -102,21 +100,18 @@ func header(first byte, length int, masked bool) []byte {
 
 // bareServer returns the server's end of a connection, and the client's socket.
 func (s suite) bareServer(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
-	h := s.listen(t, false, Upgrader{}, nil, nil)
+	h := s.listen(t, false, Upgrader{}, transport.UpgradeOptions{Limits: limits}, nil)
 	socket := rawRequest(t, h.Listener.Addr().String(), "")
 	readAnswer(t, socket)
-	server := <-h.conns
-	server.SetLimits(limits)
-	return server, socket
+	return <-h.conns, socket
 }
 
 // bareClient returns the client's end of a connection, and the server's socket.
 func (s suite) bareClient(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
 	addr, sockets := rawServer(t, "")
-	client, err := s.Dialer(wsnet.Endpoint{URL: "ws://" + addr}).Dial(t.Context())
+	client, err := s.Dialer(wsnet.Endpoint{URL: "ws://" + addr}).Dial(t.Context(), transport.DialOptions{Limits: limits})
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
-	client.SetLimits(limits)
 	return client, <-sockets
 }

@@ -108,7 +108,7 @@ func (s suite) testEndlessFrames(t *testing.T) {
 			go func() { defer close(read); io.Copy(io.Discard, socket) }()
 			_, err := server.Read(nil)
 			var closed *transport.CloseError
-			if !errors.As(err, &closed) || closed.Status != transport.StatusPolicy || !closed.Local {
+			if !errors.As(err, &closed) || closed.Status != transport.StatusPolicyViolation || !closed.Local {
 				t.Errorf("Read: %v", err)
 			}
 			<-ended
@@ -181,7 +181,7 @@ func (s suite) testAnswersDoNotBlockTheReader(t *testing.T) {
 	client, err := s.Dialer(wsnet.Endpoint{URL: "ws://" + addr, NetDial: func(ctx context.Context, netw, addr string) (_ net.Conn, err error) {
 		network.Conn, err = new(net.Dialer).DialContext(ctx, netw, addr)
 		return network, err
-	}}).Dial(t.Context())
+	}}).Dial(t.Context(), transport.DialOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,10 +261,10 @@ func (s suite) testProtocolViolation(t *testing.T) {
 			socket.Write(frame)
 			_, err := server.Read(nil)
 			var closed *transport.CloseError
-			if !errors.As(err, &closed) || closed.Status != transport.StatusProtocol || !closed.Local {
+			if !errors.As(err, &closed) || closed.Status != transport.StatusProtocolError || !closed.Local {
 				t.Errorf("Read: %v", err)
 			}
-			wantFrames(t, socket, transport.StatusProtocol)
+			wantFrames(t, socket, transport.StatusProtocolError)
 		})
 	}
 }
@@ -282,7 +282,7 @@ func (c *counted) Write(p []byte) (int, error) {
 
 // The messages of one Write leave in one write, large ones in few.
 func (s suite) testWritesAreBatched(t *testing.T) {
-	h := s.listen(t, false, Upgrader{}, nil, nil)
+	h := s.listen(t, false, Upgrader{}, transport.UpgradeOptions{}, nil)
 	var network *counted
 	d := h.endpoint()
 	d.NetDial = func(ctx context.Context, netw, addr string) (net.Conn, error) {
@@ -290,7 +290,7 @@ func (s suite) testWritesAreBatched(t *testing.T) {
 		network = &counted{Conn: conn}
 		return network, err
 	}
-	client, err := s.Dialer(d).Dial(t.Context())
+	client, err := s.Dialer(d).Dial(t.Context(), transport.DialOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,16 +335,15 @@ func (s suite) testCloseWithoutDeadlines(t *testing.T) {
 	client, err := s.Dialer(wsnet.Endpoint{URL: "ws://" + addr, NetDial: func(ctx context.Context, netw, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, netw, addr)
 		return stubborn{conn}, err
-	}}).Dial(t.Context())
+	}}).Dial(t.Context(), transport.DialOptions{Limits: transport.Limits{CloseTimeout: shortClose}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-sockets
-	client.SetLimits(transport.Limits{CloseTimeout: shortClose})
 	read := make(chan error, 1)
 	go func() { _, err := client.Read(nil); read <- err }()
 	start := time.Now()
-	client.Close(transport.StatusNormal, "")
+	client.Close(transport.StatusNormalClosure, "")
 	<-read
 	if took := time.Since(start); took > shortClose+2*time.Second {
 		t.Errorf("Close took %v", took)
@@ -356,7 +355,7 @@ func (s suite) testCloseWithoutDeadlines(t *testing.T) {
 func (s suite) testWriteLearnsOfTheClose(t *testing.T) {
 	client, server := s.pair(t, false, transport.Limits{}, transport.Limits{})
 	defer client.Abort()
-	go server.Close(transport.StatusTryLater, "busy")
+	go server.Close(transport.StatusTryAgainLater, "busy")
 	read := make(chan error, 1)
 	go func() { _, err := client.Read(nil); read <- err }()
 	var err error
@@ -365,7 +364,7 @@ func (s suite) testWriteLearnsOfTheClose(t *testing.T) {
 	}
 	for _, err := range []error{err, <-read} {
 		var closed *transport.CloseError
-		if !errors.As(err, &closed) || *closed != (transport.CloseError{Status: transport.StatusTryLater, Reason: "busy"}) {
+		if !errors.As(err, &closed) || *closed != (transport.CloseError{Status: transport.StatusTryAgainLater, Reason: "busy"}) {
 			t.Errorf("error %v", err)
 		}
 	}

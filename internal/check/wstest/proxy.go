@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/wsnet"
+
+	"github.com/webwire-go/webwire/transport"
 )
 
 // proxyServer starts a proxy that makes tunnels for one user. It does nothing else, as
@@ -64,14 +66,14 @@ func (s suite) testDialThroughProxy(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for _, secureProxy := range []bool{false, true} {
 			t.Run(fmt.Sprintf("TLS %t, to the proxy %t", secure, secureProxy), func(t *testing.T) {
-				h := s.listen(t, secure, Upgrader{}, nil, nil)
+				h := s.listen(t, secure, Upgrader{}, transport.UpgradeOptions{}, nil)
 				proxy := proxyServer(t, secureProxy)
 				d := h.endpoint()
 				d.Proxy = http.ProxyURL(proxy)
 				if !secure && secureProxy {
-					d.TLS = s.listen(t, true, Upgrader{}, nil, nil).endpoint().TLS // all have the same certificate
+					d.TLS = s.listen(t, true, Upgrader{}, transport.UpgradeOptions{}, nil).endpoint().TLS // all have the same certificate
 				}
-				client, err := s.Dialer(d).Dial(t.Context())
+				client, err := s.Dialer(d).Dial(t.Context(), transport.DialOptions{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,7 +94,7 @@ func (s suite) testProbeThroughProxy(t *testing.T) {
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Method) }))
 	defer host.Close()
 	d := wsnet.Endpoint{URL: host.URL, Proxy: http.ProxyURL(proxyServer(t, false))}
-	if metadata, err := s.Dialer(d).Probe(t.Context()); err != nil || string(metadata) != wsnet.MethodMetadata {
+	if metadata, err := s.Dialer(d).Probe(t.Context(), transport.DialOptions{}); err != nil || string(metadata) != wsnet.MethodMetadata {
 		t.Errorf("Probe: %q, %v", metadata, err)
 	}
 }
@@ -118,8 +120,8 @@ func (s suite) testProxyRefuses(t *testing.T) {
 		{"a proxy that is not there", nowhere, "refused"},
 	} {
 		d := wsnet.Endpoint{URL: "ws://" + gone.Addr().String(), Proxy: http.ProxyURL(c.proxy)}
-		_, dialErr := s.Dialer(d).Dial(t.Context())
-		_, probeErr := s.Dialer(d).Probe(t.Context())
+		_, dialErr := s.Dialer(d).Dial(t.Context(), transport.DialOptions{})
+		_, probeErr := s.Dialer(d).Probe(t.Context(), transport.DialOptions{})
 		for _, err := range []error{dialErr, probeErr} {
 			if err == nil || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "proxy http://") ||
 				!strings.Contains(err.Error(), c.proxy.Host+":") || strings.Contains(err.Error(), "secret") {
@@ -141,7 +143,7 @@ func (s suite) testProxyIsSilent(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		d := wsnet.Endpoint{URL: "ws://localhost", Proxy: http.ProxyURL(&url.URL{Scheme: scheme, Host: l.Addr().String()})}
-		if _, err := s.Dialer(d).Dial(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Dialer(d).Dial(ctx, transport.DialOptions{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Dial: %v", err)
 		}
 	}

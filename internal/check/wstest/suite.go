@@ -105,7 +105,7 @@ func (s suite) client(secure bool) transporttest.Harness {
 		h.Bare = s.bareClient
 		h.Frame = func(msg []byte) []byte { return append(header(0x82, len(msg), false), msg...) }
 		h.Negotiate = func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn) {
-			return s.listen(t, false, Upgrader{}, supported, nil).connect(t, offer...)
+			return s.listen(t, false, Upgrader{}, transport.UpgradeOptions{Protocols: supported}, nil).connect(t, transport.DialOptions{Protocols: offer})
 		}
 	}
 	return h
@@ -122,7 +122,7 @@ func (s suite) server(secure bool) transporttest.Harness {
 		h.Bare = s.bareServer
 		h.Frame = func(msg []byte) []byte { return append(header(0x82, len(msg), true), msg...) }
 		h.Negotiate = func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn) {
-			client, server := s.listen(t, false, Upgrader{}, supported, nil).connect(t, offer...)
+			client, server := s.listen(t, false, Upgrader{}, transport.UpgradeOptions{Protocols: supported}, nil).connect(t, transport.DialOptions{Protocols: offer})
 			return server, client
 		}
 	}

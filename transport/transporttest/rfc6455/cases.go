@@ -64,7 +64,7 @@ func cases() []testCase {
 	return slices.Concat(framing(), masking(), fragmentation(), controls(), closes(), sizes(), systematic(), largeMessages())
 }
 
-const violation = transport.StatusProtocol
+const violation = transport.StatusProtocolError
 
 func framing() (all []testCase) {
 	for _, n := range []int{0, 1, 125, 126, 127, 128, 65_535, 65_536, 100_000} {
@@ -101,7 +101,7 @@ func framing() (all []testCase) {
 	return append(all,
 		testCase{section: "5.6", name: "text", frames: []frame{{first: 0x81, payload: []byte("täxt")}}, messages: list("täxt")},
 		testCase{section: "5.6", name: "text that is not accepted", refuseText: true,
-			frames: []frame{{first: 0x81, payload: []byte("text")}}, local: transport.StatusUnsupported},
+			frames: []frame{{first: 0x81, payload: []byte("text")}}, local: transport.StatusUnsupportedData},
 		testCase{section: "8.1", name: "text that is not UTF-8", frames: []frame{{first: 0x81, payload: []byte("a\xff")}},
 			local: 1007, accepted: list("a\xff")},
 	)
@@ -140,7 +140,7 @@ func masking() []testCase {
 			testCase{section: "5.1", name: "ping " + of, only: r, frames: []frame{{first: 0x89, wrong: true}},
 				local: violation, acceptedPongs: []string{""}},
 			testCase{section: "5.1", name: "close " + of, only: r, frames: []frame{{first: 0x88, wrong: true}},
-				local: violation, acceptedClose: &transport.CloseError{Status: transport.StatusNone}},
+				local: violation, acceptedClose: &transport.CloseError{Status: transport.StatusNoStatusReceived}},
 		)
 	}
 	return all
@@ -163,7 +163,7 @@ func fragmentation() []testCase {
 		{section: "5.4", name: "200 fragments", frames: bits, messages: list(whole)},
 		{section: "5.4", name: "fragments of text", frames: []frame{{first: 0x01, payload: []byte("a\xc3")}, last("\xa4")}, messages: list("aä")},
 		{section: "5.4", name: "fragments of text that is not accepted", refuseText: true,
-			frames: []frame{{first: 0x01, payload: []byte("a")}, last("b")}, local: transport.StatusUnsupported},
+			frames: []frame{{first: 0x01, payload: []byte("a")}, last("b")}, local: transport.StatusUnsupportedData},
 		{section: "5.4", name: "messages one after the other", frames: []frame{start("a"), last("b"), binaryFrame("c"), start("d"), last("e")},
 			messages: list("ab", "c", "de")},
 		{section: "5.4", name: "continuation of nothing", frames: []frame{last("x")}, local: violation},
@@ -210,7 +210,7 @@ func closes() (all []testCase) {
 	}
 	long := strings.Repeat("r", transport.MaxReason)
 	return append(all,
-		testCase{section: "5.5.1", name: "close without a status", frames: []frame{{first: 0x88}}, remote: peer(transport.StatusNone, "")},
+		testCase{section: "5.5.1", name: "close without a status", frames: []frame{{first: 0x88}}, remote: peer(transport.StatusNoStatusReceived, "")},
 		testCase{section: "5.5.1", name: "close with a status only", frames: []frame{closing(1000, "")}, remote: peer(1000, "")},
 		testCase{section: "5.5.1", name: "close with half a status", frames: []frame{{first: 0x88, payload: []byte{3}}}, local: violation},
 		testCase{section: "5.5.1", name: "close with a reason of 123 bytes", frames: []frame{closing(1000, long)}, remote: peer(1000, long)},
@@ -231,12 +231,12 @@ func sizes() []testCase {
 	return []testCase{
 		{section: "10.4", name: "message of the limit", frames: []frame{binaryFrame(full)}, messages: list(full)},
 		{section: "10.4", name: "fragments of the limit", frames: []frame{start(full[:limit/2]), last(full[limit/2:])}, messages: list(full)},
-		{section: "10.4", name: "message over the limit", frames: []frame{binaryFrame(full + "x")}, local: transport.StatusTooBig},
-		{section: "10.4", name: "fragments over the limit", frames: []frame{start(full), more(""), last("x")}, local: transport.StatusTooBig},
-		{section: "10.4", name: "length over the limit", frames: []frame{{first: 0x82, form: 127, length: uint64(limit) + 1}}, local: transport.StatusTooBig},
-		{section: "10.4", name: "length of 2^62", frames: []frame{{first: 0x82, form: 127, length: 1 << 62}}, local: transport.StatusTooBig},
+		{section: "10.4", name: "message over the limit", frames: []frame{binaryFrame(full + "x")}, local: transport.StatusMessageTooBig},
+		{section: "10.4", name: "fragments over the limit", frames: []frame{start(full), more(""), last("x")}, local: transport.StatusMessageTooBig},
+		{section: "10.4", name: "length over the limit", frames: []frame{{first: 0x82, form: 127, length: uint64(limit) + 1}}, local: transport.StatusMessageTooBig},
+		{section: "10.4", name: "length of 2^62", frames: []frame{{first: 0x82, form: 127, length: 1 << 62}}, local: transport.StatusMessageTooBig},
 		{section: "10.4", name: "length of a fragment over the limit",
-			frames: []frame{start("x"), {first: 0x80, form: 127, length: uint64(limit)}}, local: transport.StatusTooBig},
-		{section: "10.4", name: "length of 2^63-1 in a fragment", frames: []frame{start("x"), {first: 0x80, form: 127, length: 1<<63 - 1}}, local: transport.StatusTooBig},
+			frames: []frame{start("x"), {first: 0x80, form: 127, length: uint64(limit)}}, local: transport.StatusMessageTooBig},
+		{section: "10.4", name: "length of 2^63-1 in a fragment", frames: []frame{start("x"), {first: 0x80, form: 127, length: 1<<63 - 1}}, local: transport.StatusMessageTooBig},
 	}
 }

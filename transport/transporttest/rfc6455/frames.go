@@ -177,7 +177,7 @@ func (p *peer) wantClose(status transport.Status) {
 	if first != 0x88 {
 		p.t.Fatalf("a frame %#x came, want one that closes", first)
 	}
-	got := transport.StatusNone
+	got := transport.StatusNoStatusReceived
 	if len(payload) >= 2 {
 		got = transport.Status(binary.BigEndian.Uint16(payload))
 	}

@@ -125,7 +125,7 @@ func (c *testCase) run(t *testing.T, r role, connect connector, bytes []byte, si
 	}
 	conn, socket := connect(t, limits)
 	defer conn.Abort()
-	if text, ok := conn.(interface{ AcceptText(bool) }); ok {
+	if text, ok := transport.As[transport.TextAccepter](conn); ok {
 		text.AcceptText(!c.refuseText)
 	}
 	peer := newPeer(t, r, socket)

@@ -94,7 +94,7 @@ func handle(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 
 // client returns a client of the site.
 func (s *site) client(opts client.Options) *client.Client {
-	opts.Version = s.version
+	opts.Versions = []protocol.Version{s.version}
 	if opts.Logger == nil {
 		opts.Logger = debugLogger(s.logged)
 	}

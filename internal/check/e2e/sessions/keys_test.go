@@ -225,7 +225,7 @@ func TestCloseBetweenRestoreAndUse(t *testing.T) {
 				defer cancel()
 				c.CloseSession(ctx)
 			}}
-			c = client.New(d, client.Options{Version: v, Keys: &keyStore{key: made.Key}})
+			c = client.New(d, client.Options{Versions: []protocol.Version{v}, Keys: &keyStore{key: made.Key}})
 			if err := c.Connect(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -246,8 +246,8 @@ type dialer struct {
 	replied func()
 }
 
-func (d *dialer) Dial(ctx context.Context, _ ...string) (transport.Conn, error) {
-	conn, err := d.Dialer.Dial(ctx)
+func (d *dialer) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+	conn, err := d.Dialer.Dial(ctx, opts)
 	return &watchedConn{Conn: conn, dialer: d}, err
 }
 

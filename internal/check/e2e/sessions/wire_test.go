@@ -25,7 +25,7 @@ type wire struct {
 
 func (s *site) wire() *wire {
 	s.t.Helper()
-	conn, err := s.ln.Dial(s.t.Context())
+	conn, err := s.ln.Dial(s.t.Context(), transport.DialOptions{Protocols: []string{s.version.Token()}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestTooManyRestores(t *testing.T) {
 		}
 		_, err := w.conn.Read(nil)
 		var closed *transport.CloseError
-		if !errors.As(err, &closed) || closed.Status != transport.StatusPolicy || strings.Contains(err.Error(), key) {
+		if !errors.As(err, &closed) || closed.Status != transport.StatusPolicyViolation || strings.Contains(err.Error(), key) {
 			t.Errorf("the connection ended with %v", err)
 		}
 		wantErr(t, <-reasons, server.ErrTooManyRestores)

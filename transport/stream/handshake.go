@@ -1,0 +1,81 @@
+package stream
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A handshake is what comes before the first message: that of TLS if there is one, and
+// the first exchange. On an accepted connection it is done by whoever uses the connection
+// first, within limits of time of its own: left to the first Write, it would wait for the
+// peer without any.
+type handshake struct {
+	once    sync.Once
+	err     error
+	tls     *tls.Conn // nil without TLS
+	dialled bool
+	tokens  []string // that this end offers or supports; not used once it is done
+	chosen  string   // what both ends agreed on
+	peer    []string // what the peer named if that is nothing; nil if it negotiates nothing
+}
+
+// shake does the handshake if nobody has done it yet.
+func (c *conn) shake() error {
+	h := c.first
+	h.once.Do(func() {
+		h.err = c.handshake()
+		h.tokens = nil
+	})
+	if h.err != nil {
+		return c.Fail(h.err)
+	}
+	return nil
+}
+
+func (c *conn) handshake() error {
+	if secure := c.first.tls; secure != nil {
+		c.SetDeadline(time.Now().Add(min(c.Limits.ReadTimeout, c.Limits.WriteTimeout)))
+		if err := secure.Handshake(); err != nil {
+			return fmt.Errorf("stream: TLS handshake: %w", err)
+		}
+		c.SetDeadline(time.Time{})
+	}
+	if err := c.BeginRead(); err != nil {
+		return err
+	}
+	return c.EndRead(c.exchange())
+}
+
+// shakeWithin does the handshake of a dialled connection, and drops that if it fails or
+// if ctx ends before.
+func (c *conn) shakeWithin(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.Abort() })
+	err := c.shake()
+	if !stop() && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = c.Abort() // err says more
+	}
+	return err
+}
+
+// Protocol implements transport.Conn.
+func (c *conn) Protocol() string {
+	_ = c.shake() // the next Read returns the error
+	return c.first.chosen
+}
+
+// PeerProtocols implements transport.Negotiator.
+func (c *conn) PeerProtocols() ([]string, error) {
+	if err := c.shake(); err != nil {
+		return nil, err
+	}
+	if c.first.chosen != "" {
+		return []string{c.first.chosen}, nil
+	}
+	return c.first.peer, nil
+}
