@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -18,8 +19,8 @@ type Client struct {
 	dialer   transport.Dialer
 	dialling chan struct{} // holds one element while a call of the dialer runs
 	opts     Options
-	hooks    link.Queue
-	keys     link.Queue // calls of Options.Keys
+	hooks    tasks.Queue
+	keys     tasks.Queue // calls of Options.Keys
 
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]

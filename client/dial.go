@@ -10,6 +10,7 @@ import (
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/manners"
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -103,16 +104,17 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 		silence = min(silence, conf.ReadTimeout)
 	}
 	return link.New(context.Background(), link.Config{
-		Conn:         conn,
-		Version:      version,
-		OutboxSize:   c.opts.OutboxSize,
-		InboxSize:    c.opts.InboxSize,
-		Concurrency:  1,
-		WriteTimeout: c.opts.WriteTimeout,
-		KeepAlive:    silence / 3,
-		Heartbeat:    rules.Heartbeats,
-		MaxMessage:   conf.MessageSize,
-		WakeCheck:    true,
+		Conn:       conn,
+		Version:    version,
+		Heartbeat:  rules.Heartbeats,
+		MaxMessage: conf.MessageSize,
+		Limits: &link.Limits{
+			OutboxSize:   c.opts.OutboxSize,
+			WriteTimeout: c.opts.WriteTimeout,
+			KeepAlive:    silence / 3,
+			WakeCheck:    true,
+			Tasks:        tasks.Limits{Concurrency: 1, Budget: c.opts.InboxSize},
+		},
 	}), nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 )
@@ -163,4 +164,4 @@ func (s *signal) Panicked(value any, stack []byte) {
 	(&hook{client: s.client, name: "OnServerSignal"}).Panicked(value, stack)
 }
 
-var _ link.Task = (*signal)(nil)
+var _ tasks.Task = (*signal)(nil)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -138,7 +139,7 @@ func (s *serving) Receive(m protocol.Message) {
 // queue puts a task into the queue of the hooks, and reports whether it did. If there is
 // no room for the time that a write may take the connection is given up: a hook may be
 // waiting for a reply, which nobody would read.
-func (s *serving) queue(t link.Task, size int) bool {
+func (s *serving) queue(t tasks.Task, size int) bool {
 	c := s.client
 	if c.hooks.TryPut(size, t) {
 		return true

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
@@ -288,7 +289,7 @@ func (c *Client) tellCreated(s session.Session, e *event) {
 	created, ended := c.opts.Hooks.OnSessionCreated, c.opts.Hooks.OnSessionClosed
 	e.tell("OnSessionCreated", func() {
 		if closed && ended != nil {
-			link.Run(&within{hook{c, "OnSessionClosed", ended}})
+			tasks.Run(&within{hook{c, "OnSessionClosed", ended}})
 		}
 		if created != nil {
 			<-saved

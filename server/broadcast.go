@@ -5,7 +5,7 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -19,7 +19,7 @@ import (
 func Broadcast(to iter.Seq[*Conn], name string, p protocol.Payload) (sent int, err error) {
 	encoded := make(map[protocol.Version][]byte, 1)
 	var failed []error
-	var out link.Fanout
+	var out outbox.Fanout
 	defer out.Flush()
 	for _, c := range slices.Collect(to) { // nothing of the caller's runs between sending and flushing
 		v := c.info.Version
@@ -35,11 +35,11 @@ func Broadcast(to iter.Seq[*Conn], name string, p protocol.Payload) (sent int, e
 		if len(msg) == 0 {
 			continue
 		}
-		err := out.TrySendEncoded(c.link, msg)
+		err := c.link.TrySendIn(&out, msg)
 		switch {
 		case err == nil:
 			sent++
-		case errors.Is(err, link.ErrOutboxFull):
+		case errors.Is(err, outbox.ErrFull):
 			c.tooSlow()
 		case errors.Is(err, protocol.ErrTooBig):
 			failed = append(failed, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/manners"
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -74,13 +75,9 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		t.AcceptText(rules.TextFrames)
 	}
 	conf := link.Config{
-		Conn:        conn,
-		Version:     info.Version,
-		OutboxSize:  s.opts.OutboxSize,
-		InboxSize:   s.opts.InboxSize,
-		Concurrency: s.opts.Concurrency,
-		KeepAlive:   s.opts.ReadTimeout / 3,
-		Watch:       &s.watch,
+		Conn:    conn,
+		Version: info.Version,
+		Limits:  &s.limits,
 	}
 	if rules.Conf && !negotiated { // published clients refuse what is longer than their own limit, which is that
 		conf.MaxMessage = e.maxMessageSize
@@ -127,7 +124,7 @@ func (c *Conn) serve() error {
 	}
 	c.server.sessions.leave(c)
 	if hooks.OnClientDisconnected != nil && (c.announced || hooks.OnClientConnected == nil) {
-		link.Run(&disconnected{c, reason})
+		tasks.Run(&disconnected{c, reason})
 	}
 	return reason
 }

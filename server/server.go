@@ -23,7 +23,7 @@ type Server struct {
 	log      logger
 	sessions sessions
 	root     *Endpoint
-	watch    link.Watch // of all connections
+	limits   link.Limits // of all connections
 
 	mu        sync.Mutex
 	conns     []*Conn // each at its index; nearly in the order in which they came
@@ -42,6 +42,10 @@ func New(opts Options) *Server {
 		listeners: make(map[transport.Listener]struct{}),
 		closing:   make(chan struct{}),
 	}
+	s.limits.OutboxSize = s.opts.OutboxSize
+	s.limits.KeepAlive = s.opts.ReadTimeout / 3
+	s.limits.Tasks.Concurrency = s.opts.Concurrency
+	s.limits.Tasks.Budget = s.opts.InboxSize
 	s.log.to = s.opts.Logger
 	s.check()
 	s.sessions.init(s)

@@ -7,8 +7,9 @@ import (
 	"iter"
 	"sync"
 
-	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/manners"
+	"github.com/webwire-go/webwire/internal/outbox"
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
@@ -256,7 +257,7 @@ func (t *sessions) vacate(c *Conn) (key string) {
 // leave is vacate for a connection that is gone. It has the use noted.
 func (t *sessions) leave(c *Conn) {
 	if key := t.vacate(c); key != "" {
-		link.Run(&lastUse{c, key})
+		tasks.Run(&lastUse{c, key})
 	}
 }
 
@@ -349,7 +350,7 @@ func (c *Conn) tellClosed() {
 
 // tell sends what the client has to learn, without waiting.
 func (c *Conn) tell(msg []byte) {
-	if err := c.link.TrySendEncoded(msg); errors.Is(err, link.ErrOutboxFull) {
+	if err := c.link.TrySendEncoded(msg); errors.Is(err, outbox.ErrFull) {
 		c.tooSlow()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 )
@@ -176,7 +177,7 @@ func (h *hookedStore) closed(ctx context.Context, key string) error {
 // protocol.ErrInternal.
 func (h *hookedStore) run(what, key string, call func() error) error {
 	t := &storeCall{log: h.log, what: what, key: key, call: call}
-	link.Run(t)
+	tasks.Run(t)
 	return t.err
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/invariant"
+	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -63,9 +65,9 @@ type call struct {
 	number   uint64       // of the request that waits; zero once its outcome is decided
 	done     chan outcome // has room for the one outcome
 	then     func(protocol.Payload) error
-	place    place
+	place    outbox.Mark
 	timeout  time.Duration
-	deadline time.Duration // since Link.epoch; zero: none
+	deadline time.Duration // see now; zero: none
 }
 
 type outcome struct {
@@ -97,7 +99,7 @@ func (t *calls) take() *call {
 	}
 	t.count++
 	c.number = t.count<<indexBits | c.index
-	c.place = place{}
+	c.place = outbox.Mark{}
 	t.waiting++
 	return c
 }
@@ -147,18 +149,15 @@ func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Dur
 	return out.payload, out.err
 }
 
-// sendRequest is send bounded by timeout too, unless that is zero.
-func (l *Link) sendRequest(ctx context.Context, m *protocol.Message, at *place, timeout time.Duration) error {
-	if err := checkSize(len(m.Name)+len(m.Payload.Data), l.conf.MaxMessage); err != nil {
-		return err
-	}
-	flush, err := l.out.add(dontWait, m, at)
-	if errors.Is(err, ErrOutboxFull) {
+// sendRequest sends m within ctx and, unless it is zero, timeout.
+func (l *Link) sendRequest(ctx context.Context, m *protocol.Message, at *outbox.Mark, timeout time.Duration) error {
+	flush, err := l.out.Add(outbox.DontWait, m, at)
+	if errors.Is(err, outbox.ErrFull) {
 		within, cancel := ctx, context.CancelFunc(func() {})
 		if timeout > 0 {
 			within, cancel = context.WithTimeout(ctx, timeout)
 		}
-		flush, err = l.out.add(within, m, at)
+		flush, err = l.out.Add(within, m, at)
 		cancel()
 		if err != nil && err == within.Err() {
 			if ctx.Err() == nil {
@@ -171,10 +170,11 @@ func (l *Link) sendRequest(ctx context.Context, m *protocol.Message, at *place, 
 		// One write may take as long as the request, or as long as a busy peer lives if
 		// the network has no room for it. More than one would be for others only, and the
 		// reply may be here meanwhile.
-		patient := ctx.Done() == nil && (timeout == 0 || timeout >= l.conf.WriteTimeout && l.out.flows())
-		if !patient || !l.out.flush(1) {
-			l.flushElsewhere()
+		rounds := 0
+		if ctx.Done() == nil && (timeout == 0 || timeout >= l.limits.WriteTimeout && l.out.Flows()) {
+			rounds = 1
 		}
+		l.out.Write(rounds)
 	}
 	if err != nil && l.Cause() != nil {
 		err = &LostError{Cause: err}
@@ -203,7 +203,7 @@ func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
 func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error) (c *call, number uint64, err error) {
 	deadline := time.Duration(0)
 	if timeout > 0 {
-		deadline = time.Since(l.epoch) + timeout
+		deadline = now() + timeout
 	}
 	s := l.lock()
 	defer l.unlock()
@@ -233,6 +233,8 @@ func (l *Link) release(c *call) {
 	defer l.mu.Unlock()
 	c.then = nil
 	t := &l.state.calls
+	invariant.Check(c.number == 0 && len(c.done) == 0, "a call is released before its outcome is taken")
+	invariant.Check(len(t.free) < len(t.all) && t.all[c.index] == c, "a call is released twice")
 	t.free = append(t.free, c)
 	if len(t.free) == len(t.all) && len(t.all) > keptCalls { // all are free
 		t.all, t.free = nil, nil
@@ -246,7 +248,7 @@ func (l *Link) settle(m protocol.Message, err error) bool {
 	if c == nil {
 		return false
 	}
-	l.out.wasRead(&c.place)
+	l.out.WasRead(&c.place)
 	if err == nil {
 		err = m.Err()
 	}
@@ -270,7 +272,7 @@ func (l *Link) armSweep(t *calls, deadline time.Duration) {
 		return
 	}
 	t.sweepAt = deadline
-	in := deadline - time.Since(l.epoch)
+	in := deadline - now()
 	if t.sweep == nil {
 		t.sweep = time.AfterFunc(in, l.failOverdue)
 	} else {
@@ -289,19 +291,19 @@ func (l *Link) failOverdue() {
 func (l *Link) overdue() (late []*call) {
 	s := l.lock()
 	defer l.unlock()
-	now := time.Since(l.epoch)
+	at := now()
 	next := time.Duration(0)
 	for _, c := range s.calls.all {
 		switch {
 		case c.number == 0 || c.deadline == 0:
-		case c.deadline <= now:
+		case c.deadline <= at:
 			late = append(late, s.calls.decide(c.number))
 		case next == 0 || c.deadline < next:
 			next = c.deadline
 		}
 	}
 	s.calls.sweepAt = 0
-	if next != 0 && s.phase != closed {
+	if next != 0 && !s.closed {
 		l.armSweep(&s.calls, next)
 	}
 	return late
@@ -310,7 +312,7 @@ func (l *Link) overdue() (late []*call) {
 // failAll fails every request in flight: the connection has ended.
 func (l *Link) failAll(cause error) {
 	for _, c := range l.lost() {
-		c.done <- outcome{err: &LostError{Sent: l.out.wasHanded(&c.place), Cause: cause}}
+		c.done <- outcome{err: &LostError{Sent: l.out.WasHanded(&c.place), Cause: cause}}
 	}
 }
 

@@ -1,11 +1,12 @@
 package link
 
 import (
-	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -36,10 +37,13 @@ type pulse struct {
 	mu      sync.Mutex
 	timer   *time.Timer   // nil while not running
 	slept   time.Duration // so far, by the wall clock
-	pinged  time.Duration // when the last ping was due, since Link.epoch
+	pinged  time.Duration // when the last ping was due, see now
 	pinging bool          // a ping is being written
 	asked   bool          // whether it is still there, after a sleep
 	arrived uint64        // then
+
+	heard atomic.Int64 // when something was read last, see now
+	wrote atomic.Int64 // when the last write began
 }
 
 // wallClock is the time without the monotonic reading. Tests replace it.
@@ -49,11 +53,12 @@ func (l *Link) startPulse() {
 	p := &l.pulse
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Since(l.epoch)
-	l.heard.Store(int64(now))
-	l.out.wrote.Store(int64(now))
-	p.slept = l.behind(now)
-	p.timer = time.AfterFunc(l.conf.KeepAlive, l.beat)
+	began := now()
+	p.heard.Store(int64(began))
+	p.wrote.Store(int64(began))
+	p.pinged = began
+	p.slept = behind(began)
+	p.timer = time.AfterFunc(l.limits.KeepAlive, l.beat)
 }
 
 func (l *Link) stopPulse() {
@@ -84,12 +89,12 @@ func (l *Link) beat() {
 	}
 	if do.heartbeat {
 		// If there is no room something better is about to be sent.
-		_ = l.Send(dontWait, protocol.Message{Kind: protocol.Heartbeat})
+		_ = l.Send(outbox.DontWait, protocol.Message{Kind: protocol.Heartbeat})
 	}
 	if !ping {
 		return
 	}
-	err := l.conf.Conn.Ping()
+	err := l.out.Conn().Ping()
 	p.mu.Lock()
 	p.pinging = false
 	p.mu.Unlock()
@@ -105,27 +110,27 @@ type deeds struct {
 }
 
 func (p *pulse) look(l *Link) (do deeds) {
-	now := time.Since(l.epoch)
-	if l.conf.WakeCheck {
+	at := now()
+	if l.limits.WakeCheck {
 		if p.asked && l.arrivals() == p.arrived {
 			return deeds{end: true}
 		}
 		p.asked = false
-		behind := l.behind(now)
-		if _, ok := transport.As[transport.Monitor](l.conf.Conn); ok && behind-p.slept > sleptFor {
+		behind := behind(at)
+		if _, ok := transport.As[transport.Monitor](l.out.Conn()); ok && behind-p.slept > sleptFor {
 			p.asked, p.arrived = true, l.arrivals()
 		}
 		p.slept = behind
 	}
-	heard := time.Duration(l.heard.Load())
-	wrote := time.Duration(l.out.wrote.Load())
-	due := max(min(heard, wrote), p.pinged) + l.conf.KeepAlive
-	if do.ping = p.asked || now >= due; do.ping {
-		p.pinged = now
-		due = now + l.conf.KeepAlive
-		do.heartbeat = l.conf.Heartbeat && now >= wrote+l.conf.KeepAlive
+	heard := time.Duration(p.heard.Load())
+	wrote := time.Duration(p.wrote.Load())
+	due := max(min(heard, wrote), p.pinged) + l.limits.KeepAlive
+	if do.ping = p.asked || at >= due; do.ping {
+		p.pinged = at
+		due = at + l.limits.KeepAlive
+		do.heartbeat = l.heartbeat && at >= wrote+l.limits.KeepAlive
 	}
-	if do.next = due - now; p.asked {
+	if do.next = due - at; p.asked {
 		do.next = min(do.next, answerTime)
 	}
 	return do
@@ -133,7 +138,7 @@ func (p *pulse) look(l *Link) (do deeds) {
 
 // arrivals counts what arrived from the peer, as far as the transport tells.
 func (l *Link) arrivals() uint64 {
-	if m, ok := transport.As[transport.Monitor](l.conf.Conn); ok {
+	if m, ok := transport.As[transport.Monitor](l.out.Conn()); ok {
 		return m.Arrivals()
 	}
 	return l.received.Load()
@@ -141,13 +146,6 @@ func (l *Link) arrivals() uint64 {
 
 // behind returns how much more time has passed on the wall since the epoch than for the
 // program.
-func (l *Link) behind(ran time.Duration) time.Duration {
-	return wallClock().Sub(l.epoch.Round(0)) - ran
+func behind(ran time.Duration) time.Duration {
+	return wallClock().Sub(epoch.Round(0)) - ran
 }
-
-// dontWait is the context of who sends only if there is room.
-var dontWait = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()

@@ -1,41 +1,39 @@
 package link
 
-import "time"
-
-// The reader of a connection is one goroutine at a time, and has one duty: that what
-// arrives is read. At first it is the goroutine of Run. It may do other things in
-// between that do not take long, and tells the Watch before. If it is not back in time
-// another goroutine becomes the reader.
+// The reader of a connection is one goroutine at a time, at first that of Run. Between
+// two messages it may run a quick task, and write what that sends; if that takes long
+// after all another goroutine becomes the reader, see internal/tasks/inline.go.
 
 // read makes the caller the reader, until the connection ends or another goroutine is
 // the reader.
 func (l *Link) read(own bool) {
-	l.desk = desk{own: own}
+	l.tasks.BecomeReader(own)
+	l.desk = desk{}
 	var buf []byte
 	buffered := false
 	for {
-		if l.full.Load() {
+		if l.tasks.Full() {
 			l.awaitRoom()
 		}
-		b, err := l.conf.Conn.Read(buf)
+		b, err := l.out.Conn().Read(buf)
 		if err != nil {
 			l.endRead(err)
 			l.reading.Done()
 			return
 		}
 		if !buffered {
-			l.heard.Store(int64(time.Since(l.epoch)))
+			l.pulse.heard.Store(int64(now()))
 		}
 		// While more is here the outbox waits for what this reader's tasks send: then
 		// the answers leave in one batch.
 		buffered = l.peeker != nil && l.peeker.Buffered()
 		more := own && buffered
 		if more && l.desk.held == 0 {
-			l.out.hold()
+			l.out.Hold()
 		}
 		l.received.Add(1)
 		l.receivedBytes.Add(uint64(len(b)))
-		m, err := l.conf.Version.Parse(b)
+		m, err := l.out.Version().Parse(b)
 		switch {
 		case m.Kind.IsReply() && l.settle(m, err):
 		case err != nil:
@@ -50,7 +48,8 @@ func (l *Link) read(own bool) {
 			l.desk.held = 0
 			let = true
 		}
-		if !l.clear(let, more) {
+		// While there is more to read another goroutine writes.
+		if (let || l.tasks.HasWork()) && !l.tasks.Work(let, !more) {
 			return
 		}
 		buf = reuse(b)
@@ -74,96 +73,10 @@ func reuse(b []byte) []byte {
 	return b[:0]
 }
 
-// desk is what the reader has before it. Nobody else touches it.
+// desk is what the reader keeps from one message to the next. Only the reader uses it.
 type desk struct {
-	own     bool    // the goroutine is the link's own: it may run tasks
-	move    bool    // tasks are quick: the reader should be such a goroutine
-	ordered bool    // task is one of Order
-	held    int     // messages since the outbox holds back what is added
-	task    charged // to be run when Receive has returned; the zero value if there is none
+	held int // messages since the outbox holds back what is added
 
 	overdrafts int // by how many times the budget of the inbox may be exceeded, see awaitRoom
 	starved    int // keep-alive intervals for which it waited in vain
-}
-
-// clear does what is on the desk, and ends the holding back if told to. While there is
-// more to read another goroutine writes. It reports whether the caller is still the
-// reader.
-func (l *Link) clear(let, more bool) (still bool) {
-	d := &l.desk
-	if d.move {
-		l.startReader()
-		return false
-	}
-	if d.task.task == nil && !let {
-		return true
-	}
-	t, ordered := d.task, d.ordered
-	d.task = charged{}
-	if t.task != nil {
-		l.quick.runs(l.epoch)
-	}
-	turn := l.away()
-	returned := false
-	defer func() {
-		if !returned && l.back(turn) { // the task called runtime.Goexit
-			l.startReader()
-		}
-	}()
-	switch {
-	case t.task == nil:
-	case ordered:
-		l.runOrdered(t)
-	default:
-		l.runHere(t)
-	}
-	if let && l.out.let() {
-		l.flush(!more)
-	}
-	returned = true
-	return l.back(turn)
-}
-
-// away says that the reader is about to do something else. After it the desk is not
-// the caller's, until back returns true.
-func (l *Link) away() (turn uint64) {
-	turn = l.turn.Add(1)
-	if !l.watched.Load() {
-		l.conf.Watch.add(l)
-	}
-	return turn
-}
-
-func isAway(turn uint64) bool { return turn%2 == 1 }
-
-// back reports whether the caller is the reader again: it was not replaced.
-func (l *Link) back(turn uint64) bool { return l.turn.CompareAndSwap(turn, turn+1) }
-
-// replace makes another goroutine the reader if the present one is still away.
-func (l *Link) replace(turn uint64) {
-	if l.back(turn) {
-		l.quick.tookTooLong()
-		l.startReader()
-	}
-}
-
-// startReader starts a goroutine that becomes the reader.
-func (l *Link) startReader() {
-	l.working.Add(1)
-	go l.reader()
-}
-
-// reader is a reader of the link's own.
-func (l *Link) reader() {
-	defer l.working.Done()
-	l.let() // the reader before may be away for long
-	l.read(true)
-}
-
-// let ends the holding back without waiting for anything. The reader calls it before
-// it waits.
-func (l *Link) let() {
-	if l.out.let() {
-		l.flush(false)
-	}
 }

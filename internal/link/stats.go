@@ -21,16 +21,14 @@ func (l *Link) Stats() Stats {
 	s := Stats{
 		Received:      l.received.Load(),
 		BytesReceived: l.receivedBytes.Load(),
-		Dropped:       l.dropped.Load(),
+		Dropped:       l.tasks.Dropped(),
 	}
-	s.Sent, s.BytesSent = l.out.counts()
+	s.Sent, s.BytesSent = l.out.Counts()
 	return s
 }
 
 // InFlight returns the number of own requests without an outcome, and the number
 // of tasks that wait or run.
 func (l *Link) InFlight() (requests, tasks int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state.calls.waiting, l.state.tasks
+	return int(l.waiting.Load()), l.tasks.Count()
 }

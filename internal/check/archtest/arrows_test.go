@@ -41,10 +41,13 @@ var arrows = []struct {
 	{"session", []string{"protocol"}},
 	{"session/sessiontest", []string{"session"}},
 
-	{"internal/link", []string{"protocol", "transport", xSync}},
+	{"internal/invariant", nil},
+	{"internal/outbox", []string{"protocol", "transport", "internal/invariant"}},
+	{"internal/tasks", []string{"internal/invariant"}},
+	{"internal/link", []string{"protocol", "transport", "internal/outbox", "internal/tasks", "internal/invariant"}},
 	{"internal/manners", []string{"protocol"}},
-	{"server", []string{"protocol", "transport", "session", "internal/link", "internal/manners", xSync}},
-	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/manners", xSync}},
+	{"server", []string{"protocol", "transport", "session", "internal/link", "internal/outbox", "internal/tasks", "internal/manners", xSync}},
+	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/tasks", "internal/manners", xSync}},
 
 	{"internal/check/sim", []string{"protocol", "transport", "session", "server", "client", "transport/memory", "transport/transporttest"}},
 

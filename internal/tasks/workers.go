@@ -1,37 +1,52 @@
-package link
+package tasks
+
+import "github.com/webwire-go/webwire/internal/invariant"
 
 // workers are the goroutines that run the tasks of Go. There are none while there
 // is nothing to do. One that finds more tasks ready than its own starts the next
 // before it begins, and one that is done takes what is ready: so every task has a
 // worker at once even if others block, and quick tasks that arrive together share
-// a few goroutines.
+// a few goroutines. It is guarded by the mutex of the Runner.
 type workers struct {
-	ready    []charged // to be taken, from first on
-	first    int
-	held     int           // tasks that are ready or run, at most Config.Concurrency
+	ready    []charged     // to be taken, from first on
+	first    int           // index in ready
+	held     int           // tasks that are ready or run, at most Limits.Concurrency
 	starting bool          // a worker was started and has not taken its first task
 	freed    chan struct{} // closed when held shrinks; nil if nobody waits for that
+	worker   func()        // is Runner.work; nil before the first use
 }
 
-// hand gives t to a worker. The caller holds the link's mutex.
-func (l *Link) hand(w *workers, t charged) {
+// hold records that a task is ready or runs.
+func (w *workers) hold(limit int) {
 	w.held++
+	invariant.Check(w.held <= limit, "more tasks run than may")
+}
+
+// hand gives t to a worker.
+func (r *Runner) hand(t charged) {
+	w := &r.workers
+	w.hold(r.limits.Concurrency)
 	if w.first > 0 && len(w.ready) == cap(w.ready) { // it may never be empty
 		n := copy(w.ready, w.ready[w.first:])
 		clear(w.ready[n:])
 		w.ready, w.first = w.ready[:n], 0
 	}
 	w.ready = append(w.ready, t)
-	l.startWorker(w)
+	r.startWorker()
 }
 
-func (l *Link) startWorker(w *workers) {
+// startWorker starts a worker if a task is ready and none is starting.
+func (r *Runner) startWorker() {
+	w := &r.workers
 	if w.starting || w.first == len(w.ready) {
 		return
 	}
 	w.starting = true
-	l.working.Add(1)
-	go l.worker()
+	if w.worker == nil {
+		w.worker = r.work // to start a method as a goroutine allocates each time
+	}
+	r.working.Add(1)
+	go w.worker()
 }
 
 // take returns the task that is ready first, the zero value if there is none.
@@ -48,9 +63,10 @@ func (w *workers) take() charged {
 	return t
 }
 
-// done takes note that a task is over.
+// done records that a task is over.
 func (w *workers) done() {
 	w.held--
+	invariant.Check(w.held >= 0, "a worker is released twice")
 	if w.freed != nil {
 		close(w.freed)
 		w.freed = nil
@@ -66,39 +82,39 @@ func (w *workers) awaitFree() <-chan struct{} {
 }
 
 // work is a worker.
-func (l *Link) work() {
-	defer l.working.Done()
-	s := l.lock()
-	s.workers.starting = false
-	t := s.workers.take()
-	l.startWorker(&s.workers)
-	l.unlock()
+func (r *Runner) work() {
+	defer r.working.Done()
+	r.mu.Lock()
+	r.workers.starting = false
+	t := r.workers.take()
+	r.startWorker()
+	r.mu.Unlock()
 	returned := true
 	defer func() {
 		if !returned { // a task called runtime.Goexit and takes this goroutine with it
-			s := l.lock()
-			s.finish(t.size)
-			s.workers.done()
-			l.startWorker(&s.workers)
-			l.unlock()
+			r.mu.Lock()
+			r.finish(t)
+			r.workers.done()
+			r.startWorker()
+			r.unlock()
 		}
 	}()
 	for t.task != nil {
 		returned = false
 		Run(t.task)
 		returned = true
-		t = l.next(t)
+		t = r.next(t)
 	}
 }
 
-// next takes note that a task is over and returns the next one, the zero value if there
+// next records that a task is over and returns the next one, the zero value if there
 // is none.
-func (l *Link) next(over charged) charged {
-	s := l.lock()
-	defer l.unlock()
-	s.finish(over.size)
-	s.workers.done()
-	t := s.workers.take()
-	l.startWorker(&s.workers)
+func (r *Runner) next(over charged) charged {
+	r.mu.Lock()
+	defer r.unlock()
+	r.finish(over)
+	r.workers.done()
+	t := r.workers.take()
+	r.startWorker()
 	return t
 }

@@ -1,0 +1,6 @@
+//go:build !race
+
+package invariant
+
+// Enabled reports whether Check checks.
+const Enabled = false

@@ -1,0 +1,121 @@
+package outbox
+
+import (
+	"context"
+	"time"
+)
+
+// waits is what goroutines wait for. Most connections never need it.
+type waits struct {
+	senders int           // that want room, one after the other
+	turn    chan struct{} // full while one of them waits for room; nil before the first
+	room    chan struct{} // closed once bytes shrink; nil if nobody waits for that
+	idle    chan struct{} // closed once all is written; nil if nobody waits for that
+	settled chan struct{} // closed once nobody writes; nil if nobody waits for that
+}
+
+func (o *Outbox) waiters() *waits {
+	if o.waits == nil {
+		o.waits = new(waits)
+	}
+	return o.waits
+}
+
+// await returns the channel *ch, which it makes if there is none.
+func await(ch *chan struct{}) <-chan struct{} {
+	if *ch == nil {
+		*ch = make(chan struct{})
+	}
+	return *ch
+}
+
+// wake closes *ch, if there is one.
+func wake(ch *chan struct{}) {
+	if *ch != nil {
+		close(*ch)
+		*ch = nil
+	}
+}
+
+// lockRoom returns with the lock held and room for size bytes, or with an error.
+// Senders that wait get room in turn, so that short messages do not keep a long one out.
+func (o *Outbox) lockRoom(ctx context.Context, size int) (err error) {
+	o.mu.Lock()
+	switch {
+	case o.err != nil:
+		err = o.err
+	case o.fits(size) && (o.waits == nil || o.waits.senders == 0 || ctx == DontWait):
+		return nil
+	case ctx == DontWait:
+		err = ErrFull
+	default:
+		w := o.waiters()
+		w.senders++
+		err = o.awaitTurn(ctx, size)
+		w.senders--
+		if err == nil {
+			return nil
+		}
+	}
+	o.mu.Unlock()
+	return err
+}
+
+// fits reports whether there is room. A long message counts as half of the budget at
+// most, so that it gets in beside those of senders that do not wait.
+func (o *Outbox) fits(size int) bool {
+	return o.bytes == 0 || o.bytes+min(addedCost+size, o.conf.Size/2) <= o.conf.Size
+}
+
+// awaitTurn waits for room behind those who came before. The lock is held before and
+// after.
+func (o *Outbox) awaitTurn(ctx context.Context, size int) error {
+	w := o.waits
+	if w.turn == nil {
+		w.turn = make(chan struct{}, 1)
+	}
+	turn := w.turn
+	o.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		o.mu.Lock()
+		return ctx.Err()
+	}
+	defer func() { <-turn }()
+	o.mu.Lock()
+	for o.err == nil && !o.fits(size) {
+		room := await(&w.room)
+		stuck := o.promised || !o.flushing
+		o.mu.Unlock()
+		if stuck {
+			o.Let()
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			o.mu.Lock()
+			return ctx.Err()
+		}
+		o.mu.Lock()
+	}
+	return o.err
+}
+
+// Settle waits until the write in progress, if there is one, has returned, at most for
+// limit. It is for an outbox that has failed.
+func (o *Outbox) Settle(limit time.Duration) {
+	o.mu.Lock()
+	if !o.flushing || o.promised {
+		o.mu.Unlock()
+		return
+	}
+	settled := await(&o.waiters().settled)
+	o.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-settled:
+	case <-timer.C:
+	}
+}
