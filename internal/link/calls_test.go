@@ -140,7 +140,7 @@ func TestTimeoutWhileAWriteIsStuck(t *testing.T) {
 				w := newWire()
 				w.gate = make(chan struct{})
 				conf := config(w)
-				conf.OutboxSize = 1000
+				conf.Limits.OutboxSize = 1000
 				l := run(t, conf, ignoring{})
 				stuff(t, l)
 				const limit = time.Second // much less than the WriteTimeout
@@ -248,7 +248,7 @@ func TestSent(t *testing.T) {
 		w := newWire()
 		w.gate = make(chan struct{})
 		conf := config(w)
-		conf.OutboxSize = 200
+		conf.Limits.OutboxSize = 200
 		l := run(t, conf, ignoring{})
 		outcomes := make(map[string]chan error)
 		for _, name := range []string{"written", "in the write", "in the outbox", "waiting for room"} {
@@ -319,7 +319,7 @@ func TestOneOutcome(t *testing.T) {
 func TestCallTableShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conf := config(nil)
-		conf.OutboxSize = 64 << 20
+		conf.Limits.OutboxSize = 64 << 20
 		asks, answers := pair(t, conf)
 		answers.hold = make(chan struct{})
 		for _, n := range []int{10_000, keptCalls} {

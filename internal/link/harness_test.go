@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
@@ -119,10 +120,10 @@ func (w *wire) RemoteAddr() net.Addr { return nil }
 
 // config is what most tests start from.
 func config(conn transport.Conn) Config {
-	return Config{
-		Conn: conn, Version: protocol.V1_2, OutboxSize: 1 << 20, InboxSize: 1 << 20,
-		Concurrency: 64, WriteTimeout: transport.DefaultWriteTimeout, KeepAlive: time.Hour,
-	}
+	return Config{Conn: conn, Version: protocol.V1_2, Limits: &Limits{
+		OutboxSize: 1 << 20, WriteTimeout: transport.DefaultWriteTimeout, KeepAlive: time.Hour,
+		Tasks: tasks.Limits{Concurrency: 64, Budget: 1 << 20},
+	}}
 }
 
 // running is a Link at work.

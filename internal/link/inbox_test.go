@@ -59,7 +59,7 @@ func TestRunningTasksCount(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWire()
 			conf := config(w)
-			conf.InboxSize = 100_000
+			conf.Limits.Tasks.Budget = 100_000
 			l, role := runBlocking(t, conf, ordered)
 			msg := encoded(t, 10_000)
 			for range 100 {
@@ -74,8 +74,8 @@ func TestRunningTasksCount(t *testing.T) {
 			if n := l.received.Load(); n != 100 {
 				t.Errorf("ordered %v: %d messages were received", ordered, n)
 			}
-			if l.state.inbox.bytes != 0 {
-				t.Errorf("ordered %v: %d bytes are still charged", ordered, l.state.inbox.bytes)
+			if room, _, _ := l.tasks.Lack(-conf.Limits.Tasks.Budget); room != nil {
+				t.Errorf("ordered %v: bytes are still charged", ordered)
 			}
 		})
 	}
@@ -87,8 +87,8 @@ func TestEndBehindAFullInbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
 		conf := config(w)
-		conf.InboxSize = 1 << 10
-		conf.KeepAlive = 10 * time.Second
+		conf.Limits.Tasks.Budget = 1 << 10
+		conf.Limits.KeepAlive = 10 * time.Second
 		l, _ := runBlocking(t, conf, false)
 		for range 100 {
 			w.arrive(encoded(t, 1))
@@ -113,8 +113,8 @@ func TestStarved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
 		conf := config(w)
-		conf.InboxSize = 100_000
-		conf.KeepAlive = 10 * time.Second
+		conf.Limits.Tasks.Budget = 100_000
+		conf.Limits.KeepAlive = 10 * time.Second
 		l, role := runBlocking(t, conf, false)
 		msg := encoded(t, 10_000)
 		for range 1000 {
@@ -139,7 +139,7 @@ func TestStarved(t *testing.T) {
 		if err := <-l.reason; !errors.Is(err, ErrStarved) {
 			t.Errorf("it ended with %v", err)
 		}
-		if d := time.Since(start); d > (maxStarved+1)*conf.KeepAlive {
+		if d := time.Since(start); d > (maxStarved+1)*conf.Limits.KeepAlive {
 			t.Errorf("it ended after %v", d)
 		}
 	})

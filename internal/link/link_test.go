@@ -156,3 +156,25 @@ func TestEnded(t *testing.T) {
 		}
 	})
 }
+
+// A write that fails ends the connection, and is the cause that everybody finds.
+func TestFailedWriteEndsTheLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		broken := errors.New("broken pipe")
+		w.fail = broken
+		l := run(t, config(w), ignoring{})
+		if err := l.Send(context.Background(), signal("", "x")); err != nil {
+			t.Error(err) // it was accepted
+		}
+		if err := <-l.reason; err != broken {
+			t.Errorf("Run returned %v", err)
+		}
+		if err := l.Send(t.Context(), signal("", "x")); err != broken {
+			t.Errorf("got %v", err)
+		}
+		if w.aborts == 0 {
+			t.Error("the connection was not dropped")
+		}
+	})
+}

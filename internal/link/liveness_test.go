@@ -11,7 +11,7 @@ func TestPingIsDueAfterTheLastMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &monitored{wire: newWire()}
 		conf := config(m)
-		conf.KeepAlive = 10 * time.Second
+		conf.Limits.KeepAlive = 10 * time.Second
 		l := run(t, conf, ignoring{})
 		msg := encoded(t, 1)
 		for i, after := range []time.Duration{100 * time.Millisecond, 5 * time.Second, 9 * time.Second, 9900 * time.Millisecond} {
@@ -22,7 +22,7 @@ func TestPingIsDueAfterTheLastMessage(t *testing.T) {
 			}
 			synctest.Wait()
 			before := m.pings.Load()
-			time.Sleep(conf.KeepAlive - time.Millisecond)
+			time.Sleep(conf.Limits.KeepAlive - time.Millisecond)
 			if n := m.pings.Load() - before; n != 0 {
 				t.Errorf("%d: %d pings before one was due", i, n)
 			}
@@ -41,7 +41,7 @@ func TestPingInOneDirection(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &monitored{wire: newWire()}
 			conf := config(m)
-			conf.KeepAlive = 10 * time.Second
+			conf.Limits.KeepAlive = 10 * time.Second
 			l := run(t, conf, ignoring{})
 			msg := encoded(t, 1)
 			for range 100 {

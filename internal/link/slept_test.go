@@ -37,7 +37,7 @@ func TestSystemSlept(t *testing.T) {
 		for _, check := range []bool{true, false} {
 			m := &monitored{wire: newWire()}
 			conf := config(m)
-			conf.KeepAlive, conf.WakeCheck = 10*time.Second, check
+			conf.Limits.KeepAlive, conf.Limits.WakeCheck = 10*time.Second, check
 			l := run(t, conf, ignoring{})
 
 			for range 1000 {
@@ -69,7 +69,7 @@ func TestSystemSlept(t *testing.T) {
 			}
 			if err := <-l.reason; !errors.Is(err, ErrSlept) {
 				t.Errorf("after the system slept: %v", err)
-			} else if d := time.Since(start); d > conf.KeepAlive+answerTime {
+			} else if d := time.Since(start); d > conf.Limits.KeepAlive+answerTime {
 				t.Errorf("it was noticed after %v", d)
 			}
 		}

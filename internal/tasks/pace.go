@@ -66,6 +66,9 @@ func (p *pace) came(now time.Duration) (fast bool) {
 	return int64(now)-p.since.Swap(int64(now)) <= int64(fastRow)
 }
 
+// Quick reports whether the reader runs tasks, because they are quick and arrive fast.
+func (r *Runner) Quick() bool { return r.scheduler.pace.isQuick() }
+
 // A task calls Begin before its own work, and Took with the result after it, before it
 // sends anything: the scheduler learns from that whether tasks are quick. Reading the
 // clock is expensive in comparison, so few tasks are timed while they arrive slowly, or

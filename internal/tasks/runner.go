@@ -139,6 +139,7 @@ func (r *Runner) finish(t charged) {
 
 // unlock unlocks the mutex and tells the Owner if no task is left nor will be.
 func (r *Runner) unlock() {
+	invariant.Check(r.count.Load() > 0 || r.workers.held == 0, "no task is left, but a worker holds one")
 	last := r.phase != open && !r.told && r.count.Load() == 0
 	if last {
 		r.told = true

@@ -1,4 +1,4 @@
-package link
+package outbox
 
 import (
 	"errors"
@@ -10,27 +10,27 @@ import (
 // A peer to which nothing can be written holds up neither Fanout nor the others.
 func TestFanout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const links = 100
+		const outboxes = 100
 		var wires []*wire
 		var out Fanout
 		began := time.Now()
-		for i := range links {
+		for i := range outboxes {
 			w := newWire()
 			if i%3 > 0 {
 				w.gate = make(chan struct{})
 			}
 			wires = append(wires, w)
-			l := run(t, config(w), ignoring{})
-			if err := out.TrySendEncoded(l.Link, []byte("x")); err != nil {
+			o := open(t, w, 1<<20)
+			if err := out.TrySend(&o.Outbox, []byte("x")); err != nil {
 				t.Fatal(err)
 			}
 			if i == 50 {
-				l.Abort(errTestOver)
+				o.abort(errTestOver)
 			}
 		}
-		gone := run(t, config(newWire()), ignoring{})
-		gone.Abort(errTestOver)
-		if err := out.TrySendEncoded(gone.Link, []byte("x")); !errors.Is(err, errTestOver) {
+		gone := open(t, newWire(), 1<<20)
+		gone.abort(errTestOver)
+		if err := out.TrySend(&gone.Outbox, []byte("x")); !errors.Is(err, errTestOver) {
 			t.Errorf("sent on a connection that is gone: %v", err)
 		}
 		synctest.Wait()

@@ -1,4 +1,4 @@
-package link
+package outbox
 
 import (
 	"context"
@@ -19,15 +19,15 @@ func TestBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
 		w.gate = make(chan struct{})
-		l := run(t, config(w), ignoring{})
+		o := open(t, w, 1<<20)
 		const all = 1000
 		for i := range all {
-			if err := l.Send(t.Context(), signal("", fmt.Sprintf("%04d", i))); err != nil {
+			if err := o.send(t.Context(), "", fmt.Sprintf("%04d", i)); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
 		}
-		if n, _ := l.out.counts(); n != 1 {
+		if n, _ := o.Counts(); n != 1 {
 			t.Errorf("%d messages were handed to the connection while a write blocks", n)
 		}
 		close(w.gate)
@@ -49,9 +49,9 @@ func TestBatchesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
 		w.gate = make(chan struct{})
-		l := run(t, config(w), ignoring{})
+		o := open(t, w, 1<<20)
 		for range 20 {
-			if err := l.Send(t.Context(), signal("", strings.Repeat("x", 50_000))); err != nil {
+			if err := o.send(t.Context(), "", strings.Repeat("x", 50_000)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -74,16 +74,16 @@ func TestBatchMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
 		w.gate = make(chan struct{})
-		l := run(t, config(w), ignoring{})
+		o := open(t, w, 1<<20)
 		var want []string
 		encoded := []byte("\x40\x00ready")
 		for i := range 500 {
 			text := strings.Repeat(string(rune('a'+i%26)), 1+i*7%3000)
 			want = append(want, "\x40\x00"+text, "\x40\x00ready")
 			payload := []byte(text)
-			err := l.Send(t.Context(), protocol.Message{Kind: protocol.Signal, Payload: protocol.Payload{Encoding: protocol.UTF8, Data: payload}})
+			err := o.Send(t.Context(), &protocol.Message{Kind: protocol.Signal, Payload: protocol.Payload{Encoding: protocol.UTF8, Data: payload}})
 			clear(payload) // it is the caller's again
-			if err := errors.Join(err, l.TrySendEncoded(encoded)); err != nil {
+			if err := errors.Join(err, o.TrySend(encoded)); err != nil {
 				t.Fatal(err)
 			}
 			if i%20 == 0 {
@@ -103,26 +103,24 @@ func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
 		w.gate = make(chan struct{})
-		conf := config(w)
-		conf.OutboxSize = 1000
-		l := run(t, conf, ignoring{})
+		o := open(t, w, 1000)
 		msg := make([]byte, 100-addedCost)
 
 		big := make([]byte, 5000) // of any size, as nothing else waits
-		if err := l.TrySendEncoded(big); err != nil {
+		if err := o.TrySend(big); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.TrySendEncoded(msg); err != ErrOutboxFull {
+		if err := o.TrySend(msg); err != ErrFull {
 			t.Errorf("got %v", err)
 		}
 		w.gate <- struct{}{}
 		synctest.Wait()
 		for i := range 10 {
-			if err := l.TrySendEncoded(msg); err != nil {
+			if err := o.TrySend(msg); err != nil {
 				t.Fatal(i, err)
 			}
 		}
-		if err := l.TrySendEncoded(nil); err != ErrOutboxFull {
+		if err := o.TrySend(nil); err != ErrFull {
 			t.Errorf("even an empty message costs something: got %v", err)
 		}
 
@@ -130,12 +128,12 @@ func TestBudget(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		if err := l.Send(ctx, signal("", "x")); err != context.DeadlineExceeded || time.Since(began) != time.Second {
+		if err := o.send(ctx, "", "x"); err != context.DeadlineExceeded || time.Since(began) != time.Second {
 			t.Errorf("got %v after %v", err, time.Since(began))
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		sent := make(chan error, 1)
-		go func() { sent <- l.Send(ctx, signal("", "x")) }()
+		go func() { sent <- o.send(ctx, "", "x") }()
 		synctest.Wait()
 		stop()
 		if err := <-sent; err != context.Canceled {
@@ -143,7 +141,7 @@ func TestBudget(t *testing.T) {
 		}
 
 		// ... and gets it when something was written.
-		go func() { sent <- l.Send(t.Context(), signal("", "last")) }()
+		go func() { sent <- o.send(t.Context(), "", "last") }()
 		synctest.Wait()
 		if len(sent) > 0 {
 			t.Error("Send did not wait")
@@ -156,18 +154,18 @@ func TestBudget(t *testing.T) {
 		if all := slices.Concat(w.written()...); len(all) != 12 || !strings.HasSuffix(all[11], "last") {
 			t.Errorf("%d messages were written", len(all))
 		}
-		if l.out.bytes != 0 {
-			t.Errorf("an empty outbox counts %d bytes", l.out.bytes)
+		if o.bytes != 0 {
+			t.Errorf("an empty outbox counts %d bytes", o.bytes)
 		}
 
 		// The end of the connection ends the waiting too.
 		w.gate = make(chan struct{})
-		if err := l.TrySendEncoded(big); err != nil {
+		if err := o.TrySend(big); err != nil {
 			t.Fatal(err)
 		}
-		go func() { sent <- l.Send(t.Context(), signal("", "x")) }()
+		go func() { sent <- o.send(t.Context(), "", "x") }()
 		synctest.Wait()
-		l.Abort(errTestOver)
+		o.abort(errTestOver)
 		if err := <-sent; err != errTestOver {
 			t.Errorf("got %v", err)
 		}
@@ -179,11 +177,11 @@ func TestSendReturnsInTimeWhileAWriteIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
 		w.gate = make(chan struct{})
-		l := run(t, config(w), ignoring{})
+		o := open(t, w, 1<<20)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		if err := l.Send(ctx, signal("", "x")); err != nil || time.Since(began) != 0 {
+		if err := o.send(ctx, "", "x"); err != nil || time.Since(began) != 0 {
 			t.Errorf("got %v after %v", err, time.Since(began))
 		}
 	})
@@ -194,24 +192,24 @@ func TestFlusherIsRelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
 		w.gate = make(chan struct{})
-		l := run(t, config(w), ignoring{})
+		o := open(t, w, 1<<20)
 		sent := make(chan error, 1)
-		go func() { sent <- l.Send(context.Background(), signal("", "first")) }()
+		go func() { sent <- o.send(context.Background(), "", "first") }()
 		synctest.Wait()
-		for range maxRounds {
-			if err := l.TrySendEncoded([]byte("\x40\x00more")); err != nil {
+		for range MaxRounds {
+			if err := o.TrySend([]byte("\x40\x00more")); err != nil {
 				t.Fatal(err)
 			}
 			w.gate <- struct{}{}
 			synctest.Wait()
 		}
 		if len(sent) == 0 {
-			t.Errorf("Send has not returned after %d writes for others", maxRounds)
+			t.Errorf("Send has not returned after %d writes for others", MaxRounds)
 		}
 		w.gate <- struct{}{}
 		synctest.Wait()
-		if n := len(slices.Concat(w.written()...)); n != maxRounds+1 {
-			t.Errorf("%d messages were written, want %d", n, maxRounds+1)
+		if n := len(slices.Concat(w.written()...)); n != MaxRounds+1 {
+			t.Errorf("%d messages were written, want %d", n, MaxRounds+1)
 		}
 	})
 }
@@ -220,12 +218,12 @@ func TestEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
 		w.gate = make(chan struct{})
-		l := run(t, config(w), ignoring{})
-		l.Flush(t.Context()) // nothing to wait for
-		if err := l.Send(t.Context(), signal("", "a")); err != nil {
+		o := open(t, w, 1<<20)
+		o.drain(t.Context()) // nothing to wait for
+		if err := o.send(t.Context(), "", "a"); err != nil {
 			t.Fatal(err)
 		}
-		empty := l.out.empty()
+		empty := o.Empty()
 		synctest.Wait()
 		select {
 		case <-empty:
@@ -235,41 +233,20 @@ func TestEmpty(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		if l.Flush(ctx); time.Since(began) != time.Second {
+		if o.drain(ctx); time.Since(began) != time.Second {
 			t.Errorf("Flush returned after %v", time.Since(began))
 		}
 		w.gate <- struct{}{}
 		<-empty
 
 		// What cannot be written any more is not waited for.
-		if err := l.Send(t.Context(), signal("", "b")); err != nil {
+		if err := o.send(t.Context(), "", "b"); err != nil {
 			t.Fatal(err)
 		}
-		empty = l.out.empty()
-		l.Abort(errTestOver)
+		empty = o.Empty()
+		o.abort(errTestOver)
 		<-empty
-		<-l.out.empty()
-	})
-}
-
-func TestFailedWriteEndsTheLink(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWire()
-		broken := errors.New("broken pipe")
-		w.fail = broken
-		l := run(t, config(w), ignoring{})
-		if err := l.Send(context.Background(), signal("", "x")); err != nil {
-			t.Error(err) // it was accepted
-		}
-		if err := <-l.reason; err != broken {
-			t.Errorf("Run returned %v", err)
-		}
-		if err := l.Send(t.Context(), signal("", "x")); err != broken {
-			t.Errorf("got %v", err)
-		}
-		if w.aborts == 0 {
-			t.Error("the connection was not dropped")
-		}
+		<-o.Empty()
 	})
 }
 
@@ -277,20 +254,19 @@ func TestFailedWriteEndsTheLink(t *testing.T) {
 func TestMalformedMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		conf := config(w)
-		conf.MaxMessage = 10
-		l := run(t, conf, ignoring{})
+		o := open(t, w, 1<<20)
+		o.conf.MaxMessage = 10
 		for range 3 {
-			if err := l.Send(t.Context(), signal("имя", "x")); !errors.Is(err, protocol.ErrMalformed) {
+			if err := o.send(t.Context(), "имя", "x"); !errors.Is(err, protocol.ErrMalformed) {
 				t.Errorf("got %v", err)
 			}
-			if err := l.Send(t.Context(), signal("", "123456789")); !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), "11 bytes instead of at most 10") {
+			if err := o.send(t.Context(), "", "123456789"); !errors.Is(err, protocol.ErrTooBig) || !strings.Contains(err.Error(), "11 bytes instead of at most 10") {
 				t.Errorf("got %v", err)
 			}
-			if err := l.TrySendEncoded(make([]byte, 11)); !errors.Is(err, protocol.ErrTooBig) {
+			if err := o.TrySend(make([]byte, 11)); !errors.Is(err, protocol.ErrTooBig) {
 				t.Errorf("got %v", err)
 			}
-			if err := l.Send(t.Context(), signal("", "12345678")); err != nil {
+			if err := o.send(t.Context(), "", "12345678"); err != nil {
 				t.Error(err)
 			}
 		}
@@ -298,8 +274,8 @@ func TestMalformedMessages(t *testing.T) {
 		if all := slices.Concat(w.written()...); len(all) != 3 {
 			t.Errorf("written: %q", all)
 		}
-		if n, bytes := l.out.counts(); n != 3 || bytes != 30 || l.out.bytes != 0 {
-			t.Errorf("counted %d messages, %d bytes, %d waiting", n, bytes, l.out.bytes)
+		if n, bytes := o.Counts(); n != 3 || bytes != 30 || o.bytes != 0 {
+			t.Errorf("counted %d messages, %d bytes, %d waiting", n, bytes, o.bytes)
 		}
 	})
 }

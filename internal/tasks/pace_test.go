@@ -1,4 +1,4 @@
-package link
+package tasks
 
 import (
 	"testing"
@@ -10,8 +10,7 @@ import (
 // If that was chance the reader soon runs tasks again.
 func TestReaderLearns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWire()
-		q := newQuickly(t, w, config(w), map[string]func(){"slow": func() { time.Sleep(10 * patience) }})
+		q := newQuickly(t, limits(), map[string]func(){"slow": func() { time.Sleep(10 * patience) }})
 		rows := []int32{}
 		heldUp := 0
 		for range 400 {
@@ -19,14 +18,12 @@ func TestReaderLearns(t *testing.T) {
 				q.get("a")
 			}
 			synctest.Wait()
-			q.mu.Lock()
-			q.ended = nil
-			q.mu.Unlock()
+			q.forget()
 			q.get("slow", "behind")
 			synctest.Wait()
-			if q.notes(&q.ended) == "" {
+			if q.notes() == "" {
 				heldUp++
-				rows = append(rows, q.quick.row.Load())
+				rows = append(rows, q.scheduler.pace.row.Load())
 			}
 			time.Sleep(20 * patience)
 		}
@@ -40,7 +37,7 @@ func TestReaderLearns(t *testing.T) {
 		q.warm()
 		q.get("slow")
 		time.Sleep(20 * patience)
-		if row := q.quick.row.Load(); row != quickRow {
+		if row := q.scheduler.pace.row.Load(); row != quickRow {
 			t.Errorf("after one slow task of many a row of %d is wanted", row)
 		}
 	})
@@ -49,8 +46,7 @@ func TestReaderLearns(t *testing.T) {
 // Where tasks come slowly, however quick they are, workers run them.
 func TestReaderLeavesSlowPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWire()
-		q := newQuickly(t, w, config(w), nil)
+		q := newQuickly(t, limits(), nil)
 		pace := func(pause time.Duration) {
 			for range 3 * quickRow {
 				q.get("a")
@@ -58,10 +54,10 @@ func TestReaderLeavesSlowPace(t *testing.T) {
 			}
 		}
 		for range 3 {
-			if pace(time.Millisecond); q.quick.isQuick() {
+			if pace(time.Millisecond); q.Quick() {
 				t.Error("the reader runs a task every millisecond")
 			}
-			if pace(10 * time.Microsecond); !q.quick.isQuick() {
+			if pace(10 * time.Microsecond); !q.Quick() {
 				t.Error("a worker runs a task every ten microseconds")
 			}
 		}

@@ -1,14 +1,15 @@
-package link
+package outbox
 
 import (
 	"context"
 	"testing"
 
 	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // sink is a connection that takes everything at once.
-type sink struct{ *wire }
+type sink struct{ transport.Conn }
 
 func (sink) Write(...[]byte) error { return nil }
 
@@ -25,43 +26,38 @@ func BenchmarkOutbox(b *testing.B) {
 	}
 	ctx := context.Background()
 	b.Run("add", func(b *testing.B) {
-		l := New(ctx, config(sink{newWire()}))
+		o := newBox(nil, Config{Conn: sink{}, Version: protocol.V1_2, Size: 1 << 20})
 		b.ReportAllocs()
 		for b.Loop() {
-			send(b, l, ctx, &m)
+			send(b, o, &m)
 		}
 	})
 	b.Run("add-concurrently", func(b *testing.B) {
-		l := New(ctx, config(sink{newWire()}))
+		o := newBox(nil, Config{Conn: sink{}, Version: protocol.V1_2, Size: 1 << 20})
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				send(b, l, ctx, &m)
+				send(b, o, &m)
 			}
 		})
 	})
 	b.Run("add-encoded", func(b *testing.B) {
-		l := New(ctx, config(sink{newWire()}))
+		o := newBox(nil, Config{Conn: sink{}, Version: protocol.V1_2, Size: 1 << 20})
 		b.ReportAllocs()
 		for b.Loop() {
-			flush, err := l.out.addEncoded(ctx, encoded)
+			flush, err := o.addEncoded(ctx, encoded)
 			if err != nil {
 				b.Fatal(err)
 			}
 			if flush {
-				l.out.flush(maxRounds)
+				o.flush(MaxRounds)
 			}
 		}
 	})
 }
 
-func send(b *testing.B, l *Link, ctx context.Context, m *protocol.Message) {
-	flush, err := l.out.add(ctx, m, nil)
-	if err != nil {
+func send(b *testing.B, o *box, m *protocol.Message) {
+	if err := o.Send(context.Background(), m); err != nil {
 		b.Error(err)
-	}
-	if flush {
-		for !l.out.flush(maxRounds) {
-		}
 	}
 }
