@@ -83,7 +83,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		conf.MaxMessage = e.maxMessageSize
 	}
 	c := &Conn{server: s, info: info, negotiated: negotiated, limit: conf.MaxMessage}
-	conf.Ended = c.vacate
+	conf.Ended = (*role)(c)
 	c.link = link.New(context.WithValue(ctx, connKey{s}, c), conf)
 	if rules.Conf { // before anybody can send anything else
 		// A failure to send it is found by the reader.
@@ -128,9 +128,6 @@ func (c *Conn) serve() error {
 	}
 	return reason
 }
-
-// vacate is sessions.vacate for the link, which calls it when the connection has ended.
-func (c *Conn) vacate() { c.server.sessions.vacate(c) }
 
 // Context returns the context that handlers of the connection get.
 func (c *Conn) Context() context.Context { return c.link.Context() }

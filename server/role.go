@@ -40,6 +40,9 @@ func (r *role) Receive(m protocol.Message) {
 	}
 }
 
+// Ended frees the session of the connection, which has ended.
+func (r *role) Ended() { r.server.sessions.vacate((*Conn)(r)) }
+
 // Malformed does what the version says about a message that breaks it.
 func (r *role) Malformed(m protocol.Message, _ error) {
 	c := (*Conn)(r)

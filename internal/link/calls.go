@@ -108,7 +108,7 @@ func (t *calls) take() *call {
 // send the outcome to, or nil.
 func (t *calls) decide(number uint64) *call {
 	index := number & (maxCalls - 1)
-	if number == 0 || index >= uint64(len(t.all)) || t.all[index].number != number {
+	if t == nil || number == 0 || index >= uint64(len(t.all)) || t.all[index].number != number {
 		return nil
 	}
 	c := t.all[index]
@@ -210,12 +210,15 @@ func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error
 	if s.cause != nil {
 		return nil, 0, &LostError{Late: true, Cause: s.cause}
 	}
+	if s.calls == nil {
+		s.calls = new(calls)
+	}
 	if c = s.calls.take(); c == nil {
 		return nil, 0, ErrTooMany
 	}
 	c.then, c.timeout, c.deadline = then, timeout, deadline
 	if deadline != 0 {
-		l.armSweep(&s.calls, deadline)
+		l.armSweep(s.calls, deadline)
 	}
 	return c, c.number, nil
 }
@@ -232,7 +235,7 @@ func (l *Link) release(c *call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.then = nil
-	t := &l.state.calls
+	t := l.state.calls
 	invariant.Check(c.number == 0 && len(c.done) == 0, "a call is released before its outcome is taken")
 	invariant.Check(len(t.free) < len(t.all) && t.all[c.index] == c, "a call is released twice")
 	t.free = append(t.free, c)
@@ -304,7 +307,7 @@ func (l *Link) overdue() (late []*call) {
 	}
 	s.calls.sweepAt = 0
 	if next != 0 && !s.closed {
-		l.armSweep(&s.calls, next)
+		l.armSweep(s.calls, next)
 	}
 	return late
 }
@@ -320,6 +323,9 @@ func (l *Link) failAll(cause error) {
 func (l *Link) lost() (all []*call) {
 	s := l.lock()
 	defer l.unlock()
+	if s.calls == nil {
+		return nil
+	}
 	for _, c := range s.calls.all {
 		if c.number != 0 {
 			all = append(all, s.calls.decide(c.number))

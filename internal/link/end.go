@@ -156,7 +156,7 @@ func (l *Link) endOpen(cause error) (ended, parting bool) {
 	cause = s.cause
 	parting = s.parting
 	if l.ended != nil {
-		l.background.Go(l.ended)
+		l.background.Go(l.ended.Ended)
 	}
 	l.unlock()
 	l.tasks.End()

@@ -35,7 +35,7 @@ func (l *Link) awaitRoom() {
 	d := &l.desk
 	overdraft := max(l.limits.Tasks.Budget, minOverdraft)
 	for {
-		room, freed, fits := l.tasks.Lack(d.overdrafts * overdraft)
+		room, freed, fits := l.tasks.Lack(int(d.overdrafts) * overdraft)
 		if freed {
 			d.starved = 0
 		}

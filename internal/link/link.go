@@ -55,8 +55,11 @@ type Config struct {
 	Heartbeat  bool // also send protocol.Heartbeat when nothing was sent for KeepAlive
 	MaxMessage int  // the longest message the peer takes, in bytes; zero: any
 	Limits     *Limits
-	Ended      func() // called once when the connection has ended, unless nil; Run waits for it
+	Ended      Ender // optional
 }
+
+// Ender has a method that is called once, when the connection has ended. Run waits for it.
+type Ender interface{ Ended() }
 
 // Link is one end of a connection. Its methods may be used concurrently.
 type Link struct {
@@ -64,21 +67,20 @@ type Link struct {
 	tasks tasks.Runner
 
 	limits    *Limits
-	ended     func()           // Config.Ended
-	peeker    transport.Peeker // the connection, nil if it is none
+	ended     Ender // nil if nothing is to be called
 	role      Role
-	heartbeat bool
+	heartbeat bool // Config.Heartbeat
+	desk      desk
+	waiting   atomic.Int32 // is state.calls.waiting; changed under mu
 
 	ctx    context.Context // of tasks; ends with the connection
 	cancel context.CancelCauseFunc
 
-	mu      sync.Mutex
-	state   state
-	waiting atomic.Int32 // is state.calls.waiting, for Crowded
+	mu    sync.Mutex
+	state state
 
 	reading    sync.WaitGroup // reading, whichever goroutine does it
 	background sync.WaitGroup // goroutines started with enter
-	desk       desk
 	pulse      pulse
 
 	received, receivedBytes atomic.Uint64
@@ -87,12 +89,12 @@ type Link struct {
 // state is what is in flight on the connection besides tasks. It is changed between lock
 // and unlock.
 type state struct {
-	closed  bool  // the connection has ended
-	parting bool  // somebody closes the connection in good order
-	dropped bool  // nothing is held any more
-	idle    bool  // no task is left and none is taken any more
-	cause   error // why the connection is closed, or is about to be
-	calls   calls
+	closed  bool          // the connection has ended
+	parting bool          // somebody closes the connection in good order
+	dropped bool          // nothing is held any more
+	idle    bool          // no task is left and none is taken any more
+	cause   error         // why the connection is closed, or is about to be
+	calls   *calls        // nil before the first request; many servers never send one
 	drained chan struct{} // closed once draining is over; nil before it began
 	gone    chan struct{} // closed once the connection is dropped; nil if nobody waits for that
 }
@@ -107,7 +109,6 @@ func now() time.Duration { return time.Since(epoch) }
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
 	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, ended: conf.Ended}
-	l.peeker, _ = transport.As[transport.Peeker](conf.Conn)
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.out.Init(outbox.Config{
 		Conn:       conf.Conn,
@@ -128,11 +129,13 @@ func (l *Link) lock() *state {
 // unlock finds out whether the change ends the draining.
 func (l *Link) unlock() {
 	s := &l.state
-	invariant.Check(s.calls.waiting >= 0, "more requests have an outcome than were sent")
-	if n := int32(s.calls.waiting); n != l.waiting.Load() {
-		l.waiting.Store(n)
+	if s.calls != nil {
+		invariant.Check(s.calls.waiting >= 0, "more requests have an outcome than were sent")
+		if n := int32(s.calls.waiting); n != l.waiting.Load() {
+			l.waiting.Store(n)
+		}
 	}
-	if s.drained != nil && s.idle && s.calls.waiting == 0 {
+	if s.drained != nil && s.idle && l.waiting.Load() == 0 {
 		select {
 		case <-s.drained:
 		default:

@@ -131,10 +131,10 @@ func TestEnded(t *testing.T) {
 		var calls atomic.Int32
 		release := make(chan struct{})
 		conf := config(newWire())
-		conf.Ended = func() {
+		conf.Ended = ender(func() {
 			calls.Add(1)
 			<-release
-		}
+		})
 		l := run(t, conf, ignoring{})
 		synctest.Wait()
 		if calls.Load() != 0 {
@@ -178,3 +178,7 @@ func TestFailedWriteEndsTheLink(t *testing.T) {
 		}
 	})
 }
+
+type ender func()
+
+func (e ender) Ended() { e() }

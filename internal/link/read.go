@@ -1,5 +1,7 @@
 package link
 
+import "github.com/webwire-go/webwire/transport"
+
 // The reader of a connection is one goroutine at a time, at first that of Run. Between
 // two messages it may run a quick task, and write what that sends; if that takes long
 // after all another goroutine becomes the reader, see internal/tasks/inline.go.
@@ -9,6 +11,7 @@ package link
 func (l *Link) read(own bool) {
 	l.tasks.BecomeReader(own)
 	l.desk = desk{}
+	peeker, peeks := transport.As[transport.Peeker](l.out.Conn())
 	var buf []byte
 	buffered := false
 	for {
@@ -26,7 +29,7 @@ func (l *Link) read(own bool) {
 		}
 		// While more is here the outbox waits for what this reader's tasks send: then
 		// the answers leave in one batch.
-		buffered = l.peeker != nil && l.peeker.Buffered()
+		buffered = peeks && peeker.Buffered()
 		more := own && buffered
 		if more && l.desk.held == 0 {
 			l.out.Hold()
@@ -75,8 +78,7 @@ func reuse(b []byte) []byte {
 
 // desk is what the reader keeps from one message to the next. Only the reader uses it.
 type desk struct {
-	held int // messages since the outbox holds back what is added
-
-	overdrafts int // by how many times the budget of the inbox may be exceeded, see awaitRoom
-	starved    int // keep-alive intervals for which it waited in vain
+	held       uint8 // messages since the outbox holds back what is added
+	overdrafts uint8 // how many times the inbox's size its budget may be exceeded, see awaitRoom
+	starved    uint8 // keep-alive intervals for which it waited in vain
 }

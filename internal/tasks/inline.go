@@ -41,8 +41,8 @@ type Reader interface {
 // scheduler decides which tasks the reader runs, and who is the reader.
 type scheduler struct {
 	desk    desk
-	turn    atomic.Uint64 // of readers; odd while the reader is away
-	seen    uint64        // turn when the Watch looked last; guarded by the Watch
+	turn    atomic.Uint32 // of readers; odd while the reader is away
+	seen    uint32        // turn when the Watch looked last; guarded by the Watch
 	watched atomic.Bool   // by Limits.Watch
 	pace    pace
 }
@@ -139,7 +139,7 @@ func (r *Runner) runOrdered(t charged) {
 
 // away says that the reader is about to do something else. After it the desk is not
 // the caller's, until back returns true.
-func (r *Runner) away() (turn uint64) {
+func (r *Runner) away() (turn uint32) {
 	turn = r.scheduler.turn.Add(1)
 	if !r.scheduler.watched.Load() {
 		r.limits.Watch.add(r)
@@ -147,13 +147,13 @@ func (r *Runner) away() (turn uint64) {
 	return turn
 }
 
-func isAway(turn uint64) bool { return turn%2 == 1 }
+func isAway(turn uint32) bool { return turn%2 == 1 }
 
 // back reports whether the caller is the reader again: it was not replaced.
-func (s *scheduler) back(turn uint64) bool { return s.turn.CompareAndSwap(turn, turn+1) }
+func (s *scheduler) back(turn uint32) bool { return s.turn.CompareAndSwap(turn, turn+1) }
 
 // replace makes another goroutine the reader if the present one is still away.
-func (r *Runner) replace(turn uint64) {
+func (r *Runner) replace(turn uint32) {
 	if r.scheduler.back(turn) {
 		r.scheduler.pace.tookTooLong()
 		r.startReader()
