@@ -71,7 +71,6 @@ type Link struct {
 	role      Role
 	heartbeat bool // Config.Heartbeat
 	desk      desk
-	waiting   atomic.Int32 // is state.calls.waiting; changed under mu
 
 	ctx    context.Context // of tasks; ends with the connection
 	cancel context.CancelCauseFunc
@@ -93,6 +92,7 @@ type state struct {
 	parting bool          // somebody closes the connection in good order
 	dropped bool          // nothing is held any more
 	idle    bool          // no task is left and none is taken any more
+	waiting atomic.Int32  // is calls.waiting; may be read without the lock
 	cause   error         // why the connection is closed, or is about to be
 	calls   *calls        // nil before the first request; many servers never send one
 	drained chan struct{} // closed once draining is over; nil before it began
@@ -131,11 +131,11 @@ func (l *Link) unlock() {
 	s := &l.state
 	if s.calls != nil {
 		invariant.Check(s.calls.waiting >= 0, "more requests have an outcome than were sent")
-		if n := int32(s.calls.waiting); n != l.waiting.Load() {
-			l.waiting.Store(n)
+		if n := int32(s.calls.waiting); n != s.waiting.Load() {
+			s.waiting.Store(n)
 		}
 	}
-	if s.drained != nil && s.idle && l.waiting.Load() == 0 {
+	if s.drained != nil && s.idle && s.waiting.Load() == 0 {
 		select {
 		case <-s.drained:
 		default:

@@ -7,7 +7,7 @@ type outboxOwner Link
 
 func (o *outboxOwner) Crowded() bool {
 	l := (*Link)(o)
-	return int(l.waiting.Load())+l.tasks.Count() > 1
+	return int(l.state.waiting.Load())+l.tasks.Count() > 1
 }
 
 func (o *outboxOwner) Writing() { o.pulse.wrote.Store(int64(now())) }

@@ -30,5 +30,5 @@ func (l *Link) Stats() Stats {
 // InFlight returns the number of own requests without an outcome, and the number
 // of tasks that wait or run.
 func (l *Link) InFlight() (requests, tasks int) {
-	return int(l.waiting.Load()), l.tasks.Count()
+	return int(l.state.waiting.Load()), l.tasks.Count()
 }
