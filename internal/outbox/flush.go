@@ -92,7 +92,7 @@ func (o *Outbox) flush(rounds int) (done bool) {
 		if err := o.conf.Conn.Write(b.msgs...); err != nil {
 			var partial *transport.PartialError
 			if errors.As(err, &partial) {
-				o.unsent(len(b.msgs) - partial.Sent)
+				o.unsent(len(b.msgs) - min(max(partial.Sent, 0), len(b.msgs)))
 			}
 			o.owner.Failed(err) // first: whoever finds the outbox failed asks for the cause
 			o.Fail(err)

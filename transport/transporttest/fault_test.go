@@ -259,3 +259,33 @@ func TestRefusals(t *testing.T) {
 		}
 	})
 }
+
+// partly is a connection whose Write fails after some messages.
+type partly struct {
+	transport.Conn
+	sent int
+}
+
+func (p partly) Write(...[]byte) error {
+	return &transport.PartialError{Sent: p.sent, Err: errors.New("broken")}
+}
+
+// A failed Write tells how many of its own messages were sent, not how many the wrapper
+// wrote, and later ones fail without telling.
+func TestFaultyPartialWrite(t *testing.T) {
+	for sent, want := range []int{0, 0, 1, 1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			faults := transporttest.NewFaults(1)
+			defer faults.Close()
+			x, _ := memory.Pipe()
+			c := faults.Wrap(partly{x, sent}, transport.Limits{})
+			var partial *transport.PartialError
+			if err := c.Write(nil, nil, nil); !errors.As(err, &partial) || partial.Sent != want {
+				t.Errorf("%d written: got %#v, want %d sent", sent, err, want)
+			}
+			if err := c.Write(nil); err == nil || errors.As(err, &partial) {
+				t.Errorf("a later Write: got %#v", err)
+			}
+		})
+	}
+}

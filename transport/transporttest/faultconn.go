@@ -295,8 +295,14 @@ func (c *FaultConn) send(msgs ...[]byte) error {
 		return nil
 	}
 	if err := c.inner.Write(msgs...); err != nil {
-		c.end(err)
-		return c.over()
+		// How far it came concerns this Write only, which wrote two for each message.
+		var partial *transport.PartialError
+		if !errors.As(err, &partial) {
+			c.end(err)
+			return c.over()
+		}
+		c.end(partial.Err)
+		return &transport.PartialError{Sent: partial.Sent / 2, Err: c.over()}
 	}
 	return nil
 }
