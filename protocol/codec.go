@@ -10,7 +10,9 @@ import (
 const (
 	idSize    = 8
 	idEnd     = 1 + idSize
-	maxHead   = idEnd + 2 // bytes besides name and payload: type, id, length of the name, pad
+	refSize   = 4
+	headStart = 2 // the length of a head
+	padSize   = 1
 	maxName   = 255
 	unitSize  = 2 // of UTF-16, in bytes
 	firstName = ' '
@@ -29,6 +31,11 @@ var (
 	errOdd         = malformed("UTF-16 payload of an odd length")
 	errNoPayload   = malformed("payload is missing or too short")
 	errTrailing    = malformed("bytes after the end of the message")
+	errShortRef    = malformed("message ends inside its ref")
+	errShortHead   = malformed("message ends inside its head")
+	errLongHead    = malformed("head is longer than 8 KiB")
+	errHead        = malformed("head ends inside a field")
+	errField       = malformed("field of a head does not have the form its tag requires")
 	errLongName    = malformed("name is longer than 255 bytes")
 	errNameBytes   = malformed("name has bytes outside 32 to 126")
 	errNotInTables = malformed("the version has no message of this kind and encoding")
@@ -36,16 +43,16 @@ var (
 
 func malformed(reason string) error { return fmt.Errorf("%w: %s", ErrMalformed, reason) }
 
-// Parse returns the message that b holds. Its Payload.Data aliases b: it is valid as
-// long as b is not changed. Parse allocates nothing but a name that was not parsed
-// lately.
+// Parse returns the message in b. Its Payload.Data and Head alias b: they are valid
+// until b changes. Parse allocates nothing but a name that was not parsed lately.
 //
 // The error wraps ErrMalformed, or ErrVersion if v is unknown. The message then
-// has what could be told: the Kind if the type byte is known, and the ID if the
-// kind has one and all of its bytes are there.
+// has the Kind if the type byte is known, and the ID if the kind has one and all of
+// its bytes are there.
 //
 // Parse is as lenient as the published parsers: names may contain any byte, the
-// pad byte may have any value, and text is not checked.
+// pad byte may have any value, and text is not checked. It checks all of a head, but
+// not the content of a payload: Message.Hello and the like do.
 func (v Version) Parse(b []byte) (Message, error) {
 	s := v.spec()
 	if s == nil {
@@ -66,6 +73,21 @@ func (v Version) Parse(b []byte) (Message, error) {
 		}
 		m.ID = ID(b[1:idEnd])
 		pos = idEnd
+	}
+	if l.ref {
+		if len(b)-pos < refSize {
+			return m, errShortRef
+		}
+		m.Ref = binary.LittleEndian.Uint32(b[pos:])
+		pos += refSize
+	}
+	var head Head
+	if l.head {
+		var err error
+		if head, err = parseHead(b[pos:]); err != nil {
+			return m, err
+		}
+		pos += headStart + len(head)
 	}
 	var name []byte
 	if l.name != absent {
@@ -98,6 +120,9 @@ func (v Version) Parse(b []byte) (Message, error) {
 	if !l.fits(len(name), len(data)) {
 		return m, l.fault(len(name), len(data))
 	}
+	if len(head) > 0 {
+		m.Head = head
+	}
 	m.Name = nameString(name)
 	m.Payload.Encoding = l.encoding
 	if len(data) > 0 {
@@ -107,12 +132,16 @@ func (v Version) Parse(b []byte) (Message, error) {
 }
 
 // Append appends the message to dst and returns the extended slice. It does not
-// allocate if dst has room for the name, the payload and 11 bytes, except for the
-// JSON of a ReplyError in 1.2. If the message breaks a rule of the version Append
-// returns dst as it was, and an error that wraps ErrMalformed: a name over 255 bytes
-// or with bytes outside 32 to 126, a payload missing where there must be one, present
-// where there is none, or of a size its encoding does not allow, a kind that the
-// version does not have in that encoding. What m holds must not lie in dst's capacity.
+// allocate if dst has room for the head, the name, the payload and 16 bytes (11 bytes
+// before 3.0), except for the JSON of a ReplyError in 1.2. Append leaves out the parts
+// that messages of the kind do not have in this version: an ID, a Ref, a Head.
+//
+// If the message breaks a rule of the version Append returns dst as it was and an error
+// that wraps ErrMalformed: for a name over 255 bytes or with bytes outside 32 to 126; a
+// payload that is missing, that should not be there, or that has a size its encoding or
+// kind does not allow; a head over 8 KiB or with a malformed field; a kind that the
+// version does not have in that encoding. What m refers to must not lie in dst's
+// capacity.
 func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	s := v.spec()
 	if s == nil {
@@ -121,11 +150,11 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	if m.Kind >= kinds || m.Payload.Encoding >= encodings {
 		return dst, errNotInTables
 	}
-	if cap(dst)-len(dst) < maxHead+len(m.Name)+len(m.Payload.Data) {
-		return v.appendGrown(dst, m)
-	}
 	l := &s.byKind[m.Kind][m.Payload.Encoding]
 	name, data := m.Name, m.Payload.Data
+	if cap(dst)-len(dst) < int(l.fixed)+padSize+len(m.Head)+len(name)+len(data) {
+		return v.appendGrown(dst, m)
+	}
 	switch {
 	case !l.fits(len(name), len(data)):
 		if s.jsonErrors && l.kind == ReplyError && name != "" {
@@ -139,27 +168,42 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	case !validName(name):
 		return dst, errNameBytes
 	}
+	size := int(l.fixed) + len(name) // of what is before the pad
+	if l.head && len(m.Head) > 0 {
+		if err := m.Head.check(); err != nil {
+			return dst, err
+		}
+		size += len(m.Head)
+	}
 
 	dst = append(dst, l.typ)
 	if l.id {
 		dst = append(dst, m.ID[:]...)
 	}
+	if l.ref {
+		dst = binary.LittleEndian.AppendUint32(dst, m.Ref)
+	}
+	if l.head {
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(m.Head)))
+		dst = append(dst, m.Head...)
+	}
 	if l.name != absent {
 		dst = append(dst, uint8(len(name)))
 		dst = append(dst, name...)
 	}
-	if l.encoding == UTF16 && (int(l.fixed)+len(name))%unitSize != 0 {
+	if l.encoding == UTF16 && size%unitSize != 0 {
 		dst = append(dst, 0)
 	}
 	return append(dst, data...), nil
 }
 
 // appendGrown is Append for a dst that may have too little room. Inlined it would slow
-// down the calls that need it not.
+// down the calls that do not need it.
 //
 //go:noinline
 func (v Version) appendGrown(dst []byte, m Message) ([]byte, error) {
-	b, err := v.Append(slices.Grow(dst, maxHead+len(m.Name)+len(m.Payload.Data)), m)
+	const fixed = idEnd + refSize + headStart + 1 + padSize
+	b, err := v.Append(slices.Grow(dst, fixed+len(m.Head)+len(m.Name)+len(m.Payload.Data)), m)
 	if err != nil {
 		return dst, err
 	}

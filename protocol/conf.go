@@ -6,39 +6,66 @@ import (
 	"time"
 )
 
-// Conf is what the server tells a 2.0 client before anything else, the payload of
-// AcceptConf (section 7.1).
+// Conf is what the server says first to a client of 2.0 or 3.0: the payload of AcceptConf
+// (sections 7.1 and 11.4).
 type Conf struct {
 	Version     Version
-	ReadTimeout time.Duration // after so much silence of the client the server hangs up; whole milliseconds, at most 2^32-1
-	MessageSize int           // the longest message either side may send, in bytes; zero: no limit
+	ReadTimeout time.Duration // silence of the client after which the server hangs up; whole milliseconds, at most 2^32-1
+	MessageSize int           // the longest message either side may send, in bytes, in 3.0 at least 1024; zero: no limit
 	SubProtocol string        // what the application calls its own protocol; usually empty
+
+	// In 3.0 MessageSize limits only the messages of the client, and there are:
+
+	StreamCredit int // the first limit of each streamed reply to the server, in bytes
+	Requests     int // requests of the client that the server takes at once, at most 65535
 }
 
-const confSize = 10
+const (
+	confSize  = 10
+	confSize3 = confSize + 4 + 2
+)
 
-// Message returns the message that carries c. Values that do not fit become the
-// largest that do.
+// Message returns the message that carries c, in the form of c.Version. Values that are
+// out of range become the nearest that are not.
 func (c Conf) Message() Message {
-	data := make([]byte, confSize, confSize+len(c.SubProtocol))
-	binary.BigEndian.PutUint16(data, uint16(c.Version))
-	binary.LittleEndian.PutUint32(data[2:], clamp32(c.ReadTimeout.Milliseconds()))
-	binary.LittleEndian.PutUint32(data[6:], clamp32(int64(c.MessageSize)))
-	return Message{Kind: AcceptConf, Payload: Bytes(append(data, c.SubProtocol...))}
+	b := make([]byte, 0, confSize3+len(c.SubProtocol))
+	b = binary.BigEndian.AppendUint16(b, uint16(c.Version))
+	b = appendClamped32(b, c.ReadTimeout.Milliseconds())
+	if c.Version < V3_0 {
+		b = appendClamped32(b, int64(c.MessageSize))
+	} else {
+		b = appendClamped32(b, leastOrNone(c.MessageSize))
+		b = appendClamped32(b, int64(c.StreamCredit))
+		b = appendClamped16(b, c.Requests)
+	}
+	return Message{Kind: AcceptConf, Payload: Bytes(append(b, c.SubProtocol...))}
 }
 
-// Conf returns what an AcceptConf message carries. The error wraps ErrMalformed.
+// Conf returns what an AcceptConf message carries, in the form of the version it names.
+// The error wraps ErrMalformed.
 func (m Message) Conf() (Conf, error) {
-	data := m.Payload.Data
-	if m.Kind != AcceptConf || len(data) < confSize {
+	f := fields{rest: m.Payload.Data}
+	if m.Kind != AcceptConf || len(f.rest) < confSize {
 		return Conf{}, malformed("a " + m.Kind.String() + " is no accept-conf")
 	}
-	return Conf{
-		Version:     Version(binary.BigEndian.Uint16(data)),
-		ReadTimeout: time.Duration(binary.LittleEndian.Uint32(data[2:])) * time.Millisecond,
-		MessageSize: int(min(int64(binary.LittleEndian.Uint32(data[6:])), math.MaxInt)),
-		SubProtocol: string(data[confSize:]),
-	}, nil
+	c := Conf{Version: Version(binary.BigEndian.Uint16(f.take(2))), ReadTimeout: f.millis()}
+	switch {
+	case c.Version < V3_0:
+		c.MessageSize = f.int()
+	case len(m.Payload.Data) < confSize3:
+		return Conf{}, errNoPayload
+	default:
+		c.MessageSize = f.size()
+		c.StreamCredit = f.int()
+		c.Requests = int(f.u16())
+	}
+	if f.err != nil {
+		return Conf{}, f.err
+	}
+	c.SubProtocol = string(f.rest)
+	return c, nil
 }
+
+func clampInt(n uint32) int { return int(min(int64(n), math.MaxInt)) }
 
 func clamp32(n int64) uint32 { return uint32(min(max(n, 0), math.MaxUint32)) }

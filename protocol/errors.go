@@ -26,18 +26,6 @@ var (
 	ErrProtocol         = errors.New("webwire: server found the request malformed")
 )
 
-var failures = [...]struct {
-	kind Kind
-	err  error
-}{
-	{ReplyInternalError, ErrInternal},
-	{ReplyShutdown, ErrShutdown},
-	{ReplySessionNotFound, ErrSessionNotFound},
-	{ReplySessionFull, ErrSessionFull},
-	{ReplySessionsDisabled, ErrSessionsDisabled},
-	{ReplyProtocolError, ErrProtocol},
-}
-
 // Error is what an application answers to a request that it refuses: the one sort
 // of error whose content crosses the wire. errors.Is compares codes only:
 //
@@ -68,36 +56,47 @@ func (e *Error) sendable() bool {
 	return e != nil && e.Code != "" && len(e.Code) <= maxName && validName(e.Code)
 }
 
-// Failure returns the reply that tells a client of err: an *Error as it is, the
-// errors of this package as their kind of reply, and anything else as
-// ReplyInternalError without a word about it, because it may contain what the
-// client must not know. An *Error that cannot be sent, for its code, is such an
-// internal error too. A nil err is a mistake of the caller and an internal error.
+// Failure is Version.Failure for the versions before 3.0, whose replies are the same.
 func Failure(id ID, err error) Message {
-	var app *Error
-	if errors.As(err, &app) && app.sendable() {
-		message := strings.ToValidUTF8(app.Message, "\uFFFD")
-		return Message{Kind: ReplyError, ID: id, Name: app.Code, Payload: Text(message)}
+	if m, ok := appFailure(id, err); ok {
+		return m
 	}
-	for _, f := range failures {
-		if errors.Is(err, f.err) {
+	for i := range failures {
+		if f := &failures[i]; f.kind != 0 && errors.Is(err, f.err) {
 			return Message{Kind: f.kind, ID: id}
 		}
 	}
 	return Message{Kind: ReplyInternalError, ID: id}
 }
 
-// Err returns the error that a message of a replying kind stands for, nil for a
-// Reply, and an error that wraps ErrMalformed for what is no reply at all.
+// appFailure returns the reply for an err that the application chose to answer.
+func appFailure(id ID, err error) (Message, bool) {
+	var app *Error
+	if !errors.As(err, &app) || !app.sendable() {
+		return Message{}, false
+	}
+	message := strings.ToValidUTF8(app.Message, "\uFFFD")
+	return Message{Kind: ReplyError, ID: id, Name: app.Code, Payload: Text(message)}, true
+}
+
+// Err returns the error that a message of a replying kind stands for: nil for a Reply, a
+// *FailureError for a ReplyFailure, and an error that wraps ErrMalformed for what is no
+// reply.
 func (m Message) Err() error {
 	switch m.Kind {
 	case Reply:
 		return nil
 	case ReplyError:
 		return m.appError()
+	case ReplyFailure:
+		failure, err := m.Failure()
+		if err != nil {
+			return err
+		}
+		return failure
 	}
-	for _, f := range failures {
-		if m.Kind == f.kind {
+	for i := range failures {
+		if f := &failures[i]; f.kind != 0 && m.Kind == f.kind {
 			return f.err
 		}
 	}
