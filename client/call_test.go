@@ -41,10 +41,10 @@ func TestCall(t *testing.T) {
 		if got, err := client.Call[point](t.Context(), c, "prose", nilArgument); err == nil {
 			t.Errorf("prose is %v", got)
 		}
-		if _, err := client.Call[point](t.Context(), c, "swap", "a text"); !errors.Is(err, &protocol.Error{Code: "BAD_REQUEST"}) {
+		if _, err := client.Call[point](t.Context(), c, "swap", "a text"); !errors.Is(err, &protocol.Error{Code: protocol.CodeBadRequest}) {
 			t.Errorf("got %v", err)
 		}
-		if _, err := client.Call[point](t.Context(), c, "unknown", 1); !errors.Is(err, &protocol.Error{Code: "NOT_FOUND"}) {
+		if _, err := client.Call[point](t.Context(), c, "unknown", 1); !errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
 			t.Errorf("got %v", err)
 		}
 		if _, err := client.Call[point](t.Context(), c, "swap", func() {}); err == nil {

@@ -100,8 +100,8 @@ func (c *Client) Connect(ctx context.Context) error {
 //
 // Each request has exactly one outcome, and is never sent twice. Besides nil the
 // error is
-//   - a *protocol.Error, protocol.ErrInternal or protocol.ErrShutdown, if the
-//     server answered so;
+//   - a *protocol.PeerError with a *protocol.Error, protocol.ErrInternal or
+//     protocol.ErrShutdown in it, if the server answered so;
 //   - a *DisconnectedError if the connection was lost, which says whether the
 //     server may have executed the request;
 //   - ctx.Err(), or a *TimeoutError; if there was no connection the error also has
@@ -123,7 +123,7 @@ func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (
 			w.gone = l // the connection ended before the request began: there is none
 			continue
 		}
-		if err == protocol.ErrShutdown {
+		if peer, ok := err.(*protocol.PeerError); ok && peer.Err == protocol.ErrShutdown {
 			c.leave(l)
 		}
 		err = public(err)

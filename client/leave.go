@@ -12,7 +12,7 @@ import (
 // leaveGrace is the time that a server has to close a connection by itself.
 const leaveGrace = time.Second
 
-var errServerLeaves = fmt.Errorf("client: left the server: %w", protocol.ErrShutdown)
+var errServerLeaves = fmt.Errorf("client: left the server: %w", &protocol.PeerError{Err: protocol.ErrShutdown})
 
 // leave leaves a server that answered that it shuts down, once it has answered the
 // other requests on the connection, or after Options.Timeout. Published servers keep

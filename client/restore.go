@@ -54,7 +54,7 @@ func (s *serving) attempt(key string, number uint64, limit time.Duration) error 
 	c := s.client
 	m := protocol.Message{Kind: protocol.RestoreSession, Payload: protocol.Text(key)}
 	_, err := s.link.Request(context.Background(), m, limit, func(p protocol.Payload) error {
-		restored, err := parseSession(p.Data)
+		restored, err := protocol.ParseSession(p.Data)
 		if err != nil {
 			return err
 		}

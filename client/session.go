@@ -86,8 +86,8 @@ func (c *Client) Session() (session.Session, bool) {
 // session already.
 //
 // The error is protocol.ErrSessionNotFound, also if no key is kept,
-// protocol.ErrSessionFull, protocol.ErrSessionsDisabled, a *protocol.Error with the
-// code SESSION_ACTIVE if the client has another session, protocol.ErrInternal if the
+// protocol.ErrSessionFull, protocol.ErrSessionsDisabled, a *protocol.Error with
+// protocol.CodeSessionActive if the client has another session, protocol.ErrInternal if the
 // server could not tell, or one of those of Request. If ctx ends before the reply came
 // the session may be restored nevertheless; Session tells.
 func (c *Client) RestoreSession(ctx context.Context, key string) error {
@@ -260,14 +260,9 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 	}
 }
 
-func parseSession(data []byte) (session.Session, error) {
-	s, err := protocol.ParseSession(data)
-	return session.Session(s), err
-}
-
 // sessionCreated takes a session that the server created. e is for the hook.
 func (c *Client) sessionCreated(data []byte, e *event) error {
-	s, err := parseSession(data)
+	s, err := protocol.ParseSession(data)
 	if err != nil {
 		e.skip()
 		return err
@@ -305,7 +300,7 @@ func (c *Client) tellCreated(s session.Session, e *event) {
 // sessionRestored takes the session that a RestoreSession got, unless one was closed
 // since: waived is what it was before.
 func (c *Client) sessionRestored(data []byte, waived int) error {
-	s, err := parseSession(data)
+	s, err := protocol.ParseSession(data)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (c Conf) Message() Message {
 func (m Message) Conf() (Conf, error) {
 	f := fields{rest: m.Payload.Data}
 	if m.Kind != AcceptConf || len(f.rest) < confSize {
-		return Conf{}, malformed("a " + m.Kind.String() + " is no accept-conf")
+		return Conf{}, malformed(m.Kind.String() + " is not an accept-conf")
 	}
 	c := Conf{Version: Version(binary.BigEndian.Uint16(f.take(2))), ReadTimeout: f.millis()}
 	switch {

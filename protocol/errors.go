@@ -7,27 +7,35 @@ import (
 	"strings"
 )
 
-// ErrMalformed is wrapped by every error about a message that breaks the
-// protocol, whether it was received or about to be sent.
+// ErrMalformed is wrapped by every error about a message that violates the
+// protocol, whether it was received or is about to be sent.
 var ErrMalformed = errors.New("protocol: malformed message")
 
 // ErrTooBig is wrapped by errors about a message that was not sent because it is
-// longer than the peer said it takes (section 7.1).
+// longer than the peer accepts (section 7.1).
 var ErrTooBig = errors.New("protocol: message is longer than the peer accepts")
 
-// What a server may answer instead of a reply. On the wire each is a kind of
-// message without a payload; Failure and Message.Err translate.
+// What a server may answer to a request instead of a Reply. On the wire each is a
+// kind of message without a payload; Failure and Message.Err translate.
 var (
-	ErrInternal         = errors.New("webwire: internal error of the server")
-	ErrShutdown         = errors.New("webwire: server is shutting down")
-	ErrSessionNotFound  = errors.New("webwire: session not found")
-	ErrSessionFull      = errors.New("webwire: session has as many connections as it may have")
-	ErrSessionsDisabled = errors.New("webwire: server has sessions disabled")
-	ErrProtocol         = errors.New("webwire: server found the request malformed")
+	ErrInternal         = errors.New("protocol: internal error of the server")
+	ErrShutdown         = errors.New("protocol: server is shutting down")
+	ErrSessionNotFound  = errors.New("protocol: session not found")
+	ErrSessionFull      = errors.New("protocol: session has its maximum number of connections")
+	ErrSessionsDisabled = errors.New("protocol: server has sessions disabled")
+	ErrProtocol         = errors.New("protocol: server found the request malformed")
 )
 
-// Error is what an application answers to a request that it refuses: the one sort
-// of error whose content crosses the wire. errors.Is compares codes only:
+// The codes of the errors that this library itself answers.
+const (
+	CodeNotFound      = "NOT_FOUND"      // no handler has the name of the request
+	CodeBadRequest    = "BAD_REQUEST"    // the payload of the request cannot be decoded
+	CodeSessionActive = "SESSION_ACTIVE" // the connection has a session already
+	CodeTooBig        = "TOO_BIG"        // the reply is longer than the client accepts
+)
+
+// Error is an application's answer to a request that it refuses. It is the only
+// error whose content crosses the wire. errors.Is compares codes only:
 //
 //	errors.Is(err, &protocol.Error{Code: "NO_SUCH_ROOM"})
 type Error struct {
@@ -56,8 +64,33 @@ func (e *Error) sendable() bool {
 	return e != nil && e.Code != "" && len(e.Code) <= maxName && validName(e.Code)
 }
 
-// Failure is Version.Failure for the versions before 3.0, whose replies are the same.
+// CodeOf returns the code of the first *Error in err's tree, or "" if there is none.
+func CodeOf(err error) string {
+	var app *Error
+	if errors.As(err, &app) && app != nil {
+		return app.Code
+	}
+	return ""
+}
+
+// PeerError is an error that the peer answered, as opposed to one that arose on this
+// side: Err is an *Error, a *FailureError or one of this package's variables. errors.Is and errors.As
+// find those through it.
+//
+// A server whose handler returns a PeerError, because it asked another server for
+// instance, answers ErrInternal: the peer's answer is not the handler's own. A
+// handler that wants to pass on an *Error takes it out with errors.As.
+type PeerError struct{ Err error }
+
+func (e *PeerError) Error() string { return e.Err.Error() }
+
+func (e *PeerError) Unwrap() error { return e.Err }
+
+// Failure is Version.Failure for the versions before 3.0, which share their replies.
 func Failure(id ID, err error) Message {
+	if fromPeer(err) {
+		return Message{Kind: ReplyInternalError, ID: id}
+	}
 	if m, ok := appFailure(id, err); ok {
 		return m
 	}
@@ -69,7 +102,13 @@ func Failure(id ID, err error) Message {
 	return Message{Kind: ReplyInternalError, ID: id}
 }
 
-// appFailure returns the reply for an err that the application chose to answer.
+func fromPeer(err error) bool {
+	var peer *PeerError
+	return errors.As(err, &peer)
+}
+
+// appFailure returns the ReplyError for an err that contains an *Error, and whether it
+// does.
 func appFailure(id ID, err error) (Message, bool) {
 	var app *Error
 	if !errors.As(err, &app) || !app.sendable() {
@@ -79,9 +118,9 @@ func appFailure(id ID, err error) (Message, bool) {
 	return Message{Kind: ReplyError, ID: id, Name: app.Code, Payload: Text(message)}, true
 }
 
-// Err returns the error that a message of a replying kind stands for: nil for a Reply, a
-// *FailureError for a ReplyFailure, and an error that wraps ErrMalformed for what is no
-// reply.
+// Err returns the error that a reply stands for, a *PeerError, or nil for a Reply. In
+// the *PeerError of a ReplyFailure is a *FailureError. If the message is not a reply, or
+// cannot be decoded, the error wraps ErrMalformed and is not a *PeerError.
 func (m Message) Err() error {
 	switch m.Kind {
 	case Reply:
@@ -93,14 +132,14 @@ func (m Message) Err() error {
 		if err != nil {
 			return err
 		}
-		return failure
+		return &PeerError{failure}
 	}
 	for i := range failures {
 		if f := &failures[i]; f.kind != 0 && m.Kind == f.kind {
-			return f.err
+			return &PeerError{f.err}
 		}
 	}
-	return malformed("a " + m.Kind.String() + " is no reply")
+	return malformed(m.Kind.String() + " is not a reply")
 }
 
 // errorObject is the payload of a ReplyError in 1.2 (section 3.3).
@@ -109,21 +148,21 @@ type errorObject struct {
 	Message string `json:"m,omitempty"`
 }
 
-// appError returns the *Error of a ReplyError. One that came in 1.2 has no name:
-// it is kept as the JSON it was, which only those who want to know take apart.
+// appError returns the *PeerError of a ReplyError. In 1.2 the message has no name:
+// Parse leaves its JSON alone, and only this method decodes it.
 func (m Message) appError() error {
 	if m.Name != "" {
-		return &Error{Code: m.Name, Message: m.Payload.Text()}
+		return &PeerError{&Error{Code: m.Name, Message: m.Payload.Text()}}
 	}
 	var o errorObject
 	if err := json.Unmarshal(m.Payload.Data, &o); err != nil {
 		return fmt.Errorf("%w: error reply is not JSON: %w", ErrMalformed, err)
 	}
-	return &Error{Code: o.Code, Message: o.Message}
+	return &PeerError{&Error{Code: o.Code, Message: o.Message}}
 }
 
-// appendJSONError appends a ReplyError with a name as 1.2 writes it. The name becomes
-// a part of the payload, where the rules of names would be lost.
+// appendJSONError appends a ReplyError with a name in the form of 1.2. The name becomes
+// part of the payload, so its rules are checked here.
 func (v Version) appendJSONError(dst []byte, m Message) ([]byte, error) {
 	switch {
 	case len(m.Name) > maxName:

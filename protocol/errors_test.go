@@ -30,6 +30,11 @@ func TestErrorReplies(t *testing.T) {
 		{"internal", protocol.ErrInternal, protocol.ErrInternal},
 		{"not found", protocol.ErrSessionNotFound, protocol.ErrSessionNotFound},
 		{"disabled", protocol.ErrSessionsDisabled, protocol.ErrSessionsDisabled},
+		{"peer's shutdown", peerError(protocol.ReplyShutdown), protocol.ErrInternal},
+		{"peer's missing session", peerError(protocol.ReplySessionNotFound), protocol.ErrInternal},
+		{"wrapped peer's shutdown", fmt.Errorf("x: %w", peerError(protocol.ReplyShutdown)), protocol.ErrInternal},
+		{"peer's application error", &protocol.PeerError{Err: &protocol.Error{Code: "C", Message: "secret"}}, protocol.ErrInternal},
+		{"joined with a peer's error", errors.Join(app, peerError(protocol.ReplyShutdown)), protocol.ErrInternal},
 		{"anything else", errors.New("secret"), protocol.ErrInternal},
 		{"context", context.Canceled, protocol.ErrInternal},
 		{"nil", nil, protocol.ErrInternal},
@@ -55,6 +60,51 @@ func TestErrorReplies(t *testing.T) {
 			if strings.Contains(string(b), "secret") {
 				t.Errorf("%s: %v: %q", test.name, v, b)
 			}
+		}
+	}
+}
+
+// peerError returns the error that a reply of kind k stands for.
+func peerError(k protocol.Kind) error { return protocol.Message{Kind: k}.Err() }
+
+// Every error of a reply is a PeerError, through which its cause is found.
+func TestPeerError(t *testing.T) {
+	for _, err := range []error{
+		protocol.ErrInternal, protocol.ErrShutdown, protocol.ErrSessionNotFound, protocol.ErrSessionFull,
+		protocol.ErrSessionsDisabled, protocol.ErrProtocol, &protocol.Error{Code: "C", Message: "m"},
+	} {
+		got := protocol.Failure(protocol.ID{}, err).Err()
+		if peer, ok := got.(*protocol.PeerError); !ok || !errors.Is(peer.Err, err) || !errors.Is(got, err) || got.Error() != err.Error() {
+			t.Errorf("%v: got %#v", err, got)
+		}
+		if app := (*protocol.Error)(nil); errors.As(err, &app) != errors.As(got, &app) {
+			t.Errorf("%v: errors.As finds %v", err, app)
+		}
+	}
+	for _, m := range []protocol.Message{{Kind: protocol.Signal}, {Kind: protocol.ReplyError, Payload: protocol.Text("no json")}} {
+		if peer := (*protocol.PeerError)(nil); errors.As(m.Err(), &peer) {
+			t.Errorf("%v: what the peer did not answer is %#v", m.Kind, peer)
+		}
+	}
+}
+
+func TestCodeOf(t *testing.T) {
+	app := &protocol.Error{Code: protocol.CodeNotFound}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""},
+		{(*protocol.Error)(nil), ""},
+		{errors.New("NOT_FOUND"), ""},
+		{protocol.ErrSessionNotFound, ""},
+		{app, "NOT_FOUND"},
+		{fmt.Errorf("x: %w", app), "NOT_FOUND"},
+		{&protocol.PeerError{Err: app}, "NOT_FOUND"},
+		{errors.Join(protocol.ErrShutdown, app), "NOT_FOUND"},
+	} {
+		if got := protocol.CodeOf(test.err); got != test.want {
+			t.Errorf("%v: %q, want %q", test.err, got, test.want)
 		}
 	}
 }

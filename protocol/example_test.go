@@ -69,8 +69,8 @@ func ExampleFailure() {
 	}
 	// Output:
 	// true NO_SUCH_ROOM: there is no kitchen
-	// false webwire: server is shutting down
-	// false webwire: internal error of the server
+	// false protocol: server is shutting down
+	// false protocol: internal error of the server
 }
 
 // UTF-16 is what JavaScript has. A character beyond U+FFFF is two units there.

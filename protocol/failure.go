@@ -16,8 +16,8 @@ var (
 	ErrStreamLost     = errors.New("protocol: items of the streamed reply are lost")
 	ErrUnavailable    = errors.New("protocol: server cannot reach what it needs to execute the request")
 
-	// ErrNoHandler is an *Error with the code NOT_FOUND, as in earlier versions.
-	ErrNoHandler error = &Error{Code: "NOT_FOUND", Message: "no handler for a request of this name"}
+	// ErrNoHandler is an *Error with the code CodeNotFound, as in earlier versions.
+	ErrNoHandler error = &Error{Code: CodeNotFound, Message: "no handler for a request of this name"}
 )
 
 // FailureCode says why a request of 3.0 has no reply.
@@ -176,18 +176,24 @@ func (m Message) Failure() (*FailureError, error) {
 	return e, nil
 }
 
-// Failure returns the reply that tells the other end of err: an *Error as it is, and the
-// errors of this package as the version's reply for them. Before 3.0 that is a kind of
-// reply, in 3.0 a ReplyFailure; a *FailureError decides what that says, and without one
-// the error's code does. Anything else, what the version has no reply for included,
-// becomes an internal error without a word about it, because it may contain what the
-// other end must not know: context.Canceled, for instance, which may come from a database.
-// So does an *Error with a code that cannot be sent. A nil err is a mistake of the caller
-// and an internal error.
+// Failure returns the reply that answers a request with err.
+//
+//   - An *Error is sent as it is, in a ReplyError.
+//   - A *FailureError is sent as it is in 3.0.
+//   - The other errors that Message.Err returns are sent as a kind of reply before 3.0,
+//     and as a ReplyFailure with what their code usually says about execution in 3.0.
+//
+// Everything else becomes an internal error without any text, because it may contain
+// what the other end must not know. This includes errors that contain a *PeerError, an
+// *Error whose code cannot be sent, errors that the version has no reply for, errors of
+// contexts, and nil.
 func (v Version) Failure(id ID, err error) Message {
 	s := v.spec()
 	if s == nil || !s.codes {
 		return Failure(id, err)
+	}
+	if fromPeer(err) {
+		return FailureInternal.Failure().Message(id)
 	}
 	var failure *FailureError
 	if errors.As(err, &failure) && failure != nil && failure.Code != 0 && failure.Executed <= ExecutedMaybe {

@@ -7,20 +7,27 @@ import (
 	"time"
 )
 
-// Session is a session as it crosses the wire, in SessionCreated and in the reply
-// to RestoreSession. Its String does not show the key.
+// Session is what a server keeps about a client between its connections. It is sent
+// to the client in SessionCreated and in the reply to RestoreSession. Package session
+// stores sessions.
+//
+// Key is a secret: whoever has it has the session. Package fmt prints a Session as a
+// short fingerprint of its key, also inside structs, slices and maps, with two
+// exceptions. It calls no method of unexported fields: do not print a struct that
+// keeps a Session in one, unless the struct has a String method. And it calls none for
+// %p and %w, which make no sense for a Session; go vet reports them.
+//
+// The JSON form, which is not the form on the wire, contains everything but the key.
+// Encodings that keep whole values, such as encoding/gob, include the key.
 type Session struct {
-	Key      string
-	Created  time.Time
-	LastSeen time.Time       // zero where the version does not say
-	Info     json.RawMessage // nil if there is none
+	Key      string    `json:"-" xml:"-"`
+	Created  time.Time `json:"created"`
+	LastSeen time.Time `json:"lastSeen"` // zero where the version does not say
+
+	// Info is the application's data, one JSON value. Empty and null mean the same:
+	// there is none.
+	Info json.RawMessage `json:"info,omitempty"`
 }
-
-// String describes the session without its key, which is a secret.
-func (s Session) String() string { return "session of " + s.Created.Format(time.RFC3339) }
-
-// GoString is String, for %#v.
-func (s Session) GoString() string { return s.String() }
 
 var (
 	errNoKey    = malformed("session without a key")

@@ -174,8 +174,8 @@ func checkContent(t *testing.T, v protocol.Version, m protocol.Message, c vector
 	}
 	if f.ErrorCode != nil {
 		want := &protocol.Error{Code: *f.ErrorCode, Message: f.ErrorMessage}
-		if err := m.Err(); !reflect.DeepEqual(err, want) {
-			t.Errorf("Err is %#v, want %#v", err, want)
+		if err := m.Err(); !reflect.DeepEqual(err, &protocol.PeerError{Err: want}) {
+			t.Errorf("Err is %v, want %v", err, want)
 		}
 		data, err := v.Append(nil, protocol.Failure(m.ID, want))
 		if err != nil || hex.EncodeToString(data) != c.Hex {

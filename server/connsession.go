@@ -182,7 +182,7 @@ func (c *Conn) restore(ctx context.Context, id protocol.ID, key string, early bo
 
 // sessionObject returns the session in the form of the connection's version.
 func (c *Conn) sessionObject(s session.Session) (protocol.Payload, error) {
-	data, err := c.info.Version.AppendSession(nil, protocol.Session(s))
+	data, err := c.info.Version.AppendSession(nil, s)
 	return protocol.Payload{Encoding: protocol.UTF8, Data: data}, err
 }
 
@@ -236,7 +236,7 @@ func (r *sessionRequest) count(err error) {
 	}
 	err = answer(err)
 	c.fail(r.msg.ID, r.msg.Kind.String(), err)
-	if errors.Is(err, protocol.ErrSessionNotFound) {
+	if errors.Is(err, protocol.ErrSessionNotFound) && !fromPeer(err) {
 		c.fails++
 	}
 	if c.fails >= maxRestores {

@@ -40,7 +40,7 @@ var (
 	// ErrSessionActive is what CreateSession returns if the connection has a
 	// session, or is about to get one. A client that wants to restore another
 	// session than the one it has is told so too, with the code of this error.
-	ErrSessionActive error = &protocol.Error{Code: "SESSION_ACTIVE", Message: "the connection has a session already"}
+	ErrSessionActive error = &protocol.Error{Code: protocol.CodeSessionActive, Message: "the connection has a session already"}
 
 	// ErrVersion is what Serve, ServeConn and Endpoint return for a version of the
 	// protocol that does not exist.

@@ -62,7 +62,7 @@ func ExampleMux() {
 	_, err = c.Request(ctx, "files.readme", protocol.Text("?"))
 	fmt.Println(err)
 	_, err = c.Request(ctx, "weather", protocol.Text("?"))
-	fmt.Println(errors.Is(err, &protocol.Error{Code: "NOT_FOUND"}))
+	fmt.Println(errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}))
 	// Output:
 	// asked for time
 	// half past three <nil>
@@ -88,7 +88,7 @@ func ExampleTyped() {
 	reply, err := client.Call[answer](ctx, c, "add", question{1, 2})
 	fmt.Println(reply.Sum, err)
 	_, err = c.Request(ctx, "add", protocol.Text("one and two"))
-	fmt.Println(errors.Is(err, &protocol.Error{Code: "BAD_REQUEST"}))
+	fmt.Println(errors.Is(err, &protocol.Error{Code: protocol.CodeBadRequest}))
 	// Output:
 	// 3 <nil>
 	// true
@@ -143,7 +143,7 @@ func ExampleRequestHandler() {
 
 	_, err := c.Request(context.Background(), "say", protocol.Text("hello"))
 	fmt.Println(err, errors.Is(err, protocol.ErrInternal))
-	// Output: webwire: internal error of the server true
+	// Output: protocol: internal error of the server true
 }
 
 // over returns a client of srv in the same program.

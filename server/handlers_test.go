@@ -21,7 +21,7 @@ func TestNotFound(t *testing.T) {
 		p := connect(t, server.New(server.Options{}), protocol.V1_2)
 		p.request(7, "nothing", "x")
 		err := p.reply(7, protocol.ReplyError).Err()
-		if !errors.Is(err, &protocol.Error{Code: "NOT_FOUND"}) || !strings.Contains(err.Error(), `"nothing"`) {
+		if !errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) || !strings.Contains(err.Error(), `"nothing"`) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -40,7 +40,7 @@ func TestHandlerErrors(t *testing.T) {
 		"wrapped":      {err: fmt.Errorf("chat: %w", app), want: app},
 		"joined":       {err: errors.Join(errors.New("a"), app), want: app},
 		"session":      {err: protocol.ErrSessionNotFound, want: protocol.ErrSessionNotFound},
-		"shutdown":     {err: protocol.ErrShutdown, logged: "shutting down"}, // of another server
+		"shutdown":     {err: protocol.ErrShutdown, want: protocol.ErrShutdown},
 		"internal":     {err: protocol.ErrInternal},
 		"other":        {err: errors.New("password is swordfish"), logged: "swordfish"},
 		"context":      {err: context.DeadlineExceeded, logged: "deadline"},
@@ -115,7 +115,7 @@ func TestUnsendableReplies(t *testing.T) {
 				}
 				p.request(1, "bad", "x")
 				m := p.reply(1, test.told)
-				if told, ok := m.Err().(*protocol.Error); ok && (told.Code != "TOO_BIG" || !strings.Contains(told.Message, "at most 1000")) {
+				if told := (*protocol.Error)(nil); errors.As(m.Err(), &told) && (told.Code != protocol.CodeTooBig || !strings.Contains(told.Message, "at most 1000")) {
 					t.Errorf("the client is told %v", told)
 				}
 				if text := log.take(); !strings.Contains(text, "reply cannot be sent") {

@@ -73,10 +73,12 @@ type Hooks struct {
 	OnSessionClosed func(ctx context.Context, key string) error
 }
 
-// RequestHandler answers a request: with a payload, or with an error. Only an error
-// that is a *protocol.Error reaches the client as it is, and the errors of package
-// protocol that stand for a kind of reply. Any other is logged, and the client
-// learns that the server failed.
+// RequestHandler answers a request with a payload or with an error. A
+// *protocol.Error reaches the client as it is, and so do the errors of package
+// protocol that stand for a kind of reply. Any other error is logged, and the client
+// gets protocol.ErrInternal: also for a *protocol.PeerError, which is what another
+// server answered to the handler. protocol.ErrShutdown tells the client that the
+// request was not executed, and to connect again.
 //
 // ctx ends with the connection. It carries the values of Options.ConnContext, or those
 // of the context given to ServeConn; it has no values of the HTTP request's context.
@@ -99,8 +101,8 @@ type Signal struct {
 	Payload protocol.Payload
 }
 
-// NotFound is the RequestHandler that refuses every request, with the code
-// "NOT_FOUND".
+// NotFound is the RequestHandler that refuses every request with
+// protocol.CodeNotFound.
 func NotFound(_ context.Context, r *Request) (protocol.Payload, error) {
-	return protocol.Payload{}, &protocol.Error{Code: "NOT_FOUND", Message: "no handler for request " + quoted(r.Name)}
+	return protocol.Payload{}, &protocol.Error{Code: protocol.CodeNotFound, Message: "no handler for request " + quoted(r.Name)}
 }

@@ -58,7 +58,7 @@ type Options struct {
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer
 	// one ends its connection. Clients of 2.0 are told. Those that do not negotiate the
 	// version, the published ones, refuse longer messages themselves: a reply that is
-	// longer becomes an error with the code "TOO_BIG", and a signal fails with
+	// longer becomes an error with protocol.CodeTooBig, and a signal fails with
 	// protocol.ErrTooBig. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 

@@ -2,8 +2,6 @@ package server_test
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -246,25 +244,6 @@ func TestConnsLeavesOutTheUndecided(t *testing.T) {
 		synctest.Wait()
 		if sent, err := server.Broadcast(srv.Conns(), "news", protocol.Text("x")); sent != 1 || err != nil {
 			t.Errorf("sent to %d connections after OnClientConnected returned (%v)", sent, err)
-		}
-		p.conn.Abort()
-		p.wait()
-	})
-}
-
-// The shutdown error says that a request was not executed. A handler that got it from
-// another server does not say so of its own request.
-func TestShutdownErrorOfAnotherServer(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		srv := server.New(server.Options{Logger: slog.New(slog.DiscardHandler), Hooks: server.Hooks{
-			OnRequest: func(context.Context, *server.Request) (protocol.Payload, error) {
-				return protocol.Payload{}, fmt.Errorf("asking the other server: %w", protocol.ErrShutdown)
-			},
-		}})
-		p := connect(t, srv, protocol.V1_2)
-		p.request(1, "pay", "x")
-		if m := p.receive(); m.Kind != protocol.ReplyInternalError {
-			t.Errorf("answered with a %v", m.Kind)
 		}
 		p.conn.Abort()
 		p.wait()

@@ -82,7 +82,7 @@ func (c *Conn) reply(m protocol.Message) {
 	c.log(replyLost, "webwire: reply cannot be sent", "error", textOf(err))
 	if errors.Is(err, protocol.ErrTooBig) {
 		msg, _ := c.info.Version.Append(nil, m) // it was composed before
-		m := protocol.Failure(m.ID, &protocol.Error{Code: "TOO_BIG", Message: fmt.Sprintf(
+		m := protocol.Failure(m.ID, &protocol.Error{Code: protocol.CodeTooBig, Message: fmt.Sprintf(
 			"the reply has %d bytes, this client takes messages of at most %d", len(msg), c.limit)})
 		if c.link.Send(context.Background(), m) == nil {
 			return
@@ -95,12 +95,7 @@ func (c *Conn) reply(m protocol.Message) {
 // fail answers a request whose handler returned err.
 func (c *Conn) fail(id protocol.ID, name string, err error) {
 	m := protocol.Failure(id, err)
-	if m.Kind == protocol.ReplyShutdown {
-		// It says that the request was not executed, and comes from another server that
-		// the handler asked.
-		m = protocol.Failure(id, protocol.ErrInternal)
-	}
-	if m.Kind == protocol.ReplyInternalError && !errors.Is(err, protocol.ErrInternal) {
+	if m.Kind == protocol.ReplyInternalError && !deliberate(err) {
 		e := requestFailed
 		if c.endedBy(err) {
 			e = requestLeft
@@ -108,6 +103,16 @@ func (c *Conn) fail(id protocol.ID, name string, err error) {
 		c.log(e, "webwire: request failed", "request", loggable(name), "error", loggable(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
 	}
 	c.reply(m)
+}
+
+// deliberate reports whether err is the internal error of this server: of a handler
+// that chose to answer it, or after a panic, which has been logged.
+func deliberate(err error) bool { return errors.Is(err, protocol.ErrInternal) && !fromPeer(err) }
+
+// fromPeer reports whether err is what another server answered to a handler or hook.
+func fromPeer(err error) bool {
+	var peer *protocol.PeerError
+	return errors.As(err, &peer)
 }
 
 // endedBy reports whether err, of a handler, says no more than that the connection has

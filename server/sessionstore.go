@@ -160,7 +160,7 @@ func (h *hookedStore) removed(ctx context.Context, key string) {
 	if h.store == nil {
 		return
 	}
-	if err := h.closed(ctx, key); err != nil && !errors.Is(err, protocol.ErrInternal) {
+	if err := h.closed(ctx, key); err != nil && !deliberate(err) {
 		h.log.write(storeFailed, "webwire: OnSessionClosed failed", "error", textOf(err))
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Typed makes a RequestHandler of a function with a JSON argument and a JSON result. A
-// payload that is not the JSON form of an In is refused with the code "BAD_REQUEST" and
+// payload that is not the JSON form of an In is refused with protocol.CodeBadRequest and
 // a message that names the place of the fault, and no type of Go's; an empty payload is
 // the zero In.
 func Typed[In, Out any](fn func(ctx context.Context, r *Request, in In) (Out, error)) RequestHandler {
@@ -20,7 +20,7 @@ func Typed[In, Out any](fn func(ctx context.Context, r *Request, in In) (Out, er
 		var in In
 		if len(r.Payload.Data) > 0 {
 			if err := r.Payload.DecodeJSON(&in); err != nil {
-				return protocol.Payload{}, &protocol.Error{Code: "BAD_REQUEST", Message: whyBad(err)}
+				return protocol.Payload{}, &protocol.Error{Code: protocol.CodeBadRequest, Message: whyBad(err)}
 			}
 		}
 		out, err := fn(ctx, r, in)

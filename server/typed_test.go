@@ -32,9 +32,9 @@ func TestTyped(t *testing.T) {
 		"UTF-16":     {in: protocol.UTF16Text(`{"b":5,"😀":0}`), out: `{"sum":5}`},
 		"empty":      {out: `{"sum":0}`},
 		"error":      {in: protocol.Text(`{"a":-1}`), code: "NEGATIVE"},
-		"no JSON":    {in: protocol.Text(`{"a":`), code: "BAD_REQUEST"},
-		"wrong type": {in: protocol.Text(`{"a":"one"}`), code: "BAD_REQUEST"},
-		"two values": {in: protocol.Text(`{} {}`), code: "BAD_REQUEST"},
+		"no JSON":    {in: protocol.Text(`{"a":`), code: protocol.CodeBadRequest},
+		"wrong type": {in: protocol.Text(`{"a":"one"}`), code: protocol.CodeBadRequest},
+		"two values": {in: protocol.Text(`{} {}`), code: protocol.CodeBadRequest},
 	} {
 		p, err := add(context.Background(), &server.Request{Name: "add", Payload: test.in})
 		if test.code != "" {
@@ -94,7 +94,7 @@ func TestTypedTellsNoTypes(t *testing.T) {
 	} {
 		_, err := pay(context.Background(), &server.Request{Payload: protocol.Text(in)})
 		var told *protocol.Error
-		if !errors.As(err, &told) || told.Code != "BAD_REQUEST" || told.Message != want {
+		if !errors.As(err, &told) || told.Code != protocol.CodeBadRequest || told.Message != want {
 			t.Errorf("%s: %v\nwant %s", in, err, want)
 		}
 	}

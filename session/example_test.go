@@ -51,7 +51,7 @@ func ExampleSession_String() {
 	// Output:
 	// session 2bb80d537b1da3e3
 	// [session 2bb80d537b1da3e3]
-	// session.Session{/* session 2bb80d537b1da3e3 */}
+	// protocol.Session{/* session 2bb80d537b1da3e3 */}
 }
 
 func ExampleSession_LogValue() {

@@ -95,7 +95,7 @@ func (st *FileStore) Save(ctx context.Context, s Session) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.check(); err != nil {
+	if err := check(s); err != nil {
 		return err
 	}
 	hash := Hash(s.Key)
@@ -104,7 +104,7 @@ func (st *FileStore) Save(ctx context.Context, s Session) error {
 		return err
 	}
 	temp := newTempName()
-	err = st.write(temp, data, fileTime(s.lastUse()))
+	err = st.write(temp, data, fileTime(lastUse(s)))
 	if err == nil {
 		err = st.exclusive(ctx, func() error { return st.root.Rename(temp, fileName(hash)) })
 	}
@@ -137,7 +137,7 @@ func (st *FileStore) Load(ctx context.Context, key string) (Session, error) {
 		return Session{}, ErrNotFound
 	}
 	s.Key = key
-	if seen.After(fileTime(s.lastUse())) {
+	if seen.After(fileTime(lastUse(s))) {
 		s.LastSeen = storable(seen)
 	}
 	return s, nil

@@ -42,7 +42,7 @@ func (m *MemoryStore) Save(ctx context.Context, s Session) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.check(); err != nil {
+	if err := check(s); err != nil {
 		return err
 	}
 	entry := memoryEntry{hash: Hash(s.Key), session: Session{
@@ -93,7 +93,7 @@ func (m *MemoryStore) Touch(ctx context.Context, key string, seen time.Time) err
 	if err != nil {
 		return err
 	}
-	if seen.After(entry.session.lastUse()) {
+	if seen.After(lastUse(entry.session)) {
 		entry.session.LastSeen = storable(seen)
 	}
 	return nil
@@ -143,7 +143,7 @@ func (m *MemoryStore) find(key string) (*memoryEntry, error) {
 }
 
 func (m *MemoryStore) expired(i int) bool {
-	return expired(m.entries[i].session.lastUse(), orDefault(m.MaxAge))
+	return expired(lastUse(m.entries[i].session), orDefault(m.MaxAge))
 }
 
 // sweepNext takes the next steps of an endless round through the entries.

@@ -28,28 +28,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/webwire-go/webwire/protocol"
 )
 
-// Session is what the server remembers of a client between its connections.
-//
-// It prints as a short fingerprint of its key, and so it does inside structs,
-// slices and maps. Package fmt sets two limits. It calls no method on unexported
-// fields, so a struct that keeps a Session in one and has no String method of its
-// own must not be printed whole. And it calls none for %p and %w, which make no
-// sense for a Session; go vet reports them.
-//
-// Its JSON form is everything but the key. That is what a log may contain and
-// what a store may write down; who sends a session to its client composes the
-// message of the client's protocol version, and names the key there.
-type Session struct {
-	Key      string    `json:"-" xml:"-"`
-	Created  time.Time `json:"created"`
-	LastSeen time.Time `json:"lastSeen"`
-
-	// Info is what the application keeps in the session, one JSON value. None
-	// at all and null mean the same, a store may return either for the other.
-	Info json.RawMessage `json:"info,omitempty"`
-}
+// Session is what a server keeps about a client between its connections.
+type Session = protocol.Session
 
 // InfoAs decodes the application's part of a session. The zero T is returned if
 // there is none; who must tell that from an empty value asks for a pointer:
@@ -67,8 +51,8 @@ func InfoAs[T any](s Session) (T, error) {
 	return v, nil
 }
 
-// check returns what forbids to store s.
-func (s Session) check() error {
+// check returns why s cannot be stored, or nil.
+func check(s Session) error {
 	if err := CheckKey(s.Key); err != nil {
 		return err
 	}
@@ -78,8 +62,8 @@ func (s Session) check() error {
 	return nil
 }
 
-// lastUse is the time from which the session's age counts.
-func (s Session) lastUse() time.Time {
+// lastUse returns the time from which the session's age counts.
+func lastUse(s Session) time.Time {
 	if s.Created.After(s.LastSeen) {
 		return s.Created
 	}

@@ -323,8 +323,8 @@ func TestValidation(t *testing.T) {
 		} {
 			ask[any](ada, "say", bad.say, bad.want)
 		}
-		ask[any](ada, "say", "no object", &protocol.Error{Code: "BAD_REQUEST"})
-		ask[any, any](ada, "nonsense", nil, &protocol.Error{Code: "NOT_FOUND"})
+		ask[any](ada, "say", "no object", &protocol.Error{Code: protocol.CodeBadRequest})
+		ask[any, any](ada, "nonsense", nil, &protocol.Error{Code: protocol.CodeNotFound})
 
 		refused := 0
 		for i := range 30 {

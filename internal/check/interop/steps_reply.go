@@ -137,7 +137,7 @@ func bigReplies(r *run) error {
 			if err != nil {
 				return err
 			}
-		} else if !errors.Is(err, &protocol.Error{Code: "TOO_BIG"}) {
+		} else if !errors.Is(err, &protocol.Error{Code: protocol.CodeTooBig}) {
 			return fmt.Errorf("a reply over the limit: %w", err)
 		}
 		return p.expect("echo", "still there", "still there")

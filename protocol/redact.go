@@ -1,15 +1,16 @@
-package session
+package protocol
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
 )
 
-// String returns "session" and a fingerprint of the key: the first 16 digits of
-// its SHA-256, which are also the first of its file in a FileStore. The key
-// cannot be computed from it, the session can be followed through a log by it.
+// String returns "session" and a fingerprint of the key: the first 16 hexadecimal
+// digits of its SHA-256, with which the name of its file in a session.FileStore also
+// starts. The key cannot be computed from the fingerprint.
 func (s Session) String() string {
 	if s.Key == "" {
 		return "session without key"
@@ -17,11 +18,11 @@ func (s Session) String() string {
 	return "session " + s.fingerprint()
 }
 
-// GoString is String in the guise of Go syntax.
-func (s Session) GoString() string { return "session.Session{/* " + s.String() + " */}" }
+// GoString returns the result of String as a Go expression without the key.
+func (s Session) GoString() string { return "protocol.Session{/* " + s.String() + " */}" }
 
-// Format implements [fmt.Formatter]. A String method alone would not do: verbs
-// that do not fit a string, such as %d, print the fields of a Stringer.
+// Format implements [fmt.Formatter]. A String method alone is not enough: verbs
+// that do not apply to strings, such as %d, print the fields of a Stringer.
 func (s Session) Format(f fmt.State, verb rune) {
 	if verb == 'v' && f.Flag('#') {
 		io.WriteString(f, s.GoString())
@@ -30,8 +31,8 @@ func (s Session) Format(f fmt.State, verb rune) {
 	fmt.Fprintf(f, fmt.FormatString(f, verb), s.String())
 }
 
-// LogValue implements [slog.LogValuer]: a group of the fingerprint of the key and
-// the times that are known. Info is left out, for it is somebody's data.
+// LogValue implements [slog.LogValuer]. It returns a group of the fingerprint of the
+// key and the times that are set. Info is left out, because it may be personal data.
 func (s Session) LogValue() slog.Value {
 	var attrs []slog.Attr
 	if s.Key != "" {
@@ -47,6 +48,6 @@ func (s Session) LogValue() slog.Value {
 }
 
 func (s Session) fingerprint() string {
-	hash := Hash(s.Key)
+	hash := sha256.Sum256([]byte(s.Key))
 	return hex.EncodeToString(hash[:8])
 }
