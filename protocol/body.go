@@ -2,8 +2,8 @@ package protocol
 
 import "encoding/binary"
 
-// The control messages of 3.0 have a payload of a fixed structure. For each there is a
-// type XBody, with a method Message, and a method X of Message that returns it.
+// Some messages of 3.0 have a payload with a structure. For each there is a type XBody,
+// with a method Message, and a method X of Message that returns it.
 
 // maxNumber is the largest number that messages contain: JavaScript has no larger ones.
 const maxNumber = 1<<53 - 1
@@ -24,6 +24,8 @@ func (m *Message) body(kind Kind) (fields, error) {
 		return fields{}, errKind
 	case !l.fits(len(m.Name), len(m.Payload.Data)):
 		return fields{}, l.fault(len(m.Name), len(m.Payload.Data))
+	case l.tooLong(len(m.Payload.Data)):
+		return fields{}, errTrailing
 	}
 	return fields{rest: m.Payload.Data}, nil
 }
@@ -55,14 +57,6 @@ func (f *fields) require(ok bool, err error) {
 	if !ok && f.err == nil {
 		f.err = err
 	}
-}
-
-func (id ID) number() (uint64, error) {
-	n := id.Uint64()
-	if n > maxNumber {
-		return 0, errNumber
-	}
-	return n, nil
 }
 
 func appendNumber(b []byte, n uint64) []byte {

@@ -8,15 +8,16 @@ import (
 )
 
 const (
-	idSize    = 8
-	idEnd     = 1 + idSize
-	refSize   = 4
-	headStart = 2 // the length of a head
-	padSize   = 1
-	maxName   = 255
-	unitSize  = 2 // of UTF-16, in bytes
-	firstName = ' '
-	lastName  = '~'
+	idSize     = 8
+	idEnd      = 1 + idSize
+	refSize    = 4
+	numberSize = 8
+	headStart  = 2 // the length of a head
+	padSize    = 1
+	maxName    = 255
+	unitSize   = 2 // of UTF-16, in bytes
+	firstName  = ' '
+	lastName   = '~'
 )
 
 // The reasons for which Parse rejects a message. They are values because hostile
@@ -32,6 +33,7 @@ var (
 	errNoPayload   = malformed("payload is missing or too short")
 	errTrailing    = malformed("bytes after the end of the message")
 	errShortRef    = malformed("message ends inside its ref")
+	errShortNumber = malformed("message ends inside its number")
 	errShortHead   = malformed("message ends inside its head")
 	errLongHead    = malformed("head is longer than 8 KiB")
 	errHead        = malformed("head ends inside a field")
@@ -47,22 +49,22 @@ func malformed(reason string) error { return fmt.Errorf("%w: %s", ErrMalformed, 
 // until b changes. Parse allocates nothing but a name that was not parsed lately.
 //
 // The error wraps ErrMalformed, or ErrVersion if v is unknown. The message then
-// has the Kind if the type byte is known, and the ID if the kind has one and all of
-// its bytes are there.
+// has the Kind if the type byte is known, the ID if the kind has one and all of its
+// bytes are there, and no Name and no Payload.
 //
 // Parse is as lenient as the published parsers: names may contain any byte, the
 // pad byte may have any value, and text is not checked. It checks all of a head, but
 // not the content of a payload: Message.Hello and the like do.
-func (v Version) Parse(b []byte) (Message, error) {
+func (v Version) Parse(b []byte) (m Message, err error) {
 	s := v.spec()
 	if s == nil {
-		return Message{}, ErrVersion
+		return m, ErrVersion
 	}
 	if len(b) == 0 {
-		return Message{}, errEmpty
+		return m, errEmpty
 	}
 	l := &s.byType[b[0]]
-	m := Message{Kind: l.kind}
+	m.Kind = l.kind
 	if l.kind == 0 {
 		return m, errType
 	}
@@ -74,20 +76,10 @@ func (v Version) Parse(b []byte) (Message, error) {
 		m.ID = ID(b[1:idEnd])
 		pos = idEnd
 	}
-	if l.ref {
-		if len(b)-pos < refSize {
-			return m, errShortRef
-		}
-		m.Ref = binary.LittleEndian.Uint32(b[pos:])
-		pos += refSize
-	}
-	var head Head
-	if l.head {
-		var err error
-		if head, err = parseHead(b[pos:]); err != nil {
+	if l.more {
+		if pos, err = l.parseMore(&m, b, pos); err != nil {
 			return m, err
 		}
-		pos += headStart + len(head)
 	}
 	var name []byte
 	if l.name != absent {
@@ -120,9 +112,6 @@ func (v Version) Parse(b []byte) (Message, error) {
 	if !l.fits(len(name), len(data)) {
 		return m, l.fault(len(name), len(data))
 	}
-	if len(head) > 0 {
-		m.Head = head
-	}
 	m.Name = nameString(name)
 	m.Payload.Encoding = l.encoding
 	if len(data) > 0 {
@@ -131,10 +120,48 @@ func (v Version) Parse(b []byte) (Message, error) {
 	return m, nil
 }
 
+// parseMore stores what is at b[pos:], before the name, in m and returns where it ends.
+// Inlined it would slow down the messages that have no more than an id there.
+//
+//go:noinline
+func (l *layout) parseMore(m *Message, b []byte, pos int) (int, error) {
+	if l.ref {
+		if len(b)-pos < refSize {
+			return pos, errShortRef
+		}
+		m.Ref = binary.LittleEndian.Uint32(b[pos:])
+		pos += refSize
+	}
+	if l.number {
+		if len(b)-pos < numberSize {
+			return pos, errShortNumber
+		}
+		m.Number = binary.LittleEndian.Uint64(b[pos:])
+		pos += numberSize
+		if m.Number > maxNumber {
+			return pos, errNumber
+		}
+	}
+	if l.head {
+		head, err := parseHead(b[pos:])
+		if err != nil {
+			return pos, err
+		}
+		if len(head) > 0 {
+			m.Head = head
+		}
+		pos += headStart + len(head)
+	}
+	if l.tooLong(len(b) - pos) { // where there is a limit there is no name
+		return pos, errTrailing
+	}
+	return pos, nil
+}
+
 // Append appends the message to dst and returns the extended slice. It does not
 // allocate if dst has room for the head, the name, the payload and 16 bytes (11 bytes
-// before 3.0), except for the JSON of a ReplyError in 1.2. Append leaves out the parts
-// that messages of the kind do not have in this version: an ID, a Ref, a Head.
+// before 3.0), except for the JSON of a ReplyError in 1.2. Append leaves out the
+// ID, Ref, Number and Head of a message of a kind that does not have them in this version.
 //
 // If the message breaks a rule of the version Append returns dst as it was and an error
 // that wraps ErrMalformed: for a name over 255 bytes or with bytes outside 32 to 126; a
@@ -168,14 +195,44 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	case !validName(name):
 		return dst, errNameBytes
 	}
-	size := int(l.fixed) + len(name) // of what is before the pad
-	if l.head && len(m.Head) > 0 {
+
+	begin := len(dst)
+	if l.more {
+		var err error
+		if dst, err = l.appendMore(dst, &m); err != nil {
+			return dst, err
+		}
+	} else {
+		dst = append(dst, l.typ)
+		if l.id {
+			dst = append(dst, m.ID[:]...)
+		}
+	}
+	if l.name != absent {
+		dst = append(dst, uint8(len(name)))
+		dst = append(dst, name...)
+	}
+	if l.encoding == UTF16 && (len(dst)-begin)%unitSize != 0 {
+		dst = append(dst, 0)
+	}
+	return append(dst, data...), nil
+}
+
+// appendMore appends all that is before the name. Inlined it would slow down the messages
+// that have no more than an id there.
+//
+//go:noinline
+func (l *layout) appendMore(dst []byte, m *Message) ([]byte, error) {
+	switch {
+	case l.tooLong(len(m.Payload.Data)):
+		return dst, errTrailing
+	case l.number && m.Number > maxNumber:
+		return dst, errNumber
+	case l.head:
 		if err := m.Head.check(); err != nil {
 			return dst, err
 		}
-		size += len(m.Head)
 	}
-
 	dst = append(dst, l.typ)
 	if l.id {
 		dst = append(dst, m.ID[:]...)
@@ -183,18 +240,14 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	if l.ref {
 		dst = binary.LittleEndian.AppendUint32(dst, m.Ref)
 	}
+	if l.number {
+		dst = binary.LittleEndian.AppendUint64(dst, m.Number)
+	}
 	if l.head {
 		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(m.Head)))
 		dst = append(dst, m.Head...)
 	}
-	if l.name != absent {
-		dst = append(dst, uint8(len(name)))
-		dst = append(dst, name...)
-	}
-	if l.encoding == UTF16 && size%unitSize != 0 {
-		dst = append(dst, 0)
-	}
-	return append(dst, data...), nil
+	return dst, nil
 }
 
 // appendGrown is Append for a dst that may have too little room. Inlined it would slow
@@ -202,7 +255,7 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 //
 //go:noinline
 func (v Version) appendGrown(dst []byte, m Message) ([]byte, error) {
-	const fixed = idEnd + refSize + headStart + 1 + padSize
+	const fixed = idEnd + refSize + numberSize + headStart + 1 + padSize
 	b, err := v.Append(slices.Grow(dst, fixed+len(m.Head)+len(m.Name)+len(m.Payload.Data)), m)
 	if err != nil {
 		return dst, err

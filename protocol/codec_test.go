@@ -89,7 +89,7 @@ func TestParseMalformedID(t *testing.T) {
 }
 
 func TestUnknownVersion(t *testing.T) {
-	for _, v := range []protocol.Version{0, 0x0100, 0x0106, 0x0201, 0x0300} {
+	for _, v := range []protocol.Version{0, 0x0100, 0x0106, 0x0201, 0x0301} {
 		if _, err := v.Parse([]byte{22}); !errors.Is(err, protocol.ErrVersion) {
 			t.Errorf("%v: Parse: %v", v, err)
 		}
@@ -325,22 +325,55 @@ func normal(m protocol.Message) protocol.Message {
 }
 
 func TestKinds(t *testing.T) {
-	if got := fmt.Sprint(protocol.Kind(0), protocol.Request, protocol.AcceptConf, protocol.AcceptConf+1); got != "unknown request accept-conf unknown" {
+	last := protocol.Presence
+	if got := fmt.Sprint(protocol.Kind(0), protocol.Request, protocol.AcceptConf, last+1); got != "unknown request accept-conf unknown" {
 		t.Error(got)
 	}
-	for k := protocol.Kind(0); k <= protocol.AcceptConf+1; k++ {
-		known := k >= protocol.Request && k <= protocol.AcceptConf
-		if (k.String() != "unknown") != known {
+	names := map[string]bool{}
+	for k := protocol.Kind(0); k <= last+1; k++ {
+		known := k >= protocol.Request && k <= last
+		if (k.String() != "unknown") != known || known && names[k.String()] {
 			t.Errorf("kind %d is %q", k, k)
 		}
-		if (k.FromClient() || k.FromServer()) != known {
+		names[k.String()] = true
+		sent := false
+		for _, v := range everyVersion {
+			sent = sent || v.FromClient(k) || v.FromServer(k)
+			if v == protocol.V3_0 {
+				continue
+			}
+			if both := v.FromClient(k) && v.FromServer(k); both != (k == protocol.Signal) {
+				t.Errorf("%v: %v: both send it: %v", v, k, both)
+			}
+			if v.Counted(k) {
+				t.Errorf("%v: %v is counted", v, k)
+			}
+		}
+		if sent != known {
 			t.Errorf("%v: nobody or somebody sends it", k)
 		}
-		if both := k.FromClient() && k.FromServer(); both != (k == protocol.Signal) {
-			t.Errorf("%v: both send it: %v", k, both)
+		m := protocol.Message{Kind: k, Payload: protocol.Text("{}")}
+		if k == protocol.ReplyFailure {
+			m.Payload = protocol.Bytes([]byte{1, 0})
 		}
-		if err := (protocol.Message{Kind: k, Payload: protocol.Text("{}")}).Err(); k.IsReply() == errors.Is(err, protocol.ErrMalformed) {
+		if err := m.Err(); k.IsReply() == errors.Is(err, protocol.ErrMalformed) {
 			t.Errorf("%v: IsReply is %v, Err is %v", k, k.IsReply(), err)
+		}
+	}
+}
+
+// everyVersion has the versions that are known but not spoken too.
+var everyVersion = append([]protocol.Version{protocol.V3_0}, protocol.Versions()...)
+
+// Servers and clients offer what Versions returns: not 3.0, which they do not speak yet.
+func TestVersionsAreSpoken(t *testing.T) {
+	if slices.Contains(protocol.Versions(), protocol.V3_0) {
+		t.Error("3.0 is offered")
+	}
+	for _, v := range everyVersion {
+		got, err := protocol.ParseToken(v.Token())
+		if !v.Known() || err != nil || got != v {
+			t.Errorf("%v: known %v, token %q is of %v (%v)", v, v.Known(), v.Token(), got, err)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func (c Conf) Message() Message {
 	b := make([]byte, 0, confSize3+len(c.SubProtocol))
 	b = binary.BigEndian.AppendUint16(b, uint16(c.Version))
 	b = appendClamped32(b, c.ReadTimeout.Milliseconds())
-	if c.Version < V3_0 {
+	if c.Version.Major() != 3 {
 		b = appendClamped32(b, int64(c.MessageSize))
 	} else {
 		b = appendClamped32(b, leastOrNone(c.MessageSize))
@@ -50,7 +50,7 @@ func (m Message) Conf() (Conf, error) {
 	}
 	c := Conf{Version: Version(binary.BigEndian.Uint16(f.take(2))), ReadTimeout: f.millis()}
 	switch {
-	case c.Version < V3_0:
+	case c.Version.Major() != 3:
 		c.MessageSize = f.int()
 	case len(m.Payload.Data) < confSize3:
 		return Conf{}, errNoPayload

@@ -30,29 +30,6 @@ func (m Message) Cancel() (CancelBody, error) {
 }
 
 // ItemOverhead is what an item of a streamed reply counts, in bytes, besides its payload.
+// The Number of a Credit is a limit to what all items of the reply count: while they
+// count less, another item may be sent.
 const ItemOverhead = 64
-
-// CreditBody lets the other end send items of a streamed reply.
-type CreditBody struct {
-	ID    ID     // of the request
-	Limit uint64 // bytes of items in all, each with ItemOverhead, below which another item may be sent
-}
-
-// Message returns the message that carries c. A Limit of 2^53 or more becomes the largest
-// that can be said.
-func (c CreditBody) Message() Message {
-	return Message{Kind: Credit, ID: c.ID, Payload: Bytes(appendNumber(make([]byte, 0, 8), c.Limit))}
-}
-
-// Credit returns what a message of kind Credit says. The error wraps ErrMalformed.
-func (m Message) Credit() (CreditBody, error) {
-	f, err := m.body(Credit)
-	if err != nil {
-		return CreditBody{}, err
-	}
-	c := CreditBody{m.ID, f.number()}
-	if f.err != nil {
-		return CreditBody{}, f.err
-	}
-	return c, nil
-}

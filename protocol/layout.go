@@ -9,7 +9,7 @@ import (
 // look. How peers behave is in internal/manners.
 
 // layout lists the parts of the messages with one type byte, in this order: the
-// type byte, the id, the ref, the length of the head and the head, the length of
+// type byte, the id, the ref, the number, the length of the head and the head, the length of
 // the name and the name, a pad byte if a UTF-16 payload would otherwise start at an
 // odd offset, the payload.
 type layout struct {
@@ -19,6 +19,7 @@ type layout struct {
 	encoding Encoding
 	id       bool
 	ref      bool
+	number   bool
 	head     bool
 	name     segment
 	payload  segment
@@ -28,9 +29,9 @@ type layout struct {
 	// What follows is computed from the above.
 
 	typ    uint8 // the type byte
+	more   bool  // there is a ref, a number, a head or a most
 	fixed  uint8 // bytes of all parts that have a fixed size, without the pad
 	shapes uint8 // what fault allows, see fits
-	span   uint  // by how many bytes a payload may exceed least
 }
 
 // senders are the ends of a connection that send a message.
@@ -55,8 +56,8 @@ const (
 
 // spec is a version: its messages.
 type spec struct {
-	byType [256]layout              // kind 0: the version has no such message
-	byKind [kinds][encodings]layout // the same layouts
+	byType [256]layout      // kind 0: the version has no such message
+	byKind [kinds][4]layout // the same layouts, by Encoding; a power of two is faster
 
 	from    [kinds]senders // what the layouts say
 	counted [kinds]bool    // what the layouts say
@@ -120,9 +121,9 @@ var (
 	// 3.0 has no table to start from: nearly every row has changed.
 	rows3_0 = rows{
 		0:   {kind: ReplyError, from: both, counted: true, encoding: UTF8, id: true, name: required, payload: optional},
-		8:   {kind: Ack, from: both, id: true}, // the id is the number of messages
+		8:   {kind: Ack, from: both, number: true},
 		9:   {kind: Cancel, from: both, id: true, payload: required, least: 1, most: 1},
-		10:  {kind: Credit, from: both, id: true, payload: required, least: 8, most: 8},
+		10:  {kind: Credit, from: both, id: true, number: true},
 		11:  {kind: Drain, from: server, payload: required, least: 9},
 		12:  {kind: Gap, from: server, counted: true, ref: true, payload: required, least: 24, most: 24},
 		13:  {kind: ReplyFailure, from: both, counted: true, id: true, payload: required, least: 2},
@@ -141,9 +142,9 @@ var (
 		66:  {kind: Item, from: both, counted: true, encoding: Binary, id: true, payload: optional},
 		67:  {kind: Item, from: both, counted: true, encoding: UTF8, id: true, payload: optional},
 		68:  {kind: Item, from: both, counted: true, encoding: UTF16, id: true, payload: optional},
-		69:  {kind: Publication, from: server, counted: true, encoding: Binary, id: true, ref: true, head: true, name: optional, payload: orName},
-		70:  {kind: Publication, from: server, counted: true, encoding: UTF8, id: true, ref: true, head: true, name: optional, payload: orName},
-		71:  {kind: Publication, from: server, counted: true, encoding: UTF16, id: true, ref: true, head: true, name: optional, payload: orName},
+		69:  {kind: Publication, from: server, counted: true, encoding: Binary, ref: true, number: true, head: true, name: optional, payload: orName},
+		70:  {kind: Publication, from: server, counted: true, encoding: UTF8, ref: true, number: true, head: true, name: optional, payload: orName},
+		71:  {kind: Publication, from: server, counted: true, encoding: UTF16, ref: true, number: true, head: true, name: optional, payload: orName},
 		72:  {kind: Presence, from: server, counted: true, ref: true, payload: required, least: 1},
 		127: {kind: Request, from: both, counted: true, encoding: Binary, id: true, head: true, name: optional, payload: orName},
 		128: {kind: Request, from: both, counted: true, encoding: UTF8, id: true, head: true, name: optional, payload: orName},
@@ -173,12 +174,15 @@ func (r rows) with(changed rows) rows {
 
 func (s spec) with(r rows) spec {
 	for typ, l := range r {
-		l.typ, l.fixed = typ, 1
+		l.typ, l.fixed, l.more = typ, 1, l.ref || l.number || l.head || l.most > 0
 		if l.id {
 			l.fixed += idSize
 		}
 		if l.ref {
 			l.fixed += refSize
+		}
+		if l.number {
+			l.fixed += numberSize
 		}
 		if l.head {
 			l.fixed += headStart
@@ -186,15 +190,9 @@ func (s spec) with(r rows) spec {
 		if l.name != absent {
 			l.fixed++
 		}
-		size := math.MaxUint8
-		l.span = math.MaxInt
-		if l.most > 0 {
-			size = int(l.most)
-			l.span = uint(l.most - l.least)
-		}
 		for name := range 2 {
 			for data := range 2 {
-				if l.fault(name, data*size) == nil {
+				if l.fault(name, data*math.MaxUint8) == nil {
 					l.shapes |= shape(name, data)
 				}
 			}
@@ -218,7 +216,7 @@ func (l *layout) fault(name, data int) error {
 		return errNotInTables
 	case name == 0 && l.name == required:
 		return errNoName
-	case name > 0 && l.name == absent, data > 0 && l.payload <= ignored, l.most > 0 && data > int(l.most):
+	case name > 0 && l.name == absent, data > 0 && l.payload <= ignored:
 		return errTrailing
 	case data == 0 && (l.payload == required || l.payload == orName && name == 0), data < int(l.least):
 		return errNoPayload
@@ -226,10 +224,14 @@ func (l *layout) fault(name, data int) error {
 	return nil
 }
 
-// fits reports whether fault finds nothing, in a fraction of its time.
+// fits reports whether fault finds nothing, in a fraction of its time. Neither looks at
+// most, see tooLong.
 func (l *layout) fits(name, data int) bool {
-	return l.shapes&shape(name, data) != 0 && uint(data)-uint(l.least) <= l.span
+	return l.shapes&shape(name, data) != 0 && data >= int(l.least)
 }
+
+// tooLong reports whether a payload has more bytes than those of the layout may have.
+func (l *layout) tooLong(data int) bool { return l.most > 0 && data > int(l.most) }
 
 // shape says whether there is a name, and whether there is a payload: one bit.
 func shape(name, data int) uint8 {

@@ -14,7 +14,11 @@ type Message struct {
 	Ref     uint32 // the subscription; 3.0
 	Name    string
 	Payload Payload
-	Head    Head // 3.0
+	Head    Head   // 3.0
+	Number  uint64 // below 2^53; 3.0
+
+	// Its size is a multiple of 16, because Go copies a structure in steps of 16 bytes,
+	// and one that overlaps another is slow.
 }
 
 // ID matches replies to requests. Its bytes mean something only to the end that sends
@@ -63,15 +67,15 @@ const (
 
 	Hello       // opens a socket or resumes a connection: Head, Payload (see HelloBody)
 	Welcome     // answers a Hello: Payload (see WelcomeBody)
-	Ack         // says how many messages have arrived: ID (see AckBody)
+	Ack         // says how many counted messages have arrived: Number
 	Cancel      // the sender of a request does not need the outcome: ID, Payload (see CancelBody)
-	Credit      // lets the peer send items of a streamed reply: ID, Payload (see CreditBody)
+	Credit      // lets the peer send items of a streamed reply: ID, Number (see ItemOverhead)
 	Drain       // asks the client to move to another server: Payload (see DrainBody)
 	Gap         // messages were lost: Ref, Payload (see GapBody)
 	Item        // is a part of a streamed reply: ID, Payload
 	Subscribe   // wants the publications of a topic and a Reply: ID, Ref, Payload (see SubscribeBody)
 	Unsubscribe // ends a subscription: Ref
-	Publication // is a signal of a topic: ID (see PublicationBody), Ref, Head, Name, Payload
+	Publication // is a signal of a topic: Ref, Number (its place in the topic), Head, Name, Payload
 	Presence    // tells of the other subscribers of a topic: Ref, Payload (see PresenceBody)
 
 	kinds

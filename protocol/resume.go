@@ -191,25 +191,6 @@ func (m Message) Welcome() (WelcomeBody, error) {
 
 func (f *fields) millis() time.Duration { return time.Duration(f.u32()) * time.Millisecond }
 
-// AckBody is what an end tells the other about what has arrived.
-type AckBody struct {
-	Received uint64 // counted messages
-}
-
-// Message returns the message that carries a. It does not allocate.
-func (a AckBody) Message() Message {
-	return Message{Kind: Ack, ID: NewID(min(a.Received, maxNumber))}
-}
-
-// Ack returns what a message of kind Ack says. The error wraps ErrMalformed.
-func (m Message) Ack() (AckBody, error) {
-	if m.Kind != Ack {
-		return AckBody{}, errKind
-	}
-	n, err := m.ID.number()
-	return AckBody{n}, err
-}
-
 // DrainReason says why a server asks its clients to move.
 type DrainReason uint8
 

@@ -91,37 +91,6 @@ func (m Message) Subscribe() (SubscribeBody, error) {
 	return s, nil
 }
 
-// PublicationBody is a signal to the subscribers of a topic.
-type PublicationBody struct {
-	Ref     uint32
-	Offset  uint64 // its place in the topic, below 2^53
-	Head    Head
-	Name    string
-	Payload Payload
-}
-
-// Message returns the message that carries p. It does not allocate. An Offset of 2^53 or
-// more becomes the largest that can be said.
-func (p PublicationBody) Message() Message {
-	return Message{
-		Kind: Publication, ID: NewID(min(p.Offset, maxNumber)), Ref: p.Ref,
-		Head: p.Head, Name: p.Name, Payload: p.Payload,
-	}
-}
-
-// Publication returns what a message of kind Publication says. Head and Payload alias
-// the message's. The error wraps ErrMalformed.
-func (m Message) Publication() (PublicationBody, error) {
-	if m.Kind != Publication {
-		return PublicationBody{}, errKind
-	}
-	offset, err := m.ID.number()
-	if err != nil {
-		return PublicationBody{}, err
-	}
-	return PublicationBody{Ref: m.Ref, Offset: offset, Head: m.Head, Name: m.Name, Payload: m.Payload}, nil
-}
-
 // GapBody tells that messages to the client were lost.
 type GapBody struct {
 	Ref  uint32   // the subscription; zero: the signals
