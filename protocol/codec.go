@@ -159,7 +159,7 @@ func (l *layout) parseMore(m *Message, b []byte, pos int) (int, error) {
 }
 
 // Append appends the message to dst and returns the extended slice. It does not
-// allocate if dst has room for the head, the name, the payload and 16 bytes (11 bytes
+// allocate if dst has room for the head, the name, the payload and 17 bytes (11 bytes
 // before 3.0), except for the JSON of a ReplyError in 1.2. Append leaves out the
 // ID, Ref, Number and Head of a message of a kind that does not have them in this version.
 //

@@ -142,6 +142,9 @@ type FailureError struct {
 }
 
 func (e *FailureError) Error() string {
+	if e == nil {
+		return "<nil>" // a handler's typed nil reaches the log
+	}
 	text := "protocol: " + e.Code.String()
 	if e.Text != "" {
 		text += ": " + e.Text
@@ -149,7 +152,12 @@ func (e *FailureError) Error() string {
 	return text
 }
 
-func (e *FailureError) Unwrap() error { return e.Code.Err() }
+func (e *FailureError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Code.Err()
+}
 
 const failureSize = 1 + 1 // before the text
 
