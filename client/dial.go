@@ -128,7 +128,7 @@ func (c *Client) version(ctx context.Context, conn transport.Conn) (protocol.Ver
 	if token := conn.Protocol(); token != "" {
 		v, err := protocol.ParseToken(token)
 		if err != nil || !slices.Contains(c.opts.Versions, v) {
-			return v, meta, &VersionError{Client: c.opts.Versions, Cause: fmt.Errorf("client: server chose %q, which was not offered", token)}
+			return v, meta, &VersionError{Client: c.opts.Versions, Cause: fmt.Errorf("server chose %q, which was not offered", token)}
 		}
 		return v, meta, nil
 	}

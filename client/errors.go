@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -43,9 +44,9 @@ type DisconnectedError struct {
 
 func (e *DisconnectedError) Error() string {
 	if e.Sent {
-		return fmt.Sprintf("client: disconnected, the server may have executed the request: %v", e.Cause)
+		return fmt.Sprintf("client: disconnected, the server may have executed the request: %s", causeText(e.Cause))
 	}
-	return fmt.Sprintf("client: disconnected, the request was not sent: %v", e.Cause)
+	return fmt.Sprintf("client: disconnected, the request was not sent: %s", causeText(e.Cause))
 }
 
 // Unwrap returns ErrDisconnected and the cause.
@@ -62,13 +63,23 @@ type TimeoutError struct {
 
 func (e *TimeoutError) Error() string {
 	if e.Cause != nil {
-		return fmt.Sprintf("client: not connected within %v: %v", e.After, e.Cause)
+		return fmt.Sprintf("client: not connected within %v: %s", e.After, causeText(e.Cause))
 	}
 	return fmt.Sprintf("client: no reply within %v", e.After)
 }
 
 // Unwrap returns context.DeadlineExceeded and the cause.
 func (e *TimeoutError) Unwrap() []error { return []error{context.DeadlineExceeded, e.Cause} }
+
+// canceledError is the outcome of a call whose context was canceled while there was no
+// connection.
+type canceledError struct{ reason, cause error }
+
+func (e *canceledError) Error() string {
+	return fmt.Sprintf("client: not connected: %v: %s", e.reason, causeText(e.cause))
+}
+
+func (e *canceledError) Unwrap() []error { return []error{e.reason, e.cause} }
 
 // VersionError is what connecting to a server fails with that speaks no version of
 // the protocol in common with the client. Trying again does not help.
@@ -81,12 +92,18 @@ type VersionError struct {
 func (e *VersionError) Error() string {
 	text := fmt.Sprintf("client: no agreement on the protocol: server speaks %v, client %v", e.Server, e.Client)
 	if e.Cause != nil {
-		text += ": " + e.Cause.Error()
+		text += ": " + causeText(e.Cause)
 	}
 	return text
 }
 
 func (e *VersionError) Unwrap() error { return e.Cause }
+
+// causeText returns the text of a cause for use in an error of this package, which
+// names the package already.
+func causeText(cause error) string {
+	return strings.TrimPrefix(fmt.Sprint(cause), "client: ")
+}
 
 // public returns an error of the link as the client's callers know it.
 func public(err error) error {

@@ -43,7 +43,7 @@ func (s *serving) restoreFirst() (again bool, err error) {
 	}
 	again, refused := refusal(err)
 	if !refused {
-		return false, fmt.Errorf("client: restoring the session: %w", err)
+		return false, fmt.Errorf("client: restore session: %w", err)
 	}
 	c.log(slog.LevelWarn, "webwire: session cannot be restored now", "error", link.Conceal(err, key), "retry", again)
 	return again, nil
@@ -125,7 +125,7 @@ func (s *serving) restoreAgain() {
 		err := s.attempt(key, number, c.opts.Timeout)
 		again, fatal := s.settleAgain(number, err)
 		if fatal {
-			s.link.DisconnectLater(transport.StatusNormal, "", fmt.Errorf("client: restoring the session: %w", err))
+			s.link.DisconnectLater(transport.StatusNormal, "", fmt.Errorf("client: restore session: %w", err))
 		}
 		if !again {
 			return

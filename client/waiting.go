@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -175,7 +174,7 @@ func (c *Client) tooLate(ctx context.Context, waited time.Duration) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &TimeoutError{After: waited, Cause: cause}
 	}
-	return fmt.Errorf("%w while not connected: %w", ctx.Err(), cause)
+	return &canceledError{reason: ctx.Err(), cause: cause}
 }
 
 // obstacle returns why calls wait.

@@ -2,9 +2,9 @@ package protocol
 
 import "slices"
 
-// Clone returns a copy of m with a payload and a head of its own. They are stored in
-// space, from its start, if it has the capacity, and in new memory otherwise. Appending
-// to them does not overwrite the rest of space.
+// Clone returns a copy of m that does not share its payload and head with m. They are
+// stored at the start of space if space has the capacity, and in new memory otherwise.
+// Appending to them does not overwrite the rest of space.
 func (m Message) Clone(space []byte) Message {
 	data, head := m.Payload.Data, m.Head
 	m.Payload.Data, m.Head = nil, nil

@@ -20,8 +20,8 @@ const (
 	lastName   = '~'
 )
 
-// The reasons for which Parse rejects a message. They are values because hostile
-// peers must not cost an allocation each.
+// The reasons for which Parse rejects a message. They are variables so that malformed
+// messages cost no allocation.
 var (
 	errEmpty       = malformed("empty message")
 	errType        = malformed("unknown message type")
@@ -45,16 +45,16 @@ var (
 
 func malformed(reason string) error { return fmt.Errorf("%w: %s", ErrMalformed, reason) }
 
-// Parse returns the message in b. Its Payload.Data and Head alias b: they are valid
-// until b changes. Parse allocates nothing but a name that was not parsed lately.
+// Parse returns the message encoded in b. Its Payload.Data and Head alias b and are
+// valid until b is changed. Parse allocates only for names that were not parsed recently.
 //
-// The error wraps ErrMalformed, or ErrVersion if v is unknown. The message then
-// has the Kind if the type byte is known, the ID if the kind has one and all of its
-// bytes are there, and no Name and no Payload.
+// The error wraps ErrMalformed, or ErrVersion if v is unknown. The message returned
+// with an error has the Kind if the type byte is known, the ID if the kind has one and b
+// contains all of its bytes, and neither Name nor Payload.
 //
-// Parse is as lenient as the published parsers: names may contain any byte, the
-// pad byte may have any value, and text is not checked. It checks all of a head, but
-// not the content of a payload: Message.Hello and the like do.
+// Parse is as lenient as the published parsers: names may contain any byte, the pad
+// byte may have any value, and text is not checked. It checks every field of a head, but
+// no payload: Message.Hello and the other methods that decode payloads do.
 func (v Version) Parse(b []byte) (m Message, err error) {
 	s := v.spec()
 	if s == nil {
@@ -158,17 +158,18 @@ func (l *layout) parseMore(m *Message, b []byte, pos int) (int, error) {
 	return pos, nil
 }
 
-// Append appends the message to dst and returns the extended slice. It does not
-// allocate if dst has room for the head, the name, the payload and 17 bytes (11 bytes
-// before 3.0), except for the JSON of a ReplyError in 1.2. Append leaves out the
-// ID, Ref, Number and Head of a message of a kind that does not have them in this version.
+// Append appends the encoded message to dst and returns the extended slice. It does not
+// allocate if dst has capacity for the head, the name, the payload and 17 more bytes (11
+// before 3.0), except for a ReplyError in 1.2, which is JSON. m must not alias the free
+// capacity of dst. ID, Ref, Number and Head are left out where messages of the kind do
+// not have them in this version.
 //
-// If the message breaks a rule of the version Append returns dst as it was and an error
-// that wraps ErrMalformed: for a name over 255 bytes or with bytes outside 32 to 126; a
-// payload that is missing, that should not be there, or that has a size its encoding or
-// kind does not allow; a head over 8 KiB or with a malformed field; a kind that the
-// version does not have in that encoding. What m refers to must not lie in dst's
-// capacity.
+// If v cannot encode the message, Append returns dst unchanged and an error that wraps
+// ErrMalformed. This is the case for a name longer than 255 bytes or with bytes outside
+// 32 to 126; for a payload that is missing, not allowed, or of a size that its encoding
+// or kind does not allow; for a head longer than 8 KiB or with a malformed field; for a
+// Number of 2^53 or more; and for a kind that v does not have in that encoding. If v is
+// unknown the error is ErrVersion.
 func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	s := v.spec()
 	if s == nil {

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// Conf is what the server says first to a client of 2.0 or 3.0: the payload of AcceptConf
-// (sections 7.1 and 11.4).
+// Conf is the payload of AcceptConf, the first message that a server sends to a client
+// of 2.0 or 3.0 (sections 7.1 and 11.4).
 type Conf struct {
 	Version     Version
-	ReadTimeout time.Duration // silence of the client after which the server hangs up; whole milliseconds, at most 2^32-1
-	MessageSize int           // the longest message either side may send, in bytes, in 3.0 at least 1024; zero: no limit
-	SubProtocol string        // what the application calls its own protocol; usually empty
+	ReadTimeout time.Duration // the server closes the connection if the client is silent for longer; whole milliseconds, at most 2^32-1
+	MessageSize int           // maximum length of a message of either side, in 3.0 of the client, in bytes; zero: no limit
+	SubProtocol string        // the name of the application's own protocol; usually empty
 
-	// In 3.0 MessageSize limits only the messages of the client, and there are:
+	// In 3.0 a MessageSize other than zero is at least 1024, and there are:
 
 	StreamCredit int // the first limit of each streamed reply to the server, in bytes
-	Requests     int // requests of the client that the server takes at once, at most 65535
+	Requests     int // maximum number of the client's requests at once, at most 65535
 }
 
 const (
@@ -25,8 +25,8 @@ const (
 	confSize3 = confSize + 4 + 2
 )
 
-// Message returns the message that carries c, in the form of c.Version. Values that are
-// out of range become the nearest that are not.
+// Message returns the AcceptConf message with c, in the form of c.Version. Values that
+// are out of range are replaced by the nearest possible ones.
 func (c Conf) Message() Message {
 	b := make([]byte, 0, confSize3+len(c.SubProtocol))
 	b = binary.BigEndian.AppendUint16(b, uint16(c.Version))
@@ -41,8 +41,8 @@ func (c Conf) Message() Message {
 	return Message{Kind: AcceptConf, Payload: Bytes(append(b, c.SubProtocol...))}
 }
 
-// Conf returns what an AcceptConf message carries, in the form of the version it names.
-// The error wraps ErrMalformed.
+// Conf decodes an AcceptConf message, in the form of the version that it contains. The
+// error wraps ErrMalformed.
 func (m Message) Conf() (Conf, error) {
 	f := fields{rest: m.Payload.Data}
 	if m.Kind != AcceptConf || len(f.rest) < confSize {

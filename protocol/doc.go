@@ -1,6 +1,6 @@
-// Package protocol is the codec of the WebWire protocol in all of its published
-// versions. It knows nothing of connections, needs only the standard library and
-// can be vendored alone; PROTOCOL.md beside it is the specification.
+// Package protocol encodes and decodes the messages of all published versions of the
+// WebWire protocol. It does no I/O and imports only the standard library.
+// PROTOCOL.md in its directory is the specification.
 //
 // A [Version] parses and appends messages:
 //
@@ -13,9 +13,14 @@
 //		Payload: protocol.Text("hello"),
 //	})
 //
-// A [Message] has a [Kind] and a [Payload] with an [Encoding] in every version;
-// [Failure] and [Message.Err] translate errors to replies and back.
+// In every version a [Message] has a [Kind] and a [Payload] with an [Encoding].
+// [Failure] and [Version.Failure] convert an error to a reply, and [Message.Err] converts
+// a reply to an error.
 //
-// All values may be used by several goroutines as long as none of them changes
-// them.
+// [V3_0] is not published and not one of [Versions] yet. Its messages have a [Head], which
+// carries deadlines, trace contexts and metadata; its control messages have types such as
+// [HelloBody] for their payloads.
+//
+// Values of all types may be used by several goroutines at once, as long as none of
+// the goroutines changes them.
 package protocol

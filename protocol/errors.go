@@ -7,13 +7,19 @@ import (
 	"strings"
 )
 
-// ErrMalformed is wrapped by every error about a message that violates the
-// protocol, whether it was received or is about to be sent.
-var ErrMalformed = errors.New("protocol: malformed message")
+var (
+	// ErrMalformed is wrapped by every error about a message that violates the
+	// protocol, whether it was received or is about to be sent.
+	ErrMalformed = errors.New("protocol: malformed message")
 
-// ErrTooBig is wrapped by errors about a message that was not sent because it is
-// longer than the peer accepts (section 7.1).
-var ErrTooBig = errors.New("protocol: message is longer than the peer accepts")
+	// ErrTooBig is wrapped by errors about a message that was not sent because it is
+	// longer than the peer accepts (section 7.1).
+	ErrTooBig = errors.New("protocol: message is longer than the peer accepts")
+
+	// ErrVersion is returned by the methods of a Version that this package does not
+	// know, and wrapped by the errors of ParseVersion and ParseToken.
+	ErrVersion = errors.New("protocol: unknown version")
+)
 
 // What a server may answer to a request instead of a Reply. On the wire each is a
 // kind of message without a payload; Failure and Message.Err translate.

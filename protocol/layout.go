@@ -8,10 +8,10 @@ import (
 // This file holds every difference between the published versions in how messages
 // look. How peers behave is in internal/manners.
 
-// layout lists the parts of the messages with one type byte, in this order: the
-// type byte, the id, the ref, the number, the length of the head and the head, the length of
-// the name and the name, a pad byte if a UTF-16 payload would otherwise start at an
-// odd offset, the payload.
+// layout describes messages with one type byte. They consist of, in this order, the
+// type byte, the id, the ref, the number, the length of the head and the head, the
+// length of the name and the name, a pad byte if a UTF-16 payload would otherwise start
+// at an odd offset, and the payload.
 type layout struct {
 	kind     Kind
 	from     senders
@@ -43,7 +43,7 @@ const (
 	both = client | server
 )
 
-// segment says whether a message has a name or a payload.
+// segment tells whether a message has a name or a payload.
 type segment uint8
 
 const (
@@ -70,8 +70,8 @@ type spec struct {
 // rows is a version's table: the type byte, and what the message consists of.
 type rows map[uint8]layout
 
-// The rows that are the same in all versions, and those that grew. Later tables
-// are made of earlier ones and what changed.
+// The tables of the versions. Each but the first consists of an earlier one and what
+// changed.
 var (
 	rows1_2 = rows{
 		0:   {kind: ReplyError, from: server, encoding: UTF8, id: true, payload: required}, // JSON
@@ -205,9 +205,8 @@ func (s spec) with(r rows) spec {
 	return s
 }
 
-// fault returns what is wrong with a message of the layout that has a name and a
-// payload of so many bytes, nil if nothing is. Inlined it would slow down the
-// messages that fit.
+// fault returns what is wrong with a message of the layout whose name and payload have
+// the given lengths, or nil. Inlined it would slow down the messages that fit.
 //
 //go:noinline
 func (l *layout) fault(name, data int) error {
@@ -224,16 +223,16 @@ func (l *layout) fault(name, data int) error {
 	return nil
 }
 
-// fits reports whether fault finds nothing, in a fraction of its time. Neither looks at
+// fits reports whether fault returns nil, in a fraction of its time. Neither checks
 // most, see tooLong.
 func (l *layout) fits(name, data int) bool {
 	return l.shapes&shape(name, data) != 0 && data >= int(l.least)
 }
 
-// tooLong reports whether a payload has more bytes than those of the layout may have.
+// tooLong reports whether a payload is longer than most.
 func (l *layout) tooLong(data int) bool { return l.most > 0 && data > int(l.most) }
 
-// shape says whether there is a name, and whether there is a payload: one bit.
+// shape returns one bit, which stands for whether there is a name and a payload.
 func shape(name, data int) uint8 {
 	n := uint(0)
 	if name > 0 {

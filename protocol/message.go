@@ -5,9 +5,9 @@ import (
 	"encoding/hex"
 )
 
-// Message is one message of any version. The comment at each kind says which of the
-// fields it uses; the others are zero. The type byte on the wire follows from Kind
-// and Payload.Encoding.
+// Message is a message of any version. The comment of each Kind lists the fields that
+// it uses; the others are zero. The type byte on the wire is computed from Kind and
+// Payload.Encoding.
 type Message struct {
 	Kind    Kind
 	ID      ID
@@ -21,62 +21,63 @@ type Message struct {
 	// and one that overlaps another is slow.
 }
 
-// ID matches replies to requests. Its bytes mean something only to the end that sends
-// the request; the other echoes them.
+// ID matches replies to requests. The end that sends the request chooses its bytes, and
+// the other returns them unchanged.
 type ID [8]byte
 
-// NewID returns the ID that holds n in little endian.
+// NewID returns the ID whose bytes are n in little-endian order.
 func NewID(n uint64) (id ID) {
 	binary.LittleEndian.PutUint64(id[:], n)
 	return id
 }
 
-// Uint64 returns the number that NewID made the ID of.
+// Uint64 returns the number from which NewID makes the ID.
 func (id ID) Uint64() uint64 { return binary.LittleEndian.Uint64(id[:]) }
 
-// String returns the bytes in wire order as hexadecimal digits.
+// String returns the bytes as hexadecimal digits, in the order on the wire.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
-// Kind says what a message is for. The zero Kind is none.
+// Kind is the purpose of a message. The zero Kind stands for none.
 type Kind uint8
 
 const (
 	_ Kind = iota
 
-	Request        // wants a Reply: ID, Head, Name, Payload
-	CloseSession   // wants the session closed and a Reply: ID
-	RestoreSession // wants the session of a key and a Reply: ID, Payload (the key, UTF-8)
-	Heartbeat      // says that the client is alive; 1.5 and 2.0
-	Signal         // wants no reply: Head, Name, Payload
+	Request        // expects a reply: ID, Head, Name, Payload
+	CloseSession   // asks the server to close the session, expects a reply: ID
+	RestoreSession // asks for the session with a key, expects a reply: ID, Payload (the key, UTF-8)
+	Heartbeat      // shows that the client is alive; 1.5 and 2.0
+	Signal         // expects no reply: Head, Name, Payload
 
-	Reply                 // answers with success: ID, Head, Payload
-	ReplyError            // answers with an error of the application: ID, Name (its code), Payload (its message, UTF-8)
-	ReplyShutdown         // refuses because the server shuts down: ID; before 3.0
+	Reply                 // the request succeeded: ID, Head, Payload
+	ReplyError            // the application refused the request: ID, Name (the code), Payload (the message, UTF-8)
+	ReplyShutdown         // not executed because the server is shutting down: ID; before 3.0
 	ReplyInternalError    // the handler failed: ID; before 3.0
-	ReplySessionNotFound  // no session has that key: ID; before 3.0
-	ReplySessionFull      // the session has as many connections as it may: ID; before 3.0
-	ReplySessionsDisabled // the server has no sessions: ID; before 3.0
+	ReplySessionNotFound  // no session has the key: ID; before 3.0
+	ReplySessionFull      // the session has its maximum number of connections: ID; before 3.0
+	ReplySessionsDisabled // the server has sessions disabled: ID; before 3.0
 	ReplyProtocolError    // the request was malformed: ID; 1.4 and 1.5
-	ReplyFailure          // there is no other reply, and why: ID, Payload (see FailureError); 3.0
+	ReplyFailure          // any other outcome than Reply and ReplyError: ID, Payload (binary, see FailureError); 3.0
 
-	SessionCreated // the connection got a session: Payload (UTF-8, see Version.AppendSession)
+	SessionCreated // the connection has a new session: Payload (UTF-8, see Version.AppendSession)
 	SessionClosed  // the connection's session is closed
-	AcceptConf     // opens a connection: Payload (see Conf); 2.0 and 3.0
+	AcceptConf     // opens a connection: Payload (binary, see Conf); 2.0 and 3.0
 
-	// All of these are of 3.0.
+	// The following are new in 3.0. Their payloads are binary, except those of Item and
+	// Publication, which are the application's.
 
-	Hello       // opens a socket or resumes a connection: Head, Payload (see HelloBody)
-	Welcome     // answers a Hello: Payload (see WelcomeBody)
-	Ack         // says how many counted messages have arrived: Number
-	Cancel      // the sender of a request does not need the outcome: ID, Payload (see CancelBody)
-	Credit      // lets the peer send items of a streamed reply: ID, Number (see ItemOverhead)
+	Hello       // opens a socket, resumes a connection: Head, Payload (see HelloBody)
+	Welcome     // answers Hello: Payload (see WelcomeBody)
+	Ack         // tells how many counted messages have arrived: Number
+	Cancel      // the outcome of a request is not needed: ID, Payload (see CancelBody)
+	Credit      // allows more items of a streamed reply: ID, Number (see ItemOverhead)
 	Drain       // asks the client to move to another server: Payload (see DrainBody)
-	Gap         // messages were lost: Ref, Payload (see GapBody)
-	Item        // is a part of a streamed reply: ID, Payload
-	Subscribe   // wants the publications of a topic and a Reply: ID, Ref, Payload (see SubscribeBody)
+	Gap         // messages are lost: Ref, Payload (see GapBody)
+	Item        // a part of a streamed reply: ID, Payload
+	Subscribe   // asks for the publications of a topic, expects a reply: ID, Ref, Payload (see SubscribeBody)
 	Unsubscribe // ends a subscription: Ref
-	Publication // is a signal of a topic: Ref, Number (its place in the topic), Head, Name, Payload
-	Presence    // tells of the other subscribers of a topic: Ref, Payload (see PresenceBody)
+	Publication // a signal of a topic: Ref, Number (the offset in the topic), Head, Name, Payload
+	Presence    // tells of other subscribers of a topic: Ref, Payload (see PresenceBody)
 
 	kinds
 )
@@ -93,7 +94,7 @@ var kindNames = [kinds]string{
 	Unsubscribe: "unsubscribe", Publication: "publication", Presence: "presence",
 }
 
-// String returns the name of the kind in PROTOCOL.md.
+// String returns the name of the kind in PROTOCOL.md, or "unknown".
 func (k Kind) String() string {
 	if k < kinds && k != 0 {
 		return kindNames[k]
@@ -112,14 +113,13 @@ func (v Version) sentBy(k Kind, end senders) bool {
 	return s != nil && k < kinds && s.from[k]&end != 0
 }
 
-// Counted reports whether both ends count messages of this kind in order to resume the
-// connection: those that are neither lost nor repeated (section 11.10). Before 3.0 no
-// message is counted.
+// Counted reports whether both ends count messages of this kind, so that the connection
+// can be resumed (section 11.10). Before 3.0 no message is counted.
 func (v Version) Counted(k Kind) bool {
 	s := v.spec()
 	return s != nil && k < kinds && s.counted[k]
 }
 
-// IsReply reports whether messages of this kind end a request. Either end sends them
-// in 3.0, only the server before.
+// IsReply reports whether messages of this kind answer a request: end it. In 3.0 either
+// end sends them, before 3.0 only the server.
 func (k Kind) IsReply() bool { return k >= Reply && k <= ReplyFailure }

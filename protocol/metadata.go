@@ -7,22 +7,21 @@ import (
 	"time"
 )
 
-// MetadataMethod is the HTTP method that asks an endpoint for its metadata
+// MetadataMethod is the HTTP method with which an endpoint returns its metadata
 // (section 2.2).
 const MetadataMethod = "WEBWIRE"
 
-// Metadata is what an endpoint tells about itself before anybody connects.
+// Metadata describes an endpoint to clients that are not connected yet.
 type Metadata struct {
-	// Version is spoken to peers that negotiate nothing.
+	// Version is spoken to peers that do not negotiate a version.
 	Version Version
 
-	// Versions are all that the endpoint speaks, the best first. The published
-	// servers do not send them: nil then.
+	// Versions are all versions that the endpoint speaks, in order of preference.
+	// Nil for the published servers, which do not send them.
 	Versions []Version
 
-	// ReadTimeout is the silence after which the server hangs up, in whole
-	// seconds. Sent by endpoints that speak 1.5, among others or alone; zero
-	// otherwise.
+	// ReadTimeout is the time after which the server closes a silent connection, in
+	// whole seconds. Only endpoints that speak 1.5 send it; zero otherwise.
 	ReadTimeout time.Duration
 }
 
@@ -32,7 +31,7 @@ type metadataObject struct {
 	Versions    []string `json:"versions,omitempty"`
 }
 
-// MarshalJSON returns m as the endpoint's answer to MetadataMethod.
+// MarshalJSON returns the endpoint's answer to MetadataMethod.
 func (m Metadata) MarshalJSON() ([]byte, error) {
 	o := metadataObject{Version: m.Version.String()}
 	for _, v := range m.Versions {
@@ -44,9 +43,9 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 	return json.Marshal(o)
 }
 
-// UnmarshalJSON reads the answer of any endpoint. Versions that this package does
-// not know are left out of Versions; if Version is unknown the error wraps
-// ErrVersion, if the answer is something else ErrMalformed.
+// UnmarshalJSON decodes the answer of an endpoint. Versions that this package does not
+// know are left out of Versions. The error wraps ErrVersion if Version is unknown, and
+// ErrMalformed if data is not metadata.
 func (m *Metadata) UnmarshalJSON(data []byte) error {
 	var o metadataObject
 	if err := json.Unmarshal(data, &o); err != nil || o.Version == "" {
@@ -60,7 +59,7 @@ func (m *Metadata) UnmarshalJSON(data []byte) error {
 	}
 	var err error
 	if m.Version, err = ParseVersion(o.Version); err != nil {
-		return fmt.Errorf("protocol: endpoint's metadata: %w", err)
+		return fmt.Errorf("%w in the metadata of the endpoint", err)
 	}
 	return nil
 }

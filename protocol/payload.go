@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Encoding says what the bytes of a payload are. It travels with the message;
-// nobody on the way checks or converts the bytes.
+// Encoding tells how to read the bytes of a payload. It is sent with the message;
+// this library neither checks nor converts the bytes.
 type Encoding uint8
 
 const (
@@ -40,14 +40,14 @@ type Payload struct {
 	Data     []byte
 }
 
-// Bytes returns a binary payload of data, which it does not copy.
+// Bytes returns a binary payload that aliases data.
 func Bytes(data []byte) Payload { return Payload{Binary, data} }
 
-// Text returns a UTF-8 payload of a copy of text.
+// Text returns a UTF-8 payload with a copy of text.
 func Text(text string) Payload { return Payload{UTF8, []byte(text)} }
 
-// UTF16Text returns text as a UTF-16 payload. Characters beyond U+FFFF become
-// surrogate pairs, bytes that are not UTF-8 become U+FFFD.
+// UTF16Text returns a UTF-16 payload. Characters above U+FFFF become surrogate pairs,
+// and bytes that are not UTF-8 become U+FFFD.
 func UTF16Text(text string) Payload {
 	data := make([]byte, 0, unitSize*len(text))
 	for _, r := range text {
@@ -61,7 +61,7 @@ func UTF16Text(text string) Payload {
 	return Payload{UTF16, data}
 }
 
-// JSON returns the JSON form of v as a UTF-8 payload.
+// JSON returns a UTF-8 payload with v encoded by encoding/json.
 func JSON(v any) (Payload, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -70,9 +70,9 @@ func JSON(v any) (Payload, error) {
 	return Payload{UTF8, data}, nil
 }
 
-// Text returns the payload as a string. Surrogate pairs of UTF-16 become the
-// character they stand for; a lone surrogate, and an odd last byte, become
-// U+FFFD. The bytes of other payloads are returned as they are.
+// Text returns the payload as a string. UTF-16 is converted to UTF-8: a lone surrogate
+// or an odd last byte becomes U+FFFD. The bytes of other payloads are returned
+// unchanged, even if they are not valid UTF-8.
 func (p Payload) Text() string {
 	if p.Encoding != UTF16 {
 		return string(p.Data)
@@ -100,8 +100,8 @@ func (p Payload) Text() string {
 	return string(text)
 }
 
-// DecodeJSON stores the payload, which holds JSON in any of the encodings, in
-// the value that v points to, by the rules of encoding/json.
+// DecodeJSON decodes the payload, JSON in any of the encodings, into the value that v
+// points to, as json.Unmarshal does.
 func (p Payload) DecodeJSON(v any) error {
 	data := p.Data
 	if p.Encoding == UTF16 {

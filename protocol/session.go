@@ -34,7 +34,7 @@ var (
 	errKeyBytes = malformed("session key has bytes outside 32 to 126")
 )
 
-// sessionFields says which fields a version's clients read.
+// sessionFields tells which fields clients of a version read.
 type sessionFields struct {
 	early bool // key, crt, inf: 1.2 and early 1.3
 	late  bool // k, c, l, i: late 1.3 and after
@@ -51,11 +51,11 @@ type sessionObject struct {
 	I        json.RawMessage `json:"i,omitempty"`
 }
 
-// AppendSession appends the session to dst as the clients of the version read it.
-// Info must be JSON; only 1.2 defines it as any value, later versions as an
-// object, which the published Go clients of those insist on. A session without a
-// key, with bytes outside 32 to 126 in it, or with what has no JSON form, is an
-// error that wraps ErrMalformed; dst is returned as it was then.
+// AppendSession appends the session to dst in the form that clients of the version
+// decode. Info must be JSON. In 1.2 it may be any value; later versions define it as an
+// object, and their published Go clients reject anything else. If the key is empty or
+// has bytes outside 32 to 126, or if a field has no JSON form, AppendSession returns dst
+// unchanged and an error that wraps ErrMalformed.
 func (v Version) AppendSession(dst []byte, s Session) ([]byte, error) {
 	sp := v.spec()
 	if sp == nil {
@@ -87,8 +87,8 @@ func (v Version) AppendSession(dst []byte, s Session) ([]byte, error) {
 	return append(dst, data...), nil
 }
 
-// ParseSession returns the session that b holds in the form of any version. It
-// copies what it returns. The error wraps ErrMalformed.
+// ParseSession decodes a session in the form of any version. The result does not alias
+// b. The error wraps ErrMalformed and does not contain the key.
 func ParseSession(b []byte) (Session, error) {
 	var o sessionObject
 	if err := json.Unmarshal(b, &o); err != nil {

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -23,12 +22,8 @@ const (
 	V3_0 Version = 0x0300
 )
 
-// ErrVersion is returned by the methods of a Version that this package does not
-// know, and wrapped by the error of ParseVersion and ParseToken.
-var ErrVersion = errors.New("protocol: unknown version")
-
 // Versions returns the versions that the servers and clients of this module speak, newest
-// first. A version may be known without being one of them.
+// first. V3_0 is known, but not one of them yet.
 func Versions() []Version { return []Version{V2_0, V1_5, V1_4, V1_3, V1_2} }
 
 // known are all versions with a codec, newest first.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -158,7 +159,9 @@ func (c *Conn) sendError(err error) error {
 
 type sendFailed struct{ cause error }
 
-func (e *sendFailed) Error() string   { return "server: connection lost: " + e.cause.Error() }
+func (e *sendFailed) Error() string {
+	return "server: connection lost: " + strings.TrimPrefix(e.cause.Error(), "server: ")
+}
 func (e *sendFailed) Unwrap() []error { return []error{ErrConnClosed, e.cause} }
 
 // Close ends the connection in good order: new requests are refused with the

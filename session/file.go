@@ -15,27 +15,28 @@ import (
 
 // FileStoreOptions are the optional settings of a FileStore.
 type FileStoreOptions struct {
-	// MaxAge is how long a session lives after it was last seen. Processes that
-	// share a directory should agree on it. Zero: DefaultMaxAge. Negative: for ever.
+	// MaxAge is how long a session is kept after it was last seen. Processes that
+	// share a directory should use the same value. Zero: DefaultMaxAge. Negative: no
+	// limit.
 	MaxAge time.Duration
 }
 
-// FileStore is a Store in a directory, a file per session.
+// FileStore is a Store in a directory, with one file per session.
 //
-// A session is on the disk when Save returns, whole: its file is written under
-// another name, synced, renamed, and the directory is synced. A process that is
-// killed in between leaves the session as it was. A file that got damaged all the
-// same is reported as [ErrDamaged] and left where it is.
+// When Save returns, the complete session is on disk: its file is written under a
+// temporary name, synced and renamed, and the directory is synced. A process that is
+// killed in between leaves the session unchanged. If a file is damaged nevertheless,
+// Load returns [ErrDamaged] and the file stays.
 //
-// A file is named after the [Hash] of its session's key and can be read by the
-// owner only. Nothing outside the directory is reached through it, not by symbolic
-// links either. LastSeen is the file's modification time where that is later than
-// the time that was saved, so Touch is one system call; copies of the directory
-// must preserve the times (cp -p, rsync -a, tar).
+// A file is named after the [Hash] of its session's key and readable only by its
+// owner. The store does not follow symbolic links out of the directory. LastSeen is
+// the file's modification time if that is later than the saved time, so that Touch
+// is one system call; copies of the directory must preserve the modification times
+// (cp -p, rsync -a, tar).
 //
-// Several goroutines may use a FileStore, and several processes may have one
-// directory open, as long as it is not on a network file system. On systems
-// without flock, Windows above all, it is one FileStore at a time.
+// Several goroutines may use a FileStore, and several processes may open the same
+// directory unless it is on a network file system. On systems without flock, such as
+// Windows, only one FileStore may be open on a directory at a time.
 type FileStore struct {
 	root   *os.Root
 	dir    *os.File // the root itself, to lock and to sync
@@ -46,11 +47,11 @@ type FileStore struct {
 	round    *os.File // the root once more: a position in its listing
 }
 
-// OpenFileStore opens the store in dir, which is made if it does not exist. What
-// killed processes left there unfinished more than an hour ago is removed.
+// OpenFileStore opens the store in dir, and creates dir if it does not exist. It
+// removes temporary files older than an hour, which killed processes left behind.
 //
-// Sessions of all keys share dir itself: the file systems of our days find a name
-// among millions at once, and subdirectories would be more to sync.
+// All files are in dir itself: current file systems look up a name among millions
+// quickly, and subdirectories would have to be synced too.
 func OpenFileStore(dir string, opts FileStoreOptions) (*FileStore, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, storeError(err)
@@ -73,8 +74,8 @@ func OpenFileStore(dir string, opts FileStoreOptions) (*FileStore, error) {
 	return st, nil
 }
 
-// Close releases the directory. Other methods fail from then on, those that wait
-// for another process included.
+// Close closes the directory. Other methods return an error from then on, including
+// calls that are waiting for another process.
 func (st *FileStore) Close() error {
 	err := st.root.Close()
 	if st.dir != nil {
@@ -88,9 +89,9 @@ func (st *FileStore) Close() error {
 	return storeError(err)
 }
 
-// Save implements [Store]. It fails for a key that [CheckKey] refuses and for an
-// Info that is not JSON. When ctx ends before the new file has taken the place of
-// the old one nothing happened; after that Save completes.
+// Save implements [Store]. It returns an error for a key that [CheckKey] refuses and
+// for an Info that is not JSON. If ctx ends before the new file has replaced the old
+// one, the session is unchanged; after that Save ignores ctx.
 func (st *FileStore) Save(ctx context.Context, s Session) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -7,10 +7,10 @@ import (
 	"errors"
 )
 
-// MaxKeyLength is the number of bytes a key may have.
+// MaxKeyLength is the maximum length of a key in bytes.
 const MaxKeyLength = 255
 
-// Why a session is refused. None of these says what it found: it may be a key.
+// Why a session is refused. None of these quotes what it found: it may be a key.
 var (
 	errKeyEmpty   = errors.New("session: empty key")
 	errKeyTooLong = errors.New("session: key longer than 255 bytes")
@@ -18,17 +18,17 @@ var (
 	errInfo       = errors.New("session: info is not valid JSON")
 )
 
-// NewKey makes a session key that nobody guesses: 32 random bytes in base64url
-// without padding, 43 characters.
+// NewKey returns an unguessable session key: 32 random bytes in base64url without
+// padding, 43 characters.
 func NewKey() string {
 	var b [32]byte
 	rand.Read(b[:]) // never fails, see its documentation
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// CheckKey returns an error if key is not fit for the wire: a key has 1 to
-// [MaxKeyLength] bytes, each printable ASCII (32..126). It is meant for keys that
-// NewKey did not make, and judges their form only: they must also be unguessable.
+// CheckKey returns an error if key is not a valid key: 1 to [MaxKeyLength] bytes,
+// each printable ASCII (32 to 126). It is for keys that NewKey did not make, and
+// checks only their form: they must also be unguessable.
 func CheckKey(key string) error {
 	if key == "" {
 		return errKeyEmpty
@@ -44,7 +44,7 @@ func CheckKey(key string) error {
 	return nil
 }
 
-// Hash is the name under which a store keeps the session of key. It has a fixed
-// length and says nothing of the key, so it is safe as a file name or as a column,
-// whatever a client sent.
+// Hash returns the SHA-256 of key, by which stores identify a session. The key cannot
+// be computed from it, and it is safe as a file name or as a value in a database,
+// whatever the client sent as a key.
 func Hash(key string) [sha256.Size]byte { return sha256.Sum256([]byte(key)) }

@@ -14,15 +14,16 @@ import (
 // pays for all of them.
 const sweepPerSave = 2
 
-// MemoryStore is a Store in memory, for tests and for servers that need no more.
-// The zero value is ready for use. It must not be copied after first use.
+// MemoryStore is a Store in memory, for tests and for servers whose sessions may end
+// with the process. The zero value is ready for use. It must not be copied after first
+// use.
 //
-// Memory is bounded by the number of sessions that have not expired: it is given
-// back as they are deleted or expire, while Save is called now and then, or at
-// once by Sweep. No goroutine is involved.
+// Its memory is proportional to the number of sessions that have not expired. Deleted
+// sessions are freed at once; expired ones by later calls of Save, or by Sweep. It
+// starts no goroutine.
 type MemoryStore struct {
-	// MaxAge is how long a session lives after it was last seen. It is set
-	// before first use. Zero: DefaultMaxAge. Negative: for ever.
+	// MaxAge is how long a session is kept after it was last seen. It must not be
+	// changed after first use. Zero: DefaultMaxAge. Negative: no limit.
 	MaxAge time.Duration
 
 	mu      sync.Mutex
@@ -36,8 +37,8 @@ type memoryEntry struct {
 	session Session // without Key
 }
 
-// Save implements [Store]. It fails for a key that [CheckKey] refuses and for an
-// Info that is not JSON.
+// Save implements [Store]. It returns an error for a key that [CheckKey] refuses and
+// for an Info that is not JSON.
 func (m *MemoryStore) Save(ctx context.Context, s Session) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -112,8 +113,8 @@ func (m *MemoryStore) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// Sweep removes all sessions that have expired and returns their number. Calling
-// it is not necessary; it helps a store that is hardly used after a rush.
+// Sweep removes all expired sessions and returns their number. It need not be called;
+// it frees the memory of a store that is hardly used after a peak.
 func (m *MemoryStore) Sweep(ctx context.Context) (removed int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err

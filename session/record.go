@@ -29,7 +29,7 @@ type recordTimes struct {
 func encodeRecord(hash [sha256.Size]byte, s Session) ([]byte, error) {
 	body, err := json.Marshal(recordTimes{storable(s.Created), storable(s.LastSeen)})
 	if err != nil {
-		return nil, fmt.Errorf("session: encoding times: %w", err)
+		return nil, fmt.Errorf("session: encode times: %w", err)
 	}
 	body = append(body, '\n')
 	body = append(body, s.Info...)
@@ -52,7 +52,7 @@ func decodeRecord(hash [sha256.Size]byte, data []byte) (Session, error) {
 	line, info, _ := bytes.Cut(body, []byte{'\n'})
 	var times recordTimes
 	if err := json.Unmarshal(line, &times); err != nil {
-		return Session{}, fmt.Errorf("decoding times: %w", err)
+		return Session{}, fmt.Errorf("decode times: %w", err)
 	}
 	s := Session{Created: times.Created, LastSeen: times.LastSeen}
 	if len(info) > 0 {

@@ -1,27 +1,27 @@
-// Package session holds the sessions of WebWire clients: what a session is, and
-// where it is kept while its client is away.
+// Package session stores the sessions of WebWire clients while the clients are not
+// connected.
 //
-// A session is known by its key, a secret that the server makes up with [NewKey]
-// and tells the client. Whoever has the key has the session, so the key is
-// treated as a password: no method of [Session] prints it, no error of this
-// package contains it, encoding/json leaves it out, and a [Store] keeps its
-// SHA-256 only (see [Hash]). A stolen store opens no session.
+// A session is identified by its key, a secret that the server generates with
+// [NewKey] and sends to the client. Whoever has the key has the session, so the key
+// is treated like a password: package fmt and log/slog do not print it, errors of
+// this package do not contain it, encoding/json leaves it out, and a [Store] keeps
+// only its SHA-256 (see [Hash]). The contents of a store do not give access to any
+// session.
 //
-// Two stores are ready for use. A [MemoryStore] forgets everything when the
-// process ends:
+// There are two stores. A [MemoryStore] loses its sessions when the process ends:
 //
 //	store := &session.MemoryStore{MaxAge: 7 * 24 * time.Hour}
 //
-// A [FileStore] keeps a file per session, which is on the disk before the client
-// hears of it, and may be shared by the processes of one machine:
+// A [FileStore] keeps one file per session, which is on disk before the client gets
+// the session. Processes of one machine may share it:
 //
 //	store, err := session.OpenFileStore("/var/lib/chat/sessions", session.FileStoreOptions{
 //		MaxAge: 7 * 24 * time.Hour,
 //	})
 //
-// Both forget a session that was not used for MaxAge, [DefaultMaxAge] unless it is set.
-// Either is given to the server in its options. To keep sessions elsewhere
-// implement [Store], four methods, and run the suite in session/sessiontest on it.
+// Both delete sessions that have not been used for MaxAge, by default
+// [DefaultMaxAge]. Set server.Options.Sessions to the store. To keep sessions
+// elsewhere, implement [Store] and test it with the suite in session/sessiontest.
 package session
 
 import (
@@ -35,8 +35,8 @@ import (
 // Session is what a server keeps about a client between its connections.
 type Session = protocol.Session
 
-// InfoAs decodes the application's part of a session. The zero T is returned if
-// there is none; who must tell that from an empty value asks for a pointer:
+// InfoAs decodes the Info of a session. It returns the zero T if there is none. With
+// a pointer type, no info and an empty value are different results:
 //
 //	cart, err := session.InfoAs[*Cart](s) // nil, nil: no info
 func InfoAs[T any](s Session) (T, error) {
@@ -46,7 +46,7 @@ func InfoAs[T any](s Session) (T, error) {
 	}
 	if err := json.Unmarshal(s.Info, &v); err != nil {
 		var zero T
-		return zero, fmt.Errorf("session: decoding info: %w", err)
+		return zero, fmt.Errorf("session: decode info: %w", err)
 	}
 	return v, nil
 }
@@ -70,11 +70,11 @@ func lastUse(s Session) time.Time {
 	return s.LastSeen
 }
 
-// DefaultMaxAge is how long stores keep a session that is not used, unless they are told
-// otherwise.
+// DefaultMaxAge is how long a store keeps a session after its last use if its MaxAge is
+// zero.
 const DefaultMaxAge = 30 * 24 * time.Hour
 
-// orDefault returns the maximal age that an option stands for; zero or less: none.
+// orDefault returns the maximum age that an option stands for; negative: no limit.
 func orDefault(maxAge time.Duration) time.Duration {
 	if maxAge == 0 {
 		return DefaultMaxAge
@@ -82,11 +82,11 @@ func orDefault(maxAge time.Duration) time.Duration {
 	return maxAge
 }
 
-// expired says whether something last used at t is too old for maxAge.
+// expired reports whether something last used at t is too old for maxAge.
 func expired(t time.Time, maxAge time.Duration) bool {
 	return maxAge > 0 && time.Since(t) >= maxAge
 }
 
-// storable is t as a store returns it: UTC, and without a monotonic reading,
-// which means nothing to another process.
+// storable returns t as a store returns it: in UTC and without a monotonic clock
+// reading, which has no meaning in another process.
 func storable(t time.Time) time.Time { return t.Round(0).UTC() }

@@ -42,10 +42,10 @@ func isFileName(name string) bool {
 	return err == nil && len(hash) == sha256.Size && name == strings.ToLower(name)
 }
 
-// Sweep removes all sessions that have expired, the damaged among them too, and
-// returns their number. Calling it is not necessary, since every Save looks at a
-// few files; it helps a store that is hardly used after a rush. A file that cannot
-// be examined or removed does not end the sweep; the first such error is returned.
+// Sweep removes all expired sessions, including damaged ones, and returns their
+// number. It need not be called, because each Save examines a few files; it is for a
+// store that is hardly used after a peak. Sweep continues after a file that cannot be
+// examined or removed, and returns the first such error.
 func (st *FileStore) Sweep(ctx context.Context) (removed int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err

@@ -61,11 +61,11 @@ func CutReason(reason string) string {
 
 // ErrConfig is wrapped by errors of Dial about what the dialer was given, a URL
 // without a host for instance: trying again does not help.
-var ErrConfig = errors.New("dialer cannot be used as it is configured")
+var ErrConfig = errors.New("transport: dialer is misconfigured")
 
 // ErrOrigin is wrapped by the error of an Upgrade that was refused because of the web
 // page that asked for it. The error names the page's origin.
-var ErrOrigin = errors.New("origin is not allowed to connect")
+var ErrOrigin = errors.New("transport: origin is not allowed to connect")
 
 // CloseError is what Read and Write return once either side closed the
 // connection. It unwraps to net.ErrClosed.
@@ -80,7 +80,7 @@ func (e *CloseError) Error() string {
 	if e.Local {
 		who = "closed"
 	}
-	text := "connection " + who + " (" + strconv.Itoa(int(e.Status)) + ")"
+	text := "transport: connection " + who + " (" + strconv.Itoa(int(e.Status)) + ")"
 	if e.Reason != "" {
 		text += ": " + e.Reason
 	}
@@ -99,7 +99,7 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	text := fmt.Sprintf("endpoint answered %d %s", e.StatusCode, http.StatusText(e.StatusCode))
+	text := fmt.Sprintf("transport: endpoint answered %d %s", e.StatusCode, http.StatusText(e.StatusCode))
 	if e.Location != "" {
 		text += ", redirect to " + strconv.Quote(e.Location)
 	}

@@ -67,9 +67,9 @@ func TestCloseError(t *testing.T) {
 		err  transport.CloseError
 		want string
 	}{
-		{transport.CloseError{Status: 1000}, "connection closed by the peer (1000)"},
-		{transport.CloseError{Status: 1001, Reason: "restart"}, "connection closed by the peer (1001): restart"},
-		{transport.CloseError{Status: 4001, Reason: "slow", Local: true}, "connection closed (4001): slow"},
+		{transport.CloseError{Status: 1000}, "transport: connection closed by the peer (1000)"},
+		{transport.CloseError{Status: 1001, Reason: "restart"}, "transport: connection closed by the peer (1001): restart"},
+		{transport.CloseError{Status: 4001, Reason: "slow", Local: true}, "transport: connection closed (4001): slow"},
 	} {
 		if got := c.err.Error(); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
@@ -84,11 +84,11 @@ func TestCloseError(t *testing.T) {
 
 func TestRefusedError(t *testing.T) {
 	err := &transport.RefusedError{StatusCode: 503}
-	if got, want := err.Error(), "endpoint answered 503 Service Unavailable"; got != want {
+	if got, want := err.Error(), "transport: endpoint answered 503 Service Unavailable"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	err.Reason = "back soon"
-	if got, want := err.Error(), "endpoint answered 503 Service Unavailable: back soon"; got != want {
+	if got, want := err.Error(), "transport: endpoint answered 503 Service Unavailable: back soon"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -105,7 +105,7 @@ func TestFinal(t *testing.T) {
 
 func TestRefusedErrorNamesTheRedirect(t *testing.T) {
 	err := &transport.RefusedError{StatusCode: 302, Location: "https://example.com/login"}
-	if got, want := err.Error(), `endpoint answered 302 Found, redirect to "https://example.com/login"`; got != want {
+	if got, want := err.Error(), `transport: endpoint answered 302 Found, redirect to "https://example.com/login"`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -98,7 +98,7 @@ func parseURL(text string) (*url.URL, error) {
 		if errors.As(err, &reason) {
 			err = reason.Err
 		}
-		return nil, fmt.Errorf("websocket: %w: endpoint URL: %w", transport.ErrConfig, err)
+		return nil, fmt.Errorf("%w: endpoint URL: %w", transport.ErrConfig, err)
 	}
 	switch u.Scheme {
 	case "ws":
@@ -107,10 +107,10 @@ func parseURL(text string) (*url.URL, error) {
 		u.Scheme = "https"
 	case "http", "https":
 	default:
-		return nil, fmt.Errorf("websocket: %w: endpoint URL %q: the scheme has to be ws, wss, http or https", transport.ErrConfig, nameOf(u))
+		return nil, fmt.Errorf("%w: endpoint URL %q: the scheme has to be ws, wss, http or https", transport.ErrConfig, nameOf(u))
 	}
 	if u.Hostname() == "" {
-		return nil, fmt.Errorf("websocket: %w: endpoint URL %q: the host is missing", transport.ErrConfig, nameOf(u))
+		return nil, fmt.Errorf("%w: endpoint URL %q: the host is missing", transport.ErrConfig, nameOf(u))
 	}
 	u.Fragment = ""
 	return u, nil
@@ -127,11 +127,11 @@ func nameOf(u *url.URL) string {
 func checkHeader(h http.Header) error {
 	for name, values := range h {
 		if name == "" || strings.ContainsAny(name, " \t\r\n:\x00") {
-			return fmt.Errorf("websocket: %w: Header has the name %q", transport.ErrConfig, name)
+			return fmt.Errorf("%w: Header has the name %q", transport.ErrConfig, name)
 		}
 		for _, value := range values {
 			if strings.ContainsAny(value, "\r\n\x00") {
-				return fmt.Errorf("websocket: %w: Header %q has a value with a line break or a zero byte", transport.ErrConfig, name)
+				return fmt.Errorf("%w: Header %q has a value with a line break or a zero byte", transport.ErrConfig, name)
 			}
 		}
 	}

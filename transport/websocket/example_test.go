@@ -51,5 +51,5 @@ func Example() {
 	// protocol: example.v1
 	// you said
 	// hello
-	// connection closed by the peer (1000): that is all
+	// transport: connection closed by the peer (1000): that is all
 }
