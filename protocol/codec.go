@@ -180,8 +180,8 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	}
 	l := &s.byKind[m.Kind][m.Payload.Encoding]
 	name, data := m.Name, m.Payload.Data
-	if cap(dst)-len(dst) < int(l.fixed)+padSize+len(m.Head)+len(name)+len(data) {
-		return v.appendGrown(dst, m)
+	if size := int(l.fixed) + padSize + len(m.Head) + len(name) + len(data); cap(dst)-len(dst) < size {
+		return v.appendGrown(dst, m, size)
 	}
 	switch {
 	case !l.fits(len(name), len(data)):
@@ -255,9 +255,8 @@ func (l *layout) appendMore(dst []byte, m *Message) ([]byte, error) {
 // down the calls that do not need it.
 //
 //go:noinline
-func (v Version) appendGrown(dst []byte, m Message) ([]byte, error) {
-	const fixed = idEnd + refSize + numberSize + headStart + 1 + padSize
-	b, err := v.Append(slices.Grow(dst, fixed+len(m.Head)+len(m.Name)+len(m.Payload.Data)), m)
+func (v Version) appendGrown(dst []byte, m Message, size int) ([]byte, error) {
+	b, err := v.Append(slices.Grow(dst, size), m)
 	if err != nil {
 		return dst, err
 	}
