@@ -109,8 +109,13 @@ func TestConfOfVersions(t *testing.T) {
 		t.Error("2.0 has no limit to its sub-protocol:", err)
 	}
 	m.Payload.Data = m.Payload.Data[:15]
-	if _, err := m.Conf(); !errors.Is(err, protocol.ErrMalformed) {
+	if _, err := protocol.V3_0.Append(nil, m); !errors.Is(err, protocol.ErrMalformed) {
 		t.Error(err)
+	}
+	// A client of 2.0 must learn that the server speaks 3.0, not that it is broken.
+	m.Payload.Data = m.Payload.Data[:10]
+	if got, err := m.Conf(); err != nil || got.Version != protocol.V3_0 || got.MessageSize != 8192 {
+		t.Errorf("%+v, %v", got, err)
 	}
 	c.Version = protocol.V2_0
 	if got, err := c.Message().Conf(); err != nil || got.StreamCredit != 0 || got.Requests != 0 || got.SubProtocol != "chat" {

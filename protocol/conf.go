@@ -41,8 +41,9 @@ func (c Conf) Message() Message {
 	return Message{Kind: AcceptConf, Payload: Bytes(append(b, c.SubProtocol...))}
 }
 
-// Conf decodes an AcceptConf message, in the form of the version that it contains. The
-// error wraps ErrMalformed.
+// Conf decodes an AcceptConf message, in the form of the version that it contains, or in
+// that of 2.0 if it is too short for 3.0: a client of 2.0 learns the version of a server
+// that it cannot speak to. The error wraps ErrMalformed.
 func (m Message) Conf() (Conf, error) {
 	f := fields{rest: m.Payload.Data}
 	if m.Kind != AcceptConf || len(f.rest) < confSize {
@@ -50,10 +51,8 @@ func (m Message) Conf() (Conf, error) {
 	}
 	c := Conf{Version: Version(binary.BigEndian.Uint16(f.take(2))), ReadTimeout: f.millis()}
 	switch {
-	case c.Version.Major() != 3:
+	case c.Version.Major() != 3, len(m.Payload.Data) < confSize3: // V3_0.Parse rejects a short one
 		c.MessageSize = f.int()
-	case len(m.Payload.Data) < confSize3:
-		return Conf{}, errNoPayload
 	default:
 		c.MessageSize = f.size()
 		c.StreamCredit = f.int()
