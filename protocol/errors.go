@@ -32,18 +32,6 @@ var (
 	ErrProtocol         = errors.New("protocol: server found the request malformed")
 )
 
-var failures = [...]struct {
-	kind Kind
-	err  error
-}{
-	{ReplyInternalError, ErrInternal},
-	{ReplyShutdown, ErrShutdown},
-	{ReplySessionNotFound, ErrSessionNotFound},
-	{ReplySessionFull, ErrSessionFull},
-	{ReplySessionsDisabled, ErrSessionsDisabled},
-	{ReplyProtocolError, ErrProtocol},
-}
-
 // The codes of the errors that this library itself answers.
 const (
 	CodeNotFound      = "NOT_FOUND"      // no handler has the name of the request
@@ -92,7 +80,7 @@ func CodeOf(err error) string {
 }
 
 // PeerError is an error that the peer answered, as opposed to one that arose on this
-// side: Err is an *Error or one of this package's variables. errors.Is and errors.As
+// side: Err is an *Error, a *FailureError or one of this package's variables. errors.Is and errors.As
 // find those through it.
 //
 // A server whose handler returns a PeerError, because it asked another server for
@@ -104,41 +92,56 @@ func (e *PeerError) Error() string { return e.Err.Error() }
 
 func (e *PeerError) Unwrap() error { return e.Err }
 
-// Failure returns the reply that answers a request with err: a ReplyError for an
-// *Error, and the matching kind for the other errors that Message.Err returns.
-// Everything else becomes a ReplyInternalError without any text, because it may
-// contain what the client must not know. This includes errors that contain a
-// *PeerError, an *Error whose code cannot be sent, and nil.
+// Failure is Version.Failure for the versions before 3.0, which share their replies.
 func Failure(id ID, err error) Message {
-	var peer *PeerError
-	if errors.As(err, &peer) {
+	if fromPeer(err) {
 		return Message{Kind: ReplyInternalError, ID: id}
 	}
-	var app *Error
-	if errors.As(err, &app) && app.sendable() {
-		message := strings.ToValidUTF8(app.Message, "\uFFFD")
-		return Message{Kind: ReplyError, ID: id, Name: app.Code, Payload: Text(message)}
+	if m, ok := appFailure(id, err); ok {
+		return m
 	}
-	for _, f := range failures {
-		if errors.Is(err, f.err) {
+	for i := range failures {
+		if f := &failures[i]; f.kind != 0 && errors.Is(err, f.err) {
 			return Message{Kind: f.kind, ID: id}
 		}
 	}
 	return Message{Kind: ReplyInternalError, ID: id}
 }
 
-// Err returns the error that a reply stands for, a *PeerError, or nil for a Reply. If
-// the message is not a reply, or cannot be decoded, the error wraps ErrMalformed and
-// is not a *PeerError.
+func fromPeer(err error) bool {
+	var peer *PeerError
+	return errors.As(err, &peer)
+}
+
+// appFailure returns the ReplyError for an err that contains an *Error, and whether it
+// does.
+func appFailure(id ID, err error) (Message, bool) {
+	var app *Error
+	if !errors.As(err, &app) || !app.sendable() {
+		return Message{}, false
+	}
+	message := strings.ToValidUTF8(app.Message, "\uFFFD")
+	return Message{Kind: ReplyError, ID: id, Name: app.Code, Payload: Text(message)}, true
+}
+
+// Err returns the error that a reply stands for, a *PeerError, or nil for a Reply. In
+// the *PeerError of a ReplyFailure is a *FailureError. If the message is not a reply, or
+// cannot be decoded, the error wraps ErrMalformed and is not a *PeerError.
 func (m Message) Err() error {
 	switch m.Kind {
 	case Reply:
 		return nil
 	case ReplyError:
 		return m.appError()
+	case ReplyFailure:
+		failure, err := m.Failure()
+		if err != nil {
+			return err
+		}
+		return &PeerError{failure}
 	}
-	for _, f := range failures {
-		if m.Kind == f.kind {
+	for i := range failures {
+		if f := &failures[i]; f.kind != 0 && m.Kind == f.kind {
 			return &PeerError{f.err}
 		}
 	}
