@@ -42,9 +42,10 @@ var arrows = []struct {
 	{"session/sessiontest", []string{"session"}},
 
 	{"internal/link", []string{"protocol", "transport", xSync}},
+	{"internal/mux", nil},
 	{"internal/manners", []string{"protocol"}},
-	{"server", []string{"protocol", "transport", "session", "internal/link", "internal/manners", xSync}},
-	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/manners", xSync}},
+	{"server", []string{"protocol", "transport", "session", "internal/link", "internal/mux", "internal/manners", xSync}},
+	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/mux", "internal/manners", xSync}},
 
 	{"internal/check/sim", []string{"protocol", "transport", "session", "server", "client", "transport/memory", "transport/transporttest"}},
 
