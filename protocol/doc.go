@@ -14,7 +14,7 @@
 //	})
 //
 // In every version a [Message] has a [Kind] and a [Payload] with an [Encoding].
-// [Failure] and [Version.Failure] convert an error to a reply, and [Message.Err] converts
+// [Version.Failure] converts an error to a reply, and [Message.Err] converts
 // a reply to an error.
 //
 // [V3_0] is not published and not one of [Versions] yet. Its messages have a [Head], which

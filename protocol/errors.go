@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 var (
@@ -22,7 +21,7 @@ var (
 )
 
 // What a server may answer to a request instead of a Reply. On the wire each is a
-// kind of message without a payload; Failure and Message.Err translate.
+// kind of message without a payload; Version.Failure and Message.Err translate.
 var (
 	ErrInternal         = errors.New("protocol: internal error of the server")
 	ErrShutdown         = errors.New("protocol: server is shutting down")
@@ -80,8 +79,8 @@ func CodeOf(err error) string {
 }
 
 // PeerError is an error that the peer answered, as opposed to one that arose on this
-// side: Err is an *Error, a *FailureError or one of this package's variables. errors.Is and errors.As
-// find those through it.
+// side: Err is an *Error, a *FailureError or one of this package's variables. errors.Is
+// and errors.As find those through it.
 //
 // A server whose handler returns a PeerError, because it asked another server for
 // instance, answers ErrInternal: the peer's answer is not the handler's own. A
@@ -91,38 +90,6 @@ type PeerError struct{ Err error }
 func (e *PeerError) Error() string { return e.Err.Error() }
 
 func (e *PeerError) Unwrap() error { return e.Err }
-
-// Failure is Version.Failure for the versions before 3.0, which share their replies.
-func Failure(id ID, err error) Message {
-	if fromPeer(err) {
-		return Message{Kind: ReplyInternalError, ID: id}
-	}
-	if m, ok := appFailure(id, err); ok {
-		return m
-	}
-	for i := range failures {
-		if f := &failures[i]; f.kind != 0 && errors.Is(err, f.err) {
-			return Message{Kind: f.kind, ID: id}
-		}
-	}
-	return Message{Kind: ReplyInternalError, ID: id}
-}
-
-func fromPeer(err error) bool {
-	var peer *PeerError
-	return errors.As(err, &peer)
-}
-
-// appFailure returns the ReplyError for an err that contains an *Error, and whether it
-// does.
-func appFailure(id ID, err error) (Message, bool) {
-	var app *Error
-	if !errors.As(err, &app) || !app.sendable() {
-		return Message{}, false
-	}
-	message := strings.ToValidUTF8(app.Message, "\uFFFD")
-	return Message{Kind: ReplyError, ID: id, Name: app.Code, Payload: Text(message)}, true
-}
 
 // Err returns the error that a reply stands for, a *PeerError, or nil for a Reply. In
 // the *PeerError of a ReplyFailure is a *FailureError. If the message is not a reply, or
@@ -140,8 +107,8 @@ func (m Message) Err() error {
 		}
 		return &PeerError{failure}
 	}
-	for i := range failures {
-		if f := &failures[i]; f.kind != 0 && m.Kind == f.kind {
+	for _, f := range failures {
+		if f.kind != 0 && m.Kind == f.kind {
 			return &PeerError{f.err}
 		}
 	}

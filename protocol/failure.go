@@ -62,15 +62,17 @@ func (e Executed) String() string {
 	return "executed " + strconv.Itoa(int(e))
 }
 
-// failures relates errors to the replies that stand for them: a kind before 3.0, a code
-// in 3.0, with what it usually says about execution.
-var failures = [...]struct {
+// failure relates an error to the reply that stands for it: a kind before 3.0, a code in
+// 3.0, with what it usually says about execution.
+type failure struct {
 	err      error
 	kind     Kind        // zero: there is none
 	code     FailureCode // zero: there is none
 	executed Executed
 	retry    bool // the same request may succeed later
-}{
+}
+
+var failures = [...]failure{
 	{err: ErrShutdown, kind: ReplyShutdown, code: FailureShutdown, retry: true},
 	{err: ErrInternal, kind: ReplyInternalError, code: FailureInternal, executed: ExecutedYes},
 	{err: ErrSessionNotFound, kind: ReplySessionNotFound, code: FailureSessionNotFound},
@@ -88,37 +90,29 @@ var failures = [...]struct {
 	{err: ErrUnavailable, code: FailureUnavailable, retry: true},
 }
 
-// Err returns the error that the code stands for: an error of this package,
-// context.Canceled or context.DeadlineExceeded; nil for an unknown code.
-func (c FailureCode) Err() error {
-	for i := range failures {
-		if f := &failures[i]; f.code == c && c != 0 {
-			return f.err
+// failure returns what the table has about the code. A code that it does not have says
+// nothing about execution, and stands for no error.
+func (c FailureCode) failure() failure {
+	for _, f := range failures {
+		if f.code == c && c != 0 {
+			return f
 		}
 	}
-	return nil
+	return failure{code: c, executed: ExecutedMaybe}
 }
+
+// Err returns the error that the code stands for: an error of this package,
+// context.Canceled or context.DeadlineExceeded; nil for an unknown code.
+func (c FailureCode) Err() error { return c.failure().err }
 
 // Failure returns a failure with the code, and with what it says about execution unless
 // more is known: FailureCancelled and FailureDeadline say "maybe".
 func (c FailureCode) Failure() *FailureError {
-	for i := range failures {
-		if f := &failures[i]; f.code == c && c != 0 {
-			return &FailureError{Code: c, Executed: f.executed}
-		}
-	}
-	return &FailureError{Code: c, Executed: ExecutedMaybe}
+	return &FailureError{Code: c, Executed: c.failure().executed}
 }
 
 // Retryable reports whether the same request may succeed later and was not executed.
-func (c FailureCode) Retryable() bool {
-	for i := range failures {
-		if f := &failures[i]; f.code == c && c != 0 {
-			return f.retry
-		}
-	}
-	return false
-}
+func (c FailureCode) Retryable() bool { return c.failure().retry }
 
 // String returns the text of the error that the code stands for, without its prefix.
 func (c FailureCode) String() string {
@@ -194,28 +188,58 @@ func (m Message) Failure() (*FailureError, error) {
 // Everything else becomes an internal error without any text, because it may contain
 // what the other end must not know. This includes errors that contain a *PeerError, an
 // *Error whose code cannot be sent, errors that the version has no reply for, errors of
-// contexts, and nil.
+// contexts, and nil. The replies of an unknown version are those before 3.0.
 func (v Version) Failure(id ID, err error) Message {
 	s := v.spec()
-	if s == nil || !s.codes {
-		return Failure(id, err)
-	}
+	codes := s != nil && s.codes
 	if fromPeer(err) {
-		return FailureInternal.Failure().Message(id)
+		return internalFailure(id, codes)
 	}
-	var failure *FailureError
-	if errors.As(err, &failure) && failure != nil && failure.Code != 0 && failure.Executed <= ExecutedMaybe {
-		return failure.Message(id)
+	var chosen *FailureError
+	if codes && errors.As(err, &chosen) && chosen != nil && chosen.Code != 0 && chosen.Executed <= ExecutedMaybe {
+		return chosen.Message(id)
 	}
 	if m, ok := appFailure(id, err); ok {
 		return m
 	}
-	for i := range failures {
-		if f := &failures[i]; f.code != 0 && !isContext(f.err) && errors.Is(err, f.err) {
-			return f.code.Failure().Message(id)
+	for _, f := range failures {
+		if f.answers(codes) && errors.Is(err, f.err) {
+			return f.reply(id, codes)
 		}
 	}
-	return FailureInternal.Failure().Message(id)
+	return internalFailure(id, codes)
 }
 
-func isContext(err error) bool { return err == context.Canceled || err == context.DeadlineExceeded }
+// answers reports whether an error of a handler that is f.err is answered with f, by its
+// code or by its kind. Errors of contexts are not: they say nothing about the request.
+func (f failure) answers(codes bool) bool {
+	if codes {
+		return f.code != 0 && f.err != context.Canceled && f.err != context.DeadlineExceeded
+	}
+	return f.kind != 0
+}
+
+func (f failure) reply(id ID, codes bool) Message {
+	if codes {
+		return f.code.Failure().Message(id)
+	}
+	return Message{Kind: f.kind, ID: id}
+}
+
+func internalFailure(id ID, codes bool) Message { return FailureInternal.failure().reply(id, codes) }
+
+func fromPeer(err error) bool {
+	var peer *PeerError
+	return errors.As(err, &peer)
+}
+
+// appFailure returns the ReplyError for an err that contains an *Error, and whether it
+// does.
+func appFailure(id ID, err error) (Message, bool) {
+	var app *Error
+	if !errors.As(err, &app) || !app.sendable() {
+		return Message{}, false
+	}
+	message := strings.ToValidUTF8(app.Message, "\uFFFD")
+	return Message{Kind: ReplyError, ID: id, Name: app.Code, Payload: Text(message)}, true
+}

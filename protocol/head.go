@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -130,10 +131,14 @@ func (h Head) Field(tag Tag) (value []byte, ok bool) {
 
 // Append adds a field with any tag and value.
 func (h Head) Append(tag Tag, value []byte) Head {
-	value = value[:min(len(value), maxHead)] // one that is longer makes h too long all the same
-	h = append(h, byte(tag), 0, 0)
-	binary.LittleEndian.PutUint16(h[len(h)-2:], uint16(len(value)))
-	return append(h, value...)
+	return append(h.begin(tag, len(value)), value...)
+}
+
+// begin adds the start of a field. A value whose length cannot be said makes the head too
+// long anyway.
+func (h Head) begin(tag Tag, size int) Head {
+	size = min(size, math.MaxUint16)
+	return append(h, byte(tag), byte(size), byte(size>>8))
 }
 
 // Unsupported returns the first tag that a receiver must know and this package does
@@ -243,29 +248,16 @@ var nul = []byte{0}
 
 // appendPair adds a field of two texts with a NUL in between.
 func (h Head) appendPair(tag Tag, key, value string) Head {
-	if !validKey(key) {
-		return h.Append(tag, nil) // which Version.Append rejects
+	if strings.Contains(key, string(nul)) {
+		return h.Append(tag, nil) // which Version.Append rejects, as it does an empty key
 	}
-	size := min(len(key)+len(nul)+len(value), math.MaxUint16)
-	h = append(h, byte(tag), byte(size), byte(size>>8))
-	h = append(h, key...)
-	h = append(h, 0)
+	h = h.begin(tag, len(key)+len(nul)+len(value))
+	h = append(append(h, key...), nul...)
 	return append(h, value...)
 }
 
-func validKey(key string) bool {
-	for i := range len(key) {
-		if key[i] == 0 {
-			return false
-		}
-	}
-	return key != ""
-}
-
 func (h Head) appendText(tag Tag, text string) Head {
-	size := min(len(text), math.MaxUint16)
-	h = append(h, byte(tag), byte(size), byte(size>>8))
-	return append(h, text...)
+	return append(h.begin(tag, len(text)), text...)
 }
 
 func (h Head) text(tag Tag) string {

@@ -192,7 +192,7 @@ func checkContent(t *testing.T, v protocol.Version, m protocol.Message, c vector
 		if err := m.Err(); !reflect.DeepEqual(err, &protocol.PeerError{Err: want}) {
 			t.Errorf("Err is %v, want %v", err, want)
 		}
-		data, err := v.Append(nil, protocol.Failure(m.ID, want))
+		data, err := v.Append(nil, v.Failure(m.ID, want))
 		if err != nil || hex.EncodeToString(data) != c.Hex {
 			t.Errorf("Failure appends %x, %v, want %s", data, err, c.Hex)
 		}

@@ -44,44 +44,26 @@ func (m *Mux) Signal(pattern string, h SignalHandler) {
 // requests without a handler. The first acts first. Use calls each function once;
 // the handler it returns serves all requests.
 func (m *Mux) Use(middleware ...func(next RequestHandler) RequestHandler) {
-	m.requests.Use(middleware, func(next func(name string) (RequestHandler, bool)) RequestHandler {
-		return func(ctx context.Context, r *Request) (protocol.Payload, error) {
-			if h, ok := next(r.Name); ok {
-				return h(ctx, r)
-			}
-			return NotFound(ctx, r)
-		}
+	m.requests.Use(middleware, NotFound, func(next func(name string) RequestHandler) RequestHandler {
+		return func(ctx context.Context, r *Request) (protocol.Payload, error) { return next(r.Name)(ctx, r) }
 	})
 }
 
 // UseSignal is Use for handlers of signals.
 func (m *Mux) UseSignal(middleware ...func(next SignalHandler) SignalHandler) {
-	m.signals.Use(middleware, func(next func(name string) (SignalHandler, bool)) SignalHandler {
-		return func(ctx context.Context, s *Signal) {
-			if h, ok := next(s.Name); ok {
-				h(ctx, s)
-				return
-			}
-			dropSignal(ctx, s)
-		}
+	m.signals.Use(middleware, dropSignal, func(next func(name string) SignalHandler) SignalHandler {
+		return func(ctx context.Context, s *Signal) { next(s.Name)(ctx, s) }
 	})
 }
 
 // HandleRequest calls the handler of the request's name, or NotFound.
 func (m *Mux) HandleRequest(ctx context.Context, r *Request) (protocol.Payload, error) {
-	if h, ok := m.requests.Find(r.Name); ok {
-		return h(ctx, r)
-	}
-	return NotFound(ctx, r)
+	return m.requests.Find(r.Name, NotFound)(ctx, r)
 }
 
 // HandleSignal calls the handler of the signal's name, or drops the signal.
 func (m *Mux) HandleSignal(ctx context.Context, s *Signal) {
-	if h, ok := m.signals.Find(s.Name); ok {
-		h(ctx, s)
-		return
-	}
-	dropSignal(ctx, s)
+	m.signals.Find(s.Name, dropSignal)(ctx, s)
 }
 
 func dropSignal(_ context.Context, s *Signal) { s.Conn.link.Drop() }

@@ -49,46 +49,45 @@ func (t *Table[H]) MustAdd(pkg, what, pattern string, h H) {
 	}
 }
 
-// Use adds middleware around every handler; the first acts first. Each function is
-// called once, by Use and without a lock held, so that it may use the table. forward
-// makes a handler that calls, for each message, the handler that next returns for the
-// message's name.
-func (t *Table[H]) Use(middleware []func(next H) H, forward func(next func(name string) (H, bool)) H) {
+// Use adds middleware around every handler, and around otherwise for names without one;
+// the first acts first. Each function is called once, by Use and without a lock held, so
+// that it may use the table. forward makes a handler that calls, for each message, the
+// handler that next returns for the message's name.
+func (t *Table[H]) Use(middleware []func(next H) H, otherwise H, forward func(next func(name string) H) H) {
 	for _, around := range middleware {
 		t.mu.Lock()
 		i := len(t.around)
 		t.around = append(t.around, nil)
 		t.mu.Unlock()
-		h := around(forward(func(name string) (H, bool) { return t.next(name, i+1) }))
+		h := around(forward(func(name string) H { return t.next(name, i+1, otherwise) }))
 		t.mu.Lock()
 		t.around[i] = &h
 		t.mu.Unlock()
 	}
 }
 
-// Find returns what handles a message of that name: the first middleware, or the
-// handler if there is no middleware. It reports whether there is either.
-func (t *Table[H]) Find(name string) (H, bool) { return t.next(name, 0) }
+// Find returns what handles a message of that name: the first middleware, or the handler
+// if there is no middleware, or otherwise if there is neither.
+func (t *Table[H]) Find(name string, otherwise H) H { return t.next(name, 0, otherwise) }
 
-// next returns the middleware at place or the first one after it, or the handler of
-// name if there is none.
-func (t *Table[H]) next(name string, place int) (H, bool) {
+// next returns the middleware at place or the first one after it, or the handler of name
+// if there is none, or otherwise.
+func (t *Table[H]) next(name string, place int, otherwise H) H {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for ; place < len(t.around); place++ {
 		if h := t.around[place]; h != nil {
-			return *h, true
+			return *h
 		}
 	}
 	if h, ok := t.exact[name]; ok {
-		return h, true
+		return h
 	}
-	var best H
-	longest := -1
+	best, longest := otherwise, -1
 	for prefix, h := range t.prefix {
 		if len(prefix) > longest && strings.HasPrefix(name, prefix) {
 			best, longest = h, len(prefix)
 		}
 	}
-	return best, longest >= 0
+	return best
 }

@@ -11,19 +11,11 @@ type handler func(name string) string
 func is(answer string) handler { return func(string) string { return answer } }
 
 func call(t *mux.Table[handler], name string) string {
-	if h, ok := t.Find(name); ok {
-		return h(name)
-	}
-	return "none"
+	return t.Find(name, is("none"))(name)
 }
 
-func forward(next func(string) (handler, bool)) handler {
-	return func(name string) string {
-		if h, ok := next(name); ok {
-			return h(name)
-		}
-		return "none"
-	}
+func forward(next func(string) handler) handler {
+	return func(name string) string { return next(name)(name) }
 }
 
 func TestPatterns(t *testing.T) {
@@ -62,11 +54,11 @@ func TestMiddleware(t *testing.T) {
 	if got := call(&table, "x"); got != "none" {
 		t.Errorf("an empty table handles x: %q", got)
 	}
-	table.Use([]func(handler) handler{name("a"), name("b")}, forward)
+	table.Use([]func(handler) handler{name("a"), name("b")}, is("none"), forward)
 	table.Use([]func(handler) handler{func(next handler) handler {
 		table.Add("x", is("x")) // no lock is held
 		return name("c")(next)
-	}}, forward)
+	}}, is("none"), forward)
 	if got := call(&table, "x"); got != "abcx" {
 		t.Errorf("x went through %q, want abcx", got)
 	}

@@ -108,7 +108,7 @@ func TestSimFindsMistakes(t *testing.T) {
 		{"failures are unsent requests", func(m *mutant) {
 			m.write = func(p protocol.Message, msg []byte) [][]byte {
 				if p.Kind == protocol.Reply {
-					msg, _ = m.version.Append(nil, protocol.Failure(p.ID, protocol.ErrShutdown))
+					msg, _ = m.version.Append(nil, m.version.Failure(p.ID, protocol.ErrShutdown))
 				}
 				return [][]byte{msg}
 			}
