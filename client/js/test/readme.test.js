@@ -102,10 +102,13 @@ describe('README', { skip: await goMissing(), timeout: 120_000 }, () => {
 
     // open opens a page of the server of the README that runs a program of these files.
     // The program defines mount and unmount; the page has all statuses of the client.
+    // Each page has a URL of its own: the server tells the age of a file to the second, so
+    // a browser that asks whether its copy is old would be told that it is not.
     async function open(t, files) {
       for (const [name, code] of Object.entries(files)) await writeFile(join(dir, name), code);
       const [entry] = Object.keys(files);
-      await writeFile(join(dir, 'page.jsx'), `
+      const name = entry.replace('.', '-');
+      await writeFile(join(dir, `${name}.jsx`), `
         import { client } from './client.js';
         import * as program from './${entry}';
         const statuses = [];
@@ -114,8 +117,8 @@ describe('README', { skip: await goMissing(), timeout: 120_000 }, () => {
         mount(document.querySelector('main'));
       `);
       await build({
-        entryPoints: [join(dir, 'page.jsx')],
-        outfile: join(dir, 'page.js'),
+        entryPoints: [join(dir, `${name}.jsx`)],
+        outfile: join(dir, `${name}.js`),
         bundle: true,
         format: 'esm',
         jsx: 'automatic',
@@ -126,11 +129,11 @@ describe('README', { skip: await goMissing(), timeout: 120_000 }, () => {
           __VUE_OPTIONS_API__: 'false', __VUE_PROD_DEVTOOLS__: 'false', __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: 'false',
         },
       });
-      await writeFile(join(dir, 'index.html'), '<!doctype html><title>WebWire</title><main></main><script type="module" src="page.js"></script>');
+      await writeFile(join(dir, `${name}.html`), `<!doctype html><title>WebWire</title><main></main><script type="module" src="${name}.js"></script>`);
       const page = await browser.context.newPage();
       t.after(() => page.close());
       page.on('pageerror', (error) => assert.fail(error));
-      await page.goto(`http://${addr}/`);
+      await page.goto(`http://${addr}/${name}.html`);
       return page;
     }
 
