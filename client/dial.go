@@ -86,6 +86,9 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 	if err != nil {
 		return nil, err
 	}
+	if !slices.Contains(protocol.Versions(), version) {
+		return nil, &VersionError{Server: []protocol.Version{version}, Client: protocol.Versions()}
+	}
 	rules := manners.Of(version)
 	if pingsIgnored(conn, c.dialer, version) {
 		if s, ok := transport.As[transport.SilenceAllower](conn); ok {

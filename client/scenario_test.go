@@ -417,7 +417,7 @@ func (st *stage) reply(id protocol.ID, with string) {
 	default:
 		st.t.Errorf("no reply %q", with)
 	}
-	st.write(protocol.Failure(id, err))
+	st.write(st.version.Failure(id, err))
 }
 
 func (st *stage) say(what string) {

@@ -24,9 +24,10 @@ func TestStatusCanBeWatched(t *testing.T) {
 		n.serve(server.Options{})
 		c := n.client(client.Options{})
 		seen := make(chan []client.Status, 1)
+		before := c.Status()
 		go func() {
 			var all []client.Status
-			for s := c.Status(); s != client.Closed; {
+			for s := before; s != client.Closed; {
 				var err error
 				if s, err = c.AwaitChange(t.Context(), s); err != nil {
 					t.Errorf("AwaitChange: %v", err)

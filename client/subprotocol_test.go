@@ -33,3 +33,15 @@ func TestSubProtocol(t *testing.T) {
 		})
 	}
 }
+
+// A version that has a codec only is not spoken.
+func TestUnspokenVersion(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		_, ln := serve(t, server.Options{})
+		err := dial(t, ln, client.Options{Versions: []protocol.Version{protocol.V3_0}}).Connect(context.Background())
+		var mismatch *client.VersionError
+		if !errors.As(err, &mismatch) {
+			t.Errorf("got %v", err)
+		}
+	})
+}

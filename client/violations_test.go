@@ -289,7 +289,7 @@ func TestRefusalsInEveryVersion(t *testing.T) {
 			protocol.ErrSessionsDisabled, protocol.ErrProtocol, &protocol.Error{Code: "CODE", Message: "é"},
 		} {
 			id, outcome := s.request()
-			msg, err := v.Append(nil, protocol.Failure(id, want))
+			msg, err := v.Append(nil, v.Failure(id, want))
 			if err != nil { // there is no such refusal in the version
 				msg, want = append([]byte{2}, id[:]...), protocol.ErrInternal
 			}

@@ -2,14 +2,22 @@ package protocol
 
 import "slices"
 
-// Clone returns a copy of m that does not share its payload with m. The payload is
+// Clone returns a copy of m that does not share its payload and head with m. They are
 // stored at the start of space if space has the capacity, and in new memory otherwise.
-// Appending to it does not overwrite the rest of space.
+// Appending to them does not overwrite the rest of space.
 func (m Message) Clone(space []byte) Message {
-	if len(m.Payload.Data) == 0 {
-		m.Payload.Data = nil
+	data, head := m.Payload.Data, m.Head
+	m.Payload.Data, m.Head = nil, nil
+	if len(data)+len(head) == 0 {
 		return m
 	}
-	m.Payload.Data = slices.Clip(append(space[:0], m.Payload.Data...))
+	b := append(space[:0], data...)
+	if len(head) > 0 {
+		b = append(slices.Grow(b, len(head)), head...)
+		m.Head = slices.Clip(Head(b[len(data):]))
+	}
+	if len(data) > 0 {
+		m.Payload.Data = b[:len(data):len(data)]
+	}
 	return m
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 )
@@ -16,7 +17,7 @@ import (
 // Every type byte in every length up to 64, with several fillings: Parse returns
 // a message or ErrMalformed, and what it returns with an error is what it says.
 func TestParseEverything(t *testing.T) {
-	for _, v := range protocol.Versions() {
+	for _, v := range everyVersion {
 		for typ := range 256 {
 			for size := range 65 {
 				for _, fill := range []byte{0, 1, 2, ' ', 63, 255} {
@@ -89,7 +90,7 @@ func TestParseMalformedID(t *testing.T) {
 }
 
 func TestUnknownVersion(t *testing.T) {
-	for _, v := range []protocol.Version{0, 0x0100, 0x0106, 0x0201, 0x0300} {
+	for _, v := range []protocol.Version{0, 0x0100, 0x0106, 0x0201, 0x0301} {
 		if _, err := v.Parse([]byte{22}); !errors.Is(err, protocol.ErrVersion) {
 			t.Errorf("%v: Parse: %v", v, err)
 		}
@@ -224,10 +225,14 @@ func TestNoAllocations(t *testing.T) {
 		{Kind: protocol.RestoreSession, Payload: protocol.Text("key")},
 		{Kind: protocol.SessionClosed},
 		{}, // refused
+		{Kind: protocol.Ack, Number: 32},
+		{Kind: protocol.Credit, Number: 98304},
+		{Kind: protocol.Publication, Ref: 7, Number: 9, Name: "n"},
+		{Kind: protocol.Request, Name: "n", Head: protocol.Head(nil).AppendDeadline(time.Second).AppendMetadata("k", "v")},
 	}
-	for _, v := range protocol.Versions() {
+	for _, v := range everyVersion {
 		for _, m := range messages {
-			buf := make([]byte, 0, len(m.Name)+len(m.Payload.Data)+11)
+			buf := make([]byte, 0, len(m.Head)+len(m.Name)+len(m.Payload.Data)+room(v))
 			if n := testing.AllocsPerRun(100, func() { buf, _ = v.Append(buf[:0], m) }); n != 0 {
 				t.Errorf("%v: Append of a %v allocates %v times", v, m.Kind, n)
 			}
@@ -239,14 +244,26 @@ func TestNoAllocations(t *testing.T) {
 			}
 		}
 	}
-	for _, vs := range readVectors(t) {
+	for variant, vs := range readVectors(t) {
+		v := versionOf(t, variant)
 		for _, c := range vs.Invalid {
 			b := unhex(t, c.Hex)
-			if n := testing.AllocsPerRun(10, func() { _, _ = protocol.V1_2.Parse(b) }); n != 0 {
+			if m, err := v.Parse(b); err == nil && m.Name != "" {
+				continue // early 1.3 rejected it
+			}
+			if n := testing.AllocsPerRun(10, func() { _, _ = v.Parse(b) }); n != 0 {
 				t.Errorf("Parse allocates %v times for %s", n, c.Hex)
 			}
 		}
 	}
+}
+
+// room is what Append may need besides the head, the name and the payload.
+func room(v protocol.Version) int {
+	if v < protocol.V3_0 {
+		return 11
+	}
+	return 17
 }
 
 // The payload that Parse returns refers to its argument; the name does not, for a Go
@@ -298,6 +315,9 @@ func TestClone(t *testing.T) {
 		request("name", protocol.Payload{Encoding: protocol.UTF8}),
 		request("", protocol.Text("payload")),
 		request("name", protocol.UTF16Text("payload")),
+		{Kind: protocol.Request, Head: protocol.Head("head")},
+		{Kind: protocol.Request, Head: protocol.Head("head"), Payload: protocol.Text("payload")},
+		{Kind: protocol.Request, Head: protocol.Head{}},
 	} {
 		for _, space := range [][]byte{nil, make([]byte, 3), make([]byte, 0, 100)} {
 			clone := m.Clone(space)
@@ -321,26 +341,62 @@ func normal(m protocol.Message) protocol.Message {
 	if len(m.Payload.Data) == 0 {
 		m.Payload.Data = nil
 	}
+	if len(m.Head) == 0 {
+		m.Head = nil
+	}
 	return m
 }
 
 func TestKinds(t *testing.T) {
-	if got := fmt.Sprint(protocol.Kind(0), protocol.Request, protocol.AcceptConf, protocol.AcceptConf+1); got != "unknown request accept-conf unknown" {
+	last := protocol.Presence
+	if got := fmt.Sprint(protocol.Kind(0), protocol.Request, protocol.AcceptConf, last+1); got != "unknown request accept-conf unknown" {
 		t.Error(got)
 	}
-	for k := protocol.Kind(0); k <= protocol.AcceptConf+1; k++ {
-		known := k >= protocol.Request && k <= protocol.AcceptConf
-		if (k.String() != "unknown") != known {
+	names := map[string]bool{}
+	for k := protocol.Kind(0); k <= last+1; k++ {
+		known := k >= protocol.Request && k <= last
+		if (k.String() != "unknown") != known || known && names[k.String()] {
 			t.Errorf("kind %d is %q", k, k)
 		}
-		if (k.FromClient() || k.FromServer()) != known {
+		names[k.String()] = true
+		sent := false
+		for _, v := range everyVersion {
+			sent = sent || v.FromClient(k) || v.FromServer(k)
+			if v == protocol.V3_0 {
+				continue
+			}
+			if both := v.FromClient(k) && v.FromServer(k); both != (k == protocol.Signal) {
+				t.Errorf("%v: %v: both send it: %v", v, k, both)
+			}
+			if v.Counted(k) {
+				t.Errorf("%v: %v is counted", v, k)
+			}
+		}
+		if sent != known {
 			t.Errorf("%v: nobody or somebody sends it", k)
 		}
-		if both := k.FromClient() && k.FromServer(); both != (k == protocol.Signal) {
-			t.Errorf("%v: both send it: %v", k, both)
+		m := protocol.Message{Kind: k, Payload: protocol.Text("{}")}
+		if k == protocol.ReplyFailure {
+			m.Payload = protocol.Bytes([]byte{1, 0})
 		}
-		if err := (protocol.Message{Kind: k, Payload: protocol.Text("{}")}).Err(); k.IsReply() == errors.Is(err, protocol.ErrMalformed) {
+		if err := m.Err(); k.IsReply() == errors.Is(err, protocol.ErrMalformed) {
 			t.Errorf("%v: IsReply is %v, Err is %v", k, k.IsReply(), err)
+		}
+	}
+}
+
+// everyVersion has the versions that are known but not spoken too.
+var everyVersion = append([]protocol.Version{protocol.V3_0}, protocol.Versions()...)
+
+// Servers and clients offer what Versions returns: not 3.0, which they do not speak yet.
+func TestVersionsAreSpoken(t *testing.T) {
+	if slices.Contains(protocol.Versions(), protocol.V3_0) {
+		t.Error("3.0 is offered")
+	}
+	for _, v := range everyVersion {
+		got, err := protocol.ParseToken(v.Token())
+		if !v.Known() || err != nil || got != v {
+			t.Errorf("%v: known %v, token %q is of %v (%v)", v, v.Known(), v.Token(), got, err)
 		}
 	}
 }

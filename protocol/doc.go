@@ -14,7 +14,12 @@
 //	})
 //
 // In every version a [Message] has a [Kind] and a [Payload] with an [Encoding].
-// [Failure] converts an error to a reply and [Message.Err] a reply to an error.
+// [Version.Failure] converts an error to a reply, and [Message.Err] converts
+// a reply to an error.
+//
+// [V3_0] is not published and not one of [Versions] yet. Its messages have a [Head], which
+// carries deadlines, trace contexts and metadata; its control messages have types such as
+// [HelloBody] for their payloads.
 //
 // Values of all types may be used by several goroutines at once, as long as none of
 // the goroutines changes them.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 var (
@@ -22,7 +21,7 @@ var (
 )
 
 // What a server may answer to a request instead of a Reply. On the wire each is a
-// kind of message without a payload; Failure and Message.Err translate.
+// kind of message without a payload; Version.Failure and Message.Err translate.
 var (
 	ErrInternal         = errors.New("protocol: internal error of the server")
 	ErrShutdown         = errors.New("protocol: server is shutting down")
@@ -31,18 +30,6 @@ var (
 	ErrSessionsDisabled = errors.New("protocol: server has sessions disabled")
 	ErrProtocol         = errors.New("protocol: server found the request malformed")
 )
-
-var failures = [...]struct {
-	kind Kind
-	err  error
-}{
-	{ReplyInternalError, ErrInternal},
-	{ReplyShutdown, ErrShutdown},
-	{ReplySessionNotFound, ErrSessionNotFound},
-	{ReplySessionFull, ErrSessionFull},
-	{ReplySessionsDisabled, ErrSessionsDisabled},
-	{ReplyProtocolError, ErrProtocol},
-}
 
 // The codes of the errors that this library itself answers.
 const (
@@ -92,8 +79,8 @@ func CodeOf(err error) string {
 }
 
 // PeerError is an error that the peer answered, as opposed to one that arose on this
-// side: Err is an *Error or one of this package's variables. errors.Is and errors.As
-// find those through it.
+// side: Err is an *Error, a *FailureError or one of this package's variables. errors.Is
+// and errors.As find those through it.
 //
 // A server whose handler returns a PeerError, because it asked another server for
 // instance, answers ErrInternal: the peer's answer is not the handler's own. A
@@ -104,41 +91,24 @@ func (e *PeerError) Error() string { return e.Err.Error() }
 
 func (e *PeerError) Unwrap() error { return e.Err }
 
-// Failure returns the reply that answers a request with err: a ReplyError for an
-// *Error, and the matching kind for the other errors that Message.Err returns.
-// Everything else becomes a ReplyInternalError without any text, because it may
-// contain what the client must not know. This includes errors that contain a
-// *PeerError, an *Error whose code cannot be sent, and nil.
-func Failure(id ID, err error) Message {
-	var peer *PeerError
-	if errors.As(err, &peer) {
-		return Message{Kind: ReplyInternalError, ID: id}
-	}
-	var app *Error
-	if errors.As(err, &app) && app.sendable() {
-		message := strings.ToValidUTF8(app.Message, "\uFFFD")
-		return Message{Kind: ReplyError, ID: id, Name: app.Code, Payload: Text(message)}
-	}
-	for _, f := range failures {
-		if errors.Is(err, f.err) {
-			return Message{Kind: f.kind, ID: id}
-		}
-	}
-	return Message{Kind: ReplyInternalError, ID: id}
-}
-
-// Err returns the error that a reply stands for, a *PeerError, or nil for a Reply. If
-// the message is not a reply, or cannot be decoded, the error wraps ErrMalformed and
-// is not a *PeerError.
+// Err returns the error that a reply stands for, a *PeerError, or nil for a Reply. In
+// the *PeerError of a ReplyFailure is a *FailureError. If the message is not a reply, or
+// cannot be decoded, the error wraps ErrMalformed and is not a *PeerError.
 func (m Message) Err() error {
 	switch m.Kind {
 	case Reply:
 		return nil
 	case ReplyError:
 		return m.appError()
+	case ReplyFailure:
+		failure, err := m.Failure()
+		if err != nil {
+			return err
+		}
+		return &PeerError{failure}
 	}
 	for _, f := range failures {
-		if m.Kind == f.kind {
+		if f.kind != 0 && m.Kind == f.kind {
 			return &PeerError{f.err}
 		}
 	}

@@ -45,7 +45,7 @@ func TestErrorReplies(t *testing.T) {
 		{"code of other bytes", &protocol.Error{Code: "É"}, protocol.ErrInternal},
 	} {
 		for _, v := range protocol.Versions() {
-			b, err := v.Append(nil, protocol.Failure(protocol.NewID(7), test.err))
+			b, err := v.Append(nil, v.Failure(protocol.NewID(7), test.err))
 			if err != nil {
 				t.Errorf("%s: %v: %v", test.name, v, err)
 				continue
@@ -73,7 +73,7 @@ func TestPeerError(t *testing.T) {
 		protocol.ErrInternal, protocol.ErrShutdown, protocol.ErrSessionNotFound, protocol.ErrSessionFull,
 		protocol.ErrSessionsDisabled, protocol.ErrProtocol, &protocol.Error{Code: "C", Message: "m"},
 	} {
-		got := protocol.Failure(protocol.ID{}, err).Err()
+		got := protocol.V1_5.Failure(protocol.ID{}, err).Err()
 		if peer, ok := got.(*protocol.PeerError); !ok || !errors.Is(peer.Err, err) || !errors.Is(got, err) || got.Error() != err.Error() {
 			t.Errorf("%v: got %#v", err, got)
 		}
@@ -111,14 +111,14 @@ func TestCodeOf(t *testing.T) {
 
 // 1.4 and 1.5 tell clients of malformed requests.
 func TestProtocolErrorReply(t *testing.T) {
-	m := protocol.Failure(protocol.ID{}, protocol.ErrProtocol)
+	m := protocol.V1_5.Failure(protocol.ID{}, protocol.ErrProtocol)
 	if m.Kind != protocol.ReplyProtocolError || !errors.Is(m.Err(), protocol.ErrProtocol) {
 		t.Errorf("%+v", m)
 	}
 }
 
 func TestFailureMakesMessageValid(t *testing.T) {
-	m := protocol.Failure(protocol.ID{}, &protocol.Error{Code: "C", Message: "a\xffb"})
+	m := protocol.V1_5.Failure(protocol.ID{}, &protocol.Error{Code: "C", Message: "a\xffb"})
 	if got := m.Payload.Text(); got != "a\uFFFDb" {
 		t.Errorf("%q", got)
 	}
@@ -131,7 +131,7 @@ func TestErrorJSON(t *testing.T) {
 		`{"c":"C","m":"m"}`:             {Code: "C", Message: "m"},
 		`{"c":"\u003c\"","m":"\u0026"}`: {Code: `<"`, Message: "&"},
 	} {
-		b, err := protocol.V1_2.Append(nil, protocol.Failure(protocol.ID{}, e))
+		b, err := protocol.V1_2.Append(nil, protocol.V1_2.Failure(protocol.ID{}, e))
 		if err != nil || string(b[9:]) != want {
 			t.Errorf("%s, %v, want %s", b[9:], err, want)
 		}

@@ -56,14 +56,14 @@ func ExampleVersion_Append() {
 }
 
 // An *Error reaches the client as it is, any other error does not.
-func ExampleFailure() {
+func ExampleVersion_Failure() {
 	noRoom := &protocol.Error{Code: "NO_SUCH_ROOM", Message: "there is no kitchen"}
 	for _, err := range []error{
 		fmt.Errorf("join: %w", noRoom),
 		protocol.ErrShutdown,
 		errors.New("dial tcp 10.1.2.3: connection refused"),
 	} {
-		reply := protocol.Failure(protocol.NewID(1), err)
+		reply := protocol.V2_0.Failure(protocol.NewID(1), err)
 		received := reply.Err()
 		fmt.Println(errors.Is(received, noRoom), received)
 	}

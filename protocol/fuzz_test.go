@@ -1,12 +1,14 @@
 package protocol_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/webwire-go/webwire/protocol"
 )
@@ -24,7 +26,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, major, minor byte, b []byte) {
 		v := protocol.Version(major)<<8 | protocol.Version(minor)
 		if !v.Known() {
-			v = protocol.Versions()[int(minor)%len(protocol.Versions())]
+			v = everyVersion[int(minor)%len(everyVersion)]
 		}
 		checkParse(t, v, b)
 		// None of these may panic, whatever the message.
@@ -37,16 +39,20 @@ func FuzzParse(f *testing.F) {
 
 // What Append accepts Parse returns.
 func FuzzAppend(f *testing.F) {
-	f.Add(byte(0), byte(protocol.Request), byte(protocol.UTF8), uint64(1), "name", []byte("payload"))
-	f.Add(byte(1), byte(protocol.Signal), byte(protocol.UTF16), uint64(0), "odd", []byte("x\x00"))
-	f.Add(byte(4), byte(protocol.ReplyError), byte(protocol.UTF8), uint64(0), "CODE", []byte("<m>"))
-	f.Fuzz(func(t *testing.T, which, kind, encoding byte, id uint64, name string, data []byte) {
-		v := protocol.Versions()[int(which)%len(protocol.Versions())]
+	f.Add(byte(0), byte(protocol.Request), byte(protocol.UTF8), uint64(1), "name", []byte("payload"), []byte{}, uint32(0), uint64(0))
+	f.Add(byte(1), byte(protocol.Signal), byte(protocol.UTF16), uint64(0), "odd", []byte("x\x00"), []byte{}, uint32(0), uint64(0))
+	f.Add(byte(5), byte(protocol.ReplyError), byte(protocol.UTF8), uint64(0), "CODE", []byte("<m>"), []byte{}, uint32(0), uint64(0))
+	f.Add(byte(0), byte(protocol.Publication), byte(protocol.UTF16), uint64(0), "odd", []byte("x\x00"), []byte("\x28\x01\x00x"), uint32(7), uint64(9))
+	f.Fuzz(func(t *testing.T, which, kind, encoding byte, id uint64, name string, data, head []byte, ref uint32, number uint64) {
+		v := everyVersion[int(which)%len(everyVersion)]
 		m := protocol.Message{
 			Kind:    protocol.Kind(kind),
 			ID:      protocol.NewID(id),
 			Name:    name,
 			Payload: protocol.Payload{Encoding: protocol.Encoding(encoding), Data: data},
+			Ref:     ref,
+			Number:  number,
+			Head:    head,
 		}
 		b, err := v.Append(nil, m)
 		if err != nil {
@@ -62,8 +68,19 @@ func FuzzAppend(f *testing.F) {
 		if m.Kind == protocol.ReplyError && v == protocol.V1_2 {
 			return // TestErrorReplies has those
 		}
-		// Kinds without an id lose it, payloads without an encoding theirs.
-		m.ID = got.ID
+		// Kinds that have no such part lose it.
+		if got.ID == (protocol.ID{}) {
+			m.ID = got.ID
+		}
+		if got.Ref == 0 {
+			m.Ref = 0
+		}
+		if got.Number == 0 {
+			m.Number = 0
+		}
+		if got.Head == nil {
+			m.Head = nil
+		}
 		if !reflect.DeepEqual(got, normal(m)) {
 			t.Fatalf("%v: %+v comes back as %+v", v, m, got)
 		}
@@ -153,7 +170,7 @@ func FuzzParseSession(f *testing.F) {
 			}
 			return
 		}
-		for _, v := range protocol.Versions() {
+		for _, v := range everyVersion {
 			b, err := v.AppendSession(nil, s)
 			if strings.IndexFunc(s.Key, notName) >= 0 && errors.Is(err, protocol.ErrMalformed) {
 				continue
@@ -171,14 +188,162 @@ func FuzzParseSession(f *testing.F) {
 
 func FuzzConf(f *testing.F) {
 	f.Add([]byte{2, 0, 0x60, 0xea, 0, 0, 0, 0x20, 0, 0})
+	f.Add([]byte{3, 0, 0x60, 0xea, 0, 0, 0, 0x20, 0, 0, 0, 0, 1, 0, 16, 0, 'x'})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := protocol.Message{Kind: protocol.AcceptConf, Payload: protocol.Bytes(data)}
 		c, err := m.Conf()
-		if (err == nil) != (len(data) >= 10) || err != nil && !errors.Is(err, protocol.ErrMalformed) {
+		size := 0
+		if len(data) >= 16 && data[0] == 3 {
+			size = int(uint32(data[6]) | uint32(data[7])<<8 | uint32(data[8])<<16 | uint32(data[9])<<24)
+		}
+		valid := len(data) >= 10 && (size == 0 || size >= 1024)
+		if (err == nil) != valid || err != nil && !errors.Is(err, protocol.ErrMalformed) {
 			t.Fatal(err)
+		}
+		if err == nil && data[0] == 3 && len(data) < 16 {
+			return // read as 2.0
 		}
 		if err == nil && !reflect.DeepEqual(c.Message(), m) {
 			t.Fatalf("%x comes back as %x", data, c.Message().Payload.Data)
+		}
+	})
+}
+
+// FuzzBodies parses any payload as that of each kind that has a structure. What is
+// accepted comes back the same.
+func FuzzBodies(f *testing.F) {
+	for _, c := range validVectors3() {
+		if m, err := protocol.V3_0.Parse([]byte(c.wire)); err == nil && c.fields["content"] != nil {
+			f.Add(byte(m.Kind), m.Ref, m.Payload.Data)
+		}
+	}
+	for _, c := range invalidVectors3() {
+		if m, err := protocol.V3_0.Parse([]byte(c.wire)); err == nil {
+			f.Add(byte(m.Kind), m.Ref, m.Payload.Data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind byte, ref uint32, data []byte) {
+		m := protocol.Message{Kind: protocol.Kind(kind), Ref: ref, Payload: protocol.Bytes(data)}
+		content, again, err := contentOf(m)
+		switch {
+		case err != nil:
+			if !errors.Is(err, protocol.ErrMalformed) {
+				t.Fatalf("%+v: %v", m, err)
+			}
+			return
+		case content == nil:
+			return
+		}
+		b, err := protocol.V3_0.Append(nil, m)
+		if err != nil {
+			t.Fatalf("%+v has the content %v, but cannot be sent: %v", m, content, err)
+		}
+		parsed, err := protocol.V3_0.Parse(b)
+		if err != nil {
+			t.Fatalf("%x: %v", b, err)
+		}
+		if m.Kind == protocol.ReplyFailure && !utf8.Valid(data) {
+			return // senders make text valid
+		}
+		again.Ref = parsed.Ref // where the kind has none it is lost
+		if !reflect.DeepEqual(again, parsed) {
+			t.Fatalf("%v comes back as\n%+v, want\n%+v", content, again, parsed)
+		}
+	})
+}
+
+func FuzzPosition(f *testing.F) {
+	f.Add([]byte(u64(1) + u64(largest3)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := protocol.Bytes(data).Position()
+		if err != nil {
+			if !errors.Is(err, protocol.ErrMalformed) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if got := p.Payload(); !bytes.Equal(got.Data, data) {
+			t.Fatalf("%x comes back as %x", data, got.Data)
+		}
+	})
+}
+
+// FuzzHead takes any bytes for a head: the methods do not panic, and those of a head that
+// may be sent find what is in it.
+func FuzzHead(f *testing.F) {
+	for _, c := range validVectors3() {
+		if m, err := protocol.V3_0.Parse([]byte(c.wire)); err == nil && m.Head != nil {
+			f.Add([]byte(m.Head))
+		}
+	}
+	f.Add([]byte("\x01\x04\x00abcd\x02"))
+	f.Add([]byte("\x40\x02\x00a\x00\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h := protocol.Head(data)
+		first := map[protocol.Tag]string{}
+		size, metadata := 0, 0
+		var again, critical protocol.Head
+		for tag, value := range h.Fields() {
+			size += 3 + len(value)
+			if _, ok := first[tag]; !ok {
+				first[tag] = string(value)
+			}
+			if tag >= 128 {
+				critical = critical.Append(tag, value)
+			}
+			again = again.Append(tag, value)
+		}
+		for key, value := range h.Metadata() {
+			metadata++
+			h2 := protocol.Head(nil).AppendMetadata(string(key), string(value))
+			for k, v := range h2.Metadata() {
+				if len(key) > 0 && (!bytes.Equal(k, key) || !bytes.Equal(v, value)) {
+					t.Fatalf("%q=%q comes back as %q=%q", key, value, k, v)
+				}
+			}
+		}
+		for tag, value := range first {
+			if got, ok := h.Field(tag); !ok || string(got) != value {
+				t.Fatalf("%x: field %d is %x, %v", data, tag, got, ok)
+			}
+		}
+		deadline, hasDeadline := h.Deadline()
+		trace, hasTrace := h.Trace()
+		_, _ = h.Client()
+		if _, ok := h.Unsupported(); ok != (critical != nil) {
+			t.Fatalf("%x: unsupported is %v", data, ok)
+		}
+		m := protocol.Message{Kind: protocol.Signal, Name: "n", Head: h}
+		if _, err := protocol.V3_0.Append(nil, m); err != nil {
+			return
+		}
+		if size != len(data) || !bytes.Equal(again, data) {
+			t.Fatalf("%x comes back as %x", data, again)
+		}
+		if _, ok := first[protocol.TagDeadline]; ok != hasDeadline {
+			t.Fatalf("%x: deadline %v, %v", data, deadline, hasDeadline)
+		}
+		if value, ok := first[protocol.TagTrace]; hasTrace && (!ok || string(protocol.Head(nil).AppendTrace(trace)[3:]) != value) {
+			t.Fatalf("%x: trace context %v", data, trace)
+		}
+		if hasTrace {
+			if parsed, err := protocol.ParseTraceparent(trace.String()); err != nil || parsed != trace {
+				t.Fatalf("%v comes back as %v, %v", trace, parsed, err)
+			}
+		}
+	})
+}
+
+func FuzzTraceparent(f *testing.F) {
+	f.Add("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	f.Add("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x")
+	f.Fuzz(func(t *testing.T, text string) {
+		tc, err := protocol.ParseTraceparent(text)
+		switch {
+		case err != nil && !errors.Is(err, protocol.ErrMalformed):
+			t.Fatal(err)
+		case err == nil && tc.String()[2:] != text[2:55]:
+			t.Fatalf("%q comes back as %q", text, tc)
 		}
 	})
 }

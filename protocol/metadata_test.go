@@ -73,7 +73,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%q: %v, %v", text, v, err)
 		}
 	}
-	for _, token := range []string{"", "1.2", "webwire", "webwire-", "webwire-3.0", "WebWire-1.2"} {
+	for _, token := range []string{"", "1.2", "webwire", "webwire-", "webwire-3.1", "WebWire-1.2"} {
 		if v, err := protocol.ParseToken(token); !errors.Is(err, protocol.ErrVersion) {
 			t.Errorf("%q: %v, %v", token, v, err)
 		}

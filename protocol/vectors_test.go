@@ -16,8 +16,9 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// The vectors in testdata were made by the published servers, clients and
-// parsers, one file for each state of the protocol that was published.
+// The vectors in testdata were made by the published servers, clients and parsers, one
+// file for each state of the protocol that was published, and those of 3.0 by
+// vectors3_test.go.
 
 type vectors struct {
 	Variant string
@@ -42,6 +43,15 @@ type vector struct {
 		ReadTimeout       int64  `json:"read_timeout_ms"`
 		MessageBufferSize int64  `json:"message_buffer_size"`
 		SubProtocol       string `json:"sub_protocol_hex"`
+
+		// In vectors of 3.0:
+
+		StreamCredit int `json:"stream_credit"`
+		Requests     int `json:"requests"`
+		Ref          uint32
+		Number       uint64
+		Head         []headField
+		Content      json.RawMessage
 	}
 }
 
@@ -68,8 +78,8 @@ func readVectors(t testing.TB) map[string]vectors {
 		}
 		all[v.Variant] = v
 	}
-	if len(all) != 7 {
-		t.Fatalf("%d files of vectors, want 7", len(all))
+	if len(all) != 8 {
+		t.Fatalf("%d files of vectors, want 8", len(all))
 	}
 	return all
 }
@@ -102,7 +112,11 @@ var vectorKinds = map[string]protocol.Kind{
 	"reply-sessions-disabled":               protocol.ReplySessionsDisabled,
 	"reply-protocol-error":                  protocol.ReplyProtocolError,
 	"session-created":                       protocol.SessionCreated, "session-closed": protocol.SessionClosed,
-	"accept-conf": protocol.AcceptConf,
+	"accept-conf": protocol.AcceptConf, "hello": protocol.Hello, "welcome": protocol.Welcome,
+	"ack": protocol.Ack, "cancel": protocol.Cancel, "credit": protocol.Credit,
+	"drain": protocol.Drain, "gap": protocol.Gap, "failure": protocol.ReplyFailure,
+	"item": protocol.Item, "subscribe": protocol.Subscribe, "unsubscribe": protocol.Unsubscribe,
+	"publication": protocol.Publication, "presence": protocol.Presence,
 }
 
 var encodings = map[string]protocol.Encoding{
@@ -124,8 +138,9 @@ func testVector(t *testing.T, v protocol.Version, c vector) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkHead(t, m, c)
+	checkHead(t, v, m, c)
 	checkContent(t, v, m, c)
+	check3(t, m, c)
 
 	again, err := v.Append([]byte("before"), m)
 	if err != nil {
@@ -136,7 +151,7 @@ func testVector(t *testing.T, v protocol.Version, c vector) {
 	}
 }
 
-func checkHead(t *testing.T, m protocol.Message, c vector) {
+func checkHead(t *testing.T, v protocol.Version, m protocol.Message, c vector) {
 	t.Helper()
 	kind, ok := vectorKinds[c.Type]
 	if !ok {
@@ -155,7 +170,7 @@ func checkHead(t *testing.T, m protocol.Message, c vector) {
 	if c.Fields.ID == "" && m.ID != (protocol.ID{}) {
 		t.Errorf("id is %v, want none", m.ID)
 	}
-	if c.Direction == "c2s" && !m.Kind.FromClient() || c.Direction == "s2c" && !m.Kind.FromServer() {
+	if c.Direction == "c2s" && !v.FromClient(m.Kind) || c.Direction == "s2c" && !v.FromServer(m.Kind) {
 		t.Errorf("a %v does not go %s", m.Kind, c.Direction)
 	}
 }
@@ -177,7 +192,7 @@ func checkContent(t *testing.T, v protocol.Version, m protocol.Message, c vector
 		if err := m.Err(); !reflect.DeepEqual(err, &protocol.PeerError{Err: want}) {
 			t.Errorf("Err is %v, want %v", err, want)
 		}
-		data, err := v.Append(nil, protocol.Failure(m.ID, want))
+		data, err := v.Append(nil, v.Failure(m.ID, want))
 		if err != nil || hex.EncodeToString(data) != c.Hex {
 			t.Errorf("Failure appends %x, %v, want %s", data, err, c.Hex)
 		}
@@ -191,6 +206,9 @@ func checkContent(t *testing.T, v protocol.Version, m protocol.Message, c vector
 			ReadTimeout: time.Duration(f.ReadTimeout) * time.Millisecond,
 			MessageSize: int(min(f.MessageBufferSize, math.MaxInt)),
 			SubProtocol: string(unhex(t, f.SubProtocol)),
+
+			StreamCredit: f.StreamCredit,
+			Requests:     f.Requests,
 		}
 		got, err := m.Conf()
 		if err != nil || got != want {
@@ -253,6 +271,9 @@ func TestInvalidVectors(t *testing.T) {
 		contradictions := 0
 		for _, c := range vs.Invalid {
 			m, err := v.Parse(unhex(t, c.Hex))
+			if err == nil {
+				_, _, err = contentOf(m)
+			}
 			switch {
 			case err == nil && variant == "1.3" && nameOnly(m):
 				// Early 1.3 rejected it and late 1.3 accepts it; this package
@@ -276,7 +297,7 @@ func nameOnly(m protocol.Message) bool {
 
 // What the two states of 1.3 disagree about is in the vectors of the later one.
 func TestLateVectorsHaveNameOnlyRequests(t *testing.T) {
-	for _, variant := range []string{"1.3b", "1.4", "1.4b", "1.5", "2.0"} {
+	for _, variant := range []string{"1.3b", "1.4", "1.4b", "1.5", "2.0", "3.0"} {
 		n := 0
 		for _, c := range readVectors(t)[variant].Valid {
 			if m, err := versionOf(t, variant).Parse(unhex(t, c.Hex)); err == nil && nameOnly(m) {

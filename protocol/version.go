@@ -11,17 +11,23 @@ import (
 // order in which they were published.
 type Version uint16 // the major number in the high byte, the minor in the low one
 
-// The published versions (sections 3 to 7 of PROTOCOL.md).
+// The versions (sections 3 to 7 and 11 of PROTOCOL.md). V3_0 is not published yet: the
+// codec knows it, the servers and clients of this module do not speak it.
 const (
 	V1_2 Version = 0x0102
 	V1_3 Version = 0x0103
 	V1_4 Version = 0x0104
 	V1_5 Version = 0x0105
 	V2_0 Version = 0x0200
+	V3_0 Version = 0x0300
 )
 
-// Versions returns all known versions, newest first.
+// Versions returns the versions that the servers and clients of this module speak, newest
+// first. V3_0 is known, but not one of them yet.
 func Versions() []Version { return []Version{V2_0, V1_5, V1_4, V1_3, V1_2} }
+
+// known are all versions with a codec, newest first.
+var known = append([]Version{V3_0}, Versions()...)
 
 // Major returns the number before the dot, 0 to 255.
 func (v Version) Major() int { return int(v >> 8) }
@@ -34,12 +40,12 @@ func (v Version) String() string {
 	return strconv.Itoa(v.Major()) + "." + strconv.Itoa(v.Minor())
 }
 
-// Known reports whether this package speaks v.
+// Known reports whether this package has a codec for v.
 func (v Version) Known() bool { return v.spec() != nil }
 
 // ParseVersion returns the known version with the given name, such as "1.2".
 func ParseVersion(text string) (Version, error) {
-	for _, v := range Versions() {
+	for _, v := range known {
 		if v.String() == text {
 			return v, nil
 		}
@@ -75,6 +81,8 @@ func (v Version) spec() *spec {
 		return &spec1_5
 	case V2_0:
 		return &spec2_0
+	case V3_0:
+		return &spec3_0
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		info.RemoteAddr = unknownAddr{}
 	}
 	info.Connected = time.Now()
-	if !info.Version.Known() {
+	if !slices.Contains(versions, info.Version) {
 		_ = conn.Close(transport.StatusInternalError, "unknown protocol version") // the error below says more
 		return nil, ErrVersion
 	}

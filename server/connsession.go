@@ -247,7 +247,7 @@ func (r *sessionRequest) count(err error) {
 func (r *sessionRequest) Panicked(value any, stack []byte) {
 	r.conn.panicked("session store or hook", value, stack)
 	if !r.confirmed {
-		r.conn.reply(protocol.Failure(r.msg.ID, protocol.ErrInternal))
+		r.conn.reply(r.conn.info.Version.Failure(r.msg.ID, protocol.ErrInternal))
 	}
 }
 

@@ -54,16 +54,16 @@ func (c *Conn) react(reaction manners.Reaction, id protocol.ID) {
 	case manners.Ignore:
 		c.link.Drop()
 	case manners.AnswerInternalError:
-		c.answer(protocol.Failure(id, protocol.ErrInternal))
+		c.answer(c.info.Version.Failure(id, protocol.ErrInternal))
 	case manners.AnswerProtocolError:
-		c.answer(protocol.Failure(id, protocol.ErrProtocol))
+		c.answer(c.info.Version.Failure(id, protocol.ErrProtocol))
 	case manners.Disconnect:
 		c.link.Disconnect(transport.StatusProtocolError, "protocol error", ErrProtocolViolation)
 	}
 }
 
 // refuse answers a request that came after the connection took its last.
-func (c *Conn) refuse(id protocol.ID) { c.answer(protocol.Failure(id, protocol.ErrShutdown)) }
+func (c *Conn) refuse(id protocol.ID) { c.answer(c.info.Version.Failure(id, protocol.ErrShutdown)) }
 
 // answer is reply for the goroutine that reads, which must not wait for a peer
 // that does not.
@@ -85,19 +85,19 @@ func (c *Conn) reply(m protocol.Message) {
 	c.log(replyLost, "webwire: reply cannot be sent", "error", textOf(err))
 	if errors.Is(err, protocol.ErrTooBig) {
 		msg, _ := c.info.Version.Append(nil, m) // it was composed before
-		m := protocol.Failure(m.ID, &protocol.Error{Code: protocol.CodeTooBig, Message: fmt.Sprintf(
+		m := c.info.Version.Failure(m.ID, &protocol.Error{Code: protocol.CodeTooBig, Message: fmt.Sprintf(
 			"the reply has %d bytes, this client takes messages of at most %d", len(msg), c.limit)})
 		if c.link.Send(context.Background(), m) == nil {
 			return
 		}
 	}
 	// If this fails too the connection is gone.
-	_ = c.link.Send(context.Background(), protocol.Failure(m.ID, protocol.ErrInternal))
+	_ = c.link.Send(context.Background(), c.info.Version.Failure(m.ID, protocol.ErrInternal))
 }
 
 // fail answers a request whose handler returned err.
 func (c *Conn) fail(id protocol.ID, name string, err error) {
-	m := protocol.Failure(id, err)
+	m := c.info.Version.Failure(id, err)
 	if m.Kind == protocol.ReplyInternalError && !deliberate(err) {
 		e := requestFailed
 		if c.endedBy(err) {
@@ -174,7 +174,7 @@ func (in *request) Run() {
 
 func (in *request) Panicked(value any, stack []byte) {
 	in.Conn.panicked("handler of request "+quoted(in.Name), value, stack)
-	in.Conn.reply(protocol.Failure(in.id, protocol.ErrInternal))
+	in.Conn.reply(in.Conn.info.Version.Failure(in.id, protocol.ErrInternal))
 }
 
 // signal is a Signal in flight.

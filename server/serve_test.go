@@ -200,9 +200,11 @@ func TestServeConn(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 
-		p = connectDeaf(t, context.Background(), server.New(server.Options{Version: 0x0900}), protocol.V1_2)
-		if err := p.wait(); !errors.Is(err, server.ErrVersion) {
-			t.Errorf("got %v", err)
+		for _, unspoken := range []protocol.Version{0x0900, protocol.V3_0} {
+			p = connectDeaf(t, context.Background(), server.New(server.Options{Version: unspoken}), protocol.V1_2)
+			if err := p.wait(); !errors.Is(err, server.ErrVersion) {
+				t.Errorf("%v: got %v", unspoken, err)
+			}
 		}
 		if _, err := p.conn.Read(nil); err == nil {
 			t.Error("the connection is open")

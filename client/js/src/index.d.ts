@@ -169,6 +169,11 @@ export interface ClientEvents {
    */
   sessioncreated: Event & { readonly session: Session };
   /**
+   * The server changed the session that the client has, its `info` for instance.
+   * `session` is the new state; the key is the same.
+   */
+  sessionupdated: Event & { readonly session: Session };
+  /**
    * The server cannot restore the kept session now: `error` is a
    * {@link SessionFullError}, {@link InternalError}, {@link ErrorReply} or
    * {@link SessionsDisabledError}. Unless it is the last of these the client asks again on

@@ -50,7 +50,7 @@ export class SessionState {
   #retries; // how often that failed on the connection
   #failure; // the name of the error of the last time
   #timer;
-  #held; // a session that the server created while the kept one is restored, and
+  #held; // a session that the server created or updated while the kept one is restored, and
   #asked; // whether that was asked for: then it goes before one that cannot be restored now
 
   // tell dispatches an event, backoff returns the pause before a repetition.
@@ -132,10 +132,11 @@ export class SessionState {
         try {
           const session = parseSession(payload);
           if (this.#changes !== changes || this.keptKey !== key) throw forgotten();
-          this.#session = session;
+          // An update that overtook this reply is the newer one.
+          this.#session = this.#held?.key === key ? this.#held : session;
           this.#active = true;
           this.#held = undefined;
-          if (this.#failure) this.#tell('sessionrestored', { session });
+          if (this.#failure) this.#tell('sessionrestored', { session: this.#session });
           this.#failure = undefined;
           over();
         } catch (error) {
@@ -178,11 +179,17 @@ export class SessionState {
     }, this.#backoff(this.#retries++, error));
   }
 
-  // created takes a session that the server created.
+  // created takes a session that the server created or, if the client already has its
+  // key, updated. An update leaves the storage alone: another tab may have written to it.
   created(payload) {
     const session = parseSession(payload);
     if (this.#restoring) {
       this.#held = session;
+      return;
+    }
+    if (this.key === session.key) {
+      this.#session = session;
+      this.#tell('sessionupdated', { session });
       return;
     }
     if (this.#closed) { // should a closeSession fail, that would be too late to tell

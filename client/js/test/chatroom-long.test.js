@@ -10,7 +10,7 @@ import { goMissing } from './support/servers.js';
 const skip = await browserMissing() || await goMissing();
 
 const COUNT = 1000;
-const BUSY = 500; // milliseconds that a page may be busy at a time, on a slow machine
+const BUSY = 2000; // milliseconds that a page may be busy at a time, on a slow machine
 
 // long is one of many messages of the greatest length: 2000 characters, with those
 // that take most room in JSON, and in UTF-8.

@@ -127,6 +127,7 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
     await ada.sees('No connection.');
     await bob.sees('No connection.');
     for (let i = 1; i <= 5; i++) await ada.say(`while it was down ${i}`);
+    await ada.page.locator('#pending .message').nth(4).waitFor();
     assert.equal(await ada.page.locator('#pending .message').count(), 5);
     await bob.say('so did I');
     await ada.page.goto('about:blank'); // the page is closed before anything could be sent

@@ -1,4 +1,5 @@
-// The code of the README does what its comments say.
+// The code of the README does what its comments say, and what is for frameworks works
+// in them.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -10,12 +11,16 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
+import { compileScript, parse } from 'vue/compiler-sfc';
+import { browserMissing, launch } from './support/browser.js';
 import { goMissing } from './support/servers.js';
 
 const run = promisify(execFile);
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const readme = await readFile(at('../README.md'), 'utf8');
 const blocks = (language) => [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code);
+const noBrowser = await browserMissing();
 
 async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1');
@@ -84,4 +89,115 @@ describe('README', { skip: await goMissing(), timeout: 120_000 }, () => {
       assert.equal(stdout, wanted.map((text) => `${text}\n`).join(''));
     });
   }
+
+  describe('frameworks', { skip: noBrowser }, () => {
+    let browser;
+
+    before(async () => {
+      browser = await launch();
+      await writeFile(join(dir, 'client.js'), blocks('js').find((code) => code.startsWith('// client.js')));
+    });
+
+    after(() => browser?.close());
+
+    // open opens a page of the server of the README that runs a program of these files.
+    // The program defines mount and unmount; the page has all statuses of the client.
+    // Each page has a URL of its own: the server tells the age of a file to the second, so
+    // a browser that asks whether its copy is old would be told that it is not.
+    async function open(t, files) {
+      for (const [name, code] of Object.entries(files)) await writeFile(join(dir, name), code);
+      const [entry] = Object.keys(files);
+      const name = entry.replace('.', '-');
+      await writeFile(join(dir, `${name}.jsx`), `
+        import { client } from './client.js';
+        import * as program from './${entry}';
+        const statuses = [];
+        client.addEventListener('statuschange', ({ status }) => statuses.push(status));
+        Object.assign(globalThis, program, { client, statuses });
+        mount(document.querySelector('main'));
+      `);
+      await build({
+        entryPoints: [join(dir, `${name}.jsx`)],
+        outfile: join(dir, `${name}.js`),
+        bundle: true,
+        format: 'esm',
+        jsx: 'automatic',
+        nodePaths: [at('../node_modules')],
+        alias: { webwire: at('../src/index.js') },
+        define: {
+          'process.env.NODE_ENV': '"development"', // StrictMode does nothing in production
+          __VUE_OPTIONS_API__: 'false', __VUE_PROD_DEVTOOLS__: 'false', __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: 'false',
+        },
+      });
+      await writeFile(join(dir, `${name}.html`), `<!doctype html><title>WebWire</title><main></main><script type="module" src="${name}.js"></script>`);
+      const page = await browser.context.newPage();
+      t.after(() => page.close());
+      page.on('pageerror', (error) => assert.fail(error));
+      await page.goto(`http://${addr}/${name}.html`);
+      return page;
+    }
+
+    const shows = (page, status) => page.waitForFunction((want) => document.querySelector('output')?.textContent === want, status);
+    const statuses = (page) => page.evaluate(() => globalThis.statuses.splice(0));
+    const greets = async (page) => {
+      const text = await page.evaluate(async () => (await globalThis.client.request('greet', 'Ada')).text());
+      assert.equal(text, 'hello, Ada');
+    };
+
+    test('React, in StrictMode', async (t) => {
+      const [code] = blocks('jsx');
+      const page = await open(t, {
+        'react.jsx': `
+          import { StrictMode } from 'react';
+          import { createRoot } from 'react-dom/client';
+          import { useStatus } from './status.jsx';
+          const App = () => <output>{useStatus()}</output>;
+          let root;
+          export const mount = (at) => {
+            root = createRoot(at);
+            root.render(<StrictMode><App /></StrictMode>);
+          };
+          export const unmount = () => root.unmount();
+        `,
+        'status.jsx': code,
+      });
+      const twice = ['connecting', 'disconnected', 'connecting', 'connected'];
+      await shows(page, 'connected');
+      await greets(page);
+      assert.deepEqual(await statuses(page), twice, 'the effects run twice');
+      await page.evaluate(() => globalThis.unmount());
+      await page.waitForFunction(() => globalThis.client.status === 'disconnected');
+      assert.deepEqual(await statuses(page), ['disconnected']);
+      await page.evaluate(() => globalThis.mount(document.querySelector('main')));
+      await shows(page, 'connected');
+      await greets(page);
+      assert.deepEqual(await statuses(page), twice);
+    });
+
+    test('Vue', async (t) => {
+      const [code] = blocks('html');
+      const { descriptor } = parse(`${code}<template><output>{{ status }}</output></template>`);
+      const page = await open(t, {
+        'vue.js': `
+          import { createApp } from 'vue';
+          import App from './status.js';
+          let app;
+          export const mount = (at) => {
+            app = createApp(App);
+            app.mount(at);
+          };
+          export const unmount = () => app.unmount();
+        `,
+        'status.js': compileScript(descriptor, { id: 'status', inlineTemplate: true }).content,
+      });
+      await shows(page, 'connected');
+      await greets(page);
+      await page.evaluate(() => globalThis.unmount());
+      await page.waitForFunction(() => globalThis.client.status === 'disconnected');
+      await page.evaluate(() => globalThis.mount(document.querySelector('main')));
+      await shows(page, 'connected');
+      await greets(page);
+      assert.deepEqual(await statuses(page), ['connecting', 'connected', 'disconnected', 'connecting', 'connected']);
+    });
+  });
 });

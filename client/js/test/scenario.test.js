@@ -13,8 +13,8 @@ const read = (name) => (skip ? [] : JSON.parse(readFileSync(new URL(name, data),
 
 const ITEM = 'webwire:ws://example.com/api';
 const EVENTS = [
-  'signal', 'sessioncreated', 'sessionclosed', 'sessionerror', 'sessionrestored', 'connected', 'disconnected', 'connecterror',
-  'connectfailed',
+  'signal', 'sessioncreated', 'sessionupdated', 'sessionclosed', 'sessionerror', 'sessionrestored', 'connected', 'disconnected',
+  'connecterror', 'connectfailed',
 ];
 const RESULTS = {
   SessionNotFoundError: 'not found', SessionFullError: 'full', SessionsDisabledError: 'disabled', InternalError: 'internal',

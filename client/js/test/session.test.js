@@ -54,6 +54,37 @@ test('a session that the server creates', async (t) => {
   assert.deepEqual(kept.items, { [ITEM]: 'KEY' });
 });
 
+test('a session that the server updates', async (t) => {
+  const server = new FakeServer(t);
+  const kept = storage();
+  let event;
+  const client = await server.connected({ storage: kept, onsessionupdated: (e) => { event = e; } });
+  created(server.socket, 'KEY', { user: 'alice' });
+  await settled();
+  kept.items[ITEM] = 'OTHER TAB';
+  created(server.socket, 'KEY', { user: 'bob' });
+  assert.deepEqual(client.session.info, { user: 'bob' });
+  assert.ok(Object.isFrozen(client.session));
+  await settled();
+  assert.equal(event.session, client.session);
+  assert.deepEqual(client.events(), ['sessioncreated', 'sessionupdated']);
+  assert.deepEqual(kept.items, { [ITEM]: 'OTHER TAB' });
+});
+
+test('an update while the session is restored is newer than the reply', async (t) => {
+  const server = new FakeServer(t);
+  const client = server.client({ storage: storage({ [ITEM]: 'KEY' }) });
+  client.connect();
+  await settled();
+  await server.socket.open();
+  const request = restoring(server, 'KEY');
+  created(server.socket, 'KEY', { user: 'bob' });
+  restored(server.socket, request, 'KEY', { user: 'alice' });
+  await settled();
+  assert.deepEqual(client.session.info, { user: 'bob' });
+  assert.deepEqual(client.events(), ['connected']);
+});
+
 test('the session object of 1.2', async (t) => {
   const server = new FakeServer(t);
   const client = await server.connected({ versions: ['1.2'] });

@@ -39,6 +39,7 @@ client.addEventListener('connected', (event) => event.waitUntil(client.request('
 client.addEventListener('connecterror', ({ error }) => console.log(error.message));
 client.addEventListener('sessionerror', ({ error }) => console.log(error.name));
 client.addEventListener('sessionrestored', ({ session }) => session.key.length);
+client.addEventListener('sessionupdated', ({ session }) => session.info);
 client.disconnect();
 new Client('/api', { debug: true, onconnecterror: ({ error }) => console.log(error), onsessionrestored: () => {} });
 new Client('/api', { debug: (...what: unknown[]) => console.log(...what) });

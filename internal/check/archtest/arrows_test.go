@@ -46,8 +46,9 @@ var arrows = []struct {
 	{"internal/tasks", []string{"internal/invariant"}},
 	{"internal/link", []string{"protocol", "transport", "internal/outbox", "internal/tasks", "internal/invariant"}},
 	{"internal/manners", []string{"protocol"}},
-	{"server", []string{"protocol", "transport", "session", "internal/link", "internal/outbox", "internal/tasks", "internal/manners", xSync}},
-	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/tasks", "internal/manners", xSync}},
+	{"internal/mux", nil},
+	{"server", []string{"protocol", "transport", "session", "internal/link", "internal/outbox", "internal/tasks", "internal/mux", "internal/manners", xSync}},
+	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/tasks", "internal/mux", "internal/manners", xSync}},
 
 	{"internal/check/sim", []string{"protocol", "transport", "session", "server", "client", "transport/memory", "transport/transporttest"}},
 

@@ -2,12 +2,14 @@ package sim
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 
+	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -106,7 +108,7 @@ func TestSimFindsMistakes(t *testing.T) {
 		{"failures are unsent requests", func(m *mutant) {
 			m.write = func(p protocol.Message, msg []byte) [][]byte {
 				if p.Kind == protocol.Reply {
-					msg, _ = m.version.Append(nil, protocol.Failure(p.ID, protocol.ErrShutdown))
+					msg, _ = m.version.Append(nil, m.version.Failure(p.ID, protocol.ErrShutdown))
 				}
 				return [][]byte{msg}
 			}
@@ -150,11 +152,14 @@ func TestSchedulesAreVaried(t *testing.T) {
 				for _, part := range []string{
 					"<nil>", "FAILED", "internal error of the server", "server is shutting down",
 					"not sent", "may have executed", "no reply within", "not connected within",
-					"context canceled", "context deadline exceeded", "client: disconnected", "client: closed",
+					"context canceled", "context deadline exceeded", "client: disconnected",
 				} {
 					if strings.Contains(text, part) {
 						counts[part]++
 					}
+				}
+				if errors.Is(err, client.ErrClosed) {
+					counts["client closed"]++
 				}
 			}
 			counts["signals"] += len(h.receipts)

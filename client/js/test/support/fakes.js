@@ -146,7 +146,9 @@ export class FakeServer {
   client(options, url = 'http://example.com/api') {
     const client = new Client(url, { WebSocket: this.WebSocket, ...options });
     const events = [];
-    for (const type of ['signal', 'sessioncreated', 'sessionclosed', 'sessionrestored', 'connected', 'disconnected', 'connectfailed']) {
+    for (const type of [
+      'signal', 'sessioncreated', 'sessionupdated', 'sessionclosed', 'sessionrestored', 'connected', 'disconnected', 'connectfailed',
+    ]) {
       client.addEventListener(type, (event) => events.push(type === 'signal' ? `signal ${event.name}` : type));
     }
     client.events = () => events.splice(0);

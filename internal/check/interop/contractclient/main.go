@@ -16,7 +16,6 @@ import (
 	"syscall"
 
 	"github.com/webwire-go/webwire/internal/check/interop"
-	"github.com/webwire-go/webwire/protocol"
 )
 
 func main() {
@@ -42,7 +41,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if *addr == "" || flags.NArg() > 0 {
 		return errors.New("want --addr host:port, and no other arguments")
 	}
-	v, err := protocol.ParseVersion(*version)
+	v, err := interop.ParseVersion(*version)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/check/interop"
-	"github.com/webwire-go/webwire/protocol"
 )
 
 func main() {
@@ -49,7 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	v, err := protocol.ParseVersion(*version)
+	v, err := interop.ParseVersion(*version)
 	if err != nil {
 		return err
 	}
