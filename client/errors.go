@@ -24,6 +24,7 @@ var (
 	errSlowHook = errors.New("client: OnServerSignal does not keep up with the signals of the server")
 
 	errSessionForgotten = errors.New("client: session was given up while it was restored")
+	errSessionDoubtful  = errors.New("client: the server may have closed the session by a call meant for the one before")
 )
 
 type closedError struct{}
