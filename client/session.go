@@ -96,7 +96,7 @@ func (c *Client) RestoreSession(ctx context.Context, key string) error {
 	if key == "" {
 		c.loadKey(ctx)
 		if err := ctx.Err(); err != nil {
-			return err
+			return &link.UnsentError{Err: err}
 		}
 	}
 	c.mu.Lock()
@@ -234,9 +234,12 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 	}
 	done := make(chan error, 1)
 	c.mu.Lock()
-	err := ctx.Err()
-	if c.status == Closed {
+	var err error
+	switch {
+	case c.status == Closed:
 		err = ErrClosed
+	case ctx.Err() != nil:
+		err = &link.UnsentError{Err: ctx.Err()}
 	}
 	if err == nil {
 		c.owned.Go(func() {
@@ -263,7 +266,7 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-late:
-		return &TimeoutError{After: c.opts.Timeout}
+		return &TimeoutError{Sent: true, After: c.opts.Timeout}
 	}
 }
 
