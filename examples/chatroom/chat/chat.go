@@ -29,8 +29,9 @@ type Options struct {
 	// Logger gets what goes wrong. Nil: slog.Default().
 	Logger *slog.Logger
 
-	// MessageRate is how many messages a second one user may send, after some at
-	// once. Zero: 2.
+	// MessageRate is the number of messages a second that one user may send. What
+	// is not used is saved, up to 1000 messages: a queue from a time without a
+	// connection is sent at once. A new user has 20. Zero: 2.
 	MessageRate float64
 }
 
@@ -47,7 +48,6 @@ type Chat struct {
 
 	signIns limit // of a host
 	calls   limit // of a connection
-	sayings limit // of a name
 	typings limit // of a name
 }
 
@@ -66,10 +66,9 @@ func Open(dir string, opts Options) (_ *Chat, err error) {
 	c := &Chat{
 		log:      opts.Logger,
 		watchers: newMembers(0, func(string) {}),
-		signIns:  limit{burst: 30, every: 2 * time.Second},
-		calls:    limit{burst: 200, every: 50 * time.Millisecond},
-		sayings:  limit{burst: 20, every: time.Duration(float64(time.Second) / opts.MessageRate)},
-		typings:  limit{burst: 3, every: time.Second},
+		signIns:  limit{rate: rate{burst: 30, every: 2 * time.Second}},
+		calls:    limit{rate: rate{burst: 200, every: 50 * time.Millisecond}},
+		typings:  limit{rate: rate{burst: 3, every: time.Second}},
 	}
 	if c.log == nil {
 		c.log = slog.Default()
@@ -85,7 +84,8 @@ func Open(dir string, opts Options) (_ *Chat, err error) {
 	if c.sessions, err = session.OpenFileStore(filepath.Join(dir, "sessions"), session.FileStoreOptions{MaxAge: nameAge}); err != nil {
 		return nil, err
 	}
-	if c.names, err = openNames(filepath.Join(dir, "names.json")); err != nil {
+	messages := rate{burst: savedMessages, every: time.Duration(float64(time.Second) / opts.MessageRate)}
+	if c.names, err = openNames(filepath.Join(dir, "names.json"), messages); err != nil {
 		return nil, err
 	}
 	if c.rooms, err = openRooms(filepath.Join(dir, "rooms"), c.log, c.tellRooms); err != nil {
@@ -116,6 +116,9 @@ func (c *Chat) Close() error {
 	c.watchers.close()
 	if c.rooms != nil {
 		errs = append(errs, c.rooms.close())
+	}
+	if c.names != nil {
+		errs = append(errs, c.names.close())
 	}
 	if c.sessions != nil {
 		errs = append(errs, c.sessions.Close())

@@ -24,12 +24,16 @@ const (
 
 	seenPrecision = 24 * time.Hour // of what the file says about the last use
 	maxNames      = 10000
+
+	savedMessages = 1000 // that a name may send at once after a long silence
+	firstMessages = 20   // that a new name may send at once
 )
 
 // names knows which name belongs to which session, also while nobody is connected:
 // in memory and in a file.
 type names struct {
-	path string
+	path     string
+	messages rate // of a name
 
 	mu        sync.Mutex // held while the file is written; only who signs in or out waits for that
 	byName    map[string]*holder
@@ -41,7 +45,8 @@ type holder struct {
 	Name    string    `json:"name"`
 	Session string    `json:"session"` // the hash of its key
 	Seen    time.Time `json:"seen"`
-	Used    bool      `json:"used"` // a request came: the client knows of its session
+	Used    bool      `json:"used"`  // a request came: the client knows of its session
+	Empty   time.Time `json:"empty"` // when its bucket of messages was empty, see rate.take
 
 	saved   time.Time // Seen as the file has it
 	closing bool      // the name is nobody's any more, and not to be had yet
@@ -52,8 +57,8 @@ func hashOf(key string) string {
 	return hex.EncodeToString(hash[:])
 }
 
-func openNames(path string) (*names, error) {
-	n := &names{path: path, byName: make(map[string]*holder), bySession: make(map[string]*holder)}
+func openNames(path string, messages rate) (*names, error) {
+	n := &names{path: path, messages: messages, byName: make(map[string]*holder), bySession: make(map[string]*holder)}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return n, nil
@@ -67,6 +72,9 @@ func openNames(path string) (*names, error) {
 	}
 	for _, h := range all {
 		h.saved = h.Seen
+		if now := time.Now(); h.Empty.After(now) { // the clock was set back
+			h.Empty = now
+		}
 		n.put(h)
 	}
 	return n, nil
@@ -92,7 +100,8 @@ func (n *names) claim(name, key string) error {
 	if len(n.byName) >= maxNames {
 		return ErrFull
 	}
-	h := &holder{Name: name, Session: hashOf(key), Seen: time.Now().UTC()}
+	now := time.Now().UTC()
+	h := &holder{Name: name, Session: hashOf(key), Seen: now, Empty: now.Add(-firstMessages * n.messages.every)}
 	n.put(h)
 	err := n.save()
 	if err != nil {
@@ -117,6 +126,23 @@ func (n *names) use(name, key string) (bool, error) {
 	return true, n.save()
 }
 
+// spend counts a message. It fails with ErrTooFast if the name has sent too many. After
+// a crash the silence is counted from what the file says, which may be too long.
+func (n *names) spend(name string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.byName[fold(name)]
+	if h == nil {
+		return ErrSignedOut
+	}
+	empty, ok := n.messages.take(h.Empty, time.Now().UTC())
+	if !ok {
+		return ErrTooFast
+	}
+	h.Empty = empty
+	return nil
+}
+
 // closing returns the name of a session that ends. From now on use reports false,
 // and free gives the name to whoever wants it.
 func (n *names) closing(key string) (name string, ok bool) {
@@ -139,6 +165,13 @@ func (n *names) free(key string) error {
 		return nil
 	}
 	n.remove(h)
+	return n.save()
+}
+
+// close saves what changed since the last time.
+func (n *names) close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	return n.save()
 }
 

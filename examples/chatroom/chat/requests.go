@@ -116,8 +116,8 @@ func (c *Chat) say(by call, in Say) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	if !c.sayings.allow(fold(by.name)) {
-		return Message{}, ErrTooFast
+	if err := c.names.spend(by.name); err != nil {
+		return Message{}, err
 	}
 	return r.say(Message{ID: in.ID, Name: by.name, Text: text})
 }
