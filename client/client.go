@@ -20,7 +20,9 @@ type Client struct {
 	dialling chan struct{} // holds one element while a call of the dialer runs
 	opts     Options
 	hooks    tasks.Queue
-	keys     tasks.Queue // calls of Options.Keys
+	inbox    inbox
+	onSignal SignalHandler // nil: signals are dropped
+	keys     tasks.Queue   // calls of Options.Keys
 
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]
@@ -29,7 +31,8 @@ type Client struct {
 	// changes under mu, and before link does.
 	identity atomic.Uint64
 
-	hookTurn atomic.Uint64 // odd while a hook runs
+	hookTurn  atomic.Uint64 // odd while a hook runs
+	unhandled atomic.Uint64 // signals without a handler in a Mux
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -64,7 +67,8 @@ func New(d transport.Dialer, opts Options) *Client {
 		changed:  make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.hooks.Limit = c.opts.InboxSize
+	c.inbox.size = c.opts.InboxSize
+	c.onSignal = c.opts.onSignal()
 	return c
 }
 

@@ -82,6 +82,7 @@ func (c *Client) connectAndRead() (again bool) {
 // ended takes note that a connection ended, or, if s is nil, could not be made,
 // and reports whether to try again.
 func (c *Client) ended(s *serving, err error) (again bool) {
+	err = reason(err)
 	again, first := c.end(s, err)
 	if first {
 		c.log(slog.LevelWarn, "webwire: cannot connect, the client tries again until it succeeds", "error", err)
@@ -111,7 +112,7 @@ func (c *Client) end(s *serving, err error) (again, first bool) {
 	if used {
 		lasted = time.Since(s.since)
 		if hooks.OnDisconnected != nil {
-			c.later("OnDisconnected", func() { hooks.OnDisconnected(err) })
+			c.later("OnDisconnected", func() { hooks.OnDisconnected(c.ctx, err) })
 		}
 	}
 	c.failure = err
@@ -121,13 +122,13 @@ func (c *Client) end(s *serving, err error) (again, first bool) {
 	switch {
 	case c.gaveUp:
 		if hooks.OnConnectFailed != nil {
-			c.later("OnConnectFailed", func() { hooks.OnConnectFailed(err) })
+			c.later("OnConnectFailed", func() { hooks.OnConnectFailed(c.ctx, err) })
 		}
 	case again && !used:
 		first = !c.trying.failing
 		c.trying.failing = true
 		if hooks.OnConnectError != nil {
-			c.later("OnConnectError", func() { hooks.OnConnectError(err) })
+			c.later("OnConnectError", func() { hooks.OnConnectError(c.ctx, err) })
 		}
 	}
 	if lasted >= c.stable(err) {

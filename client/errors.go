@@ -20,14 +20,24 @@ var (
 	// ErrClosed is what methods return after Close. It unwraps to net.ErrClosed.
 	ErrClosed error = closedError{}
 
-	// errSlowHook ends a connection whose signals are not taken.
-	errSlowHook = errors.New("client: OnServerSignal does not keep up with the signals of the server")
+	// ErrProtocolViolation is why the client ends a connection whose server sent what
+	// it must not.
+	ErrProtocolViolation = errors.New("client: server violated the protocol")
+
+	// ErrSlowHooks is why the client ends a connection if its hooks return too rarely,
+	// see Hooks.
+	ErrSlowHooks = errors.New("client: hooks do not keep up with what the server sends")
+
+	// ErrSessionDoubtful is why the client ends a connection if the server may have
+	// another idea of the session that the connection has. The next connection
+	// restores the client's session, if there is one.
+	ErrSessionDoubtful = errors.New("client: client and server may disagree about the session")
 
 	// errNoRoom is why a request was not sent that waited for room in the outbox.
 	errNoRoom = errors.New("client: the server reads too slowly")
 
-	errSessionForgotten = errors.New("client: session was given up while it was restored")
-	errSessionDoubtful  = errors.New("client: the server may have closed the session by a call meant for the one before")
+	errSessionForgotten = fmt.Errorf("%w: it was given up while it was restored", ErrSessionDoubtful)
+	errSessionMistaken  = fmt.Errorf("%w: a late call may have closed it instead of the one before", ErrSessionDoubtful)
 )
 
 type closedError struct{}
@@ -137,4 +147,16 @@ func public(err error) error {
 		return &TimeoutError{After: late.After, Cause: errNoRoom}
 	}
 	return &TimeoutError{Sent: true, After: late.After}
+}
+
+// reason returns why a connection ended, or could not be made, as hooks and callers know
+// it.
+func reason(err error) error {
+	switch {
+	case errors.Is(err, link.ErrStarved):
+		return ErrSlowHooks
+	case errors.Is(err, protocol.ErrMalformed):
+		return fmt.Errorf("%w: %w", ErrProtocolViolation, err)
+	}
+	return err
 }

@@ -146,7 +146,7 @@ func (c *Client) saveKey(key, old string) (saved <-chan struct{}) {
 // hooks, which may take as long as they want.
 func (c *Client) callKeys(secret string, call func()) (done <-chan struct{}) {
 	k := &keyCall{client: c, secret: secret, call: call, done: make(chan struct{})}
-	c.keys.Put(nil, 0, k)
+	c.keys.Put(k)
 	return k.done
 }
 

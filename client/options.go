@@ -13,6 +13,10 @@ type Options struct {
 	// Hooks are called when something happens.
 	Hooks Hooks
 
+	// Handler handles signals if Hooks.OnServerSignal is nil.
+	// Nil: signals are dropped, and counted in Stats.
+	Handler Handler
+
 	// Timeout bounds requests, and the waiting for a connection, where the context
 	// has no deadline. Zero: one minute.
 	Timeout time.Duration
@@ -52,11 +56,17 @@ type Options struct {
 	// one ends the connection. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
-	// OutboxSize bounds, in bytes, what waits to be sent, where a message counts as half
-	// of that at most, and InboxSize the signals, and the sessions that the server
-	// creates and closes, that wait for their hooks.
-	// Zero: 1 MiB each.
-	OutboxSize, InboxSize int
+	// OutboxSize limits the bytes queued for sending. An empty queue accepts a message of
+	// any size; otherwise a message is charged at most OutboxSize/2, so that small
+	// messages cannot starve a large one. Zero: 1 MiB.
+	OutboxSize int
+
+	// InboxSize limits the bytes of received messages that wait for their hooks: signals,
+	// and sessions that the server creates or closes. They are charged as in the outbox.
+	// While they exceed it the client reads no further, see Hooks; only as much as it
+	// takes to notice that the server is gone, up to four times InboxSize or 256 KiB.
+	// Zero: 1 MiB.
+	InboxSize int
 
 	// ReadTimeout is the silence after which the connection counts as lost. A
 	// server that is silent for a third of it is pinged.
@@ -64,9 +74,8 @@ type Options struct {
 	ReadTimeout time.Duration
 
 	// WriteTimeout is how long a write may make no progress, while nothing arrives
-	// from the server, before the connection counts as lost. It is also how long
-	// hooks may hold up reading once InboxSize is used up, and how long a hook that
-	// is called before OnConnected may hold up requests that wait for it.
+	// from the server, before the connection counts as lost. It is also how long a hook
+	// that is called before OnConnected may delay requests that wait for OnConnected.
 	// Zero: transport.DefaultWriteTimeout.
 	WriteTimeout time.Duration
 

@@ -94,7 +94,7 @@ func (s *serving) settleFirst(number uint64, err error) error {
 	switch {
 	case errors.Is(err, protocol.ErrSessionNotFound):
 		if st.number == number && c.forget() {
-			s.restored.tell("OnSessionClosed", c.opts.Hooks.OnSessionClosed)
+			c.tellClosedAs(s.restored)
 		}
 		c.adopt()
 		return nil
@@ -103,7 +103,7 @@ func (s *serving) settleFirst(number uint64, err error) error {
 	case refused:
 		st.failure = err
 		if hook := c.opts.Hooks.OnSessionError; hook != nil {
-			s.restored.tell("OnSessionError", func() { hook(err) })
+			s.restored.tell("OnSessionError", func() { hook(c.ctx, err) })
 		}
 		if st.held != nil { // its hook cannot wait for the end of the attempts
 			st.held.event.skip()
@@ -202,13 +202,16 @@ func (s *serving) settleAgain(number uint64, err error) (again, fatal bool) {
 func (c *Client) restored(s session.Session) {
 	st := &c.session
 	st.restoring = false
+	if h := st.held; h != nil && h.session.Key == s.Key { // an update that overtook the reply
+		s = h.session
+	}
 	st.current, st.active = s, true
 	recovered := st.failure != nil
 	st.failure = nil
 	st.dropHeld()
 	c.reckon(c.link.Load() != nil)
 	if hook := c.opts.Hooks.OnSessionRestored; hook != nil && recovered {
-		c.later("OnSessionRestored", func() { hook(s) })
+		c.later("OnSessionRestored", func() { hook(c.ctx, s) })
 	}
 }
 
@@ -237,7 +240,7 @@ func (c *Client) sessionError(err error) {
 		latest := st.failure
 		c.mu.Unlock()
 		if latest != nil {
-			hook(latest)
+			hook(c.ctx, latest)
 		}
 	})
 }
@@ -251,8 +254,8 @@ func (c *Client) adopt() {
 	}
 	c.session.held = nil
 	if h.event == nil {
-		h.event = newEvent(c)
-		c.hooks.Put(nil, 0, h.event)
+		h.event = newEvent(c, 0)
+		c.hooks.Put(h.event)
 	}
 	c.tellCreated(h.session, h.event)
 }

@@ -193,15 +193,16 @@ func (st *stage) hooks(in map[string][]scenarioStep) client.Hooks {
 		}
 	}
 	return client.Hooks{
-		OnConnected:       func() { tell("connected") },
-		OnDisconnected:    func(error) { tell("disconnected") },
-		OnConnectError:    func(error) { tell("connecterror") },
-		OnConnectFailed:   func(error) { tell("connectfailed") },
-		OnServerSignal:    func(name string, _ protocol.Payload) { tell("signal " + name) },
-		OnSessionCreated:  func(s session.Session) { tell("sessioncreated " + s.Key) },
-		OnSessionClosed:   func() { tell("sessionclosed") },
-		OnSessionError:    func(err error) { tell("sessionerror " + outcomeName(err, "")) },
-		OnSessionRestored: func(s session.Session) { tell("sessionrestored " + s.Key) },
+		OnConnected:       func(context.Context) { tell("connected") },
+		OnDisconnected:    func(context.Context, error) { tell("disconnected") },
+		OnConnectError:    func(context.Context, error) { tell("connecterror") },
+		OnConnectFailed:   func(context.Context, error) { tell("connectfailed") },
+		OnServerSignal:    func(_ context.Context, s *client.Signal) { tell("signal " + s.Name) },
+		OnSessionCreated:  func(_ context.Context, s session.Session) { tell("sessioncreated " + s.Key) },
+		OnSessionUpdated:  func(_ context.Context, s session.Session) { tell("sessionupdated " + s.Key) },
+		OnSessionClosed:   func(context.Context) { tell("sessionclosed") },
+		OnSessionError:    func(_ context.Context, err error) { tell("sessionerror " + outcomeName(err, "")) },
+		OnSessionRestored: func(_ context.Context, s session.Session) { tell("sessionrestored " + s.Key) },
 	}
 }
 

@@ -198,7 +198,7 @@ func (c *Client) CloseSession(ctx context.Context) error {
 		case s.active && !manners.Of(l.Version()).ConfirmClose:
 			// Another connection closed the session first. Whether the server created the
 			// next one before or after it handled this call is not known: restoring it tells.
-			l.DisconnectLater(transport.StatusNormalClosure, "", errSessionDoubtful)
+			l.DisconnectLater(transport.StatusNormalClosure, "", errSessionMistaken)
 		}
 		return nil
 	}, c.closeSettled))
@@ -246,7 +246,7 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 			_, err := l.Request(context.Background(), m, limit, then)
 			var late *link.TimeoutError
 			if errors.As(err, &late) {
-				l.Disconnect(transport.StatusNormalClosure, "", err)
+				l.Disconnect(transport.StatusNormalClosure, "", public(err))
 			}
 			if errors.Is(err, protocol.ErrShutdown) {
 				c.leave(l)
@@ -270,7 +270,7 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 	}
 }
 
-// sessionCreated takes a session that the server created. e is for the hook.
+// sessionCreated takes a session that the server created or changed. e is for the hook.
 func (c *Client) sessionCreated(data []byte, e *event) error {
 	s, err := protocol.ParseSession(data)
 	if err != nil {
@@ -289,20 +289,31 @@ func (c *Client) sessionCreated(data []byte, e *event) error {
 	return nil
 }
 
-// tellCreated makes s the session of the connection and calls OnSessionCreated as e.
+// tellCreated makes s the session of the connection and calls OnSessionCreated as e, or
+// OnSessionUpdated if the connection has that session.
 // The caller holds mu.
 func (c *Client) tellCreated(s session.Session, e *event) {
+	updated := c.opts.Hooks.OnSessionUpdated
+	if c.session.active && c.session.key == s.Key {
+		c.session.current = s
+		if updated == nil {
+			e.skip()
+			return
+		}
+		e.tell("OnSessionUpdated", func() { updated(c.ctx, s) })
+		return
+	}
 	closed := c.session.closed // if a CloseSession fails yet, telling that would come too late
 	c.session.closed = false
 	saved := c.keep(s)
 	created, ended := c.opts.Hooks.OnSessionCreated, c.opts.Hooks.OnSessionClosed
 	e.tell("OnSessionCreated", func() {
 		if closed && ended != nil {
-			tasks.Run(&within{hook{c, "OnSessionClosed", ended}})
+			tasks.Run(&within{hook{c, "OnSessionClosed", func() { ended(c.ctx) }}})
 		}
 		if created != nil {
 			<-saved
-			created(s)
+			created(c.ctx, s)
 		}
 	})
 }
@@ -345,7 +356,7 @@ func (c *Client) sessionClosed(e *event) {
 	case s.closing > 0:
 		s.closed = true // a CloseSession did it, most likely
 	default:
-		e.tell("OnSessionClosed", c.opts.Hooks.OnSessionClosed)
+		c.tellClosedAs(e)
 	}
 }
 
@@ -364,7 +375,14 @@ func (c *Client) forget() bool {
 // tellClosed calls OnSessionClosed. The caller holds mu.
 func (c *Client) tellClosed() {
 	if hook := c.opts.Hooks.OnSessionClosed; hook != nil {
-		c.later("OnSessionClosed", hook)
+		c.later("OnSessionClosed", func() { hook(c.ctx) })
+	}
+}
+
+// tellClosedAs calls OnSessionClosed as e.
+func (c *Client) tellClosedAs(e *event) {
+	if hook := c.opts.Hooks.OnSessionClosed; hook != nil {
+		e.tell("OnSessionClosed", func() { hook(c.ctx) })
 	}
 }
 

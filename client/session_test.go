@@ -273,8 +273,8 @@ func (n *notes) note(s string) {
 
 func (n *notes) hooks() client.Hooks {
 	return client.Hooks{
-		OnSessionCreated: func(s session.Session) { n.note("created " + s.Key) },
-		OnSessionClosed:  func() { n.note("closed") },
+		OnSessionCreated: func(_ context.Context, s session.Session) { n.note("created " + s.Key) },
+		OnSessionClosed:  func(context.Context) { n.note("closed") },
 	}
 }
 
@@ -287,9 +287,9 @@ func TestRestoredAfterStoreFailed(t *testing.T) {
 		srv := n.serve(server.Options{Sessions: store, Hooks: server.Hooks{OnRequest: login}})
 		told := make(chan string, 10)
 		c := n.client(client.Options{Hooks: client.Hooks{
-			OnConnected:       func() { told <- "connected" },
-			OnSessionError:    func(err error) { told <- err.Error() },
-			OnSessionRestored: func(s session.Session) { told <- "restored" },
+			OnConnected:       func(context.Context) { told <- "connected" },
+			OnSessionError:    func(_ context.Context, err error) { told <- err.Error() },
+			OnSessionRestored: func(_ context.Context, s session.Session) { told <- "restored" },
 		}})
 		if _, err := c.Request(t.Context(), "login", text("x")); err != nil {
 			t.Fatal(err)

@@ -80,13 +80,13 @@ func (c *Client) notify() {
 
 // Stats is what a client did and does, for a metrics library to poll.
 type Stats struct {
-	InFlight int // requests that were sent and have no outcome now
+	PendingRequests int // requests that were sent and have no outcome yet
 
 	Connects                 uint64 // connections so far; all but the first are reconnects
 	Attempts                 uint64 // attempts to connect so far
 	Sent, Received           uint64 // messages so far
 	BytesSent, BytesReceived uint64 // of messages, without the framing of the transport
-	Dropped                  uint64 // messages so far that were received and not handled: late replies, signals without a hook
+	Dropped                  uint64 // messages so far that were received and not handled: late replies, signals without a handler
 }
 
 // Stats returns the counts of now.
@@ -97,14 +97,10 @@ func (c *Client) Stats() Stats {
 	s := Stats{Connects: c.connects, Attempts: c.attempts}
 	if l := c.link.Load(); l != nil {
 		counts.Add(l.Stats())
-		s.InFlight, _ = l.InFlight()
+		s.PendingRequests, _ = l.InFlight()
 	}
 	s.Sent, s.Received = counts.Sent, counts.Received
 	s.BytesSent, s.BytesReceived = counts.BytesSent, counts.BytesReceived
-	s.Dropped = counts.Dropped
+	s.Dropped = counts.Dropped + c.unhandled.Load()
 	return s
 }
-
-// PendingRequests returns the number of requests that were sent and have no
-// outcome yet.
-func (c *Client) PendingRequests() int { return c.Stats().InFlight }
