@@ -44,6 +44,7 @@ func Server(nc net.Conn, opts transport.AcceptOptions) transport.Conn {
 
 func newConn(nc net.Conn, first *handshake, limits transport.Limits) *conn {
 	c := &conn{first: first}
+	first.over = make(chan struct{})
 	wire := framed.Wire{Reader: nc, Writer: nc, Net: nc}
 	if secure, ok := nc.(*tls.Conn); ok {
 		// Closing the TLS connection could wait for a writer.

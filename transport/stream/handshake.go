@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,7 +13,9 @@ import (
 // first, within limits of time of its own: left to the first Write, it would wait for the
 // peer without any.
 type handshake struct {
-	once    sync.Once
+	begun   atomic.Bool
+	done    atomic.Bool
+	over    chan struct{} // closed once done is set; a mutex would stop the time of a testing/synctest bubble
 	err     error
 	tls     *tls.Conn // nil without TLS
 	dialled bool
@@ -25,10 +27,16 @@ type handshake struct {
 // shake does the handshake if nobody has done it yet.
 func (c *conn) shake() error {
 	h := c.first
-	h.once.Do(func() {
+	switch {
+	case h.done.Load():
+	case h.begun.CompareAndSwap(false, true):
 		h.err = c.handshake()
 		h.tokens = nil
-	})
+		h.done.Store(true)
+		close(h.over)
+	default:
+		<-h.over
+	}
 	if h.err != nil {
 		return c.Fail(h.err)
 	}
