@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -213,5 +214,32 @@ func TestExchangeOnlyOnce(t *testing.T) {
 			}
 			y.Close()
 		})
+	}
+}
+
+// The bytes of the package documentation.
+func TestDocumentedExchange(t *testing.T) {
+	for _, c := range []struct {
+		supported []string
+		answer    string
+	}{
+		{[]string{"webwire-2.0", "webwire-1.2"}, "\x85\x00\x00\x0bwebwire-2.0"},
+		{[]string{"webwire-3.0"}, "\x85\x00\x00\x0c,webwire-3.0"},
+		{nil, "\x85\x00\x00\x00"},
+	} {
+		near, raw := net.Pipe()
+		conn := stream.Server(near, transport.AcceptOptions{Protocols: c.supported})
+		var negotiating sync.WaitGroup
+		negotiating.Go(func() { _ = conn.Protocol() })
+		if _, err := io.WriteString(raw, "\x84\x00\x00\x17webwire-2.0,webwire-1.2"); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(c.answer))
+		if _, err := io.ReadFull(raw, got); err != nil || string(got) != c.answer {
+			t.Errorf("answered %q, %v, want %q", got, err, c.answer)
+		}
+		negotiating.Wait()
+		conn.Abort()
+		raw.Close()
 	}
 }
