@@ -15,8 +15,8 @@
 // Browsers let any web page open a WebSocket to any server, and send the cookies of the
 // user. The zero [Upgrader] therefore accepts only pages that were served from the host and
 // port they connect to. Programs that are not browsers send no Origin header and are
-// accepted. The scheme is not compared, because a proxy may have terminated TLS; the Host
-// header must arrive as the browser sent it. List other pages in Origins, as they appear in
+// accepted. Unless the server itself terminates TLS, the scheme is not compared, because a
+// proxy may have done so. The Host header must arrive as the browser sent it. List other pages in Origins, as they appear in
 // the browser's address bar:
 //
 //	websocket.Upgrader{Origins: []string{"https://example.com"}}
