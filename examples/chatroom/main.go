@@ -19,7 +19,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/webwire-go/webwire/examples/chatroom/chat"
 	"github.com/webwire-go/webwire/examples/chatroom/terminal"
 )
 
@@ -43,11 +42,10 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	case "server":
 		addr := flags.String("addr", "localhost:8080", "TCP `address` to listen at; :8080 is reached from other machines too")
 		data := flags.String("data", "chatroom-data", "`directory` of sessions and messages, made if it does not exist")
-		rate := flags.Float64("rate", 2, "`messages` a second that one user may send")
 		if err := parse(flags, args); err != nil {
 			return err
 		}
-		return serve(ctx, *addr, *data, chat.Options{MessageRate: *rate}, out, nil)
+		return serve(ctx, *addr, *data, out, nil)
 	case "client":
 		addr := flags.String("addr", "localhost:8080", "`address` of the server, or its URL: wss://host/ws")
 		name := flags.String("name", os.Getenv("USER"), "your name in the chat")

@@ -17,7 +17,7 @@ import (
 
 // serve runs the server until ctx ends, then shuts it down gracefully. It sends
 // the address it listens at to listening, if that is not nil.
-func serve(ctx context.Context, addr, data string, opts chat.Options, out io.Writer, listening chan<- string) (err error) {
+func serve(ctx context.Context, addr, data string, out io.Writer, listening chan<- string) (err error) {
 	ln, err := net.Listen("tcp", addr) // before the files: their owner may have the port
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s is in use by another program; choose another address with -addr", addr)
@@ -27,8 +27,7 @@ func serve(ctx context.Context, addr, data string, opts chat.Options, out io.Wri
 	}
 	defer ln.Close() // it is closed already unless this ends early
 
-	opts.Upgrader = &websocket.Upgrader{}
-	room, err := chat.Open(data, opts)
+	room, err := chat.Open(data, chat.Options{Upgrader: &websocket.Upgrader{}})
 	if err != nil {
 		return err
 	}

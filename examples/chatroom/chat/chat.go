@@ -28,11 +28,6 @@ type Options struct {
 
 	// Logger gets what goes wrong. Nil: slog.Default().
 	Logger *slog.Logger
-
-	// MessageRate is the number of messages a second that one user may send. What
-	// is not used is saved, up to 1000 messages: a queue from a time without a
-	// connection is sent at once. A new user has 20. Zero: 2.
-	MessageRate float64
 }
 
 // Chat is a chatroom. Connections reach it through its Server.
@@ -60,9 +55,6 @@ const maxMessageSize = 32 << 10
 // Open opens the chatroom whose files are in dir, which is made if it does not
 // exist. One process at a time uses it.
 func Open(dir string, opts Options) (_ *Chat, err error) {
-	if opts.MessageRate <= 0 {
-		opts.MessageRate = 2
-	}
 	c := &Chat{
 		log:      opts.Logger,
 		watchers: newMembers(0, func(string) {}),
@@ -84,8 +76,7 @@ func Open(dir string, opts Options) (_ *Chat, err error) {
 	if c.sessions, err = session.OpenFileStore(filepath.Join(dir, "sessions"), session.FileStoreOptions{MaxAge: nameAge}); err != nil {
 		return nil, err
 	}
-	messages := rate{burst: savedMessages, every: time.Duration(float64(time.Second) / opts.MessageRate)}
-	if c.names, err = openNames(filepath.Join(dir, "names.json"), messages); err != nil {
+	if c.names, err = openNames(filepath.Join(dir, "names.json")); err != nil {
 		return nil, err
 	}
 	if c.rooms, err = openRooms(filepath.Join(dir, "rooms"), c.log, c.tellRooms); err != nil {

@@ -25,15 +25,17 @@ const (
 	seenPrecision = 24 * time.Hour // of what the file says about the last use
 	maxNames      = 10000
 
-	savedMessages = 1000 // that a name may send at once after a long silence
-	firstMessages = 20   // that a new name may send at once
+	firstMessages = 20 // that a new name may send at once
 )
+
+// messages limits those of one name. What it does not use is saved for a queue that was
+// written without a connection.
+var messages = rate{burst: 1000, every: time.Second / 2}
 
 // names knows which name belongs to which session, also while nobody is connected:
 // in memory and in a file.
 type names struct {
-	path     string
-	messages rate // of a name
+	path string
 
 	mu        sync.Mutex // held while the file is written; only who signs in or out waits for that
 	byName    map[string]*holder
@@ -57,8 +59,8 @@ func hashOf(key string) string {
 	return hex.EncodeToString(hash[:])
 }
 
-func openNames(path string, messages rate) (*names, error) {
-	n := &names{path: path, messages: messages, byName: make(map[string]*holder), bySession: make(map[string]*holder)}
+func openNames(path string) (*names, error) {
+	n := &names{path: path, byName: make(map[string]*holder), bySession: make(map[string]*holder)}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return n, nil
@@ -101,7 +103,7 @@ func (n *names) claim(name, key string) error {
 		return ErrFull
 	}
 	now := time.Now().UTC()
-	h := &holder{Name: name, Session: hashOf(key), Seen: now, Empty: now.Add(-firstMessages * n.messages.every)}
+	h := &holder{Name: name, Session: hashOf(key), Seen: now, Empty: now.Add(-firstMessages * messages.every)}
 	n.put(h)
 	err := n.save()
 	if err != nil {
@@ -135,7 +137,7 @@ func (n *names) spend(name string) error {
 	if h == nil {
 		return ErrSignedOut
 	}
-	empty, ok := n.messages.take(h.Empty, time.Now().UTC())
+	empty, ok := messages.take(h.Empty, time.Now().UTC())
 	if !ok {
 		return ErrTooFast
 	}

@@ -110,7 +110,9 @@ export class Chat extends EventTarget {
 
   #notEntered(room, error) {
     if (this.open.get(room.key) !== room) return; // it was left meanwhile
-    if (NO_ROOM.includes(error.code)) {
+    if (error.code === 'TOO_FAST') { // much is being sent: it is tried again, without a word
+      setTimeout(() => this.open.get(room.key) === room && this.enter(room.name), PAUSE);
+    } else if (NO_ROOM.includes(error.code)) {
       for (const { id } of this.unsent(room.key)) this.outbox.fail(id, error.message);
       this.open.delete(room.key);
       this.#tell('refused', { key: room.key, error });
