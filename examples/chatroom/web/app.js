@@ -2,7 +2,7 @@
 
 import { Chat, FIRST_ROOM } from './chat.js';
 import { Composer } from './composer.js';
-import { $ } from './dom.js';
+import { $, el } from './dom.js';
 import { Log } from './log.js';
 import { roomKey } from './room.js';
 import { Sidebar } from './sidebar.js';
@@ -136,10 +136,13 @@ function stopTyping({ key }, name) {
 }
 
 function showTyping() {
-  const names = [...(typing.get(current)?.keys() ?? [])];
-  const who = names.length > 2 ? 'Several people are' : `${names.join(' and ')} ${names.length > 1 ? 'are' : 'is'}`;
-  $('typing-text').textContent = names.length ? `${who} typing` : '';
-  $('typing').classList.toggle('active', names.length > 0);
+  const [one, two, ...more] = [...(typing.get(current)?.keys() ?? [])].map((name) => el('bdi', {}, name));
+  let text = [];
+  if (more.length) text = ['Several people are typing'];
+  else if (two) text = [one, ' and ', two, ' are typing'];
+  else if (one) text = [one, ' is typing'];
+  $('typing-text').replaceChildren(...text);
+  $('typing').classList.toggle('active', text.length > 0);
 }
 
 // Signing in and out.
@@ -224,7 +227,7 @@ function showStatus() {
   const connected = chat.status === 'connected';
   const text = trouble();
   $('signout').disabled = !chat.signedIn;
-  document.body.classList.toggle('offline', !connected);
+  document.body.classList.toggle('offline', !connected || Boolean(text));
   if (text) {
     const show = () => {
       wasLost = true;
