@@ -114,7 +114,7 @@ export class Log {
     const shown = new Map([...this.#pending.children].map((item) => [item.dataset.id, item]));
     const waiting = items.filter(({ failed }) => !failed);
     const hidden = new Set(waiting.slice(0, -WAITING));
-    $('pending-more').textContent = hidden.size ? `${hidden.size} more messages wait to be sent` : '';
+    $('pending-more').textContent = hidden.size ? `${hidden.size} more ${hidden.size === 1 ? 'message waits' : 'messages wait'} to be sent` : '';
     const wanted = items.filter((item) => !hidden.has(item)).map((item) => {
       const old = shown.get(item.id);
       return old?.classList.contains('failed') === Boolean(item.failed) ? old : pendingItem(item);
