@@ -215,7 +215,7 @@ export class Client extends EventTarget {
   // connection is given up.
   #settle(caller, connection, options, type, key, apply = () => {}) {
     const timeout = this.#patience(options);
-    const over = type === CLOSE_SESSION ? this.#session.closeBegins() : () => {};
+    const over = type === CLOSE_SESSION ? this.#session.closeBegins(connection) : () => {};
     const settled = (error) => {
       over(error);
       if (error) caller.reject(error);
