@@ -46,7 +46,7 @@ func (s *serving) tryOpen() (opened, recovered bool) {
 	s.since = time.Now()
 	recovered = c.trying.failing
 	c.trying.failing = false
-	c.trying.last = 0
+	c.trying.last = 0 // which was before it
 	c.failure = nil
 	c.connects++
 	c.reckon(true)

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/webwire-go/webwire/protocol"
@@ -31,6 +33,17 @@ type Options struct {
 	// is dropped, and later attempts wait for it, so that there is one at a time.
 	// Zero: ten seconds.
 	DialTimeout time.Duration
+
+	// Header returns the header of the next attempt to connect, for instance a token that
+	// expires. It is called once for each attempt, one call at a time, within
+	// DialTimeout; its error fails the attempt. It replaces values of the same name in
+	// the header of the Dialer. Transports without headers ignore it. Nil: no header.
+	Header func(ctx context.Context) (http.Header, error)
+
+	// GiveUp reports whether the client stops connecting after an attempt that failed,
+	// or a connection that ended, with err. It is called once for each, while no other
+	// attempt is made, and must return soon. Nil: the function GiveUp.
+	GiveUp func(err error) bool
 
 	// MinBackoff and MaxBackoff bound the pause between attempts to connect. Each
 	// pause is random, from nothing to a limit: MinBackoff at first, then three
@@ -110,6 +123,9 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.InboxSize, defaultBoxSize)
 	if len(o.Versions) == 0 {
 		o.Versions = []protocol.Version{protocol.V2_0, protocol.V1_2}
+	}
+	if o.GiveUp == nil {
+		o.GiveUp = GiveUp
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
