@@ -31,6 +31,8 @@ type Client struct {
 	// changes under mu, and before link does.
 	identity atomic.Uint64
 
+	calls     atomic.Int64  // that Shutdown waits for
+	stopping  atomic.Bool   // Shutdown was called
 	hookTurn  atomic.Uint64 // odd while a hook runs
 	unhandled atomic.Uint64 // signals without a handler in a Mux
 
@@ -83,6 +85,9 @@ func New(d transport.Dialer, opts Options) *Client {
 // disabled or the client gave up (see Hooks.OnConnectFailed). After that Connect
 // waits for the pause that is due first.
 func (c *Client) Connect(ctx context.Context) error {
+	if c.stopping.Load() {
+		return ErrClosed
+	}
 	w := waiter{purpose: toConnect}
 	for {
 		l, _, err := c.await(ctx, &w)
@@ -116,6 +121,10 @@ func (c *Client) Connect(ctx context.Context) error {
 //     name or the payload, or protocol.ErrTooBig, if the message is longer than the
 //     server accepts: the request was not sent.
 func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (protocol.Payload, error) {
+	if err := c.enter(); err != nil {
+		return protocol.Payload{}, err
+	}
+	defer c.exit()
 	w := waiter{purpose: toRequest}
 	for {
 		l, timeout, err := c.await(ctx, &w)
@@ -162,6 +171,10 @@ func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.exit()
 	l := c.link.Load()
 	if l == nil {
 		return c.notConnected()
@@ -190,27 +203,6 @@ func (c *Client) notConnected() error {
 		return &DisconnectedError{Cause: c.failure}
 	}
 	return ErrDisconnected
-}
-
-// Close ends the client for good. What Signal accepted is sent, pending requests
-// fail with ErrClosed, the connection is closed and OnDisconnected called. Close
-// does not wait for hooks, which may call it, but for Options.Keys. It returns within
-// a few seconds, whatever server and dialer do, and may be called several times.
-func (c *Client) Close() error {
-	c.mu.Lock()
-	l := c.link.Load()
-	c.setStatus(Closed)
-	c.mu.Unlock()
-	if l != nil {
-		ctx, cancel := context.WithTimeout(c.ctx, transport.DefaultCloseTimeout)
-		l.Flush(ctx)
-		cancel()
-		l.Disconnect(transport.StatusNormalClosure, "", ErrClosed)
-	}
-	c.cancel()
-	c.owned.Wait()
-	c.flushKeys()
-	return nil
 }
 
 func (c *Client) log(level slog.Level, msg string, args ...any) {

@@ -93,6 +93,10 @@ func (c *Client) Session() (session.Session, bool) {
 // server could not tell, or one of those of Request. If ctx ends before the reply came
 // the session may be restored nevertheless; Session tells.
 func (c *Client) RestoreSession(ctx context.Context, key string) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.exit()
 	if key == "" {
 		c.loadKey(ctx)
 		if err := ctx.Err(); err != nil {
@@ -164,6 +168,10 @@ func (c *Client) askedFor(key string, waived int, err error) {
 // connection, or while the session cannot be restored, it only makes the client
 // forget the session, which then stays on the server until it expires there.
 func (c *Client) CloseSession(ctx context.Context) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.exit()
 	c.mu.Lock()
 	s := &c.session
 	l := c.link.Load()
