@@ -13,16 +13,8 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// The session whose key is kept is restored on every new connection. An answer that it
-// cannot be restored now makes the client ask again, with pauses, on the same connection.
-
-// held is a session that the server created while the kept one was being restored, and
-// that becomes the client's if that fails.
-type held struct {
-	session  session.Session
-	replaces bool   // also if the kept one cannot be restored only now: it was asked for
-	event    *event // for OnSessionCreated, nil if that cannot be called in its place any more
-}
+// The session whose key is kept is restored on every new connection. If the server answers
+// that it cannot be restored now the client asks again, with pauses, on the same connection.
 
 // restoreFirst restores the kept session on a new connection, if there is one. again
 // means that it is worth trying again. An error means that the connection is of no use.
@@ -243,26 +235,4 @@ func (c *Client) sessionError(err error) {
 			hook(c.ctx, latest)
 		}
 	})
-}
-
-// adopt makes the session the client's that was held back, if there is one. The caller
-// holds mu.
-func (c *Client) adopt() {
-	h := c.session.held
-	if h == nil {
-		return
-	}
-	c.session.held = nil
-	if h.event == nil {
-		h.event = newEvent(c, 0)
-		c.hooks.Put(h.event)
-	}
-	c.tellCreated(h.session, h.event)
-}
-
-// releaseHeld lets go of what waits for the outcome of restoring.
-func (c *Client) releaseHeld() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.session.dropHeld()
 }
