@@ -13,23 +13,24 @@ import (
 )
 
 var (
-	// ErrDisconnected is what methods that need a connection return while there is
-	// none, and what a *DisconnectedError is.
+	// ErrDisconnected is returned by methods that need a connection while there is
+	// none. Every *DisconnectedError is an ErrDisconnected.
 	ErrDisconnected = errors.New("client: disconnected")
 
-	// ErrClosed is what methods return after Close. It unwraps to net.ErrClosed.
+	// ErrClosed is returned by all methods after Close or Shutdown. It unwraps to
+	// net.ErrClosed.
 	ErrClosed error = closedError{}
 
-	// ErrProtocolViolation is why the client ends a connection whose server sent what
-	// it must not.
+	// ErrProtocolViolation is the reason for which the client closes a connection if the
+	// server breaks the protocol.
 	ErrProtocolViolation = errors.New("client: server violated the protocol")
 
-	// ErrSlowHooks is why the client ends a connection if its hooks return too rarely,
-	// see Hooks.
+	// ErrSlowHooks is the reason for which the client closes a connection if its hooks
+	// do not return, see Hooks.
 	ErrSlowHooks = errors.New("client: hooks do not keep up with what the server sends")
 
-	// ErrSessionDoubtful is why the client ends a connection if the server may have
-	// another idea of the session that the connection has. The next connection
+	// ErrSessionDoubtful is the reason for which the client closes a connection if it
+	// does not know which session the connection has on the server. The next connection
 	// restores the client's session, if there is one.
 	ErrSessionDoubtful = errors.New("client: client and server may disagree about the session")
 
@@ -106,12 +107,12 @@ func (e *canceledError) Error() string {
 
 func (e *canceledError) Unwrap() []error { return []error{e.reason, e.cause} }
 
-// VersionError is what connecting to a server fails with that speaks no version of
-// the protocol in common with the client. Trying again does not help.
+// VersionError reports that client and server have no protocol version, or no
+// sub-protocol, in common.
 type VersionError struct {
 	Server []protocol.Version // what the server speaks, as far as it is known
 	Client []protocol.Version // what the client may speak
-	Cause  error              // how that was found out, may be nil
+	Cause  error              // what showed it, may be nil
 }
 
 func (e *VersionError) Error() string {

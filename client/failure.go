@@ -11,10 +11,10 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// RepeatedError is the error of an attempt to connect that was refused in the same way as
-// the attempts directly before it: with the same HTTP status, or the same TLS alert.
+// RepeatedError is the error of an attempt to connect that was refused with the same HTTP
+// status, or the same TLS alert, as the attempt before it.
 type RepeatedError struct {
-	Times int   // attempts in a row that were refused so, at least 2
+	Times int   // number of such attempts in a row, at least 2
 	Err   error // of the last one
 }
 
@@ -24,15 +24,15 @@ func (e *RepeatedError) Error() string {
 
 func (e *RepeatedError) Unwrap() error { return e.Err }
 
-// GiveUp reports whether to try again would not help after an attempt to connect failed
-// with err, or a connection ended with it. It is the default of Options.GiveUp.
+// GiveUp reports whether trying again would not help after an attempt to connect failed,
+// or a connection ended, with err. It is the default of Options.GiveUp.
 //
 // It returns true for a wrong configuration, a *VersionError, certificates that are
-// refused, a close status that is final (see transport.Status), redirects, and HTTP
-// statuses that do not depend on the moment, such as 400 and 410. It returns true for
-// HTTP 401, and for TLS alerts that may mean a missing certificate, if err is a
-// *RepeatedError: a new token may be accepted. It returns false for anything else,
-// including HTTP 403, 404 and 421, which gateways answer while a server is replaced.
+// refused, a close status that is final (see transport.Status), redirects, and permanent
+// HTTP statuses such as 400 and 410. For HTTP 401, and for TLS alerts that may mean a
+// missing certificate, it returns true only if err is a *RepeatedError: the next attempt
+// may have a new token. It returns false for anything else, including HTTP 403, 404 and
+// 421, which gateways answer while a server is replaced.
 func GiveUp(err error) bool {
 	var again *RepeatedError
 	switch classify(err) {

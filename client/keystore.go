@@ -9,20 +9,19 @@ import (
 	"strings"
 )
 
-// KeyStore keeps the key of a client's session while the program does not run. The
-// key is a secret. Calls come one at a time.
+// KeyStore keeps the key of a client's session while the program does not run. The key is
+// a secret. Its methods are called one at a time.
 type KeyStore interface {
-	// LoadKey returns the key that was saved last, and the empty string if there
-	// is none. It is called before the first connection.
+	// LoadKey returns the key that was saved last, or the empty string if there is none.
+	// It is called before the first connection, until it once succeeds.
 	LoadKey() (string, error)
 
-	// SaveKey keeps a key instead of the one before. The empty key means that
-	// there is none any more.
+	// SaveKey replaces the key. The empty key means that there is no session any more.
 	SaveKey(key string) error
 }
 
-// KeyFile is a KeyStore that keeps the key in the file with this name, which only
-// its owner may read. One program at a time uses it. The directory must exist.
+// KeyFile is a KeyStore that keeps the key in the file with this name, readable only by
+// its owner. Only one program may use the file at a time. The directory must exist.
 type KeyFile string
 
 // LoadKey returns the content of the file.

@@ -11,17 +11,17 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// RestoreSession makes the session of key that of the client, which then keeps it
-// as one that the server created. The empty key is the one that the client keeps: it
-// asks for that session now, without waiting for its own next attempt. RestoreSession
-// waits for a connection as Request does, and asks nothing if the connection has that
-// session already.
+// RestoreSession makes the session with the given key the client's session, which is then
+// kept like one that the server created. The empty key means the key that the client
+// keeps: it asks for that session now, without waiting for its own next attempt.
+// RestoreSession waits for a connection as Request does. If the connection already has
+// the session it returns nil at once.
 //
 // The error is protocol.ErrSessionNotFound, also if no key is kept,
 // protocol.ErrSessionFull, protocol.ErrSessionsDisabled, a *protocol.Error with
 // protocol.CodeSessionActive if the client has another session, protocol.ErrInternal if the
-// server could not tell, or one of those of Request. If ctx ends before the reply came
-// the session may be restored nevertheless; Session tells.
+// server's look-up failed, or one of those of Request. If ctx ends before the reply has
+// arrived the session may be restored nevertheless: see Session.
 func (c *Client) RestoreSession(ctx context.Context, key string) error {
 	if err := c.enter(); err != nil {
 		return err
@@ -111,8 +111,8 @@ func (c *Client) sessionRestored(data []byte, waived int) error {
 }
 
 // CloseSession closes the client's session, for all clients that have it. Without a
-// connection, or while the session cannot be restored, it only makes the client
-// forget the session, which then stays on the server until it expires there.
+// connection, or while the session cannot be restored, the client only forgets the
+// session, which stays on the server until it expires.
 func (c *Client) CloseSession(ctx context.Context) error {
 	if err := c.enter(); err != nil {
 		return err

@@ -70,10 +70,9 @@ func (c *Client) reckon(connected bool) {
 	c.notify()
 }
 
-// Session returns the client's session, and whether it has one: one that the
-// server created or restored, and did not close. While there is no connection it
-// is the session that is going to be restored; while the server cannot restore it
-// on the connection that there is (see Hooks.OnSessionError) there is none.
+// Session returns the client's session and true, or false if it has none. Without a
+// connection it is the session that the next connection restores. While the server cannot
+// restore it on the current connection (see Hooks.OnSessionError) there is none.
 func (c *Client) Session() (session.Session, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,14 +6,14 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Shutdown ends the client as Close does, after the calls that are in progress. From now
-// on every call returns ErrClosed. Requests, signals, and calls of RestoreSession and
-// CloseSession that began before end as they would without Shutdown, those that wait
-// for a connection too. If ctx ends first Shutdown does what Close does at once, and
-// returns ctx.Err().
+// Shutdown closes the client once the calls in progress have returned: Request, Signal,
+// RestoreSession and CloseSession, including those that wait for a connection. New calls
+// return ErrClosed. If ctx ends first Shutdown closes the client at once, as Close does,
+// and returns ctx.Err().
 //
-// Like Close it does not wait for hooks. A hook may call it, but OnConnected only if no
-// request waits for OnConnected. It may be called several times, and together with Close.
+// Like Close it does not wait for hooks, which may call it; if OnConnected calls it,
+// requests that wait for OnConnected do not return before ctx ends. It may be called
+// several times, and before, during or after Close.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.stopping.Store(true)
 	err := c.awaitCalls(ctx)
@@ -56,10 +56,10 @@ func (c *Client) exit() {
 	}
 }
 
-// Close ends the client for good. What Signal accepted is sent, pending requests fail
-// with ErrClosed, the connection is closed and OnDisconnected is called. Close waits for
-// Options.Keys, and not for hooks, which may call it. It returns within a few seconds,
-// whatever server and dialer do, and may be called several times.
+// Close closes the client for good. Signals that Signal accepted are sent, pending
+// requests fail with ErrClosed, the connection is closed, and OnDisconnected is called.
+// Close waits for Options.Keys, but not for hooks, which may call it. It returns within a
+// few seconds, whatever server and dialer do, and may be called several times.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	l := c.link.Load()
