@@ -81,7 +81,7 @@ func (c *Client) connectAndRead() (again bool) {
 	return c.ended(s, err)
 }
 
-// ended takes note that a connection ended, or, if s is nil, could not be made,
+// ended records that a connection ended, or, if s is nil, could not be made,
 // and reports whether to try again.
 func (c *Client) ended(s *serving, err error) (again bool) {
 	err = c.counted(reason(err))

@@ -74,7 +74,7 @@ func refusal(err error) (again, refused bool) {
 	return false, false
 }
 
-// settleFirst takes note of the outcome of the first attempt. It returns err unless the
+// settleFirst records the outcome of the first attempt. It returns err unless the
 // session was restored or is gone.
 func (s *serving) settleFirst(number uint64, err error) error {
 	c := s.client
@@ -157,7 +157,7 @@ func (s *serving) restoreDue(pause time.Duration) (key string, number uint64) {
 	}
 }
 
-// settleAgain takes note of the outcome of a later attempt.
+// settleAgain records the outcome of a later attempt.
 func (s *serving) settleAgain(number uint64, err error) (again, fatal bool) {
 	c := s.client
 	c.mu.Lock()

@@ -70,7 +70,7 @@ func (c *Client) RestoreSession(ctx context.Context, key string) error {
 	}
 }
 
-// askFor takes note that a RestoreSession asks for a key, and reports whether it has to.
+// askFor records that a RestoreSession asks for a key, and reports whether it has to.
 func (c *Client) askFor(key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +81,7 @@ func (c *Client) askFor(key string) bool {
 	return true
 }
 
-// askedFor takes note of the outcome of that.
+// askedFor records the outcome of that.
 func (c *Client) askedFor(key string, waived int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,7 +158,7 @@ func (c *Client) CloseSession(ctx context.Context) error {
 	}, c.closeSettled))
 }
 
-// closeSettled takes note that a CloseSession is over. If it failed, and yet the
+// closeSettled records that a CloseSession is over. If it failed, and yet the
 // session was closed, OnSessionClosed is how the user learns of that.
 func (c *Client) closeSettled(err error) {
 	c.mu.Lock()

@@ -37,7 +37,7 @@ type held struct {
 	event    *event // for OnSessionCreated, nil if that cannot be called in its place any more
 }
 
-// lost takes note that the connection has ended.
+// lost records that the connection has ended.
 func (s *sessionState) lost() {
 	s.active = false
 	s.failure = nil

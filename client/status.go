@@ -63,7 +63,7 @@ func (c *Client) AwaitChange(ctx context.Context, from Status) (Status, error) {
 	}
 }
 
-// setStatus changes the status and wakes who waits for that. The caller holds mu.
+// setStatus changes the status and wakes those that wait for that. The caller holds mu.
 func (c *Client) setStatus(s Status) {
 	if c.status == Closed || c.status == s {
 		return
@@ -72,7 +72,7 @@ func (c *Client) setStatus(s Status) {
 	c.notify()
 }
 
-// notify wakes who waits for a change. The caller holds mu.
+// notify wakes those that wait for a change. The caller holds mu.
 func (c *Client) notify() {
 	close(c.changed)
 	c.changed = make(chan struct{})
