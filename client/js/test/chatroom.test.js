@@ -50,8 +50,9 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
   });
 
   test('typing is announced', async () => {
+    const typing = bob.sees('Ada is typing'); // for a while
     await ada.field.pressSequentially('Let me think');
-    await bob.sees('Ada is typing');
+    await typing;
     await ada.field.press('Enter');
     await bob.hears('Let me think');
     await bob.page.locator('#typing.active').waitFor({ state: 'detached' });
