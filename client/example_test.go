@@ -57,7 +57,7 @@ func ExampleClient_Signal() {
 	defer stop()
 	heard := make(chan string)
 	c := client.New(dialer, client.Options{Hooks: client.Hooks{
-		OnServerSignal: func(name string, p protocol.Payload) { heard <- name + ": " + p.Text() },
+		OnServerSignal: func(_ context.Context, s *client.Signal) { heard <- s.Name + ": " + s.Payload.Text() },
 	}})
 	defer c.Close()
 

@@ -26,13 +26,13 @@ type subscription struct {
 func subscribe(d transport.Dialer, s subscription, opts client.Options) *client.Client {
 	var c *client.Client
 	opts.Hooks = client.Hooks{
-		OnConnected: func() {
-			_, err := client.Call[struct{}](context.Background(), c, "subscribe", s.topics)
+		OnConnected: func(ctx context.Context) {
+			_, err := client.Call[struct{}](ctx, c, "subscribe", s.topics)
 			s.subscribed(err)
 		},
-		OnDisconnected: s.lost,
-		OnServerSignal: func(name string, p protocol.Payload) {
-			s.heard(strings.TrimPrefix(name, topic), p)
+		OnDisconnected: func(_ context.Context, reason error) { s.lost(reason) },
+		OnServerSignal: func(_ context.Context, p *client.Signal) {
+			s.heard(strings.TrimPrefix(p.Name, topic), p.Payload)
 		},
 	}
 	c = client.New(d, opts)
