@@ -200,6 +200,10 @@ func newSessionRequest(c *Conn, m protocol.Message) *sessionRequest {
 
 func (r *sessionRequest) Run() {
 	c, id, ctx := r.conn, r.msg.ID, r.conn.link.Context()
+	if c.refused {
+		c.refuse(id)
+		return
+	}
 	if r.msg.Kind == protocol.RestoreSession {
 		if c.fails >= maxRestores { // it was received before the last of those was answered
 			c.refuse(id)

@@ -21,6 +21,9 @@ var (
 	// slowly for what is sent to it without waiting.
 	ErrSlowConsumer = errors.New("server: client reads too slowly")
 
+	// ErrTooManyConns is what ServeConn returns for a connection above Options.MaxConns.
+	ErrTooManyConns = errors.New("server: too many connections")
+
 	// ErrProtocolViolation is why the server ends a connection that sent what the
 	// version of the protocol does not allow.
 	ErrProtocolViolation = errors.New("server: client violated the protocol")
