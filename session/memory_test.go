@@ -161,6 +161,9 @@ func testRefusals(t *testing.T, st session.Store) {
 	if got, err := st.Load(t.Context(), secret); err != nil || string(got.Info) != `1` {
 		t.Errorf("after a refused Update: %v, %v", got.Info, err)
 	}
+	if err := st.Delete(t.Context(), secret); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestMemoryStoreRefuses(t *testing.T) { testRefusals(t, new(session.MemoryStore)) }
