@@ -98,7 +98,7 @@ func ExampleClient_AwaitChange() {
 func exampleServer() (dialer transport.Dialer, stop func()) {
 	var mux server.Mux
 	mux.Request("echo", echo)
-	mux.Request("add", server.Typed(func(_ context.Context, _ *server.Request, in struct{ A, B int }) (int, error) {
+	mux.Request("add", server.JSON(func(_ context.Context, _ *server.Request, in struct{ A, B int }) (int, error) {
 		return in.A + in.B, nil
 	}))
 	mux.Signal("ping", func(ctx context.Context, s *server.Signal) {
@@ -106,10 +106,7 @@ func exampleServer() (dialer transport.Dialer, stop func()) {
 			log.Println(err)
 		}
 	})
-	srv := server.New(server.Options{Hooks: server.Hooks{
-		OnRequest: mux.HandleRequest,
-		OnSignal:  mux.HandleSignal,
-	}})
+	srv := server.New(server.Options{Handler: &mux})
 	listener := memory.Listen()
 	go srv.Serve(listener)
 	return listener, func() { srv.Close() }

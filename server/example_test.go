@@ -52,7 +52,7 @@ func ExampleMux() {
 			return next(ctx, r)
 		}
 	})
-	srv := server.New(server.Options{Hooks: server.Hooks{OnRequest: mux.HandleRequest}})
+	srv := server.New(server.Options{Handler: &mux})
 	c, stop := over(srv)
 	defer stop()
 
@@ -72,15 +72,15 @@ func ExampleMux() {
 	// true
 }
 
-func ExampleTyped() {
+func ExampleJSON() {
 	type question struct{ A, B int }
 	type answer struct{ Sum int }
 
 	var mux server.Mux
-	mux.Request("add", server.Typed(func(_ context.Context, _ *server.Request, q question) (answer, error) {
+	mux.Request("add", server.JSON(func(_ context.Context, _ *server.Request, q question) (answer, error) {
 		return answer{q.A + q.B}, nil
 	}))
-	srv := server.New(server.Options{Hooks: server.Hooks{OnRequest: mux.HandleRequest}})
+	srv := server.New(server.Options{Handler: &mux})
 	c, stop := over(srv)
 	defer stop()
 

@@ -42,7 +42,7 @@ func subscribe(d transport.Dialer, s subscription, opts client.Options) *client.
 // subscribeTo prints what is published until ctx ends.
 func subscribeTo(ctx context.Context, addr string, topics []string, out io.Writer) error {
 	if len(topics) == 0 {
-		return errors.New("usage: subscribe TOPIC...")
+		return errors.New("usage: subscribe TOPIC [TOPIC...]")
 	}
 	failed := make(chan error, 1)
 	c := subscribe(&websocket.Dialer{URL: "ws://" + addr}, subscription{
