@@ -112,19 +112,8 @@ export class Connection {
   #received(data) {
     this.#heard = now();
     this.#doubtful = false;
-    let message;
-    try {
-      if (typeof data === 'string') throw new MalformedError('text message');
-      const bytes = new Uint8Array(data);
-      if (this.version === '1.2' && bytes[0] === ACCEPT_CONF) {
-        this.end(new VersionError(['2.0'], this.#expect.versions)); // nothing but the metadata, or the user, said 1.2
-        return;
-      }
-      message = parse(this.version, bytes);
-    } catch (error) {
-      message = { ...error, error }; // with what is known of the message
-    }
-    if (!this.#open) {
+    const message = typeof data === 'string' ? { error: new MalformedError('text message') } : parse(this.version, new Uint8Array(data));
+    if (!this.#open || (message?.type === ACCEPT_CONF && this.version === '1.2')) {
       this.#accept(message);
     } else if (message?.id !== undefined) {
       // Late and duplicate replies find no call.
@@ -143,7 +132,8 @@ export class Connection {
   #accept(conf) {
     const { versions, subProtocol } = this.#expect;
     let reason;
-    if (conf?.error || conf?.type !== ACCEPT_CONF) reason = unopened(conf?.error);
+    if (this.version === '1.2') reason = new VersionError(['2.0'], versions); // nothing but the metadata, or the user, said 1.2
+    else if (conf?.error || conf?.type !== ACCEPT_CONF) reason = unopened(conf?.error);
     else if (conf.major !== 2) reason = new VersionError([`${conf.major}.${conf.minor}`], versions);
     else if (conf.subProtocol !== subProtocol) reason = new VersionError([`2.0 with sub-protocol "${conf.subProtocol}"`], versions);
     if (reason) {
