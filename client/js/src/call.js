@@ -10,23 +10,22 @@ export const later = (ms, run) => (ms <= MAX_DELAY ? setTimeout(run, ms) : undef
 // Node warns of more than ten.
 const abortable = new WeakMap();
 
+// watch lets a signal abort a call, and returns a function that ends that.
 function watch(signal, call) {
   let calls = abortable.get(signal);
   if (!calls) {
     calls = new Set();
-    calls.abort = () => [...calls].forEach((each) => each.reject(signal.reason));
+    calls.abort = () => calls.forEach((each) => each.reject(signal.reason));
     abortable.set(signal, calls);
     signal.addEventListener('abort', calls.abort);
   }
   calls.add(call);
-}
-
-function unwatch(signal, call) {
-  const calls = abortable.get(signal);
-  calls.delete(call);
-  if (calls.size) return;
-  abortable.delete(signal);
-  signal.removeEventListener('abort', calls.abort);
+  return () => {
+    calls.delete(call);
+    if (calls.size) return;
+    abortable.delete(signal);
+    signal.removeEventListener('abort', calls.abort);
+  };
 }
 
 export class Call {
@@ -35,15 +34,14 @@ export class Call {
 
   #outcome;
   #timer;
-  #signal;
+  #unwatch;
 
   // outcome has the functions resolve and reject, late is called after timeout
   // milliseconds.
   constructor(outcome, timeout, late, signal) {
     this.#outcome = outcome;
     this.#timer = later(timeout, late);
-    if (signal) watch(signal, this);
-    this.#signal = signal;
+    this.#unwatch = signal && watch(signal, this);
   }
 
   resolve(value) {
@@ -59,7 +57,7 @@ export class Call {
     if (!outcome) return undefined;
     this.#outcome = undefined;
     clearTimeout(this.#timer);
-    if (this.#signal) unwatch(this.#signal, this);
+    this.#unwatch?.();
     this.release();
     return outcome;
   }

@@ -21,8 +21,6 @@ export const REPLY = 191;
 // The replies of types 1 to 5, which each stand for one reason. Type 0 is the error reply.
 const REASONS = [, ShutdownError, InternalError, SessionNotFoundError, SessionFullError, SessionsDisabledError];
 
-const latin1 = new TextDecoder('latin1');
-
 // compose returns the bytes of a message. Names go with requests and signals only. limit
 // is the longest that the server takes, zero if it did not say. It throws a
 // MalformedError for what the version cannot express.
@@ -71,7 +69,7 @@ export function parse(version, message) {
     return message.subarray(at - size, at);
   };
   const number = (size) => take(size).reduceRight((n, byte) => n * 256 + byte, 0); // little endian
-  const name = () => latin1.decode(take(number(1)));
+  const name = () => String.fromCharCode(...take(number(1)));
   const rest = (encoding = 'utf8') => {
     if (encoding === 'utf16') {
       take(at % 2);

@@ -11,8 +11,8 @@ const TOKEN = 'webwire-';
 
 // What servers and proxies say of a method or request that they do not know, and
 // which says nothing about the endpoint.
-const NO_ANSWER = [400, 405, 426, 501];
-const BUSY = [408, 425, 429];
+const NO_ANSWER = /400|405|426|501/;
+const BUSY = /408|425|429|5../;
 
 // metadata asks the endpoint what it speaks: by the method WEBWIRE, and by a plain GET
 // where that gets no answer, because of a proxy or browser that does not know it. It
@@ -26,25 +26,24 @@ export async function metadata(url, signal, limit) {
     const asking = new AbortController();
     const stop = () => asking.abort();
     const timer = later(limit, stop);
-    signal.addEventListener('abort', stop);
+    signal.addEventListener('abort', stop); // which ends with the attempt
+    refused = undefined;
     try {
       const response = await fetch(href, { method, signal: asking.signal, headers: { Accept: 'application/webwire+json' } });
-      const { status, headers } = response;
-      if (response.ok) {
+      const { ok, status, headers } = response;
+      if (ok) {
         const meta = await response.json();
-        if (meta && (meta.versions || meta['protocol-version'])) return meta;
+        if (meta.versions || meta['protocol-version']) return meta;
+      } else if (!NO_ANSWER.test(status)) {
+        refused = new RefusedError(status, Math.max(0, 1000 * Number(headers.get('Retry-After')) || 0));
       }
-      refused = response.ok || NO_ANSWER.includes(status)
-        ? undefined
-        : new RefusedError(status, Math.max(0, 1000 * Number(headers.get('Retry-After')) || 0));
     } catch {
-      refused = undefined; // the network, what browsers forbid, no JSON, late
+      // the network, what browsers forbid, no JSON, late
     } finally {
       clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
     }
     signal.throwIfAborted();
-    if (BUSY.includes(refused?.status) || refused?.status >= 500) break;
+    if (refused && BUSY.test(refused.status)) break;
   }
   if (refused) throw refused;
   return undefined;

@@ -9,9 +9,7 @@ const BRAND = Symbol.for('webwire.Payload'); // there may be two copies of this 
 const utf8 = new TextEncoder();
 
 // A byte order mark is text like any other: it is the application's.
-const decoder = (label) => new TextDecoder(label, { ignoreBOM: true });
-const fromUTF8 = decoder('utf-8');
-const fromUTF16 = decoder('utf-16le');
+const [fromUTF8, fromUTF16] = ['utf8', 'utf-16'].map((label) => new TextDecoder(label, { ignoreBOM: true }));
 
 const tag = (value) => Object.prototype.toString.call(value).slice(8, -1);
 
@@ -39,9 +37,8 @@ export class Payload {
   }
 
   static utf16(text) {
-    const bytes = new Uint8Array(text.length * 2);
-    const view = new DataView(bytes.buffer);
-    for (let i = 0; i < text.length; i++) view.setUint16(i * 2, text.charCodeAt(i), true);
+    // An element is the lower eight bits of what it is made of.
+    const bytes = Uint8Array.from({ length: text.length * 2 }, (_, i) => text.charCodeAt(i / 2) >> (i % 2) * 8);
     return new Payload(bytes, 'utf16');
   }
 
