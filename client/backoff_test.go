@@ -18,8 +18,6 @@ import (
 	"github.com/webwire-go/webwire/transport/transporttest"
 )
 
-var protocol20 = protocol.V2_0
-
 // deaf returns a connection whose other end says nothing.
 func deaf() transport.Conn {
 	conn, _ := memory.Pipe()

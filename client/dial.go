@@ -97,8 +97,9 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 	}
 
 	conf := protocol.Conf{ReadTimeout: meta.ReadTimeout}
+	opening := 0
 	if rules.Conf {
-		if conf, err = c.awaitConf(ctx, conn, version); err != nil {
+		if conf, opening, err = c.awaitConf(ctx, conn, version); err != nil {
 			return nil, err
 		}
 	}
@@ -111,6 +112,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 		Version:    version,
 		Heartbeat:  rules.Heartbeats,
 		MaxMessage: conf.MessageSize,
+		Opening:    opening,
 		Limits: &link.Limits{
 			OutboxSize:   c.opts.OutboxSize,
 			WriteTimeout: c.opts.WriteTimeout,
@@ -182,37 +184,37 @@ func (c *Client) unprobed(conn transport.Conn) (v protocol.Version, err error) {
 	return v, failed
 }
 
-// awaitConf reads the message with which a server opens a connection (section 7.1).
-func (c *Client) awaitConf(ctx context.Context, conn transport.Conn, v protocol.Version) (protocol.Conf, error) {
+// awaitConf reads the message with which a server opens a connection (section 7.1),
+// and returns its length, too.
+func (c *Client) awaitConf(ctx context.Context, conn transport.Conn, v protocol.Version) (conf protocol.Conf, size int, err error) {
 	stop := context.AfterFunc(ctx, func() {
 		_ = conn.Abort() // ends the Read, which reports it
 	})
 	b, err := conn.Read(nil)
 	if !stop() {
-		return protocol.Conf{}, fmt.Errorf("client: server did not open the connection: %w", context.Cause(ctx))
+		return conf, 0, fmt.Errorf("client: server did not open the connection: %w", context.Cause(ctx))
 	}
 	if err != nil {
-		return protocol.Conf{}, fmt.Errorf("client: server did not open the connection: %w", err)
+		return conf, 0, fmt.Errorf("client: server did not open the connection: %w", err)
 	}
 	m, err := v.Parse(b)
 	if err != nil {
-		return protocol.Conf{}, fmt.Errorf("client: server did not open the connection: %w", err)
+		return conf, 0, fmt.Errorf("client: server did not open the connection: %w", err)
 	}
-	conf, err := m.Conf()
-	if err != nil {
-		return protocol.Conf{}, err
+	if conf, err = m.Conf(); err != nil {
+		return conf, 0, err
 	}
 	if conf.Version.Major() != v.Major() {
-		return conf, &VersionError{Server: []protocol.Version{conf.Version}, Client: c.opts.Versions}
+		return conf, 0, &VersionError{Server: []protocol.Version{conf.Version}, Client: c.opts.Versions}
 	}
 	if conf.SubProtocol != c.opts.SubProtocol {
-		return conf, &VersionError{
+		return conf, 0, &VersionError{
 			Server: []protocol.Version{conf.Version},
 			Client: c.opts.Versions,
 			Cause:  fmt.Errorf("sub-protocol of the server is %q, not %q", conf.SubProtocol, c.opts.SubProtocol),
 		}
 	}
-	return conf, nil
+	return conf, len(b), nil
 }
 
 // pingsIgnored reports whether the peer is one of the published servers that do not

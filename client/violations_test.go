@@ -51,7 +51,7 @@ func (s *rawServer) connect() {
 	connected := make(chan error, 1)
 	go func() { connected <- s.client.Connect(context.Background()) }()
 	var err error
-	if s.conn, err = s.accept.Accept(transport.AcceptOptions{}); err != nil {
+	if s.conn, err = s.accept.Accept(transport.AcceptOptions{Protocols: []string{s.version.Token()}}); err != nil {
 		s.t.Fatal(err)
 	}
 	if manners.Of(s.version).Conf {
@@ -326,7 +326,7 @@ func TestConnectionOpenedBadly(t *testing.T) {
 				defer c.Close()
 				done := make(chan error, 1)
 				go func() { done <- c.Connect(context.Background()) }()
-				conn, err := ln.Accept(transport.AcceptOptions{})
+				conn, err := ln.Accept(transport.AcceptOptions{Protocols: []string{v.Token()}})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/webwire-go/webwire/protocol"
@@ -46,6 +47,11 @@ func (e *Endpoint) ServeConn(ctx context.Context, conn transport.Conn) error {
 		return err
 	}
 	return c.serve()
+}
+
+// AcceptOptions is [Server.AcceptOptions] for the endpoint.
+func (e *Endpoint) AcceptOptions() transport.AcceptOptions {
+	return transport.AcceptOptions{Protocols: slices.Clone(tokens), Limits: e.limits()}
 }
 
 // ServeHTTP is [Server.ServeHTTP] for the endpoint.

@@ -44,26 +44,26 @@ func connect(t *testing.T, srv *server.Server, v protocol.Version) *peer {
 // connectDeaf is connect for a peer that does not read until it is told to listen.
 func connectDeaf(t *testing.T, ctx context.Context, srv *server.Server, v protocol.Version) *peer {
 	t.Helper()
-	return connectWith(t, ctx, srv, v, transport.Limits{}, transport.Limits{})
+	return connectWith(t, ctx, srv, v, transport.Limits{})
 }
 
-// connectWith is connectDeaf for a connection with the given limits at its two ends.
-func connectWith(t *testing.T, ctx context.Context, srv *server.Server, v protocol.Version, ours, theirs transport.Limits) *peer {
+// connectWith is connectDeaf for a peer with limits of its own.
+func connectWith(t *testing.T, ctx context.Context, srv *server.Server, v protocol.Version, ours transport.Limits) *peer {
 	t.Helper()
-	return attach(t, v, ours, theirs, func(conn transport.Conn) error { return srv.ServeConn(ctx, conn) })
+	return attach(t, v, ours, srv.AcceptOptions(), func(conn transport.Conn) error { return srv.ServeConn(ctx, conn) })
 }
 
 // dialEndpoint is connect for an endpoint.
 func dialEndpoint(t *testing.T, e *server.Endpoint, v protocol.Version) *peer {
 	t.Helper()
-	p := attach(t, v, transport.Limits{}, transport.Limits{}, func(conn transport.Conn) error { return e.ServeConn(context.Background(), conn) })
+	p := attach(t, v, transport.Limits{}, e.AcceptOptions(), func(conn transport.Conn) error { return e.ServeConn(context.Background(), conn) })
 	p.listen()
 	return p
 }
 
-func attach(t *testing.T, v protocol.Version, atOurs, atTheirs transport.Limits, serve func(transport.Conn) error) *peer {
+func attach(t *testing.T, v protocol.Version, limits transport.Limits, accept transport.AcceptOptions, serve func(transport.Conn) error) *peer {
 	t.Helper()
-	ours, theirs := pair(t, atOurs, atTheirs)
+	ours, theirs := pair(t, limits, accept)
 	p := &peer{t: t, conn: ours, version: v, ended: make(chan error, 1)}
 	go func() {
 		reason := error(nil)
@@ -74,13 +74,13 @@ func attach(t *testing.T, v protocol.Version, atOurs, atTheirs transport.Limits,
 	return p
 }
 
-// pair returns the two ends of a connection that negotiated nothing, with limits.
-func pair(t *testing.T, atOurs, atTheirs transport.Limits) (ours, theirs transport.Conn) {
+// pair returns the two ends of a connection whose dialling end negotiates nothing.
+func pair(t *testing.T, limits transport.Limits, accept transport.AcceptOptions) (ours, theirs transport.Conn) {
 	t.Helper()
 	ln := memory.Listen()
 	var accepting sync.WaitGroup
-	accepting.Go(func() { theirs, _ = ln.Accept(transport.AcceptOptions{Limits: atTheirs}) })
-	ours, err := ln.Dial(t.Context(), transport.DialOptions{Limits: atOurs})
+	accepting.Go(func() { theirs, _ = ln.Accept(accept) })
+	ours, err := ln.Dial(t.Context(), transport.DialOptions{Limits: limits})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func TestInbox(t *testing.T) {
 			},
 			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) { return r.Payload, nil },
 		}})
-		p := connectWith(t, context.Background(), srv, protocol.V1_2, transport.Limits{WriteTimeout: 24 * time.Hour}, transport.Limits{})
+		p := connectWith(t, context.Background(), srv, protocol.V1_2, transport.Limits{WriteTimeout: 24 * time.Hour})
 		p.listen()
 		msg, err := p.version.Append(nil, protocol.Message{Kind: protocol.Signal, Payload: protocol.Bytes(make([]byte, 10_000))})
 		if err != nil {
@@ -93,7 +93,7 @@ func TestInboxOfSmallMessages(t *testing.T) {
 				srv := server.New(server.Options{InboxSize: 1 << 20, ReadTimeout: 24 * time.Hour, Hooks: server.Hooks{
 					OnSignal: func(context.Context, *server.Signal) { <-release },
 				}})
-				p := connectWith(t, context.Background(), srv, protocol.V1_2, transport.Limits{WriteTimeout: 24 * time.Hour}, transport.Limits{})
+				p := connectWith(t, context.Background(), srv, protocol.V1_2, transport.Limits{WriteTimeout: 24 * time.Hour})
 				p.listen()
 				p.signal("block", "x")
 				b, err := p.version.Append(nil, msg)
@@ -209,7 +209,7 @@ func TestNegotiatedClientsGetLongReplies(t *testing.T) {
 				return protocol.Bytes(make([]byte, 5000)), nil
 			},
 		}})
-		p := attach(t, protocol.V2_0, transport.Limits{}, transport.Limits{}, func(conn transport.Conn) error {
+		p := attach(t, protocol.V2_0, transport.Limits{}, srv.AcceptOptions(), func(conn transport.Conn) error {
 			return srv.ServeConn(context.Background(), agreed{conn, "webwire-2.0"})
 		})
 		p.listen()

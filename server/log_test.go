@@ -209,7 +209,7 @@ func TestPanicsWhilePanicsAreHandled(t *testing.T) {
 						return r.Payload, nil
 					},
 				}})
-				p := attach(t, protocol.V1_2, transport.Limits{}, transport.Limits{}, func(conn transport.Conn) error {
+				p := attach(t, protocol.V1_2, transport.Limits{}, srv.AcceptOptions(), func(conn transport.Conn) error {
 					return srv.ServeConn(context.Background(), addressed{conn, addr})
 				})
 				p.listen()

@@ -76,11 +76,18 @@ func (s *Server) Serve(ln transport.Listener) error { return s.root.Serve(ln) }
 
 // ServeConn serves one connection of any transport and returns why it ended, once
 // its last handler has returned. When ctx ends the connection is dropped; handlers get
-// its values. The connection keeps the limits that it was made with, which should be those
-// of the options: the client is told MaxMessageSize and ReadTimeout.
+// its values. The connection should have been made with [Server.AcceptOptions]: it keeps the
+// limits that it was made with.
 func (s *Server) ServeConn(ctx context.Context, conn transport.Conn) error {
 	return s.root.ServeConn(ctx, conn)
 }
+
+// AcceptOptions returns what a connection for [Server.ServeConn] is made with: the versions
+// of the protocol that the server speaks, the best first, and the limits of its Options.
+//
+//	conn := stream.Server(nc, srv.AcceptOptions())
+//	err := srv.ServeConn(ctx, conn)
+func (s *Server) AcceptOptions() transport.AcceptOptions { return s.root.AcceptOptions() }
 
 // Conns returns the connections at the moment when the iteration begins, except those
 // whose OnClientConnected has not returned: nobody broadcasts to a client that the hook
@@ -157,7 +164,7 @@ func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 	var running sync.WaitGroup
 	var pause time.Duration
 	for {
-		conn, err := ln.Accept(transport.AcceptOptions{Protocols: tokens, Limits: e.limits()})
+		conn, err := ln.Accept(e.AcceptOptions())
 		switch {
 		case err == nil:
 			pause = 0

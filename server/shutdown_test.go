@@ -335,7 +335,7 @@ func TestShutdownOfTheOuterServer(t *testing.T) {
 		tunnel := make(chan *peer, 1)
 		outer = server.New(server.Options{Hooks: server.Hooks{
 			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
-				p := attach(t, protocol.V1_2, transport.Limits{}, transport.Limits{}, func(conn transport.Conn) error { return inner.ServeConn(ctx, conn) })
+				p := attach(t, protocol.V1_2, transport.Limits{}, inner.AcceptOptions(), func(conn transport.Conn) error { return inner.ServeConn(ctx, conn) })
 				p.listen()
 				tunnel <- p
 				p.wait()

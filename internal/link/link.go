@@ -54,6 +54,7 @@ type Config struct {
 	Version    protocol.Version
 	Heartbeat  bool // also send protocol.Heartbeat when nothing was sent for KeepAlive
 	MaxMessage int  // the longest message the peer takes, in bytes; zero: any
+	Opening    int  // length in bytes of the message that was read before, for Stats; zero: none was
 	Limits     *Limits
 	Ended      Ender // optional
 }
@@ -116,6 +117,9 @@ func New(ctx context.Context, conf Config) *Link {
 		Size:       conf.Limits.OutboxSize,
 		MaxMessage: conf.MaxMessage,
 	}, (*outboxOwner)(l))
+	if conf.Opening > 0 {
+		l.countReceived(conf.Opening)
+	}
 	l.tasks.Init(&conf.Limits.Tasks, (*tasksOwner)(l))
 	return l
 }

@@ -34,8 +34,7 @@ func (l *Link) read(own bool) {
 		if more && l.desk.held == 0 {
 			l.out.Hold()
 		}
-		l.received.Add(1)
-		l.receivedBytes.Add(uint64(len(b)))
+		l.countReceived(len(b))
 		m, err := l.out.Version().Parse(b)
 		switch {
 		case m.Kind.IsReply() && l.settle(m, err):

@@ -16,6 +16,12 @@ func (s *Stats) Add(other Stats) {
 	s.Dropped += other.Dropped
 }
 
+// countReceived counts a message of so many bytes.
+func (l *Link) countReceived(size int) {
+	l.received.Add(1)
+	l.receivedBytes.Add(uint64(size))
+}
+
 // Stats returns the counts so far.
 func (l *Link) Stats() Stats {
 	s := Stats{
