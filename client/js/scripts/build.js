@@ -13,7 +13,7 @@ const LIMIT = 8.5 * 1024; // bytes, minified and compressed
 const INTERNAL = [
   'answered', 'attempt', 'awaits', 'closeBegins', 'closedByServer', 'current', 'drop', 'end', 'ended', 'explicit', 'guessed', 'holding',
   'keptKey', 'load', 'lost', 'major', 'minor', 'negotiated', 'owner', 'prepare', 'queued', 'quiet', 'readTimeout', 'release',
-  'renounce', 'restore', 'restored', 'save', 'silence', 'silent', 'skipPause', 'start', 'stopped', 'tokens', 'usable', 'verify', 'version', 'waived',
+  'renounce', 'restore', 'restored', 'save', 'settle', 'silence', 'silent', 'skipPause', 'start', 'stopped', 'tokens', 'usable', 'verify', 'version', 'waived',
 ];
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));

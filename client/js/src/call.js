@@ -15,7 +15,7 @@ function watch(signal, call) {
   let calls = abortable.get(signal);
   if (!calls) {
     calls = new Set();
-    calls.abort = () => calls.forEach((each) => each.reject(signal.reason));
+    calls.abort = () => calls.forEach((each) => each.settle(signal.reason, undefined, true));
     abortable.set(signal, calls);
     signal.addEventListener('abort', calls.abort);
   }
@@ -32,33 +32,25 @@ export class Call {
   // release takes the call out of where it waits.
   release = () => {};
 
-  #outcome;
+  #done;
   #timer;
   #unwatch;
 
-  // outcome has the functions resolve and reject, late is called after timeout
-  // milliseconds.
-  constructor(outcome, timeout, late, signal) {
-    this.#outcome = outcome;
+  // done is called with an error or a value, late after timeout milliseconds.
+  constructor(done, timeout, late, signal) {
+    this.#done = done;
     this.#timer = later(timeout, late);
     this.#unwatch = signal && watch(signal, this);
   }
 
-  resolve(value) {
-    this.#settle()?.resolve(value);
-  }
-
-  reject(error) {
-    this.#settle()?.reject(error);
-  }
-
-  #settle() {
-    const outcome = this.#outcome;
-    if (!outcome) return undefined;
-    this.#outcome = undefined;
+  // failed is for the reasons that signals abort with: they may be anything.
+  settle(error, value, failed = error) {
+    const done = this.#done;
+    if (!done) return;
+    this.#done = undefined;
     clearTimeout(this.#timer);
     this.#unwatch?.();
     this.release();
-    return outcome;
+    done(error, value, failed);
   }
 }

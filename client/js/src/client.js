@@ -1,6 +1,7 @@
 // The client: a connection that is made when it is needed and made again when it is
 // lost, and those who wait for it.
 
+import { backoff, permanent } from './backoff.js';
 import { Call, MAX_DELAY, later } from './call.js';
 import { CLOSE_SESSION, REQUEST, RESTORE_SESSION, SESSION_CLOSED, SESSION_CREATED, SIGNAL } from './codec.js';
 import { Connection, GOING_AWAY, now } from './connection.js';
@@ -16,8 +17,6 @@ import { watchWake } from './wake.js';
 
 const HEADER = 12; // bytes that a message may have besides name and payload
 const LONG_SILENCE = 10_000;
-const MAX_RETRY_AFTER = 600_000; // what a server may ask for
-const GROWTH = 3; // of the pause between attempts to connect
 
 export class Client extends EventTarget {
   #url; // as it was given: only when it is needed there must be a base for a relative one
@@ -59,7 +58,7 @@ export class Client extends EventTarget {
     if (!o.versions.length || !o.versions.every((v) => VERSIONS.includes(v))) throw new TypeError(`webwire: versions are ${VERSIONS}`);
     this.#options = o;
     const keys = new Keys(o.storage, () => o.storageKey ?? `webwire:${this.#resolve()}`);
-    this.#session = new SessionState(keys, (...event) => this.#tell(...event), (...failed) => this.#backoff(...failed));
+    this.#session = new SessionState(keys, o, (...event) => this.#tell(...event));
     for (const [name, value] of given) {
       if (name.startsWith('on')) this.addEventListener(name.slice(2), value);
     }
@@ -74,7 +73,7 @@ export class Client extends EventTarget {
   }
 
   async connect(options) {
-    return this.#call(options, 0, (call) => call.resolve(), true);
+    return this.#call(options, 0, (call) => call.settle(), true);
   }
 
   async request(name, payload, options) {
@@ -98,16 +97,16 @@ export class Client extends EventTarget {
     const session = this.#session;
     const { waived } = session;
     return this.#call(options, 0, (caller, connection) => {
-      if (session.key === key) caller.resolve();
+      if (session.key === key) caller.settle();
       else if (session.awaits(key)) session.restore(connection, this.#patience(options), caller);
-      else this.#settle(caller, connection, options, RESTORE_SESSION, key, (payload) => session.restored(payload, waived));
+      else this.#settle(caller, connection, options, RESTORE_SESSION, key, (error, payload) => error || session.restored(payload, waived));
     });
   }
 
   async closeSession(options) {
     if (this.#status === 'closed') throw new ClosedError();
     if (this.#usable() && this.#session.key) {
-      return this.#call(options, 0, (caller, connection) => this.#settle(caller, connection, options, CLOSE_SESSION));
+      return this.#call(options, 0, (caller, connection) => this.#settle(caller, connection, options, CLOSE_SESSION, undefined, this.#session.closeBegins()));
     }
     const { key } = this.#session;
     this.#session.renounce();
@@ -145,14 +144,15 @@ export class Client extends EventTarget {
       if (!connection) this.#demand(explicit);
       const direct = connection && (explicit || !connection.quiet);
       this.#admit(bytes, direct ? connection.queued : this.#waitingBytes);
-      const call = new Call({ resolve, reject }, timeout, () => this.#late(call, timeout), signal);
+      const done = (error, value, failed) => (failed ? reject(error) : resolve(value));
+      const call = new Call(done, timeout, () => this.#late(call, timeout), signal);
       if (direct) {
         start(call, connection);
         return;
       }
       Object.assign(call, { start, explicit, owner: bytes ? this.session?.key : undefined });
       call.release = () => {
-        // Once: a call that cannot be started is released by #begin, and when it fails.
+        // Once: a call that cannot be started is released by #flush, and when it fails.
         if (this.#waiting.delete(call)) this.#waitingBytes -= bytes;
       };
       this.#waiting.add(call);
@@ -172,20 +172,16 @@ export class Client extends EventTarget {
   // that under which it was asked for nothing is executed.
   #flush() {
     const connection = this.#usable();
-    const wait = !connection || connection.holding || connection.quiet;
-    for (const call of [...this.#waiting]) {
+    const wait = connection?.holding || connection?.quiet;
+    for (const call of this.#waiting) {
       const { owner } = call;
       if (owner && owner !== this.#session.key) {
-        if (!this.#session.awaits(owner)) call.reject(new DisconnectedError(false, new WebWireError('its session is gone')));
-      } else if (!wait) {
-        this.#begin(call, connection);
+        if (!this.#session.awaits(owner)) call.settle(new DisconnectedError(false, new WebWireError('its session is gone')));
+      } else if (connection && (call.explicit || !wait)) {
+        call.release();
+        call.start(call, connection);
       }
     }
-  }
-
-  #begin(call, connection) {
-    call.release();
-    call.start(call, connection);
   }
 
   #admit(bytes, queued) {
@@ -195,13 +191,13 @@ export class Client extends EventTarget {
 
   #late(call, timeout) {
     const waiting = this.#waiting.has(call);
-    const why = () => this.#failure ?? new Error(`${this.#connection ? 'the session' : 'connecting'} takes that long`);
-    call.reject(new TimeoutError(timeout, waiting ? why() : undefined));
+    const why = waiting && (this.#failure ?? new Error(`${this.#connection ? 'the session' : 'connecting'} takes that long`));
+    call.settle(new TimeoutError(timeout, why));
     if (!waiting && this.#connection?.silence >= LONG_SILENCE) this.#verify(true);
   }
 
   #dismiss(reason) {
-    for (const call of [...this.#waiting]) call.reject(reason(call));
+    for (const call of this.#waiting) call.settle(reason(call));
   }
 
   // patience is how long a request that changes the session may take: at least as
@@ -213,29 +209,21 @@ export class Client extends EventTarget {
   // settle sends a request that changes the session. It goes on if the caller gives
   // up, because both ends have to agree on the session: if there is no outcome the
   // connection is given up.
-  #settle(caller, connection, options, type, key, apply = () => {}) {
+  #settle(caller, connection, options, type, key, apply) {
     const timeout = this.#patience(options);
-    const over = type === CLOSE_SESSION ? this.#session.closeBegins() : () => {};
-    const settled = (error) => {
-      over(error);
-      if (error) caller.reject(error);
-      else caller.resolve();
+    const call = new Call((failure, payload) => {
+      let error = failure;
+      try {
+        apply(error, payload);
+      } catch (reason) {
+        error = reason;
+        connection.end(error);
+      }
+      caller.settle(error);
       this.#flush();
-    };
-    const call = new Call({
-      resolve: (payload) => {
-        try {
-          apply(payload);
-          settled();
-        } catch (error) {
-          settled(error);
-          connection.end(error);
-        }
-      },
-      reject: settled,
     }, timeout, () => {
       const error = new TimeoutError(timeout);
-      call.reject(error);
+      call.settle(error);
       connection.end(error);
     });
     connection.request(call, type, { payload: Payload.from(key) });
@@ -348,13 +336,11 @@ export class Client extends EventTarget {
     this.#setStatus('connected');
     const holds = [];
     this.#tell('connected', { waitUntil: (promise) => holds.push(promise) }, async () => {
-      for (const call of [...this.#waiting]) {
-        if (call.explicit && this.#usable()) this.#begin(call, connection);
-      }
       while (holds.length) await Promise.allSettled(holds.splice(0));
       connection.holding = false;
-      if (this.#connection === connection) this.#flush();
+      this.#flush();
     });
+    this.#flush();
     for (const message of early) this.#received(connection, message);
   }
 
@@ -395,7 +381,7 @@ export class Client extends EventTarget {
     // away in good order is none that fails.
     const stable = reason.code === GOING_AWAY ? this.#options.minBackoff : this.#options.maxBackoff;
     if (used && now() - this.#since >= stable) this.#retries = 0;
-    this.#notBefore = again || this.#gaveUp ? now() + this.#backoff(this.#retries++, reason) : 0;
+    this.#notBefore = again || this.#gaveUp ? now() + backoff(this.#options, this.#retries++, reason) : 0;
     this.#setStatus(again ? 'connecting' : 'disconnected');
     if (used) this.#tell('disconnected', { reason });
     else if (again) this.#tell('connecterror', { error: reason });
@@ -411,18 +397,6 @@ export class Client extends EventTarget {
 
   #verify(serious) {
     this.#connection?.verify(this.#session.probe, serious);
-  }
-
-  // backoff is exponential, with full jitter, so that many clients that lost their
-  // server do not come back at once. A server that says when to come back sets the
-  // pace, the jitter is ours.
-  #backoff(retries, reason) {
-    const { minBackoff, maxBackoff } = this.#options;
-    let limit = Math.min(minBackoff, maxBackoff);
-    for (; retries > 0 && limit * GROWTH <= maxBackoff; retries--) limit *= GROWTH;
-    const asked = Math.min(reason.retryAfter ?? 0, MAX_RETRY_AFTER);
-    if (asked > 0) limit = Math.min(limit, Math.max(asked, minBackoff));
-    return asked + Math.random() * limit;
   }
 
   async #pause(run, ms) {
@@ -468,14 +442,4 @@ function composed(name, payload) {
   if (typeof name !== 'string') throw new TypeError('webwire: the name is not a string');
   const message = { name, payload: Payload.from(payload) };
   return { ...message, size: HEADER + name.length + message.payload.bytes.length };
-}
-
-// permanent tells whether it makes no sense to try again: a server that speaks
-// something else or sends the client away, a URL that cannot be, or that browsers
-// refuse. before is why the attempt before failed.
-function permanent(reason, before) {
-  const { code, status } = reason;
-  if (reason instanceof CloseError) return (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
-  if (reason instanceof RefusedError) return [407, 410, 505].includes(status) || (status === 401 && before?.status === status);
-  return reason instanceof VersionError || !(reason instanceof WebWireError);
 }

@@ -55,7 +55,7 @@ export class Connection {
     this.#expect = expect;
     this.#events = events;
     this.#plan = plan;
-    const socket = plan.tokens.length ? new WebSocket(url, plan.tokens) : new WebSocket(url);
+    const socket = new WebSocket(url, plan.tokens);
     this.#socket = socket;
     let failure;
     socket.binaryType = 'arraybuffer';
@@ -64,7 +64,7 @@ export class Connection {
     const close = ({ code, reason }) => this.end(new CloseError(code, reason, failure));
     socket.onclose = close;
     socket.onerror = ({ error, message }) => {
-      failure = error ?? (message ? new Error(message) : undefined); // browsers say neither
+      failure = error ?? (message && new Error(message)); // browsers say neither
       this.#later('error', NO_CLOSE, () => close({ code: 1006, reason: '' })); // Chromium, if the page's policy forbids it
     };
   }
@@ -92,7 +92,7 @@ export class Connection {
       this.end(error);
       return;
     }
-    this.negotiated = this.#plan.tokens.includes(protocol);
+    this.negotiated = this.#plan.tokens?.includes(protocol);
     if (this.version === '1.2') {
       this.#ready();
     } else if (!this.negotiated && this.#plan.guessed) {
@@ -120,8 +120,7 @@ export class Connection {
       const call = this.#pending.get(message.id);
       // Published servers keep such a connection open for ever.
       if (message.error instanceof ShutdownError) this.#leaving = true;
-      if (message.error) call?.reject(message.error);
-      else call?.resolve(message.payload);
+      call?.settle(message.error, message.payload);
       this.#idle();
     } else if (message) {
       this.#events.message(message);
@@ -150,19 +149,16 @@ export class Connection {
   // request sends a request of any kind and lets the call have its outcome.
   request(call, type, message) {
     const id = this.#nextId++;
-    let bytes;
-    try {
-      bytes = compose(this.version, type, { ...message, id }, this.#limit);
-    } catch (error) {
-      call.reject(error);
-      return;
-    }
     this.#pending.set(id, call);
     call.release = () => {
       this.#pending.delete(id);
       this.#idle();
     };
-    this.#send(bytes);
+    try {
+      this.#send(type, { ...message, id });
+    } catch (error) {
+      call.settle(error);
+    }
   }
 
   // idle ends a connection that only the requests in flight keep.
@@ -173,18 +169,18 @@ export class Connection {
   }
 
   signal(message) {
-    this.#send(compose(this.version, SIGNAL, message, this.#limit));
+    this.#send(SIGNAL, message);
   }
 
-  #send(bytes) {
-    this.#socket.send(bytes);
+  #send(type, message) {
+    this.#socket.send(compose(this.version, type, message, this.#limit));
     this.#beatLater();
   }
 
   #beatLater() {
     if (!this.#heartbeat) return;
     this.#later('beat', this.#heartbeat, () => {
-      if (this.#socket.readyState === OPEN) this.#send(compose(this.version, HEARTBEAT));
+      if (this.#socket.readyState === OPEN) this.#send(HEARTBEAT);
     });
   }
 
@@ -209,11 +205,10 @@ export class Connection {
       this.#giveUp();
     } else if (this.negotiated && (key || !size)) {
       this.quiet = !key;
-      const answered = () => {
+      const call = new Call(() => {
         this.quiet = false;
         this.#events.answered();
-      };
-      const call = new Call({ resolve: answered, reject: answered }, Infinity);
+      }, Infinity);
       this.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
       this.#doubtful = true;
       this.#judge();
@@ -256,7 +251,7 @@ export class Connection {
     socket.onerror = ignore; // Node takes an error that nobody listens to badly
     socket.close(NORMAL);
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(true, reason);
-    for (const call of [...this.#pending.values()]) call.reject(lost);
+    for (const call of this.#pending.values()) call.settle(lost);
     Object.values(this.#timers).forEach(clearTimeout);
     this.#events.end(reason);
   }

@@ -65,8 +65,9 @@ export class TimeoutError extends WebWireError {
 
 export class VersionError extends WebWireError {
   constructor(server, client) {
-    super(`no common version of the protocol: server speaks ${server.join(', ') || 'another'}, client ${client.join(', ')}`);
-    this.server = server;
+    const known = server.filter(Boolean);
+    super(`no common version of the protocol: server speaks ${known.join(', ') || 'another'}, client ${client.join(', ')}`);
+    this.server = known;
     this.client = client;
   }
 }

@@ -35,7 +35,7 @@ export async function metadata(url, signal, limit) {
         const meta = await response.json();
         if (meta.versions || meta['protocol-version']) return meta;
       } else if (!NO_ANSWER.test(status)) {
-        refused = new RefusedError(status, Math.max(0, 1000 * Number(headers.get('Retry-After')) || 0));
+        refused = new RefusedError(status, Math.max(0, 1000 * headers.get('Retry-After') || 0));
       }
     } catch {
       // the network, what browsers forbid, no JSON, late
@@ -50,9 +50,9 @@ export async function metadata(url, signal, limit) {
 }
 
 // plan says how to connect to an endpoint with such metadata: tokens to offer,
-// or, if there are none, the version to speak.
+// or the version to speak if there are none to offer.
 export function plan(meta, versions) {
-  const listed = Array.isArray(meta.versions) ? meta.versions : [];
+  const listed = [].concat(meta.versions ?? []);
   const common = versions.filter((version) => listed.includes(version));
   return common.length ? offer(common) : speak(meta['protocol-version'], versions, listed);
 }
@@ -61,7 +61,7 @@ export const offer = (versions) => ({ tokens: versions.map((version) => TOKEN + 
 
 export function speak(version, versions, listed = []) {
   if (!versions.includes(version)) throw new VersionError([...new Set([...listed, version])], versions);
-  return { tokens: [], version };
+  return { version };
 }
 
 // guess is the plan for an endpoint that did not say what it speaks: the first is to
@@ -73,8 +73,8 @@ export function guess(bare, versions) {
 // agreed returns the version that is spoken on a connection on which the server
 // selected a token, or none.
 export function agreed({ tokens, version, guessed }, token, versions) {
-  if (!tokens.length) return version;
+  if (!tokens) return version;
   if (!token && guessed && versions.includes('2.0')) return '2.0'; // not in browsers; the server's first message tells
-  if (!tokens.includes(token)) throw new VersionError([token.replace(TOKEN, '')].filter(Boolean), versions);
+  if (!tokens.includes(token)) throw new VersionError([token.replace(TOKEN, '')], versions);
   return token.slice(TOKEN.length);
 }

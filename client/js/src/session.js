@@ -1,6 +1,7 @@
 // What a client knows of its session. The key outlives connections, and in a storage
 // the page as well; other tabs may change it there.
 
+import { backoff } from './backoff.js';
 import { Call } from './call.js';
 import { RESTORE_SESSION } from './codec.js';
 import {
@@ -12,16 +13,17 @@ import { Payload } from './payload.js';
 // parseSession reads a session object: that of 1.2, that of later versions, or one
 // that is both (sections 3.4 and 4.3 of PROTOCOL.md).
 function parseSession(payload) {
-  let o;
   try {
-    o = payload.json();
+    const o = payload.json();
+    const key = o.k ?? o.key;
+    const created = new Date(o.c ?? o.crt);
+    if (key && typeof key === 'string' && !isNaN(created)) {
+      return Object.freeze({ key, created, lastSeen: new Date(o.l ?? created), info: o.i ?? o.inf ?? null });
+    }
   } catch {
-    // the check below tells
+    // what follows says it
   }
-  const key = o?.k ?? o?.key;
-  const created = new Date(o?.c ?? o?.crt);
-  if (typeof key !== 'string' || !key || isNaN(created)) throw new MalformedError('not a session');
-  return Object.freeze({ key, created, lastSeen: new Date(o.l ?? created), info: o.i ?? o.inf ?? null });
+  throw new MalformedError('not a session');
 }
 
 // After these a connection is of no use: whether it has the session is not known,
@@ -38,12 +40,12 @@ export const forgotten = () => new WebWireError('the session was given up');
 
 export class SessionState {
   #keys;
+  #options;
   #tell;
-  #backoff;
   #session = null;
   #active = false; // the connection has it
   #changes = 0; // of the key, by this client
-  #waived = 0; // calls of closeSession that found none: no restoreSession before them counts
+  waived = 0; // calls of closeSession that found none: no restoreSession before them counts
   #closing = 0; // requests to close it that wait for their reply
   #closed = false; // meanwhile the server said that it is closed
   #restoring; // calls that wait for the outcome of restoring the kept session, while it is in flight
@@ -53,11 +55,11 @@ export class SessionState {
   #held; // a session that the server created or updated while the kept one is restored, and
   #asked; // whether that was asked for: then it goes before one that cannot be restored now
 
-  // tell dispatches an event, backoff returns the pause before a repetition.
-  constructor(keys, tell, backoff) {
+  // tell dispatches an event.
+  constructor(keys, options, tell) {
     this.#keys = keys;
+    this.#options = options;
     this.#tell = tell;
-    this.#backoff = backoff;
   }
 
   // key is that of the session that the connection has.
@@ -77,10 +79,6 @@ export class SessionState {
 
   get keptKey() {
     return this.#keys.load();
-  }
-
-  get waived() {
-    return this.#waived;
   }
 
   // awaits tells whether the session of a key is still to be restored.
@@ -107,7 +105,7 @@ export class SessionState {
       this.#tell('sessionclosed');
     }
     if (!key) {
-      caller?.reject(new SessionNotFoundError());
+      caller?.settle(new SessionNotFoundError());
       ready?.();
       return;
     }
@@ -119,43 +117,37 @@ export class SessionState {
     const callers = [caller];
     this.#restoring = callers;
     const changes = this.#changes;
-    // over tells whether a session that was created meanwhile takes the place of the kept one.
-    const over = (error, adopt, done = ready) => {
-      this.#restoring = undefined;
-      done?.();
-      for (const each of callers) error ? each?.reject(error) : each?.resolve();
-      if (adopt) this.#adopt();
-    };
-    const useless = (error) => over(error, false, () => connection.end(error));
-    const call = new Call({
-      resolve: (payload) => {
+    const call = new Call((failure, payload) => {
+      let error = failure;
+      let useless = isOne(error, ENDING);
+      let adopt; // a session that was created meanwhile takes the place of the kept one
+      const given = this.#changes !== changes;
+      if (!error) {
         try {
           const session = parseSession(payload);
-          if (this.#changes !== changes || this.keptKey !== key) throw forgotten();
+          if (given || this.keptKey !== key) throw forgotten();
           // An update that overtook this reply is the newer one.
           this.#session = this.#held?.key === key ? this.#held : session;
           this.#active = true;
           this.#held = undefined;
           if (this.#failure) this.#tell('sessionrestored', { session: this.#session });
           this.#failure = undefined;
-          over();
-        } catch (error) {
-          useless(error);
+        } catch (reason) {
+          error = reason;
+          useless = true;
         }
-      },
-      reject: (error) => {
-        if (isOne(error, ENDING)) {
-          useless(error);
-          return;
-        }
-        const given = this.#changes !== changes;
+      } else if (!useless) {
         const gone = error instanceof SessionNotFoundError;
-        const adopt = given || gone || this.#asked;
+        adopt = given || gone || this.#asked;
         if (!given && gone) this.#gone(key);
         else if (!given && !(this.#asked && this.#held)) this.#failed(error, connection, timeout);
-        over(error, adopt);
-      },
-    }, timeout, () => call.reject(new TimeoutError(timeout)));
+      }
+      this.#restoring = undefined;
+      if (useless) connection.end(error);
+      else ready?.();
+      for (const each of callers) each?.settle(error);
+      if (adopt) this.#adopt();
+    }, timeout, () => call.settle(new TimeoutError(timeout)));
     this.#asked = !ready;
     connection.request(call, RESTORE_SESSION, { payload: Payload.from(key) });
   }
@@ -176,7 +168,7 @@ export class SessionState {
     if (isOne(error, LASTING)) return;
     this.#timer = setTimeout(() => {
       if (!this.#active && connection.usable) this.restore(connection, timeout);
-    }, this.#backoff(this.#retries++, error));
+    }, backoff(this.#options, this.#retries++, error));
   }
 
   // created takes a session that the server created or, if the client already has its
@@ -211,7 +203,7 @@ export class SessionState {
   // waived is what it was before.
   restored(payload, waived) {
     const session = parseSession(payload);
-    if (this.#waived !== waived) throw forgotten();
+    if (this.waived !== waived) throw forgotten();
     this.#keep(session);
   }
 
@@ -236,7 +228,7 @@ export class SessionState {
   // renounce forgets the session although the server is not told. A connection
   // that is just restoring it finds that out.
   renounce() {
-    this.#waived++;
+    this.waived++;
     this.#changes++;
     this.#session = null;
     this.#active = false;
