@@ -41,7 +41,6 @@ export class Client extends EventTarget {
     super();
     new URL(url, 'ws://localhost'); // throws if it cannot be one
     this.#url = url;
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
     const o = {
       autoconnect: true,
       timeout: 60_000,
@@ -53,15 +52,16 @@ export class Client extends EventTarget {
       negotiate: 'metadata',
       subProtocol: '',
       storage: defaultStorage(),
-      ...Object.fromEntries(given),
     };
+    for (const [name, value] of Object.entries(options)) {
+      if (value === undefined) continue;
+      o[name] = value;
+      if (name.startsWith('on')) this.addEventListener(name.slice(2), value);
+    }
     if (!o.versions.length || !o.versions.every((v) => VERSIONS.includes(v))) throw new TypeError(`webwire: versions are ${VERSIONS}`);
     this.#options = o;
     const keys = new Keys(o.storage, () => o.storageKey ?? `webwire:${this.#resolve()}`);
     this.#session = new SessionState(keys, o, (...event) => this.#tell(...event));
-    for (const [name, value] of given) {
-      if (name.startsWith('on')) this.addEventListener(name.slice(2), value);
-    }
   }
 
   get status() {
@@ -277,8 +277,9 @@ export class Client extends EventTarget {
     const attempt = new AbortController();
     const { signal } = attempt;
     run.attempt = attempt;
-    const late = () => attempt.abort(new TimeoutError(dialTimeout, new Error('the server does not answer')));
-    const timer = later(dialTimeout, late);
+    const timer = later(dialTimeout, () => {
+      attempt.abort(new TimeoutError(dialTimeout, new Error('the server does not answer')));
+    });
     try {
       const url = this.#resolve();
       if (!WebSocket) throw new TypeError('webwire: no WebSocket, pass the class as an option');

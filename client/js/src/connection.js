@@ -141,7 +141,7 @@ export class Connection {
     }
     this.#limit = conf.limit;
     this.#heartbeat = Math.min(conf.readTimeout * 0.75, MAX_DELAY);
-    if (conf.readTimeout) this.#patience = Math.min(conf.readTimeout / 2, SILENCE);
+    this.#patience = Math.min(conf.readTimeout / 2 || SILENCE, SILENCE);
     this.#beatLater();
     this.#ready();
   }
