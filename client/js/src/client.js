@@ -242,7 +242,7 @@ export class Client extends EventTarget {
 
   #start() {
     if (this.#run) return;
-    const run = {}; // stopped, the reason, attempt, an AbortController, and skipPause
+    const run = {}; // stopped, whether it was, attempt, an AbortController, and skipPause
     this.#run = run;
     this.#setStatus('connecting');
     this.#maintain(run);
@@ -252,7 +252,7 @@ export class Client extends EventTarget {
   #stop(reason) {
     const run = this.#run;
     if (!run) return;
-    run.stopped = reason;
+    run.stopped = true;
     run.attempt?.abort(reason);
     run.skipPause?.();
     this.#ended(run, reason); // unless the connection has told that
@@ -263,8 +263,7 @@ export class Client extends EventTarget {
   async #maintain(run) {
     const unwatch = watchWake((serious) => this.#woke(serious));
     for (;;) {
-      const pause = this.#notBefore - now();
-      await (pause > 0 && this.#pause(run, pause)); // in any case, so that nothing fails before it waits
+      await this.#pause(run); // if only for a moment, so that nothing fails before it waits
       if (this.#run === run) await this.#connectOnce(run);
       if (this.#run !== run) break;
     }
@@ -341,7 +340,6 @@ export class Client extends EventTarget {
       connection.holding = false;
       this.#flush();
     });
-    this.#flush();
     for (const message of early) this.#received(connection, message);
   }
 
@@ -360,7 +358,6 @@ export class Client extends EventTarget {
       case SESSION_CLOSED:
         if (!error) this.#session.closedByServer();
     }
-    this.#flush();
   }
 
   // ended takes note, once, that a connection ended, or could not be made.
@@ -400,14 +397,15 @@ export class Client extends EventTarget {
     this.#connection?.verify(this.#session.probe, serious);
   }
 
-  async #pause(run, ms) {
+  async #pause(run) {
+    const ms = this.#notBefore - now();
+    if (ms <= 0) return;
+    let timer;
     await new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.min(ms, MAX_DELAY));
-      run.skipPause = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+      timer = setTimeout(resolve, Math.min(ms, MAX_DELAY));
+      run.skipPause = resolve;
     });
+    clearTimeout(timer);
     run.skipPause = undefined;
   }
 
@@ -427,8 +425,8 @@ export class Client extends EventTarget {
       this.#debug(type, error ?? reason ?? status ?? name ?? '');
       this.dispatchEvent(Object.assign(new Event(type), fields));
       after?.();
+      this.#flush();
     });
-    if (type === 'sessionrestored' || type === 'sessionclosed') queueMicrotask(() => this.#flush());
   }
 
   // debug tells developers what happens. Keys of sessions, payloads and the query of

@@ -31,7 +31,7 @@ export function compose(version, type, { id, name, payload = Payload.from() } = 
   // a byte below: truncated, modulo 256.
   for (let i = 0; i < 8 && id !== undefined; i++) head.push(id / 256 ** i);
   if (name !== undefined) {
-    if (!/^[ -~]{0,255}$/.test(name)) throw new MalformedError('a name has up to 255 characters, all printable ASCII');
+    if (!/^[ -~]{0,255}$/.test(name)) throw new MalformedError('a name is up to 255 printable ASCII characters');
     const odd = encoding === 'utf16' && bytes.length % 2;
     // From 2.0 on a name is enough, but for signals in UTF-16.
     const empty = !bytes.length && (!name || version === '1.2' || (type === SIGNAL && encoding === 'utf16'));

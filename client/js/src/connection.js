@@ -18,7 +18,6 @@ const LATE = 1_000; // of a timer: the page was frozen, or the device slept
 export const GOING_AWAY = 1001; // the status of a server that shuts down
 const GRACE = 1_000; // for a server that shuts down to close the connection
 const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
-const ignore = () => {};
 const unopened = (cause) => new MalformedError('the server did not open the connection', cause);
 
 // now goes on steadily, whatever happens to the clock of the device.
@@ -247,8 +246,7 @@ export class Connection {
     this.ended = true;
     this.#open = false;
     const socket = this.#socket;
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.onerror = ignore; // Node takes an error that nobody listens to badly
+    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {}; // in Node an error needs a listener
     socket.close(NORMAL);
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(true, reason);
     for (const call of this.#pending.values()) call.settle(lost);

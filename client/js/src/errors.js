@@ -18,7 +18,7 @@ export class ErrorReply extends WebWireError {
 
 export class InternalError extends WebWireError {
   constructor() {
-    super('the server failed to handle the request');
+    super('the handler failed');
   }
 }
 
@@ -66,7 +66,7 @@ export class TimeoutError extends WebWireError {
 export class VersionError extends WebWireError {
   constructor(server, client) {
     const known = server.filter(Boolean);
-    super(`no common version of the protocol: server speaks ${known.join(', ') || 'another'}, client ${client.join(', ')}`);
+    super(`no common version: server speaks ${known.join(', ') || 'another'}, client ${client.join(', ')}`);
     this.server = known;
     this.client = client;
   }

@@ -27,10 +27,9 @@ export class Payload {
   static from(value) {
     if (value instanceof Payload) return value;
     if (value?.[BRAND]) return new Payload(value.bytes, value.encoding);
-    if (value === undefined) return new Payload(new Uint8Array());
     if (typeof value === 'string') return new Payload(utf8.encode(value), 'utf8');
     if (ArrayBuffer.isView(value)) return new Payload(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
-    if (tag(value) === 'ArrayBuffer') return new Payload(new Uint8Array(value));
+    if (value === undefined || tag(value) === 'ArrayBuffer') return new Payload(new Uint8Array(value));
     const json = JSON.stringify(value, checked);
     if (json === undefined) throw new TypeError(`webwire: a ${typeof value} has no JSON form`);
     return new Payload(utf8.encode(json), 'utf8');
@@ -55,8 +54,8 @@ export class Payload {
 // although they are none: what they hold would be lost without a word.
 function checked(_, value) {
   if (typeof value !== 'object' || !value) return value;
-  const kind = typeof value.then === 'function' ? 'Promise' : tag(value);
-  if (/^(Object|Array|Number|String|Boolean)$/.test(kind) || (kind !== 'Promise' && Object.keys(value).length)) return value;
-  const advice = kind === 'Promise' ? 'await it' : 'send what it holds: await it.arrayBuffer(), [...it], Object.fromEntries(it)';
-  throw new TypeError(`webwire: a ${kind} has no JSON form, ${advice}`);
+  const promise = typeof value.then === 'function';
+  if (!promise && (Object.keys(value).length || /^(Object|Array|Number|String|Boolean)$/.test(tag(value)))) return value;
+  const advice = promise ? 'await it' : 'send what it holds: await it.arrayBuffer(), [...it], Object.fromEntries(it)';
+  throw new TypeError(`webwire: a ${promise ? 'Promise' : tag(value)} has no JSON form, ${advice}`);
 }
