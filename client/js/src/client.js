@@ -89,7 +89,7 @@ export class Client extends EventTarget {
       throw new DisconnectedError(false, this.#failure);
     }
     this.#admit(message.size, connection.queued);
-    connection.signal(message);
+    connection.send(SIGNAL, message);
   }
 
   async restoreSession(key = this.#session.keptKey, options) {

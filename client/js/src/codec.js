@@ -22,9 +22,9 @@ export const REPLY = 191;
 const REASONS = [, ShutdownError, InternalError, SessionNotFoundError, SessionFullError, SessionsDisabledError];
 
 // compose returns the bytes of a message. Names go with requests and signals only. limit
-// is the longest that the server takes, zero if it did not say. It throws a
+// is the longest that the server takes. It throws a
 // MalformedError for what the version cannot express.
-export function compose(version, type, { id, name, payload = Payload.from() } = {}, limit = 0) {
+export function compose(version, type, { id, name, payload = Payload.from() } = {}, limit = Infinity) {
   const { bytes, encoding } = payload;
   const head = [type];
   // Ids are ours to choose: counters below 2^53, as 64 bit integers. Each element is made
@@ -41,7 +41,7 @@ export function compose(version, type, { id, name, payload = Payload.from() } = 
     if (encoding === 'utf16' && head.length % 2) head.push(0);
   }
   const size = head.length + bytes.length;
-  if (limit && size > limit) throw new TooLongError(size, limit);
+  if (size > limit) throw new TooLongError(size, limit);
 
   const message = new Uint8Array(size);
   message.set(head);

@@ -2,7 +2,7 @@
 // and the question whether it is still there. It ends once, and for good.
 
 import { Call, MAX_DELAY, later } from './call.js';
-import { ACCEPT_CONF, CLOSE_SESSION, HEARTBEAT, RESTORE_SESSION, SIGNAL, compose, parse } from './codec.js';
+import { ACCEPT_CONF, CLOSE_SESSION, HEARTBEAT, RESTORE_SESSION, compose, parse } from './codec.js';
 import {
   ClosedError, CloseError, DisconnectedError, MalformedError, ShutdownError, TimeoutError, VersionError,
 } from './errors.js';
@@ -35,7 +35,7 @@ export class Connection {
   #plan;
   #socket;
   #open = false;
-  #limit = 0;
+  #limit; // of the length of messages
   #heartbeat = 0; // milliseconds of silence before one is due, zero for none
   #patience = SILENCE; // the silence of the server after which it is asked
   #timers = {};
@@ -105,7 +105,7 @@ export class Connection {
     clearTimeout(this.#timers.conf);
     this.#open = true;
     if (this.negotiated) this.#watchSilence();
-    this.#events.open(this);
+    this.#events.open();
   }
 
   #received(data) {
@@ -138,7 +138,7 @@ export class Connection {
       this.end(reason);
       return;
     }
-    this.#limit = conf.limit;
+    this.#limit = conf.limit || undefined;
     this.#heartbeat = Math.min(conf.readTimeout * 0.75, MAX_DELAY);
     this.#patience = Math.min(conf.readTimeout / 2 || SILENCE, SILENCE);
     this.#beatLater();
@@ -154,7 +154,7 @@ export class Connection {
       this.#idle();
     };
     try {
-      this.#send(type, { ...message, id });
+      this.send(type, { ...message, id });
     } catch (error) {
       call.settle(error);
     }
@@ -167,11 +167,8 @@ export class Connection {
     else if (this.#leaving) this.#later('leave', GRACE, () => this.end(new CloseError(GOING_AWAY, 'the server is shutting down')));
   }
 
-  signal(message) {
-    this.#send(SIGNAL, message);
-  }
-
-  #send(type, message) {
+  // send sends what has no reply.
+  send(type, message) {
     this.#socket.send(compose(this.version, type, message, this.#limit));
     this.#beatLater();
   }
@@ -179,7 +176,7 @@ export class Connection {
   #beatLater() {
     if (!this.#heartbeat) return;
     this.#later('beat', this.#heartbeat, () => {
-      if (this.#socket.readyState === OPEN) this.#send(HEARTBEAT);
+      if (this.#socket.readyState === OPEN) this.send(HEARTBEAT);
     });
   }
 

@@ -146,16 +146,14 @@ export class SessionState {
       if (useless) connection.end(error);
       else ready?.();
       for (const each of callers) each?.settle(error);
-      if (adopt) this.#adopt();
+      if (adopt) this.#adopt(this.#held);
     }, timeout, () => call.settle(new TimeoutError(timeout)));
     this.#asked = !ready;
     connection.request(call, RESTORE_SESSION, { payload: Payload.from(key) });
   }
 
   #gone(key) {
-    this.#changes++;
-    this.#session = null;
-    this.#failure = undefined;
+    this.#unset();
     this.#keys.drop(key);
     this.#tell('sessionclosed');
   }
@@ -188,12 +186,10 @@ export class SessionState {
       this.#closed = false;
       this.#tell('sessionclosed');
     }
-    this.#keep(session);
-    this.#tell('sessioncreated', { session });
+    this.#adopt(session);
   }
 
-  #adopt() {
-    const session = this.#held;
+  #adopt(session) {
     if (!session) return;
     this.#keep(session);
     this.#tell('sessioncreated', { session });
@@ -215,13 +211,18 @@ export class SessionState {
     this.#keys.save(session.key);
   }
 
+  #unset() {
+    this.#session = null;
+    this.#active = false;
+    this.#failure = undefined;
+    this.#changes++;
+  }
+
   // forget forgets the session that the connection has, and tells whether there was one.
   #forget() {
     if (!this.#active) return false;
-    this.#keys.drop(this.#session.key);
-    this.#session = null;
-    this.#active = false;
-    this.#changes++;
+    this.#keys.drop(this.key);
+    this.#unset();
     return true;
   }
 
@@ -229,12 +230,9 @@ export class SessionState {
   // that is just restoring it finds that out.
   renounce() {
     this.waived++;
-    this.#changes++;
-    this.#session = null;
-    this.#active = false;
-    this.#failure = undefined;
+    this.#unset();
     this.#keys.save(null);
-    if (!this.#restoring) this.#adopt();
+    if (!this.#restoring) this.#adopt(this.#held);
   }
 
   // closedByServer takes note that the server closed the session: because it was
