@@ -1,5 +1,7 @@
 // What somebody waits for. It has one outcome: whatever comes first.
 
+import { TimeoutError } from './errors.js';
+
 export const MAX_DELAY = 2 ** 31 - 1; // of setTimeout, which takes a longer one for none
 
 // later calls run after so many milliseconds, or never if that is longer than a timer
@@ -37,7 +39,7 @@ export class Call {
   #unwatch;
 
   // done is called with an error or a value, late after timeout milliseconds.
-  constructor(done, timeout, late, signal) {
+  constructor(done, timeout, late = () => this.settle(new TimeoutError(timeout)), signal = undefined) {
     this.#done = done;
     this.#timer = later(timeout, late);
     this.#unwatch = signal && watch(signal, this);

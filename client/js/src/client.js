@@ -191,7 +191,7 @@ export class Client extends EventTarget {
 
   #late(call, timeout) {
     const waiting = this.#waiting.has(call);
-    const why = waiting && (this.#failure ?? new Error(`${this.#connection ? 'the session' : 'connecting'} takes that long`));
+    const why = waiting && (this.#failure ?? new Error(`${this.#connection ? 'the session' : 'connecting'} takes longer`));
     call.settle(new TimeoutError(timeout, why));
     if (!waiting && this.#connection?.silence >= LONG_SILENCE) this.#verify(true);
   }
@@ -210,22 +210,19 @@ export class Client extends EventTarget {
   // up, because both ends have to agree on the session: if there is no outcome the
   // connection is given up.
   #settle(caller, connection, options, type, key, apply) {
-    const timeout = this.#patience(options);
     const call = new Call((failure, payload) => {
       let error = failure;
+      let useless = error instanceof TimeoutError;
       try {
         apply(error, payload);
       } catch (reason) {
         error = reason;
-        connection.end(error);
+        useless = true;
       }
       caller.settle(error);
+      if (useless) connection.end(error);
       this.#flush();
-    }, timeout, () => {
-      const error = new TimeoutError(timeout);
-      call.settle(error);
-      connection.end(error);
-    });
+    }, this.#patience(options));
     connection.request(call, type, { payload: Payload.from(key) });
   }
 
@@ -291,7 +288,7 @@ export class Client extends EventTarget {
         const connection = new Connection(WebSocket, url.href, this.#plan, this.#options, {
           open: () => {
             clearTimeout(timer);
-            this.#session.prepare(connection, dialTimeout, () => this.#ready(connection, early));
+            this.#session.restore(connection, dialTimeout, undefined, () => this.#ready(connection, early));
           },
           message: (message) => {
             if (message.type !== SIGNAL || this.#connection === connection) {

@@ -49,7 +49,7 @@ export class SessionState {
   #closing = 0; // requests to close it that wait for their reply
   #closed = false; // meanwhile the server said that it is closed
   #restoring; // calls that wait for the outcome of restoring the kept session, while it is in flight
-  #retries; // how often that failed on the connection
+  #retries = 0; // how often that failed on the connection
   #failure; // the name of the error of the last time
   #timer;
   #held; // a session that the server created or updated while the kept one is restored, and
@@ -86,17 +86,10 @@ export class SessionState {
     return !this.#active && this.keptKey === key;
   }
 
-  // prepare restores the session on a new connection, if there is one to restore, and
-  // calls ready unless the connection ends. If that is not possible for the moment it
-  // goes on trying.
-  prepare(connection, timeout, ready) {
-    this.#retries = 0;
-    this.#failure = undefined;
-    this.restore(connection, timeout, undefined, ready);
-  }
-
-  // restore restores the kept session, and lets the caller, if there is one, have the
-  // outcome.
+  // restore restores the kept session on a connection, if there is one to restore, and
+  // lets the caller, if there is one, have the outcome. For a new connection it calls ready
+  // unless the connection ends: if the session cannot be restored for the moment, it goes
+  // on trying.
   restore(connection, timeout, caller, ready) {
     const key = this.keptKey;
     if (this.#session && this.#session.key !== key) {
@@ -147,7 +140,7 @@ export class SessionState {
       else ready?.();
       for (const each of callers) each?.settle(error);
       if (adopt) this.#adopt(this.#held);
-    }, timeout, () => call.settle(new TimeoutError(timeout)));
+    }, timeout);
     this.#asked = !ready;
     connection.request(call, RESTORE_SESSION, { payload: Payload.from(key) });
   }
@@ -261,6 +254,7 @@ export class SessionState {
   lost() {
     clearTimeout(this.#timer);
     this.#active = false;
-    this.#restoring = this.#held = undefined;
+    this.#retries = 0;
+    this.#failure = this.#restoring = this.#held = undefined;
   }
 }
