@@ -12,7 +12,7 @@ import {
 import { Keys, defaultStorage } from './keys.js';
 import { VERSIONS, guess, metadata, offer, plan, speak } from './negotiate.js';
 import { Payload } from './payload.js';
-import { SessionState, forgotten } from './session.js';
+import { SessionState, gone } from './session.js';
 import { watchWake } from './wake.js';
 
 const HEADER = 12; // bytes that a message may have besides name and payload
@@ -110,14 +110,14 @@ export class Client extends EventTarget {
     }
     const { key } = this.#session;
     this.#session.renounce();
-    if (key) this.#connection?.end(forgotten()); // the server believes in it
+    if (key) this.#connection?.end(gone()); // the server believes in it
     this.#flush();
     return undefined;
   }
 
   disconnect() {
     const reason = new WebWireError('disconnect() was called');
-    this.#dismiss(() => new DisconnectedError(false, reason));
+    this.#dismiss(new DisconnectedError(false, reason));
     this.#stop(reason);
   }
 
@@ -125,7 +125,7 @@ export class Client extends EventTarget {
     if (this.#status === 'closed') return;
     this.#setStatus('closed');
     const reason = new ClosedError();
-    this.#dismiss(() => reason);
+    this.#dismiss(reason);
     this.#stop(reason);
   }
 
@@ -176,7 +176,7 @@ export class Client extends EventTarget {
     for (const call of this.#waiting) {
       const { owner } = call;
       if (owner && owner !== this.#session.key) {
-        if (!this.#session.awaits(owner)) call.settle(new DisconnectedError(false, new WebWireError('its session is gone')));
+        if (!this.#session.awaits(owner)) call.settle(new DisconnectedError(false, gone()));
       } else if (connection && (call.explicit || !wait)) {
         call.release();
         call.start(call, connection);
@@ -196,8 +196,8 @@ export class Client extends EventTarget {
     if (!waiting && this.#connection?.silence >= LONG_SILENCE) this.#verify(true);
   }
 
-  #dismiss(reason) {
-    for (const call of this.#waiting) call.settle(reason(call));
+  #dismiss(error, explicit = error) {
+    for (const call of this.#waiting) call.settle(call.explicit ? explicit : error);
   }
 
   // patience is how long a request that changes the session may take: at least as
@@ -381,7 +381,7 @@ export class Client extends EventTarget {
     if (used) this.#tell('disconnected', { reason });
     else if (again) this.#tell('connecterror', { error: reason });
     if (this.#gaveUp) this.#tell('connectfailed', { error: reason });
-    if (!again) this.#dismiss((call) => (call.explicit ? reason : new DisconnectedError(false, reason)));
+    if (!again) this.#dismiss(new DisconnectedError(false, reason), reason);
   }
 
   #woke(serious) {
@@ -436,6 +436,6 @@ export class Client extends EventTarget {
 
 function composed(name, payload) {
   if (typeof name !== 'string') throw new TypeError('webwire: the name is not a string');
-  const message = { name, payload: Payload.from(payload) };
-  return { ...message, size: HEADER + name.length + message.payload.bytes.length };
+  const sent = Payload.from(payload);
+  return { name, payload: sent, size: HEADER + name.length + sent.bytes.length };
 }

@@ -35,7 +35,7 @@ export function compose(version, type, { id, name, payload = Payload.from() } = 
     const odd = encoding === 'utf16' && bytes.length % 2;
     // From 2.0 on a name is enough, but for signals in UTF-16.
     const empty = !bytes.length && (!name || version === '1.2' || (type === SIGNAL && encoding === 'utf16'));
-    if (odd || empty) throw new MalformedError(`${version} has no such message with ${odd ? 'an odd' : 'an empty'} payload`);
+    if (odd || empty) throw new MalformedError(`${version} takes no ${odd ? 'odd' : 'empty'} payload here`);
     head[0] += ENCODINGS.indexOf(encoding);
     head.push(name.length, ...Payload.from(name).bytes);
     if (encoding === 'utf16' && head.length % 2) head.push(0);

@@ -36,7 +36,7 @@ export class SessionNotFoundError extends WebWireError {
 
 export class SessionFullError extends WebWireError {
   constructor() {
-    super('the session has as many connections as it may');
+    super('the session has too many connections');
   }
 }
 

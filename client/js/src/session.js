@@ -34,9 +34,10 @@ const LASTING = [SessionsDisabledError, TooLongError];
 
 const isOne = (error, types) => types.some((type) => error instanceof type);
 
-// forgotten is why a connection ends that has a session which the client has given
-// up: only a new connection makes the server forget it too.
-export const forgotten = () => new WebWireError('the session was given up');
+// gone is why a request is not sent whose session there is no more, and why a connection
+// ends that has a session which the client has given up: only a new connection makes the
+// server forget it too.
+export const gone = () => new WebWireError('the session is gone');
 
 export class SessionState {
   #keys;
@@ -118,7 +119,7 @@ export class SessionState {
       if (!error) {
         try {
           const session = parseSession(payload);
-          if (given || this.keptKey !== key) throw forgotten();
+          if (given || this.keptKey !== key) throw gone();
           // An update that overtook this reply is the newer one.
           this.#session = this.#held?.key === key ? this.#held : session;
           this.#active = true;
@@ -130,9 +131,9 @@ export class SessionState {
           useless = true;
         }
       } else if (!useless) {
-        const gone = error instanceof SessionNotFoundError;
-        adopt = given || gone || this.#asked;
-        if (!given && gone) this.#gone(key);
+        const unknown = error instanceof SessionNotFoundError;
+        adopt = given || unknown || this.#asked;
+        if (!given && unknown) this.#gone(key);
         else if (!given && !(this.#asked && this.#held)) this.#failed(error, connection, timeout);
       }
       this.#restoring = undefined;
@@ -192,7 +193,7 @@ export class SessionState {
   // waived is what it was before.
   restored(payload, waived) {
     const session = parseSession(payload);
-    if (this.waived !== waived) throw forgotten();
+    if (this.waived !== waived) throw gone();
     this.#keep(session);
   }
 
