@@ -6,7 +6,7 @@ export const MAX_DELAY = 2 ** 31 - 1; // of setTimeout, which takes a longer one
 
 // later calls run after so many milliseconds, or never if that is longer than a timer
 // can be.
-export const later = (ms, run) => (ms <= MAX_DELAY ? setTimeout(run, ms) : undefined);
+export const later = (ms, run) => ms <= MAX_DELAY && setTimeout(run, ms);
 
 // Calls by the signal that aborts them. A signal has one listener for all of them:
 // Node warns of more than ten.
@@ -32,7 +32,7 @@ function watch(signal, call) {
 
 export class Call {
   // release takes the call out of where it waits.
-  release = () => {};
+  release;
 
   #done;
   #timer;
@@ -52,7 +52,7 @@ export class Call {
     this.#done = undefined;
     clearTimeout(this.#timer);
     this.#unwatch?.();
-    this.release();
+    this.release?.();
     done(error, value, failed);
   }
 }

@@ -341,19 +341,15 @@ export class Client extends EventTarget {
   }
 
   #received(connection, { type, name, payload, error }) {
-    switch (type) {
-      case SIGNAL:
-        if (!error) this.#tell('signal', { name, payload });
-        break;
-      case SESSION_CREATED:
-        try {
-          this.#session.created(payload);
-        } catch (malformed) {
-          connection.end(malformed); // the server believes in a session that we do not know
-        }
-        break;
-      case SESSION_CLOSED:
-        if (!error) this.#session.closedByServer();
+    if (type === SESSION_CREATED) {
+      try {
+        this.#session.created(payload);
+      } catch (malformed) {
+        connection.end(malformed); // the server believes in a session that we do not know
+      }
+    } else if (!error) {
+      if (type === SIGNAL) this.#tell('signal', { name, payload });
+      if (type === SESSION_CLOSED) this.#session.closedByServer();
     }
   }
 
@@ -416,10 +412,9 @@ export class Client extends EventTarget {
 
   // tell dispatches an event once the client is in its new state, whatever it is
   // doing now, so that listeners may call everything. Then it calls after.
-  #tell(type, fields, after) {
+  #tell(type, fields = {}, after = undefined) {
     queueMicrotask(() => {
-      const { error, reason, status, name } = { ...fields };
-      this.#debug(type, error ?? reason ?? status ?? name ?? '');
+      this.#debug(type, fields.error ?? fields.reason ?? fields.status ?? fields.name ?? '');
       this.dispatchEvent(Object.assign(new Event(type), fields));
       after?.();
       this.#flush();

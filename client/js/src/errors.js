@@ -30,7 +30,7 @@ export class ShutdownError extends WebWireError {
 
 export class SessionNotFoundError extends WebWireError {
   constructor() {
-    super('there is no such session');
+    super('no such session');
   }
 }
 
@@ -107,7 +107,7 @@ export class CloseError extends WebWireError {
 
 export class RefusedError extends WebWireError {
   constructor(status, retryAfter) {
-    super(`the server refused with HTTP status ${status}`);
+    super(`refused with HTTP status ${status}`);
     this.status = status;
     this.retryAfter = retryAfter; // milliseconds that the server asks to wait
   }
