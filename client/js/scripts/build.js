@@ -12,8 +12,8 @@ const LIMIT = 8.5 * 1024; // bytes, minified and compressed
 // Properties that nobody outside of this package sees, and that have no namesake in
 // the platform.
 const INTERNAL = [
-  'answered', 'attempt', 'awaits', 'closeBegins', 'closedByServer', 'current', 'drop', 'end', 'ended', 'explicit', 'guessed', 'holding',
-  'keptKey', 'load', 'lost', 'major', 'minor', 'negotiated', 'owner', 'prepare', 'queued', 'quiet', 'readTimeout', 'release',
+  'answered', 'attempt', 'awaits', 'closeBegins', 'closedByServer', 'createdByServer', 'current', 'drop', 'end', 'ended', 'explicit', 'guessed', 'holding',
+  'keptKey', 'load', 'lost', 'major', 'minor', 'negotiated', 'open', 'owner', 'probeKey', 'queued', 'quiet', 'readTimeout', 'received', 'release',
   'renounce', 'restore', 'restored', 'save', 'settle', 'silence', 'silent', 'skipPause', 'start', 'stopped', 'tokens', 'usable', 'verify', 'version', 'waived',
 ];
 
@@ -33,7 +33,7 @@ const { outputFiles: [bundle] } = await build({
 const { code } = await minify(bundle.text, {
   module: true,
   ecma: 2020,
-  compress: { passes: 3, sequences: false, unsafe_arrows: true },
+  compress: { passes: 3, sequences: false, unsafe_arrows: true, if_return: false, keep_fargs: false },
 });
 await mkdir(at('dist'), { recursive: true });
 await writeFile(at('dist/webwire.min.js'), code);

@@ -12,7 +12,7 @@ export function backoff({ minBackoff, maxBackoff }, retries, { retryAfter = 0 })
   let limit = Math.min(minBackoff, maxBackoff);
   for (let left = retries; left > 0 && limit * GROWTH <= maxBackoff; left--) limit *= GROWTH;
   const asked = Math.min(retryAfter, MAX_RETRY_AFTER);
-  if (asked > 0) limit = Math.min(limit, Math.max(asked, minBackoff));
+  if (asked) limit = Math.min(limit, Math.max(asked, minBackoff));
   return asked + Math.random() * limit;
 }
 

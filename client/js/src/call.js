@@ -39,7 +39,7 @@ export class Call {
   #unwatch;
 
   // done is called with an error or a value, late after timeout milliseconds.
-  constructor(done, timeout, late = () => this.settle(new TimeoutError(timeout)), signal = undefined) {
+  constructor(done, timeout, late = () => this.settle(new TimeoutError(timeout)), signal) {
     this.#done = done;
     this.#timer = later(timeout, late);
     this.#unwatch = signal && watch(signal, this);

@@ -137,7 +137,7 @@ export class Client extends EventTarget {
 
   // call lets start make a request on the connection, at once if there is one, so that
   // messages are sent in the order of calls.
-  #call({ signal, timeout = this.#options.timeout } = {}, bytes, start, explicit = false) {
+  #call({ signal, timeout = this.#options.timeout } = {}, bytes, start, explicit) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const connection = this.#usable();
@@ -161,7 +161,7 @@ export class Client extends EventTarget {
   }
 
   // demand sees to it that there will be a connection, and throws if there will not.
-  #demand(explicit = false) {
+  #demand(explicit) {
     if (this.#status === 'closed') throw new ClosedError();
     if (explicit) this.#gaveUp = false;
     else if (this.#gaveUp || !this.#options.autoconnect) throw new DisconnectedError(false, this.#failure);
@@ -229,8 +229,7 @@ export class Client extends EventTarget {
   // The connection.
 
   #resolve() {
-    const { document, location } = globalThis;
-    const url = new URL(this.#url, document?.baseURI ?? location?.href);
+    const url = new URL(this.#url, globalThis.document?.baseURI ?? globalThis.location?.href);
     url.protocol = url.protocol.replace('http', 'ws');
     url.hash = '';
     if (!url.protocol.startsWith('ws')) throw new TypeError(`webwire: no WebSocket URL: ${url.protocol}`);
@@ -269,7 +268,7 @@ export class Client extends EventTarget {
 
   // connectOnce makes one connection and returns when it has ended.
   async #connectOnce(run) {
-    const { WebSocket = globalThis.WebSocket, dialTimeout } = this.#options;
+    const { WebSocket = globalThis.WebSocket, dialTimeout, maxQueue } = this.#options;
     const attempt = new AbortController();
     const { signal } = attempt;
     run.attempt = attempt;
@@ -278,27 +277,27 @@ export class Client extends EventTarget {
     });
     try {
       const url = this.#resolve();
-      if (!WebSocket) throw new TypeError('webwire: no WebSocket, pass the class as an option');
+      if (!WebSocket) throw new TypeError('webwire: no WebSocket, pass it as an option');
       this.#plan ??= await this.#negotiate(url, signal);
       signal.throwIfAborted();
       this.#debug('connecting', url.origin + url.pathname, this.#plan);
       await new Promise((resolve) => {
         const early = [];
-        let earlyBytes = 0;
+        let bytes = 0;
         const connection = new Connection(WebSocket, url.href, this.#plan, this.#options, {
           open: () => {
             clearTimeout(timer);
             this.#session.restore(connection, dialTimeout, undefined, () => this.#ready(connection, early));
           },
-          message: (message) => {
+          received: (message) => {
             if (message.type !== SIGNAL || this.#connection === connection) {
               this.#received(connection, message);
               return;
             }
             // Signals that come before the connection can be used are told after that.
             early.push(message);
-            earlyBytes += HEADER + (message.payload?.bytes.length ?? 0);
-            if (earlyBytes > this.#options.maxQueue) connection.end(new QueueFullError(this.#options.maxQueue));
+            bytes += HEADER + (message.payload?.bytes.length ?? 0);
+            if (bytes > maxQueue) connection.end(new QueueFullError(maxQueue));
           },
           silent: () => this.#verify(false),
           answered: () => this.#flush(),
@@ -343,7 +342,7 @@ export class Client extends EventTarget {
   #received(connection, { type, name, payload, error }) {
     if (type === SESSION_CREATED) {
       try {
-        this.#session.created(payload);
+        this.#session.createdByServer(payload);
       } catch (malformed) {
         connection.end(malformed); // the server believes in a session that we do not know
       }
@@ -387,7 +386,7 @@ export class Client extends EventTarget {
   }
 
   #verify(serious) {
-    this.#connection?.verify(this.#session.probe, serious);
+    this.#connection?.verify(this.#session.probeKey, serious);
   }
 
   async #pause(run) {
@@ -412,7 +411,7 @@ export class Client extends EventTarget {
 
   // tell dispatches an event once the client is in its new state, whatever it is
   // doing now, so that listeners may call everything. Then it calls after.
-  #tell(type, fields = {}, after = undefined) {
+  #tell(type, fields = {}, after) {
     queueMicrotask(() => {
       this.#debug(type, fields.error ?? fields.reason ?? fields.status ?? fields.name ?? '');
       this.dispatchEvent(Object.assign(new Event(type), fields));

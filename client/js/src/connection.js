@@ -32,7 +32,6 @@ export class Connection {
 
   #events;
   #expect;
-  #plan;
   #socket;
   #open = false;
   #limit; // of the length of messages
@@ -46,19 +45,18 @@ export class Connection {
   #leaving = false; // the server shuts down
 
   // expect has what the client speaks: versions and subProtocol. events has the
-  // functions open(), message(m) for what is no reply, silent() when the server was
+  // functions open(), received(message) for what is no reply, silent() when the server was
   // not heard for long, answered() when it may be asked again after quiet, and
   // end(reason), which is called once and synchronously, after the requests in flight
   // have failed.
   constructor(WebSocket, url, plan, expect, events) {
     this.#expect = expect;
     this.#events = events;
-    this.#plan = plan;
     const socket = new WebSocket(url, plan.tokens);
     this.#socket = socket;
     let failure;
     socket.binaryType = 'arraybuffer';
-    socket.onopen = () => this.#connected();
+    socket.onopen = () => this.#connected(plan);
     socket.onmessage = ({ data }) => this.#received(data);
     const close = ({ code, reason }) => this.end(new CloseError(code, reason, failure));
     socket.onclose = close;
@@ -83,18 +81,18 @@ export class Connection {
     this.#timers[what] = later(ms, run);
   }
 
-  #connected() {
+  #connected(plan) {
     const { protocol } = this.#socket;
     try {
-      this.version = agreed(this.#plan, protocol, this.#expect.versions);
+      this.version = agreed(plan, protocol, this.#expect.versions);
     } catch (error) {
       this.end(error);
       return;
     }
-    this.negotiated = this.#plan.tokens?.includes(protocol);
+    this.negotiated = plan.tokens?.includes(protocol);
     if (this.version === '1.2') {
       this.#ready();
-    } else if (!this.negotiated && this.#plan.guessed) {
+    } else if (!this.negotiated && plan.guessed) {
       // A server of 2.0 speaks first, one that waits for the client never does.
       const ms = Math.min(this.#expect.dialTimeout / 4, MAX_DELAY);
       this.#later('conf', ms, () => this.end(new TimeoutError(ms, unopened())));
@@ -122,7 +120,7 @@ export class Connection {
       call?.settle(message.error, message.payload);
       this.#idle();
     } else if (message) {
-      this.#events.message(message);
+      this.#events.received(message);
     }
   }
 

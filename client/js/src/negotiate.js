@@ -43,7 +43,7 @@ export async function metadata(url, signal, limit) {
       clearTimeout(timer);
     }
     signal.throwIfAborted();
-    if (refused && BUSY.test(refused.status)) break;
+    if (BUSY.test(refused?.status)) break;
   }
   if (refused) throw refused;
   return undefined;

@@ -73,8 +73,8 @@ export class SessionState {
     return this.#active || !connected ? this.#session : null;
   }
 
-  // probe is a key that can be restored without any effect, if there is one.
-  get probe() {
+  // probeKey is a key that can be restored without any effect, if there is one.
+  get probeKey() {
     return this.#closing ? undefined : this.key;
   }
 
@@ -163,9 +163,9 @@ export class SessionState {
     }, backoff(this.#options, this.#retries++, error));
   }
 
-  // created takes a session that the server created or, if the client already has its
+  // createdByServer takes a session that the server created or, if the client already has its
   // key, updated. An update leaves the storage alone: another tab may have written to it.
-  created(payload) {
+  createdByServer(payload) {
     const session = parseSession(payload);
     if (this.#restoring) {
       this.#held = session;
