@@ -13,7 +13,7 @@ const LIMIT = 8.5 * 1024; // bytes, minified and compressed
 // the platform.
 const INTERNAL = [
   'answered', 'attempt', 'awaits', 'closeBegins', 'closedByServer', 'createdByServer', 'current', 'drop', 'end', 'ended', 'explicit', 'guessed', 'holding',
-  'keptKey', 'load', 'lost', 'major', 'minor', 'negotiated', 'open', 'owner', 'probeKey', 'queued', 'quiet', 'readTimeout', 'received', 'release',
+  'keptKey', 'load', 'longest', 'lost', 'major', 'minor', 'negotiated', 'open', 'owner', 'probeKey', 'queued', 'quiet', 'readTimeout', 'received', 'release',
   'renounce', 'restore', 'restored', 'save', 'settle', 'silence', 'silent', 'skipPause', 'start', 'stopped', 'tokens', 'usable', 'verify', 'version', 'waived',
 ];
 

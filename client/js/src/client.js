@@ -9,8 +9,9 @@ import {
   ClosedError, CloseError, DisconnectedError, QueueFullError, RefusedError, SessionNotFoundError, TimeoutError, VersionError,
   WebWireError,
 } from './errors.js';
-import { Keys, defaultStorage } from './keys.js';
-import { VERSIONS, guess, metadata, offer, plan, speak } from './negotiate.js';
+import { Keys } from './keys.js';
+import { negotiate, resolve } from './negotiate.js';
+import { complete } from './options.js';
 import { Payload } from './payload.js';
 import { SessionState, gone } from './session.js';
 import { watchWake } from './wake.js';
@@ -41,26 +42,12 @@ export class Client extends EventTarget {
     super();
     new URL(url, 'ws://localhost'); // throws if it cannot be one
     this.#url = url;
-    const o = {
-      autoconnect: true,
-      timeout: 60_000,
-      dialTimeout: 10_000,
-      minBackoff: 1_000,
-      maxBackoff: 10_000,
-      maxQueue: 8 << 20,
-      versions: VERSIONS,
-      negotiate: 'metadata',
-      subProtocol: '',
-      storage: defaultStorage(),
-    };
-    for (const [name, value] of Object.entries(options)) {
-      if (value === undefined) continue;
-      o[name] = value;
-      if (name.startsWith('on')) this.addEventListener(name.slice(2), value);
+    const o = complete(options);
+    for (const name in o) {
+      if (name.startsWith('on')) this.addEventListener(name.slice(2), o[name]);
     }
-    if (!o.versions.length || !o.versions.every((v) => VERSIONS.includes(v))) throw new TypeError(`webwire: versions are ${VERSIONS}`);
     this.#options = o;
-    const keys = new Keys(o.storage, () => o.storageKey ?? `webwire:${this.#resolve()}`);
+    const keys = new Keys(o.storage, () => o.storageKey ?? `webwire:${resolve(this.#url)}`);
     this.#session = new SessionState(keys, o, (...event) => this.#tell(...event));
   }
 
@@ -228,14 +215,6 @@ export class Client extends EventTarget {
 
   // The connection.
 
-  #resolve() {
-    const url = new URL(this.#url, globalThis.document?.baseURI ?? globalThis.location?.href);
-    url.protocol = url.protocol.replace('http', 'ws');
-    url.hash = '';
-    if (!url.protocol.startsWith('ws')) throw new TypeError(`webwire: no WebSocket URL: ${url.protocol}`);
-    return url;
-  }
-
   #start() {
     if (this.#run) return;
     const run = {}; // stopped, whether it was, attempt, an AbortController, and skipPause
@@ -276,12 +255,12 @@ export class Client extends EventTarget {
       attempt.abort(new TimeoutError(dialTimeout, new Error('the server does not answer')));
     });
     try {
-      const url = this.#resolve();
+      const url = resolve(this.#url);
       if (!WebSocket) throw new TypeError('webwire: no WebSocket, pass it as an option');
-      this.#plan ??= await this.#negotiate(url, signal);
+      this.#plan ??= await negotiate(url, signal, this.#options, this.#bare);
       signal.throwIfAborted();
       this.#debug('connecting', url.origin + url.pathname, this.#plan);
-      await new Promise((resolve) => {
+      await new Promise((over) => {
         const early = [];
         let bytes = 0;
         const connection = new Connection(WebSocket, url.href, this.#plan, this.#options, {
@@ -303,7 +282,7 @@ export class Client extends EventTarget {
           answered: () => this.#flush(),
           end: (reason) => {
             this.#ended(run, reason);
-            resolve();
+            over();
           },
         });
         signal.addEventListener('abort', () => connection.end(signal.reason));
@@ -313,14 +292,6 @@ export class Client extends EventTarget {
     } finally {
       clearTimeout(timer);
     }
-  }
-
-  async #negotiate(url, signal) {
-    const { negotiate, versions, dialTimeout } = this.#options;
-    if (negotiate === 'token') return offer(versions);
-    if (negotiate === 'none') return speak(versions[0], versions);
-    const meta = await metadata(url, signal, dialTimeout / 4);
-    return meta ? plan(meta, versions) : guess(this.#bare, versions);
   }
 
   // ready tells that the connection can be used. Its listeners come first, then the

@@ -95,7 +95,7 @@ export function parse(version, message) {
     } else if (type === SESSION_CLOSED) {
       need(length === 1);
     } else if (type === ACCEPT_CONF) {
-      Object.assign(m, { major: number(1), minor: number(1), readTimeout: number(4), limit: number(4), subProtocol: rest().text() });
+      Object.assign(m, { major: number(1), minor: number(1), readTimeout: number(4), longest: number(4), subProtocol: rest().text() });
     } else {
       return undefined;
     }

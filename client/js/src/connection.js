@@ -136,7 +136,7 @@ export class Connection {
       this.end(reason);
       return;
     }
-    this.#limit = conf.limit || undefined;
+    this.#limit = conf.longest || undefined; // zero if it does not say
     this.#heartbeat = Math.min(conf.readTimeout * 0.75, MAX_DELAY);
     this.#patience = Math.min(conf.readTimeout / 2 || SILENCE, SILENCE);
     this.#beatLater();

@@ -14,12 +14,21 @@ const TOKEN = 'webwire-';
 const NO_ANSWER = /400|405|426|501/;
 const BUSY = /408|425|429|5../;
 
+// resolve returns the URL to connect to. A relative one needs a document or a worker.
+export function resolve(given) {
+  const url = new URL(given, globalThis.document?.baseURI ?? globalThis.location?.href);
+  url.protocol = url.protocol.replace('http', 'ws');
+  url.hash = '';
+  if (!url.protocol.startsWith('ws')) throw new TypeError(`webwire: no WebSocket URL: ${url.protocol}`);
+  return url;
+}
+
 // metadata asks the endpoint what it speaks: by the method WEBWIRE, and by a plain GET
 // where that gets no answer, because of a proxy or browser that does not know it. It
 // returns undefined if neither has an answer: the server has no metadata, or the page
 // may not ask. It throws a RefusedError if the endpoint is not to be had. Each question
 // may take limit milliseconds.
-export async function metadata(url, signal, limit) {
+async function metadata(url, signal, limit) {
   const href = url.href.replace(/^ws/, 'http');
   let refused;
   for (const method of ['WEBWIRE', 'GET']) {
@@ -49,25 +58,27 @@ export async function metadata(url, signal, limit) {
   return undefined;
 }
 
-// plan says how to connect to an endpoint with such metadata: tokens to offer,
-// or the version to speak if there are none to offer.
-export function plan(meta, versions) {
-  const listed = [].concat(meta.versions ?? []);
-  const common = versions.filter((version) => listed.includes(version));
-  return common.length ? offer(common) : speak(meta['protocol-version'], versions, listed);
+// negotiate returns how to connect to the endpoint: tokens to offer, or the version to
+// speak if there are none to offer. If the endpoint does not say what it speaks, the plan
+// is guessed: the first is to offer tokens; if that did not work, which is what bare says,
+// it may be a published server of 2.0.
+export async function negotiate(url, signal, { negotiate: how, versions, dialTimeout }, bare) {
+  if (how === 'token') return offer(versions);
+  if (how === 'none') return speak(versions[0], versions);
+  const meta = await metadata(url, signal, dialTimeout / 4);
+  if (meta) {
+    const listed = [].concat(meta.versions ?? []);
+    const common = versions.filter((version) => listed.includes(version));
+    return common.length ? offer(common) : speak(meta['protocol-version'], versions, listed);
+  }
+  return { ...(bare && versions.includes('2.0') ? speak('2.0', versions) : offer(versions)), guessed: true };
 }
 
-export const offer = (versions) => ({ tokens: versions.map((version) => TOKEN + version) });
+const offer = (versions) => ({ tokens: versions.map((version) => TOKEN + version) });
 
-export function speak(version, versions, listed = []) {
+function speak(version, versions, listed = []) {
   if (!versions.includes(version)) throw new VersionError([...new Set([...listed, version])], versions);
   return { version };
-}
-
-// guess is the plan for an endpoint that did not say what it speaks: the first is to
-// offer tokens; if that did not work it may be a published server of 2.0.
-export function guess(bare, versions) {
-  return { ...(bare && versions.includes('2.0') ? speak('2.0', versions) : offer(versions)), guessed: true };
 }
 
 // agreed returns the version that is spoken on a connection on which the server

@@ -97,7 +97,7 @@ for (const version of ['1.2', '2.0']) {
         major: fields.major,
         minor: fields.minor,
         readTimeout: fields.read_timeout_ms,
-        limit: fields.message_buffer_size,
+        longest: fields.message_buffer_size,
         subProtocol: Buffer.from(fields.sub_protocol_hex, 'hex').toString(),
       });
       return;
