@@ -33,7 +33,7 @@ const { outputFiles: [bundle] } = await build({
 const { code } = await minify(bundle.text, {
   module: true,
   ecma: 2020,
-  compress: { passes: 3, sequences: false, unsafe_arrows: true, if_return: false, keep_fargs: false },
+  compress: { passes: 3, sequences: false, unsafe_arrows: true, keep_fargs: false, lhs_constants: false },
 });
 await mkdir(at('dist'), { recursive: true });
 await writeFile(at('dist/webwire.min.js'), code);

@@ -364,9 +364,9 @@ export class Client extends EventTarget {
     const ms = this.#notBefore - now();
     if (ms <= 0) return;
     let timer;
-    await new Promise((resolve) => {
-      timer = setTimeout(resolve, Math.min(ms, MAX_DELAY));
-      run.skipPause = resolve;
+    await new Promise((over) => {
+      timer = later(Math.min(ms, MAX_DELAY), over);
+      run.skipPause = over;
     });
     clearTimeout(timer);
     run.skipPause = undefined;

@@ -94,7 +94,7 @@ export class Connection {
       this.#ready();
     } else if (!this.negotiated && plan.guessed) {
       // A server of 2.0 speaks first, one that waits for the client never does.
-      const ms = Math.min(this.#expect.dialTimeout / 4, MAX_DELAY);
+      const ms = this.#expect.dialTimeout / 4;
       this.#later('conf', ms, () => this.end(new TimeoutError(ms, unopened())));
     }
   }

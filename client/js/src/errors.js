@@ -99,7 +99,7 @@ export class QueueFullError extends WebWireError {
 
 export class CloseError extends WebWireError {
   constructor(code, reason, cause) {
-    super(`connection closed with ${code} ${reason}`.trim(), cause);
+    super(`closed with ${code} ${reason}`.trim(), cause);
     this.code = code;
     this.reason = reason;
   }
