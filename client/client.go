@@ -99,19 +99,18 @@ func (c *Client) Connect(ctx context.Context) error {
 // *DisconnectedError whose Sent is false if the session is closed or replaced
 // meanwhile. A request made without a session may be executed under any.
 //
-// Each request has exactly one outcome, and is never sent twice. Besides nil the
-// error is
-//   - a *protocol.PeerError with a *protocol.Error, protocol.ErrInternal or
-//     protocol.ErrShutdown in it, if the server answered so;
-//   - a *DisconnectedError if the connection was lost, which says whether the
-//     server may have executed the request;
-//   - ctx.Err(), or a *TimeoutError; if there was no connection the error also has
-//     the cause, the error of the last attempt for instance;
-//   - ErrClosed, ErrDisconnected, or why the client gave up connecting: the
-//     request was not sent;
-//   - one that wraps protocol.ErrMalformed, if the version of the protocol does
-//     not allow such a name or payload, or protocol.ErrTooBig, if the server takes
-//     no message of that length: the request was not sent.
+// Each request has exactly one outcome, and is never sent twice. Whether the server may
+// have executed a request that failed is what MaybeExecuted reports. The error is one of
+//   - a *protocol.PeerError that contains a *protocol.Error, protocol.ErrInternal or
+//     protocol.ErrShutdown: the server's answer;
+//   - a *DisconnectedError if the connection was lost;
+//   - a *TimeoutError, or an error that is ctx.Err(); if there was no connection it also
+//     has the cause, for instance the error of the last attempt;
+//   - ErrClosed, ErrDisconnected, or a *DisconnectedError with the reason why the client
+//     gave up connecting: the request was not sent;
+//   - one that wraps protocol.ErrMalformed, if the protocol version does not allow the
+//     name or the payload, or protocol.ErrTooBig, if the message is longer than the
+//     server accepts: the request was not sent.
 func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (protocol.Payload, error) {
 	w := waiter{purpose: toRequest}
 	for {
@@ -141,7 +140,7 @@ func Call[Out, In any](ctx context.Context, c *Client, name string, in In) (Out,
 	var out Out
 	p, err := protocol.JSON(in)
 	if err != nil {
-		return out, err
+		return out, &link.UnsentError{Err: err}
 	}
 	reply, err := c.Request(ctx, name, p)
 	if err == nil && len(reply.Data) > 0 {

@@ -23,7 +23,11 @@ var (
 	// errSlowHook ends a connection whose signals are not taken.
 	errSlowHook = errors.New("client: OnServerSignal does not keep up with the signals of the server")
 
+	// errNoRoom is why a request was not sent that waited for room in the outbox.
+	errNoRoom = errors.New("client: the server reads too slowly")
+
 	errSessionForgotten = errors.New("client: session was given up while it was restored")
+	errSessionDoubtful  = errors.New("client: the server may have closed the session by a call meant for the one before")
 )
 
 type closedError struct{}
@@ -31,11 +35,11 @@ type closedError struct{}
 func (closedError) Error() string { return "client: closed" }
 func (closedError) Unwrap() error { return net.ErrClosed }
 
-// DisconnectedError is the outcome of a request whose connection was lost before
-// its reply came. It is an ErrDisconnected.
+// DisconnectedError is the outcome of a request whose connection was lost before its
+// reply arrived, or that found no connection. It is an ErrDisconnected.
 type DisconnectedError struct {
-	// Sent says that the server may have executed the request. If it is false the
-	// server has never seen it: trying again does no harm.
+	// Sent reports whether the server may have executed the request. If it is false
+	// the server has not seen the request: to make it again does no harm.
 	Sent bool
 
 	// Cause is why the connection was lost.
@@ -52,28 +56,39 @@ func (e *DisconnectedError) Error() string {
 // Unwrap returns ErrDisconnected and the cause.
 func (e *DisconnectedError) Unwrap() []error { return []error{ErrDisconnected, e.Cause} }
 
+func (e *DisconnectedError) maybeExecuted() bool { return e.Sent }
+
 // TimeoutError is the outcome of a request that was not answered within
-// Options.Timeout, or that found no connection within it or its context's deadline.
-// The server may have executed the request if Cause is nil. It is a
-// context.DeadlineExceeded.
+// Options.Timeout, or that could not be sent within it or its context's deadline. It is
+// a context.DeadlineExceeded.
 type TimeoutError struct {
+	// Sent reports whether the server may have executed the request, or may yet do so.
+	Sent bool
+
 	After time.Duration // how long the request waited
-	Cause error         // why it could not be sent, the last failure to connect for instance; nil if it was
+	Cause error         // why it could not be sent, for instance the last failure to connect; nil if Sent
 }
 
 func (e *TimeoutError) Error() string {
-	if e.Cause != nil {
-		return fmt.Sprintf("client: not connected within %v: %s", e.After, causeText(e.Cause))
+	switch {
+	case e.Sent:
+		return fmt.Sprintf("client: no reply within %v", e.After)
+	case e.Cause == errNoRoom:
+		return fmt.Sprintf("client: not sent within %v: %s", e.After, causeText(e.Cause))
 	}
-	return fmt.Sprintf("client: no reply within %v", e.After)
+	return fmt.Sprintf("client: not connected within %v: %s", e.After, causeText(e.Cause))
 }
 
 // Unwrap returns context.DeadlineExceeded and the cause.
 func (e *TimeoutError) Unwrap() []error { return []error{context.DeadlineExceeded, e.Cause} }
 
+func (e *TimeoutError) maybeExecuted() bool { return e.Sent }
+
 // canceledError is the outcome of a call whose context was canceled while there was no
 // connection.
 type canceledError struct{ reason, cause error }
+
+func (e *canceledError) maybeExecuted() bool { return false }
 
 func (e *canceledError) Error() string {
 	return fmt.Sprintf("client: not connected: %v: %s", e.reason, causeText(e.cause))
@@ -112,11 +127,14 @@ func public(err error) error {
 	}
 	var lost *link.LostError
 	var late *link.TimeoutError
+	var unsent *link.UnsentError
 	switch {
 	case errors.As(err, &lost):
 		return &DisconnectedError{Sent: lost.Sent, Cause: lost.Cause}
-	case errors.As(err, &late):
-		return &TimeoutError{After: late.After}
+	case !errors.As(err, &late):
+		return err
+	case errors.As(err, &unsent):
+		return &TimeoutError{After: late.After, Cause: errNoRoom}
 	}
-	return err
+	return &TimeoutError{Sent: true, After: late.After}
 }

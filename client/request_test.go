@@ -357,7 +357,7 @@ func TestRequestAfterItsContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for range 2 {
-			if _, err := c.Request(ctx, "", protocol.Text("x")); err != context.Canceled {
+			if _, err := c.Request(ctx, "", protocol.Text("x")); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
 			if err := c.Connect(t.Context()); err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
@@ -95,7 +96,7 @@ func (c *Client) RestoreSession(ctx context.Context, key string) error {
 	if key == "" {
 		c.loadKey(ctx)
 		if err := ctx.Err(); err != nil {
-			return err
+			return &link.UnsentError{Err: err}
 		}
 	}
 	c.mu.Lock()
@@ -190,9 +191,14 @@ func (c *Client) CloseSession(ctx context.Context) error {
 	return public(c.settle(ctx, l, c.within(ctx), protocol.Message{Kind: protocol.CloseSession}, func(protocol.Payload) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		s.closed = false  // by this call
-		if s.key == key { // else it was forgotten already, and what there is now is another one
+		s.closed = false // by this call
+		switch {
+		case s.key == key:
 			c.forget()
+		case s.active && !manners.Of(l.Version()).ConfirmClose:
+			// Another connection closed the session first. Whether the server created the
+			// next one before or after it handled this call is not known: restoring it tells.
+			l.DisconnectLater(transport.StatusNormalClosure, "", errSessionDoubtful)
 		}
 		return nil
 	}, c.closeSettled))
@@ -228,9 +234,12 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 	}
 	done := make(chan error, 1)
 	c.mu.Lock()
-	err := ctx.Err()
-	if c.status == Closed {
+	var err error
+	switch {
+	case c.status == Closed:
 		err = ErrClosed
+	case ctx.Err() != nil:
+		err = &link.UnsentError{Err: ctx.Err()}
 	}
 	if err == nil {
 		c.owned.Go(func() {
@@ -257,7 +266,7 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-late:
-		return &TimeoutError{After: c.opts.Timeout}
+		return &TimeoutError{Sent: true, After: c.opts.Timeout}
 	}
 }
 

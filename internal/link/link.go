@@ -152,6 +152,9 @@ func (l *Link) unlock() {
 // Context returns the context of the connection, which ends with it.
 func (l *Link) Context() context.Context { return l.ctx }
 
+// Version returns the version of the protocol that the connection speaks.
+func (l *Link) Version() protocol.Version { return l.out.Version() }
+
 // Run reads until the connection ends and returns why, once every task is over and
 // all is released. It is called once.
 func (l *Link) Run(role Role) error {

@@ -12,11 +12,10 @@ import {
 import { Keys } from './keys.js';
 import { negotiate, resolve } from './negotiate.js';
 import { complete } from './options.js';
-import { Payload } from './payload.js';
+import { HEADER, Payload, composed } from './payload.js';
 import { SessionState, gone } from './session.js';
 import { watchWake } from './wake.js';
 
-const HEADER = 12; // bytes that a message may have besides name and payload
 const LONG_SILENCE = 10_000;
 
 export class Client extends EventTarget {
@@ -93,7 +92,9 @@ export class Client extends EventTarget {
   async closeSession(options) {
     if (this.#status === 'closed') throw new ClosedError();
     if (this.#usable() && this.#session.key) {
-      return this.#call(options, 0, (caller, connection) => this.#settle(caller, connection, options, CLOSE_SESSION, undefined, this.#session.closeBegins()));
+      return this.#call(options, 0, (caller, connection) => {
+        this.#settle(caller, connection, options, CLOSE_SESSION, undefined, this.#session.closeBegins(connection));
+      });
     }
     const { key } = this.#session;
     this.#session.renounce();
@@ -109,7 +110,6 @@ export class Client extends EventTarget {
   }
 
   close() {
-    if (this.#status === 'closed') return;
     this.#setStatus('closed');
     const reason = new ClosedError();
     this.#dismiss(reason);
@@ -397,10 +397,4 @@ export class Client extends EventTarget {
     const { debug } = this.#options;
     if (debug) (typeof debug === 'function' ? debug : console.debug)('webwire:', ...what);
   }
-}
-
-function composed(name, payload) {
-  if (typeof name !== 'string') throw new TypeError('webwire: the name is not a string');
-  const sent = Payload.from(payload);
-  return { name, payload: sent, size: HEADER + name.length + sent.bytes.length };
 }

@@ -36,8 +36,8 @@ export class Keys {
 
   #try(use) {
     try {
-      if (this.#storage) use(this.#storage, this.#item());
-    } catch {
+      use(this.#storage, this.#item());
+    } catch { // there may be none
       this.#storage = undefined;
     }
   }

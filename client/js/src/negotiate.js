@@ -77,7 +77,7 @@ export async function negotiate(url, signal, { negotiate: how, versions, dialTim
 const offer = (versions) => ({ tokens: versions.map((version) => TOKEN + version) });
 
 function speak(version, versions, listed = []) {
-  if (!versions.includes(version)) throw new VersionError([...new Set([...listed, version])], versions);
+  if (!versions.includes(version)) throw new VersionError([...new Set(listed).add(version)], versions);
   return { version };
 }
 

@@ -4,12 +4,11 @@
 // The order is that of the message types (see codec.js).
 export const ENCODINGS = ['binary', 'utf8', 'utf16'];
 
+export const HEADER = 12; // bytes that a message may have besides name and payload
+
 const BRAND = Symbol.for('webwire.Payload'); // there may be two copies of this package
 
 const utf8 = new TextEncoder();
-
-// A byte order mark is text like any other: it is the application's.
-const [fromUTF8, fromUTF16] = ['utf8', 'utf-16'].map((label) => new TextDecoder(label, { ignoreBOM: true }));
 
 const tag = (value) => Object.prototype.toString.call(value).slice(8, -1);
 
@@ -42,7 +41,8 @@ export class Payload {
   }
 
   text() {
-    return (this.encoding === 'utf16' ? fromUTF16 : fromUTF8).decode(this.bytes);
+    // A byte order mark is text like any other: it is the application's.
+    return new TextDecoder(this.encoding === 'utf16' ? 'utf-16' : 'utf8', { ignoreBOM: true }).decode(this.bytes);
   }
 
   json() {
@@ -58,4 +58,11 @@ function checked(_, value) {
   if (!promise && (Object.keys(value).length || /^(Object|Array|Number|String|Boolean)$/.test(tag(value)))) return value;
   const advice = promise ? 'await it' : 'send what it holds: await it.arrayBuffer(), [...it], Object.fromEntries(it)';
   throw new TypeError(`webwire: a ${promise ? 'Promise' : tag(value)} has no JSON form, ${advice}`);
+}
+
+// composed returns what a request or signal consists of, and about the bytes that it takes.
+export function composed(name, payload) {
+  if (typeof name !== 'string') throw new TypeError('webwire: the name is not a string');
+  const sent = Payload.from(payload);
+  return { name, payload: sent, size: HEADER + name.length + sent.bytes.length };
 }

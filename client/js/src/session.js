@@ -239,15 +239,18 @@ export class SessionState {
   }
 
   // closeBegins takes note of a closeSession. It returns the function to be called at
-  // its end: the reply is about the session of now, not about one that came since.
-  closeBegins() {
+  // its end. Where the server does not confirm it by type 22 the reply may be about the
+  // session of now or about one that came since: only restoring that tells.
+  closeBegins(connection) {
     const { key } = this;
     this.#closing++;
     return (error) => {
       this.#closing--;
       if (this.#closed && error) this.#tell('sessionclosed');
       this.#closed = false;
-      if (!error && this.key === key) this.#forget();
+      if (error) return;
+      if (this.key === key) this.#forget();
+      else if (this.#active && connection.version !== '1.2') connection.end(gone());
     };
   }
 
