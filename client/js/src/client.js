@@ -5,10 +5,7 @@ import { backoff, permanent } from './backoff.js';
 import { Call, MAX_DELAY, later } from './call.js';
 import { CLOSE_SESSION, REQUEST, RESTORE_SESSION, SESSION_CLOSED, SESSION_CREATED, SIGNAL } from './codec.js';
 import { Connection, GOING_AWAY, now } from './connection.js';
-import {
-  ClosedError, CloseError, DisconnectedError, QueueFullError, RefusedError, SessionNotFoundError, TimeoutError, VersionError,
-  WebWireError,
-} from './errors.js';
+import { ClosedError, DisconnectedError, QueueFullError, SessionNotFoundError, TimeoutError, WebWireError } from './errors.js';
 import { Keys } from './keys.js';
 import { negotiate, resolve } from './negotiate.js';
 import { complete } from './options.js';

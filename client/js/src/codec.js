@@ -22,8 +22,8 @@ export const REPLY = 191;
 const REASONS = [, ShutdownError, InternalError, SessionNotFoundError, SessionFullError, SessionsDisabledError];
 
 // compose returns the bytes of a message. Names go with requests and signals only. limit
-// is the longest that the server takes. It throws a
-// MalformedError for what the version cannot express.
+// is the longest that the server takes. It throws a MalformedError for what the version
+// cannot express.
 export function compose(version, type, { id, name, payload = Payload.from() } = {}, limit = Infinity) {
   const { bytes, encoding } = payload;
   const head = [type];

@@ -60,7 +60,7 @@ function checked(_, value) {
   throw new TypeError(`webwire: a ${promise ? 'Promise' : tag(value)} has no JSON form, ${advice}`);
 }
 
-// composed returns what a request or signal consists of, and about the bytes that it takes.
+// composed returns the name and payload of a request or signal, and its size: an estimate, in bytes.
 export function composed(name, payload) {
   if (typeof name !== 'string') throw new TypeError('webwire: the name is not a string');
   const sent = Payload.from(payload);

@@ -34,9 +34,9 @@ const LASTING = [SessionsDisabledError, TooLongError];
 
 const isOne = (error, types) => types.some((type) => error instanceof type);
 
-// gone is why a request is not sent whose session there is no more, and why a connection
-// ends that has a session which the client has given up: only a new connection makes the
-// server forget it too.
+// gone is why a request is not sent if its session no longer exists, and why a connection
+// is ended if it has a session that the client has given up: only a new connection makes
+// the server forget it too.
 export const gone = () => new WebWireError('the session is gone');
 
 export class SessionState {
