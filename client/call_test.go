@@ -67,8 +67,8 @@ func TestSignals(t *testing.T) {
 			},
 		}})
 		c := dial(t, ln, client.Options{Hooks: client.Hooks{
-			OnServerSignal: func(name string, p protocol.Payload) {
-				fromServer <- fmt.Sprintf("%s %s %q", name, p.Encoding, p.Text())
+			OnServerSignal: func(_ context.Context, s *client.Signal) {
+				fromServer <- fmt.Sprintf("%s %s %q", s.Name, s.Payload.Encoding, s.Payload.Text())
 			},
 		}})
 		if err := c.Connect(t.Context()); err != nil {

@@ -26,12 +26,11 @@ func ExampleClient_Request() {
 	// An error says what the server answered, or what became of the request.
 	_, err = c.Request(ctx, "sing", protocol.Text("hello"))
 	var refused *protocol.Error
-	var lost *client.DisconnectedError
 	switch {
 	case errors.As(err, &refused):
 		fmt.Println("refused:", refused.Code)
-	case errors.As(err, &lost) && !lost.Sent:
-		fmt.Println("lost before it was sent: try again")
+	case !client.MaybeExecuted(err):
+		fmt.Println("not executed: try again")
 	case err != nil:
 		fmt.Println(err)
 	}
@@ -56,9 +55,9 @@ func ExampleClient_Signal() {
 	dialer, stop := exampleServer()
 	defer stop()
 	heard := make(chan string)
-	c := client.New(dialer, client.Options{Hooks: client.Hooks{
-		OnServerSignal: func(name string, p protocol.Payload) { heard <- name + ": " + p.Text() },
-	}})
+	var mux client.Mux
+	mux.Signal("pong", func(_ context.Context, s *client.Signal) { heard <- s.Name + ": " + s.Payload.Text() })
+	c := client.New(dialer, client.Options{Handler: &mux})
 	defer c.Close()
 
 	ctx := context.Background()

@@ -111,7 +111,7 @@ func ExampleBroadcast() {
 	ctx := context.Background()
 	for range 3 {
 		c := client.New(listener, client.Options{Hooks: client.Hooks{
-			OnServerSignal: func(name string, p protocol.Payload) { heard <- name + ": " + p.Text() },
+			OnServerSignal: func(_ context.Context, s *client.Signal) { heard <- s.Name + ": " + s.Payload.Text() },
 		}})
 		defer c.Close()
 		if _, err := c.Request(ctx, "join", protocol.Text("please")); err != nil {
