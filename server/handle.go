@@ -29,7 +29,7 @@ func newRequest(c *Conn, m protocol.Message) *request {
 func (in *request) Run() {
 	c := in.Conn
 	if c.refused {
-		c.refuse(in.id)
+		c.link.Drop()
 		return
 	}
 	began := c.link.Begin()
