@@ -267,7 +267,7 @@ export class Link {
     const stream = new Outgoing(this.#conf.credit, signal);
     let failure = INTERNAL;
     const abort = (reason, code) => {
-      if (!signal.aborted) failure = code;
+      failure = code;
       controller.abort(reason);
     };
     this.#tasks.set(id, { stream, abort, cancel: () => abort(new WebWireError('cancelled by the server'), CANCELLED) });
@@ -287,7 +287,7 @@ export class Link {
       }
       answer = { kind: 'reply', payload: Payload.from(result) };
     } catch (error) {
-      answer = error instanceof ErrorReply && !signal.aborted
+      answer = error instanceof ErrorReply
         ? { kind: 'errorReply', name: error.code, text: error.message }
         : { kind: 'failure', code: failure, executed: signal.aborted ? MAYBE : YES, text: '' };
     }

@@ -76,7 +76,7 @@ export class Incoming {
     this.left = true;
     this.#items = [];
     this.#wake();
-    if (!this.#over) this.#leave();
+    this.#leave();
     return { done: true, value };
   }
 

@@ -296,6 +296,47 @@ test('the deadline of a request of the server ends its signal', async (t) => {
   assert.deepEqual(server.take(), { kind: 'failure', id: 1n, code: 7, executed: 2, text: '' });
 });
 
+test('what happens first decides: the deadline, not the cancel after it', async (t) => {
+  let release;
+  const server = await Server.open(t, open({ wait: () => new Promise((_, reject) => { release = reject; }) }));
+  server.ask(1n, 'wait', { deadline: 1000 });
+  await server.clock.pass(1000);
+  server.say({ kind: 'cancel', id: 1n, reason: 0 });
+  release(new Error('stopped'));
+  await settled();
+  assert.equal(server.take().code, 7);
+});
+
+test('nothing is left behind by requests, and by streams', async (t) => {
+  const server = await Server.open(t, open({ n: () => 'x' }));
+  server.ask(1n, 'n', { deadline: 5000 });
+  await settled();
+  server.take();
+  const { signal } = new AbortController();
+  let listeners = 0;
+  t.mock.method(signal, 'addEventListener', () => listeners++);
+  t.mock.method(signal, 'removeEventListener', () => listeners--);
+  const reply = server.link.request('n', 'x', { signal });
+  server.reply(server.take().id);
+  await reply;
+  const stream = server.link.stream('n', 'x', { signal });
+  assert.equal(listeners, 1);
+  server.reply(server.take().id);
+  await stream.next();
+  await settled();
+  assert.equal(listeners, 0);
+  await server.clock.pass(1000); // the last ack
+  assert.equal(server.clock.timers, 0);
+});
+
+test('requests about the session do not wait for a place', async (t) => {
+  const server = await Server.open(t, {}, { requests: 0 });
+  server.link.request('n', 'x');
+  server.link.closeSession().catch(() => {});
+  assert.equal(server.take().kind, 'closeSession');
+  assert.equal(server.take(), undefined);
+});
+
 test('a handler outlives the socket, its signal does not', async (t) => {
   let signal;
   const server = await Server.open(t, open({ wait: (payload, request) => { ({ signal } = request); return new Promise(() => {}); } }));
@@ -322,16 +363,18 @@ test('critical fields: nothing is executed', async (t) => {
 // Streams.
 
 test('items arrive in order, then the end', async (t) => {
-  const server = await Server.open(t);
+  const server = await Server.open(t, { credit: 100 });
   const stream = server.link.stream('tail', 'x');
   const { id, head } = server.take();
   assert.equal(head.stream, true);
   server.item(id, 'a');
   server.item(id, 'b');
   server.reply(id);
+  await settled();
   const got = [];
   for await (const item of stream) got.push(item.text());
   assert.deepEqual(got, ['a', 'b']);
+  assert.equal(server.take(), undefined, 'no credit after the end');
 });
 
 test('several calls of next wait beside each other', async (t) => {
@@ -423,10 +466,8 @@ test('a handler streams its reply within the credit of the server', async (t) =>
   await settled();
   const items = () => server.sent.splice(0).filter((m) => m.kind === 'item').map((m) => m.payload.text());
   assert.deepEqual(items(), ['1', '2']); // the second begins below the limit
-  server.say({ kind: 'credit', id: 1n, limit: 50 }); // ignored
-  await settled();
-  assert.deepEqual(items(), []);
   server.say({ kind: 'credit', id: 1n, limit: 150 });
+  server.say({ kind: 'credit', id: 1n, limit: 50 }); // ignored
   await settled();
   assert.deepEqual(items(), ['3']);
   server.say({ kind: 'cancel', id: 1n, reason: 2 });
@@ -458,7 +499,11 @@ test('an ack is the heartbeat', async (t) => {
   await server.clock.pass(749);
   assert.deepEqual(server.sent, []);
   await server.clock.pass(1 + 750);
-  assert.deepEqual(server.sent, [{ kind: 'ack', received: 0 }, { kind: 'ack', received: 0 }]);
+  assert.deepEqual(server.sent.splice(0), [{ kind: 'ack', received: 0 }, { kind: 'ack', received: 0 }]);
+  await server.clock.pass(500);
+  server.link.signal('n', 'x');
+  await server.clock.pass(749);
+  assert.deepEqual(server.sent.map((m) => m.kind), ['signal'], 'what is sent is one as well');
 });
 
 test('violations end the socket', async (t) => {
