@@ -267,7 +267,7 @@ export class Link {
     const stream = new Outgoing(this.#conf.credit, signal);
     let failure = INTERNAL;
     const abort = (reason, code) => {
-      failure = code;
+      if (!signal.aborted) failure = code;
       controller.abort(reason);
     };
     this.#tasks.set(id, { stream, abort, cancel: () => abort(new WebWireError('cancelled by the server'), CANCELLED) });
