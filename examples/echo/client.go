@@ -56,7 +56,7 @@ func try(ctx context.Context, addr string, out io.Writer) error {
 	return nil
 }
 
-// show returns a payload as people read it.
+// show returns a payload in readable form.
 func show(p protocol.Payload) string {
 	if p.Encoding == protocol.Binary {
 		return fmt.Sprintf("% x", p.Data)

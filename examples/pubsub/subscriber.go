@@ -13,16 +13,16 @@ import (
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// subscription is what somebody wants to hear.
+// subscription is a list of topics, and what to do on each event.
 type subscription struct {
 	topics     []string
 	heard      func(topic string, p protocol.Payload)
-	subscribed func(err error)    // after each connection that was made
-	lost       func(reason error) // after each that ended
+	subscribed func(err error)    // after connecting
+	lost       func(reason error) // after disconnecting
 }
 
-// subscribe returns a client that subscribes, whenever it has connected. What is
-// published while it is not connected it does not hear.
+// subscribe returns a client that subscribes each time it has connected. It misses what
+// is published while it is not connected.
 func subscribe(d transport.Dialer, s subscription, opts client.Options) *client.Client {
 	var c *client.Client
 	opts.Hooks = client.Hooks{
@@ -42,7 +42,7 @@ func subscribe(d transport.Dialer, s subscription, opts client.Options) *client.
 // subscribeTo prints what is published until ctx ends.
 func subscribeTo(ctx context.Context, addr string, topics []string, out io.Writer) error {
 	if len(topics) == 0 {
-		return errors.New("subscribe to what? Name the topics")
+		return errors.New("usage: subscribe TOPIC...")
 	}
 	failed := make(chan error, 1)
 	c := subscribe(&websocket.Dialer{URL: "ws://" + addr}, subscription{

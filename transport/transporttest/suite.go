@@ -7,10 +7,7 @@
 //	func TestConn(t *testing.T) {
 //		transporttest.Run(t, transporttest.Harness{
 //			Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
-//				x, y := mytransport.Pipe()
-//				x.SetLimits(a)
-//				y.SetLimits(b)
-//				return x, y
+//				return mytransport.Connect(t, transport.DialOptions{Limits: a}, transport.AcceptOptions{Limits: b})
 //			},
 //		})
 //	}
@@ -57,6 +54,16 @@ type Harness struct {
 	// Nil for a transport that does not negotiate: its Protocol must be empty.
 	Negotiate func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn)
 
+	// Opening returns an accepted connection and, in place of the end that dialled,
+	// the byte stream under it before the first byte of the negotiation. The suite
+	// closes it. It is for transports that negotiate on the connection itself.
+	// Nil skips the tests of peers that misbehave while they negotiate.
+	Opening func(t *testing.T, opts transport.AcceptOptions) (transport.Conn, net.Conn)
+
+	// Offer returns the bytes by which the owner of the stream of Opening offers
+	// tokens. Required with Opening, as Frame is.
+	Offer func(tokens ...string) []byte
+
 	// Bubble runs every test in a testing/synctest bubble, where time is
 	// virtual. All channels and goroutines of the transport then have to be
 	// made inside Pair, and it must not block on anything else.
@@ -65,16 +72,17 @@ type Harness struct {
 
 // A promise is one test of the suite.
 type promise struct {
-	name string
-	test func(*testing.T, Harness)
-	bare bool // needs Bare and Frame
+	name    string
+	test    func(*testing.T, Harness)
+	bare    bool // needs Bare and Frame
+	opening bool // needs Opening, Offer and Frame
 }
 
 // Tests that mostly wait for a time limit run at the same time where time is real,
 // which takes a fifth of the time. The others may measure the whole process.
 var (
-	oneByOne = slices.Concat(messages, peeking, closing, resources)
-	atOnce   = slices.Concat(timing, progress, misbehaviour)
+	oneByOne = slices.Concat(messages, negotiation, peeking, closing, resources)
+	atOnce   = slices.Concat(timing, progress, misbehaviour, lateOffers)
 )
 
 // Run tests the transport that h makes connections of, one subtest per promise.
@@ -87,6 +95,7 @@ func Run(t *testing.T, h Harness) {
 	if h.Bare != nil && h.Frame == nil {
 		t.Fatal("transporttest: the harness has Bare and no Frame")
 	}
+	h.checkOpening(t)
 	for _, p := range oneByOne {
 		t.Run(p.name, func(t *testing.T) { p.run(t, h, true) })
 	}
@@ -111,6 +120,8 @@ func (p promise) run(t *testing.T, h Harness, alone bool) {
 	switch {
 	case p.bare && h.Bare == nil:
 		t.Skip("the harness has no Bare")
+	case p.opening && h.Opening == nil:
+		t.Skip("the harness has no Opening")
 	case h.Bubble:
 		// The bubble itself fails if a goroutine is left.
 		synctest.Test(t, func(t *testing.T) { p.test(t, h) })
@@ -136,6 +147,15 @@ func (h Harness) pair(t *testing.T, a, b transport.Limits) (transport.Conn, tran
 func (h Harness) bare(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
 	t.Helper()
 	conn, raw := h.Bare(t, limits)
+	dropAtEnd(t, conn)
+	t.Cleanup(func() { raw.Close() })
+	return conn, raw
+}
+
+// opening accepts a connection whose peer has not sent anything.
+func (h Harness) opening(t *testing.T, opts transport.AcceptOptions) (transport.Conn, net.Conn) {
+	t.Helper()
+	conn, raw := h.Opening(t, opts)
 	dropAtEnd(t, conn)
 	t.Cleanup(func() { raw.Close() })
 	return conn, raw

@@ -96,6 +96,8 @@ describe('looks of the chatroom', { skip, timeout: 180_000 }, () => {
     await ada.page.context().setOffline(true);
     await ada.sees('Your device is offline.');
     await ada.say('written offline');
+    await ada.page.locator('#pending .message').waitFor();
+    assert.equal(await ada.page.locator('#pending .message').evaluate((item) => getComputedStyle(item).animationName), 'none', 'what is written is not seen at once');
     await ada.page.context().setOffline(false);
     await bob.hears('written offline');
     await ada.hears('written offline');
@@ -199,6 +201,11 @@ describe('looks of the chatroom', { skip, timeout: 180_000 }, () => {
     await ada.field.fill('שלום');
     assert.equal(await ada.field.evaluate((e) => getComputedStyle(e).direction), 'rtl');
     await ada.field.fill('');
+    const noa = await User.enter(browser, house, 'נועה.');
+    await noa.field.pressSequentially('ab');
+    await ada.sees('נועה. is typing');
+    assert.equal(await ada.page.locator('#typing-text bdi').textContent(), 'נועה.');
+    await noa.page.context().close();
   });
 
   test('times are those of the reader', async () => {

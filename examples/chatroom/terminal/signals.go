@@ -9,7 +9,7 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// signal shows what happens in the room.
+// signal prints the events of the room.
 func (t *talk) signal(name string, p protocol.Payload) {
 	switch name {
 	case "message":
@@ -34,7 +34,7 @@ func (t *talk) signal(name string, p protocol.Payload) {
 	}
 }
 
-// message shows a message that was not shown before. The caller holds mu.
+// message prints a message unless it was printed before. The caller holds mu.
 func (t *talk) message(m chat.Message) {
 	if m.Seq <= t.last {
 		return
@@ -47,7 +47,7 @@ func (t *talk) message(m chat.Message) {
 	t.show.message(m)
 }
 
-// connected has the room joined again.
+// connected makes run join the room again.
 func (t *talk) connected() {
 	if !t.lost {
 		return // the first connection
@@ -56,7 +56,7 @@ func (t *talk) connected() {
 	t.show.notice("Connected again.")
 	select {
 	case t.again <- struct{}{}:
-	default: // that is going to happen already
+	default: // it is going to do that already
 	}
 }
 
