@@ -55,7 +55,7 @@ func bench(ctx context.Context, p *program, flags *flag.FlagSet, args []string) 
 	flags.IntVar(&l.depth, "p", 1, "requests in flight on each connection")
 	flags.IntVar(&l.size, "size", 32, "bytes of each request's payload")
 	flags.StringVar(&l.name, "name", "echo", "name of the requests")
-	flags.Float64Var(&l.rate, "open", 0, "requests in a second, sent whether or not earlier ones are answered (default: closed loop)")
+	flags.Float64Var(&l.rate, "open", 0, "`rate` of an open loop, in requests a second (default: a closed loop)")
 	args, err := parse(flags, args, 1, 1)
 	switch {
 	case err != nil:
@@ -322,7 +322,8 @@ func bars(out *printer, all *histogram) {
 	most := slices.Max(rows)
 	for _, n := range rows {
 		bar := int(math.Ceil(40 * float64(n) / float64(max(most, 1))))
-		out.line("  < %-9s %10s  %s", duration(2*from), thousands(n), out.paint(green, strings.Repeat("#", bar)))
+		row := fmt.Sprintf("  < %-9s %10s  %s", duration(2*from), thousands(n), out.paint(green, strings.Repeat("#", bar)))
+		out.line("%s", strings.TrimRight(row, " "))
 		from *= 2
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-const conformHelp = `The contract is what implementations of WebWire are tried on against one another.
+const conformHelp = `The contract is what implementations of WebWire are tried on with one another.
 The server has to answer the requests of the contract, echo and inspect for
 instance, which docs/command.md lists. It is tried in the version that it speaks
 to clients that do not negotiate, or in those of -version.
@@ -48,8 +48,13 @@ func conform(ctx context.Context, p *program, flags *flag.FlagSet, args []string
 	if err != nil {
 		return err
 	}
+	_, _, stop, err := conn.connect(ctx, args[0]) // steps try again and again
+	if err != nil {
+		return err
+	}
+	stop()
 	versions := conn.versions
-	if len(versions) == len(protocol.Versions()) { // none was asked for
+	if versions == nil {
 		v, err := conn.endpointVersion(ctx, d)
 		if err != nil {
 			return err

@@ -22,7 +22,7 @@ import (
 // connection is the flags of all commands that connect to a server.
 type connection struct {
 	timeout     time.Duration
-	versions    []protocol.Version
+	versions    []protocol.Version // nil: any
 	subProtocol string
 	session     string
 	json        bool
@@ -33,11 +33,11 @@ type connection struct {
 
 // connectionFlags adds the flags of a connection.
 func connectionFlags(flags *flag.FlagSet) *connection {
-	c := &connection{header: http.Header{}, versions: protocol.Versions()}
+	c := &connection{header: http.Header{}}
 	flags.DurationVar(&c.timeout, "timeout", 10*time.Second, "how long to wait for the connection and the reply")
 	flags.BoolVar(&c.json, "json", false, "print JSON, one object a line")
 	flags.BoolVar(&c.insecure, "insecure", false, "do not verify the server's certificate")
-	flags.StringVar(&c.subProtocol, "subprotocol", "", "`name` of the application's own protocol, which servers of 2.0 may require")
+	flags.StringVar(&c.subProtocol, "subprotocol", "", "`name` of the application's protocol, which servers of 2.0 may require")
 	flags.Func("H", "`'Name: value'` of an HTTP header to connect with; may be repeated", func(text string) error {
 		name, value, ok := strings.Cut(text, ":")
 		name = strings.TrimSpace(name)
@@ -47,11 +47,8 @@ func connectionFlags(flags *flag.FlagSet) *connection {
 		c.header.Add(name, strings.TrimSpace(value))
 		return nil
 	})
-	flags.Func("version", "`version` of the protocol to speak, such as 1.2; may be repeated, the best first (default: all, the newest first)", func(text string) error {
+	flags.Func("version", "`version` of the protocol to speak; may be repeated, the best first\n(default: all that the server speaks)", func(text string) error {
 		v, err := spoken(text)
-		if len(c.versions) == len(protocol.Versions()) {
-			c.versions = nil
-		}
 		c.versions = append(c.versions, v)
 		return err
 	})
@@ -81,6 +78,8 @@ type endpoint struct {
 	addr   string   // host:port, or the path of the socket
 	url    *url.URL // of ws and wss
 }
+
+func (e endpoint) webSocket() bool { return e.scheme == "ws" || e.scheme == "wss" }
 
 func parseURL(text string) (endpoint, error) {
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
@@ -112,7 +111,7 @@ func parseURL(text string) (endpoint, error) {
 
 // dialer returns the dialer to an endpoint.
 func (c *connection) dialer(e endpoint) (transport.Dialer, error) {
-	if len(c.header) > 0 && e.url == nil || len(c.header) > 0 && e.scheme[0] != 'w' {
+	if len(c.header) > 0 && !e.webSocket() {
 		return nil, usage("there are no headers without WebSocket")
 	}
 	conf := &tls.Config{InsecureSkipVerify: c.insecure} // what -insecure asks for
@@ -130,12 +129,15 @@ func (c *connection) dialer(e endpoint) (transport.Dialer, error) {
 // options are those of a client that tries to connect once.
 func (c *connection) options() client.Options {
 	opts := client.Options{
-		Versions:           c.versions,
+		Versions:           protocol.Versions(),
 		SubProtocol:        c.subProtocol,
 		Timeout:            c.timeout,
 		DialTimeout:        c.timeout,
 		DisableAutoconnect: true,
 		Logger:             slog.New(slog.DiscardHandler),
+	}
+	if c.versions != nil {
+		opts.Versions = c.versions
 	}
 	if c.session != "" {
 		opts.Keys = client.KeyFile(c.session)

@@ -42,7 +42,7 @@ var decodable = []protocol.Version{
 
 func decode(_ context.Context, p *program, flags *flag.FlagSet, args []string) error {
 	var only []protocol.Version
-	flags.Func("version", "`version` of the protocol, also 3.0; may be repeated (default: all in which the message is well-formed)", func(text string) error {
+	flags.Func("version", "`version` of the protocol, also 3.0; may be repeated\n(default: all in which the message is well-formed)", func(text string) error {
 		v, err := protocol.ParseVersion(text)
 		only = append(only, v)
 		return err
@@ -203,7 +203,7 @@ const width = 80 - (5 + 2 + 3*bytesPerRow - 1 + 2 + 11 + 2)
 
 // wrapped returns the lines of text, those that are too long in several.
 func wrapped(text string) (lines []string) {
-	for _, line := range strings.Split(text, "\n") {
+	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
 		runes := []rune(line)
 		for len(runes) > width {
 			lines = append(lines, string(runes[:width]))

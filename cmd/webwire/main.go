@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -24,15 +25,17 @@ type command struct {
 	run              func(ctx context.Context, p *program, flags *flag.FlagSet, args []string) error
 }
 
+func (c command) synopsis() string { return strings.TrimSpace(c.name + " [flags] " + c.args) }
+
 // commands are all subcommands, in the order of the help text.
 var commands = []command{
 	{"serve", "", "serve clients: echo what they send, and print it", serve},
 	{"request", "URL NAME [PAYLOAD]", "send a request and print the reply", request},
 	{"signal", "URL NAME [PAYLOAD]", "send a signal", sendSignal},
-	{"listen", "URL", "print the signals and sessions that a server sends", listen},
+	{"listen", "URL", "print the signals and sessions of a server", listen},
 	{"bench", "URL", "put load on a server and measure its replies", bench},
 	{"decode", "HEX...", "explain a message byte by byte", decode},
-	{"conform", "URL", "try a server on the contract of all implementations", conform},
+	{"conform", "URL", "try a server on the contract of implementations", conform},
 }
 
 const urls = `
@@ -79,8 +82,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 
 func (p *program) dispatch(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		p.help(p.stderr)
-		return silentError{usage("a command is missing")}
+		return usage("a command is missing; webwire help lists them")
 	}
 	name, args := args[0], args[1:]
 	if slices.Contains([]string{"help", "-h", "-help", "--help"}, name) {
@@ -108,7 +110,7 @@ func (p *program) start(ctx context.Context, c command, args []string) error {
 		return nil
 	}
 	if asUsage(err) {
-		return fmt.Errorf("%w\nusage: webwire %s [flags] %s\nwebwire help %[2]s lists the flags", err, c.name, c.args)
+		return fmt.Errorf("%w\nusage: webwire %s\nwebwire help %s lists the flags", err, c.synopsis(), c.name)
 	}
 	return err
 }
@@ -122,7 +124,7 @@ func (p *program) help(w io.Writer) {
 }
 
 func (p *program) commandHelp(c command, flags *flag.FlagSet) {
-	fmt.Fprintf(p.stdout, "Usage: webwire %s [flags] %s\n\n%s.\n", c.name, c.args, capital(c.does))
+	fmt.Fprintf(p.stdout, "Usage: webwire %s\n\n%s.\n", c.synopsis(), capital(c.does))
 	if more := details[c.name]; more != "" {
 		fmt.Fprint(p.stdout, "\n", more)
 	}

@@ -107,79 +107,84 @@ func fieldMeans(tag protocol.Tag, value []byte) string {
 
 // payloadMeans returns what a payload says, in one line for each thing.
 func payloadMeans(v protocol.Version, m protocol.Message) string {
-	text := func(body any, err error) string {
-		if err != nil {
-			return err.Error()
-		}
-		return fields(fmt.Sprintf("%+v", body))
-	}
-	switch m.Kind {
-	case protocol.AcceptConf:
-		c, err := m.Conf()
-		if err != nil {
-			return err.Error()
-		}
-		lines := []string{
-			"version " + c.Version.String(), fmt.Sprint("read timeout ", c.ReadTimeout), "message size " + limit(c.MessageSize),
-		}
-		if v == protocol.V3_0 {
-			lines = append(lines, "stream credit "+bytesCount(c.StreamCredit), fmt.Sprint("requests ", c.Requests))
-		}
-		return strings.Join(append(lines, fmt.Sprintf("subprotocol %q", c.SubProtocol)), "\n")
-	case protocol.Hello:
-		h, err := m.Hello()
-		if err != nil {
-			return err.Error()
-		}
-		lines := []string{"message size " + limit(h.MessageSize), "stream credit " + bytesCount(h.StreamCredit), fmt.Sprint("requests ", h.Requests)}
-		if r := h.Resume; r != nil {
-			lines = append(lines, "resumes "+r.Conn.String(), "secret "+fmt.Sprint(r.Secret), fmt.Sprint("attempt ", r.Attempt),
-				fmt.Sprint("received ", r.Received), fmt.Sprint("first kept ", r.FirstKept))
-		}
-		return strings.Join(lines, "\n")
-	case protocol.Welcome:
-		return text(m.Welcome())
-	case protocol.Cancel:
-		return text(m.Cancel())
-	case protocol.Drain:
-		return text(m.Drain())
-	case protocol.Gap:
-		return text(m.Gap())
-	case protocol.Subscribe:
-		s, err := m.Subscribe()
-		if err != nil {
-			return err.Error()
-		}
-		lines := []string{fmt.Sprintf("topic %q", s.Topic)}
-		if s.Since != nil {
-			lines = append(lines, fmt.Sprint("since epoch ", s.Since.Epoch, ", offset ", s.Since.Offset))
-		}
-		return strings.Join(append(lines, fmt.Sprint("presence ", s.Presence)), "\n")
-	case protocol.Presence:
-		p, err := m.Presence()
-		if err != nil {
-			return err.Error()
-		}
-		return fmt.Sprintf("operation %d\ndata %s", p.Op, quoted(p.Data))
-	case protocol.ReplyFailure:
-		f, err := m.Failure()
-		if err != nil {
-			return err.Error()
-		}
-		return fmt.Sprintf("%v\nexecuted: %v\ntext %q", f.Code, f.Executed, f.Text)
-	case protocol.SessionCreated:
-		s, err := protocol.ParseSession(m.Payload.Data)
-		if err != nil {
-			return err.Error()
-		}
-		return fmt.Sprintf("%v\ncreated %s\ninfo %s", s, s.Created.UTC().Format(time.RFC3339), quoted(s.Info))
-	case protocol.RestoreSession:
-		return "key of " + protocol.Session{Key: m.Payload.Text()}.String()
-	}
-	if m.Payload.Encoding == protocol.Binary {
+	text, err := bodyMeans(v, m)
+	switch {
+	case err != nil:
+		return err.Error()
+	case text != "":
+		return text
+	case m.Payload.Encoding == protocol.Binary:
 		return bytesCount(len(m.Payload.Data))
 	}
 	return quoted([]byte(m.Payload.Text()))
+}
+
+// bodyMeans returns what the payload of a control message says, and nothing for the
+// payloads of applications.
+func bodyMeans(v protocol.Version, m protocol.Message) (string, error) {
+	switch m.Kind {
+	case protocol.AcceptConf:
+		c, err := m.Conf()
+		text := list("version", c.Version, "read timeout", c.ReadTimeout, "message size", limit(c.MessageSize))
+		if v == protocol.V3_0 {
+			text += list("stream credit", c.StreamCredit, "requests", c.Requests)
+		}
+		return text + list("subprotocol", quoted([]byte(c.SubProtocol))), err
+	case protocol.Hello:
+		h, err := m.Hello()
+		text := list("message size", limit(h.MessageSize), "stream credit", h.StreamCredit, "requests", h.Requests)
+		if r := h.Resume; r != nil {
+			text += list("resumes", r.Conn, "secret", hidden, "attempt", r.Attempt, "received", r.Received, "first kept", r.FirstKept)
+		}
+		return text, err
+	case protocol.Welcome:
+		w, err := m.Welcome()
+		return list("outcome", w.Outcome, "connection", w.Conn, "secret", hidden, "window", w.Window, "ring", bytesCount(w.Ring),
+			"received", w.Received, "from", w.From, "late", w.Late), err
+	case protocol.Cancel:
+		c, err := m.Cancel()
+		return list("reason", c.Reason), err
+	case protocol.Drain:
+		d, err := m.Drain()
+		return list("reason", d.Reason, "spread", d.Spread, "grace", d.Grace, "endpoint", quoted([]byte(d.Endpoint))), err
+	case protocol.Gap:
+		g, err := m.Gap()
+		return list("lost", g.Lost, "next epoch", g.Next.Epoch, "next offset", g.Next.Offset), err
+	case protocol.Subscribe:
+		s, err := m.Subscribe()
+		text := list("topic", quoted([]byte(s.Topic)), "presence", s.Presence)
+		if s.Since != nil {
+			text += list("since epoch", s.Since.Epoch, "since offset", s.Since.Offset)
+		}
+		return text, err
+	case protocol.Presence:
+		p, err := m.Presence()
+		return list("operation", p.Op, "data", quoted(p.Data)), err
+	case protocol.ReplyFailure:
+		f, err := m.Failure()
+		if err != nil {
+			return "", err
+		}
+		return list("code", f.Code, "executed", f.Executed, "text", quoted([]byte(f.Text))), nil
+	case protocol.SessionCreated:
+		s, err := protocol.ParseSession(m.Payload.Data)
+		return list("session", fingerprint(s), "created", s.Created.UTC().Format(time.RFC3339), "info", quoted(s.Info)), err
+	case protocol.RestoreSession:
+		return list("key of session", fingerprint(protocol.Session{Key: m.Payload.Text()})), nil
+	}
+	return "", nil
+}
+
+// hidden stands for what is secret, and in the bytes anyway.
+const hidden = "(secret)"
+
+// list returns names and values, each pair in a line of its own.
+func list(pairs ...any) string {
+	var text strings.Builder
+	for i := 0; i < len(pairs); i += 2 {
+		fmt.Fprintf(&text, "%v: %v\n", pairs[i], pairs[i+1])
+	}
+	return text.String()
 }
 
 // limit returns a number of bytes of which none means any number.
@@ -188,9 +193,4 @@ func limit(n int) string {
 		return "any"
 	}
 	return bytesCount(n)
-}
-
-// fields returns a struct, as %+v prints it, with a line for each field.
-func fields(text string) string {
-	return strings.ReplaceAll(strings.Trim(text, "{}"), " ", "\n")
 }

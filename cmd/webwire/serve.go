@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,8 +28,9 @@ const serveHelp = `Every request is answered with its own payload, except for th
   fail     is refused: a payload "CODE text" chooses the error
   sleep    is answered after the payload, a duration such as 2s
 
-Every signal is sent on to all clients. It runs until it is interrupted, then it
-lets requests finish and closes the connections; a second signal ends it at once.
+Every signal is sent on to all clients. It runs until it is interrupted; then it
+lets requests finish and closes the connections. A second interrupt ends it at
+once.
 `
 
 // shutdownTimeout is how long requests may take after an interrupt.
@@ -35,9 +38,9 @@ const shutdownTimeout = 5 * time.Second
 
 func serve(ctx context.Context, p *program, flags *flag.FlagSet, args []string) error {
 	var origins []string
-	addr := flags.String("addr", "localhost:8080", "where to listen: `address`, or tcp://HOST:PORT or unix:PATH for byte streams")
+	addr := flags.String("addr", "localhost:8080", "`address` to listen at, tcp://HOST:PORT or unix:PATH for byte streams;\nport 0 is any that is free")
 	version := protocol.V1_2
-	flags.Func("version", "`version` of the protocol for clients that do not negotiate it (default 1.2)", func(text string) (err error) {
+	flags.Func("version", "`version` of the protocol for clients that do not negotiate (default 1.2)", func(text string) (err error) {
 		version, err = spoken(text)
 		return err
 	})
@@ -129,6 +132,9 @@ func listenAt(addr string, conf *tls.Config) (place, error) {
 		if conf == nil {
 			return place{}, usage("%s:// needs -cert and -key", e.scheme)
 		}
+	}
+	if _, _, err := net.SplitHostPort(e.addr); err != nil && network == "tcp" {
+		return place{}, usage("%w", err)
 	}
 	l, err := net.Listen(network, e.addr)
 	if err != nil {
@@ -237,7 +243,10 @@ func (in *inspector) message(c *server.Conn, what, name string, p protocol.Paylo
 
 func (in *inspector) signal(_ context.Context, s *server.Signal) {
 	in.message(s.Conn, "signal", s.Name, s.Payload)
-	if _, err := server.Broadcast(in.srv.Conns(), s.Name, s.Payload); err != nil {
+	in.mu.Lock()
+	all := slices.Collect(maps.Keys(in.conns)) // whose connecting was printed
+	in.mu.Unlock()
+	if _, err := server.Broadcast(slices.Values(all), s.Name, s.Payload); err != nil {
 		in.out.event(event{Event: "not sent to all", Detail: err.Error()})
 	}
 }
