@@ -103,7 +103,7 @@ func explainIn(b []byte, versions []protocol.Version) (found []decoded, err erro
 	wellFormed := false
 	if versions == nil {
 		for _, v := range decodable {
-			if _, err := v.Parse(b); err == nil {
+			if explain(v, b).Error == "" {
 				versions = append(versions, v)
 			}
 		}
@@ -151,12 +151,16 @@ func explain(v protocol.Version, b []byte) decoded {
 			d.From = append(d.From, "server")
 		}
 	}
+	parsed := err == nil
+	if parsed {
+		_, err = bodyMeans(v, m)
+	}
 	if err != nil {
 		d.Error = err.Error()
 	}
 	offset := 0
 	for _, part := range v.Parts(b) {
-		d.add(v, m, err == nil, offset, part)
+		d.add(v, m, parsed, offset, part)
 		offset += len(part.Bytes)
 	}
 	return d

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// outcome is what a run of the command did.
+// ran is what a run of the command did.
 type ran struct {
 	stdout, stderr string
 	code           int
@@ -166,7 +166,7 @@ var replacements = []struct {
 	{regexp.MustCompile(`"time":"[^"]*"`), `"time":"2026-01-01T12:00:00Z"`},
 	{regexp.MustCompile(`"ms":[0-9.]+`), `"ms":1`},
 	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d+`), "localhost:8080"},
-	{regexp.MustCompile(`\b[0-9a-f]{16}\b`), "c626c38add4ed474"},
+	{regexp.MustCompile(`(session (?:created|restored|closed) |"session":")[0-9a-f]{16}`), "${1}c626c38add4ed474"},
 }
 
 // golden compares text with a file of testdata.

@@ -47,9 +47,11 @@ func TestListenSessionsAndLoss(t *testing.T) {
 	url := "tcp://" + addr
 	b := start(t, "listen", url, "-session", file)
 	b.out.await(t, "session created")
-	srv.drop()
+	(<-srv.conns).Abort()
 	b.out.await(t, `(?s)disconnected.*connected`)
-	srv.logout(t)
+	if err := (<-srv.conns).CloseSession(t.Context()); err != nil {
+		t.Error(err)
+	}
 	b.out.await(t, "session closed")
 	_ = srv.Close()
 	if r := b.interrupt(); r.code != 0 || strings.Count(r.stdout, " connected") != 2 {
@@ -57,15 +59,24 @@ func TestListenSessionsAndLoss(t *testing.T) {
 	}
 }
 
-// testServer gives each new client a session.
-type testServer struct{ *server.Server }
+// testServer gives its first client a session.
+type testServer struct {
+	*server.Server
+	conns chan *server.Conn
+}
 
 func newTestServer(t *testing.T, addr string) testServer {
 	t.Helper()
+	conns := make(chan *server.Conn, 10)
+	first := true // only one connects at a time
 	srv := server.New(server.Options{Hooks: connectedHook(func(c *server.Conn) {
-		if _, err := c.CreateSession(c.Context(), nil); err != nil {
-			t.Error(err)
+		if first {
+			if _, err := c.CreateSession(c.Context(), nil); err != nil {
+				t.Error(err)
+			}
 		}
+		first = false
+		conns <- c
 	})})
 	l, err := stream.Listen("tcp", addr, nil)
 	if err != nil {
@@ -74,26 +85,12 @@ func newTestServer(t *testing.T, addr string) testServer {
 	served := make(chan struct{})
 	go func() { defer close(served); _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close(); <-served })
-	return testServer{srv}
+	return testServer{srv, conns}
 }
 
 // connectedHook returns hooks that call fn with each new connection.
 func connectedHook(fn func(c *server.Conn)) server.Hooks {
 	return server.Hooks{OnClientConnected: func(c *server.Conn) { fn(c) }}
-}
-
-func (s testServer) drop() {
-	for c := range s.Conns() {
-		c.Abort()
-	}
-}
-
-func (s testServer) logout(t *testing.T) {
-	for c := range s.Conns() {
-		if err := c.CloseSession(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
 }
 
 // Interrupted, listen ends with 0 and closes its connection.
@@ -113,9 +110,7 @@ func TestListenTurnedAway(t *testing.T) {
 	srv := newTestServer(t, addr)
 	b := start(t, "listen", "tcp://"+addr)
 	b.out.await(t, "connected")
-	for c := range srv.Conns() {
-		c.Close(4500, "go away")
-	}
+	(<-srv.conns).Close(4500, "go away")
 	b.out.await(t, "disconnected .*go away")
 	if r := b.wait(); r.code != exitUnreachable || !strings.Contains(r.stderr, "go away") {
 		t.Errorf("%+v", r)

@@ -26,7 +26,7 @@ func (d *decoded) add(v protocol.Version, m protocol.Message, valid bool, offset
 	case "name":
 		row.Means = quoted(part.Bytes)
 	case "pad":
-		row.Means = "so that UTF-16 begins at an even offset"
+		row.Means = "before UTF-16 at an odd offset"
 	}
 	if !valid {
 		d.Parts = append(d.Parts, row)
@@ -110,7 +110,7 @@ func payloadMeans(v protocol.Version, m protocol.Message) string {
 	text, err := bodyMeans(v, m)
 	switch {
 	case err != nil:
-		return err.Error()
+		return "" // explain says why
 	case text != "":
 		return text
 	case m.Payload.Encoding == protocol.Binary:
