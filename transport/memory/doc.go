@@ -12,9 +12,9 @@
 //
 // A connection behaves like one over a network. Messages are copied. In each direction the
 // connection buffers 64 KiB; a longer message is handed over when it is read. A peer that
-// stops reading, or is silent for too long, ends the connection with a timeout. Messages are
-// neither lost nor delayed, and a connection has no goroutines.
+// stops reading, or is silent for too long, ends the connection with a timeout. The connection
+// itself neither loses nor delays messages, and has no goroutines.
 //
 // The package blocks only on channels and timers, so it can be used in the bubbles of
-// testing/synctest if Pipe, Dial and Accept are called in the bubble.
+// testing/synctest if Listen, Dial, Accept and Pipe are called in the bubble.
 package memory

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -35,11 +36,22 @@ func test(t *testing.T, run func(t *testing.T, h *house)) {
 	// and it crashes (seen with Go 1.26).
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(t *testing.T) {
-		h := &house{t: t, dir: t.TempDir()}
+		h := &house{t: t, dir: tempDir(t)}
 		h.start()
 		t.Cleanup(h.crash)
 		run(t, h)
 	})
+}
+
+// tempDir returns a directory in memory if the system has one: syncing thousands of
+// messages to a busy disk takes minutes.
+func tempDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "chatroom-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func (h *house) start() {
