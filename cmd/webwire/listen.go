@@ -65,7 +65,7 @@ func listenHooks(out *printer, failed chan<- error) client.Hooks {
 		},
 		OnDisconnected: func(reason error) {
 			if !errors.Is(reason, client.ErrClosed) {
-				out.event(event{Event: "disconnected", Detail: reason.Error()})
+				out.event(event{Event: "disconnected", Detail: ending(reason)})
 			}
 		},
 		OnConnectError: func(err error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // longest is how much of a payload or a text a line shows, in bytes.
@@ -138,11 +140,27 @@ func (p *printer) event(e event) {
 }
 
 var eventColors = map[string]string{
-	"connected": green, "disconnected": red, "refused": red, "connect error": red, "session error": red,
+	"connected": green, "disconnected": red, "refused": red, "failed": red, "connect error": red, "session error": red,
 }
 
 // fingerprint returns what stands for the key of a session, which is a secret.
 func fingerprint(s protocol.Session) string { return strings.TrimPrefix(s.String(), "session ") }
+
+// ending returns why a connection ended, in a line.
+func ending(reason error) string {
+	var end *transport.CloseError
+	if !errors.As(reason, &end) {
+		return reason.Error()
+	}
+	text := "by the peer, " + end.Status.String()
+	if end.Local {
+		text = "by this end, " + end.Status.String()
+	}
+	if end.Reason != "" {
+		text += ": " + end.Reason
+	}
+	return text
+}
 
 // show returns a payload in one line: its encoding, its size and how it begins.
 func show(p protocol.Payload) string {

@@ -52,7 +52,7 @@ func serve(ctx context.Context, p *program, flags *flag.FlagSet, args []string) 
 	})
 	subProtocol := flags.String("subprotocol", "", "`name` of the application's own protocol")
 	json := flags.Bool("json", false, "print JSON, one object a line")
-	quiet := flags.Bool("quiet", false, "do not print requests and signals, to be fast enough for a benchmark")
+	quiet := flags.Bool("quiet", false, "print errors only, to be fast enough for a benchmark")
 	if _, err := parse(flags, args, 0, 0); err != nil {
 		return err
 	}
@@ -193,15 +193,15 @@ func (in *inspector) hooks() server.Hooks {
 		OnRequest:            in.request,
 		OnSignal:             in.signal,
 		OnSessionCreated: func(_ context.Context, c *server.Conn, s protocol.Session) error {
-			in.out.event(event{Conn: in.number(c), Event: "session created", Session: fingerprint(s)})
+			in.print(event{Conn: in.number(c), Event: "session created", Session: fingerprint(s)})
 			return nil
 		},
 		OnSessionLookup: func(_ context.Context, c *server.Conn, s protocol.Session) (protocol.Session, error) {
-			in.out.event(event{Conn: in.number(c), Event: "session restored", Session: fingerprint(s)})
+			in.print(event{Conn: in.number(c), Event: "session restored", Session: fingerprint(s)})
 			return s, nil
 		},
 		OnSessionClosed: func(_ context.Context, key string) error {
-			in.out.event(event{Event: "session closed", Session: fingerprint(protocol.Session{Key: key})})
+			in.print(event{Event: "session closed", Session: fingerprint(protocol.Session{Key: key})})
 			return nil
 		},
 	}
@@ -224,7 +224,7 @@ func (in *inspector) connected(c *server.Conn) {
 	if info.UserAgent != "" {
 		detail += ", " + info.UserAgent
 	}
-	in.out.event(event{Conn: n, Event: "connected", Detail: detail})
+	in.print(event{Conn: n, Event: "connected", Detail: detail})
 }
 
 func (in *inspector) disconnected(c *server.Conn, reason error) {
@@ -232,30 +232,34 @@ func (in *inspector) disconnected(c *server.Conn, reason error) {
 	in.mu.Lock()
 	delete(in.conns, c)
 	in.mu.Unlock()
-	in.out.event(event{Conn: n, Event: "disconnected", Detail: reason.Error()})
+	in.print(event{Conn: n, Event: "disconnected", Detail: ending(reason)})
 }
 
-func (in *inspector) message(c *server.Conn, what, name string, p protocol.Payload) {
+func (in *inspector) print(e event) {
 	if !in.quiet {
-		in.out.event(event{Conn: in.number(c), Event: what, Name: &name, Payload: newPayload(p)})
+		in.out.event(e)
 	}
 }
 
 func (in *inspector) signal(_ context.Context, s *server.Signal) {
-	in.message(s.Conn, "signal", s.Name, s.Payload)
+	in.print(event{Conn: in.number(s.Conn), Event: "signal", Name: &s.Name, Payload: newPayload(s.Payload)})
 	in.mu.Lock()
 	all := slices.Collect(maps.Keys(in.conns)) // whose connecting was printed
 	in.mu.Unlock()
 	if _, err := server.Broadcast(slices.Values(all), s.Name, s.Payload); err != nil {
-		in.out.event(event{Event: "not sent to all", Detail: err.Error()})
+		in.print(event{Event: "not sent to all", Detail: err.Error()})
 	}
 }
 
 func (in *inspector) request(ctx context.Context, r *server.Request) (protocol.Payload, error) {
-	in.message(r.Conn, "request", r.Name, r.Payload)
+	in.print(event{Conn: in.number(r.Conn), Event: "request", Name: &r.Name, Payload: newPayload(r.Payload)})
 	got, err := answerTo(ctx, r)
 	if err != nil {
-		in.out.event(event{Conn: in.number(r.Conn), Event: "refused", Name: &r.Name, Detail: err.Error()})
+		what := "failed"
+		if protocol.CodeOf(err) != "" {
+			what = "refused"
+		}
+		in.print(event{Conn: in.number(r.Conn), Event: what, Name: &r.Name, Detail: err.Error()})
 	}
 	return got, err
 }
