@@ -111,7 +111,7 @@ func TestBenchInterrupted(t *testing.T) {
 	if code := interrupted(t, cmd); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
-	if text, _ := out.read(); !strings.Contains(text, "were not sent or have no outcome") || !strings.Contains(text, "p99.9") {
+	if text, _ := out.read(); !strings.Contains(text, "were not sent or have no outcome") || !strings.Contains(text, "webwire: interrupted") || !strings.Contains(text, "p99.9") {
 		t.Error(text)
 	}
 }

@@ -108,11 +108,10 @@ func comparable(s *transcript, text string) string {
 
 // shell runs the commands of a page in an empty directory.
 type shell struct {
-	dir     string
-	addrs   map[string]string // of the page, and where they are really
-	running []*transcript
-	server  *buffer // what the first server prints
-	cmds    []*exec.Cmd
+	dir    string
+	addrs  map[string]string // of the page, and where they are really
+	server *buffer // what the first server prints
+	cmds   []*exec.Cmd
 }
 
 func newShell(t *testing.T) *shell {
@@ -138,9 +137,6 @@ func newShell(t *testing.T) *shell {
 }
 
 func (s *shell) command(t *testing.T, line string) *exec.Cmd {
-	if line == "webwire serve" {
-		line += " -addr localhost:8080"
-	}
 	for port, addr := range s.addrs {
 		line = strings.ReplaceAll(line, "localhost:"+port, addr)
 	}
@@ -159,10 +155,11 @@ func (s *shell) run(t *testing.T, script *transcript) {
 		return
 	}
 	out := newBuffer()
-	cmd := s.command(t, "exec "+script.command)
+	line := "exec " + script.command
 	if script.command == "webwire serve" {
-		cmd = s.command(t, "exec webwire serve -addr localhost:8080")
+		line += " -addr localhost:8080" // which is the default
 	}
+	cmd := s.command(t, line)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -74,7 +74,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	err := p.dispatch(ctx, args)
 	code := exitCode(ctx, err)
 	var unsaid silentError
-	if err != nil && code != exitInterrupted && !errors.As(err, &unsaid) {
+	quiet := code == exitInterrupted && errors.Is(err, context.Canceled) // whoever interrupted it knows
+	if err != nil && !quiet && !errors.As(err, &unsaid) {
 		fmt.Fprintln(p.stderr, "webwire:", printable(err.Error()))
 	}
 	return code

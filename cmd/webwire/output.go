@@ -90,7 +90,7 @@ const (
 
 // paint returns the text in a color, if there are colors.
 func (p *printer) paint(color, text string) string {
-	if !p.color || text == "" {
+	if !p.color || color == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
@@ -187,17 +187,24 @@ func bytesCount(n int) string {
 	return strconv.Itoa(n) + " bytes"
 }
 
-// quoted returns text as a Go string that a terminal can show. A long text is cut.
+// quoted returns text as a Go string that a terminal can show, between backquotes if that
+// saves escapes: JSON. A long text is cut.
 func quoted(text []byte) string {
-	if len(text) <= longest {
-		return strconv.Quote(string(text))
+	cut, more := len(text), ""
+	if cut > longest {
+		cut, more = longest, "..."
+		for cut > longest-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
+			cut--
+		}
 	}
-	cut := longest
-	for cut > longest-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
-		cut--
+	shown := string(text[:cut])
+	if strings.ContainsAny(shown, `"\`) && utf8.ValidString(shown) && !strings.ContainsFunc(shown, needsEscape) {
+		return "`" + shown + "`" + more
 	}
-	return strconv.Quote(string(text[:cut])) + "..."
+	return strconv.Quote(shown) + more
 }
+
+func needsEscape(r rune) bool { return r == '`' || !unicode.IsPrint(r) }
 
 // printable returns text of a peer without what would control a terminal.
 func printable(text string) string {

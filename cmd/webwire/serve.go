@@ -173,6 +173,7 @@ func (in *inspector) serve(ctx context.Context, l place) error {
 		return err
 	case <-ctx.Done():
 	}
+	in.out.event(event{Event: "shutting down"})
 	ended, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	err := errors.Join(web.Shutdown(ended), in.srv.Shutdown(ended))

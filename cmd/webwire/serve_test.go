@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,7 +74,7 @@ func oneOfEach(t *testing.T, url string) {
 func TestServeQuiet(t *testing.T) {
 	url, b := startServer(t, "-quiet")
 	oneOfEach(t, url)
-	if r := b.interrupt(); strings.Count(r.stdout, "\n") != 1 || r.code != 0 {
+	if r := b.interrupt(); strings.Count(r.stdout, "\n") != 2 || r.code != 0 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -93,6 +94,33 @@ func TestServeInterrupted(t *testing.T) {
 		if r := <-replied; r != (ran{"300ms\n", "", 0}) {
 			t.Errorf("%s: %+v", network, r)
 		}
+	}
+}
+
+// A second interrupt does not wait for requests.
+func TestServeInterruptedTwice(t *testing.T) {
+	cmd, out := process(t, "serve", "-addr", "127.0.0.1:0")
+	url := out.await(t, `listening at (\S+)\n`)
+	replied := make(chan ran, 1)
+	go func() { replied <- webwire(t, "", "request", url, "sleep", "1h") }()
+	out.await(t, `request "sleep"`)
+	began := time.Now()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	for again := true; again; {
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		select {
+		case <-ended:
+			again = false
+		case <-time.After(100 * time.Millisecond): // the first one may not have been seen yet
+		}
+	}
+	if took := time.Since(began); took >= shutdownTimeout || cmd.ProcessState.ExitCode() != -1 {
+		t.Errorf("it took %v: %v", took, cmd.ProcessState)
+	}
+	out.await(t, "shutting down")
+	if r := <-replied; r.code != exitNoOutcome {
+		t.Errorf("%+v", r)
 	}
 }
 
