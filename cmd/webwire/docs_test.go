@@ -110,7 +110,7 @@ func comparable(s *transcript, text string) string {
 type shell struct {
 	dir    string
 	addrs  map[string]string // of the page, and where they are really
-	server *buffer // what the first server prints
+	server *buffer           // what the first server prints
 	cmds   []*exec.Cmd
 }
 
