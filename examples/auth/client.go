@@ -25,7 +25,7 @@ func newDevice(addr, name, keyFile string) *device {
 	d.Client = client.New(&websocket.Dialer{URL: "ws://" + addr}, client.Options{
 		Keys: client.KeyFile(keyFile),
 		Hooks: client.Hooks{
-			OnSessionClosed: func() { d.closed <- struct{}{} },
+			OnSessionClosed: func(context.Context) { d.closed <- struct{}{} },
 		},
 	})
 	return d

@@ -54,18 +54,16 @@ func start(addr, sessions string, u *users) (*service, error) {
 	}
 	s := &service{addr: ln.Addr().String(), users: u, store: store, ended: make(chan error, 1)}
 	var mux server.Mux
-	mux.Request("register", server.Typed(s.register))
-	mux.Request("login", server.Typed(s.login))
-	mux.Request("whoami", server.Typed(s.whoami))
-	mux.Request("devices", server.Typed(s.devices))
-	mux.Request("logout", server.Typed(s.logout))
+	mux.Request("register", server.JSON(s.register))
+	mux.Request("login", server.JSON(s.login))
+	mux.Request("whoami", server.JSON(s.whoami))
+	mux.Request("devices", server.JSON(s.devices))
+	mux.Request("logout", server.JSON(s.logout))
 	s.srv = server.New(server.Options{
 		Upgrader: &websocket.Upgrader{},
 		Sessions: store,
-		Hooks: server.Hooks{
-			OnRequest:       mux.HandleRequest,
-			OnSessionLookup: s.lookup,
-		},
+		Handler:  &mux,
+		Hooks:    server.Hooks{OnSessionLookup: s.lookup},
 	})
 	s.web = &http.Server{Handler: s.srv, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
 	go func() { s.ended <- s.web.Serve(ln) }()

@@ -27,11 +27,11 @@ type broker struct {
 	subscribers map[*server.Conn][]string // and their topics
 }
 
-func (b *broker) hooks() server.Hooks {
+func (b *broker) mux() *server.Mux {
 	var mux server.Mux
-	mux.Request("subscribe", server.Typed(b.subscribe))
+	mux.Request("subscribe", server.JSON(b.subscribe))
 	mux.Request(publishing+"*", b.publish)
-	return server.Hooks{OnRequest: mux.HandleRequest, OnClientDisconnected: b.disconnected}
+	return &mux
 }
 
 // subscribe replaces the topics of a connection.

@@ -30,7 +30,8 @@ func start(addr string, b *broker) (*running, error) {
 	s := &running{addr: ln.Addr().String(), served: make(chan error, 1)}
 	s.webwire = server.New(server.Options{
 		Upgrader:       &websocket.Upgrader{},
-		Hooks:          b.hooks(),
+		Handler:        b.mux(),
+		Hooks:          server.Hooks{OnClientDisconnected: b.disconnected},
 		MaxMessageSize: 1 << 20,
 		OutboxSize:     outboxSize,
 	})

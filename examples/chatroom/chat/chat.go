@@ -81,16 +81,14 @@ func Open(dir string, opts Options) (_ *Chat, err error) {
 	if c.rooms, err = openRooms(filepath.Join(dir, "rooms"), c.log, c.tellRooms); err != nil {
 		return nil, err
 	}
-	mux := c.mux()
 	c.Server = server.New(server.Options{
 		Upgrader:        opts.Upgrader,
 		Logger:          opts.Logger,
 		Sessions:        c.sessions,
 		MaxSessionConns: 16,
 		MaxMessageSize:  maxMessageSize,
+		Handler:         c.mux(),
 		Hooks: server.Hooks{
-			OnRequest:            mux.HandleRequest,
-			OnSignal:             mux.HandleSignal,
 			OnClientDisconnected: c.disconnected,
 			OnSessionCreated:     c.sessionCreated,
 			OnSessionLookup:      c.sessionLookup,

@@ -92,24 +92,24 @@ type guest struct {
 func (h *house) guest(keys client.KeyStore) *guest {
 	g := &guest{t: h.t, heard: make(chan string, 1000)}
 	g.client = client.New(h, client.Options{Keys: keys, Hooks: client.Hooks{
-		OnServerSignal: func(name string, p protocol.Payload) {
-			if name == "rooms" {
+		OnServerSignal: func(_ context.Context, s *client.Signal) {
+			if s.Name == "rooms" {
 				return
 			}
 			var m struct {
 				Presence
 				Text string
 			}
-			if err := p.DecodeJSON(&m); err != nil {
+			if err := s.Payload.DecodeJSON(&m); err != nil {
 				h.t.Error(err)
 			}
-			text := strings.TrimSpace(name + " " + m.Room + " " + m.Name + " " + m.Text)
+			text := strings.TrimSpace(s.Name + " " + m.Room + " " + m.Name + " " + m.Text)
 			if m.Again {
 				text += " again"
 			}
 			g.heard <- text
 		},
-		OnSessionClosed: func() { g.heard <- "session closed" },
+		OnSessionClosed: func(context.Context) { g.heard <- "session closed" },
 	}})
 	h.t.Cleanup(func() { g.client.Close() })
 	return g

@@ -11,7 +11,7 @@ import (
 func (c *Chat) mux() *server.Mux {
 	var mux server.Mux
 	mux.Use(c.pace)
-	mux.Request("signin", server.Typed(c.signIn))
+	mux.Request("signin", server.JSON(c.signIn))
 	mux.Request("rooms", forMembers(c, c.listRooms))
 	mux.Request("join", forMembers(c, c.join))
 	mux.Request("leave", forMembers(c, c.leave))
@@ -40,7 +40,7 @@ type call struct {
 
 // forMembers makes a handler that refuses users who are not signed in.
 func forMembers[In, Out any](c *Chat, fn func(by call, in In) (Out, error)) server.RequestHandler {
-	return server.Typed(func(_ context.Context, r *server.Request, in In) (out Out, err error) {
+	return server.JSON(func(_ context.Context, r *server.Request, in In) (out Out, err error) {
 		name, err := c.user(r.Conn)
 		if err != nil {
 			return out, err
