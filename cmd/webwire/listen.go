@@ -6,7 +6,6 @@ import (
 	"flag"
 
 	"github.com/webwire-go/webwire/client"
-	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 )
 
@@ -59,29 +58,32 @@ func listenHooks(out *printer, failed chan<- error) client.Hooks {
 	connected := false // hooks are called one at a time
 	say := func(what string, s session.Session) { out.event(event{Event: what, Session: fingerprint(s)}) }
 	return client.Hooks{
-		OnConnected: func() {
+		OnConnected: func(context.Context) {
 			connected = true
 			out.event(event{Event: "connected"})
 		},
-		OnDisconnected: func(reason error) {
+		OnDisconnected: func(_ context.Context, reason error) {
 			if !errors.Is(reason, client.ErrClosed) {
 				out.event(event{Event: "disconnected", Detail: ending(reason)})
 			}
 		},
-		OnConnectError: func(err error) {
+		OnConnectError: func(_ context.Context, err error) {
 			if !connected {
 				fail(failed, connectError{err})
 				return
 			}
 			out.event(event{Event: "connect error", Detail: err.Error()})
 		},
-		OnConnectFailed: func(err error) { fail(failed, connectError{err}) },
-		OnServerSignal: func(name string, p protocol.Payload) {
-			out.event(event{Event: "signal", Name: &name, Payload: newPayload(p)})
+		OnConnectFailed: func(_ context.Context, err error) { fail(failed, connectError{err}) },
+		OnServerSignal: func(_ context.Context, s *client.Signal) {
+			out.event(event{Event: "signal", Name: &s.Name, Payload: newPayload(s.Payload)})
 		},
-		OnSessionCreated:  func(s session.Session) { say("session created", s) },
-		OnSessionRestored: func(s session.Session) { say("session restored", s) },
-		OnSessionClosed:   func() { out.event(event{Event: "session closed"}) },
-		OnSessionError:    func(err error) { out.event(event{Event: "session error", Detail: err.Error()}) },
+		OnSessionCreated:  func(_ context.Context, s session.Session) { say("session created", s) },
+		OnSessionUpdated:  func(_ context.Context, s session.Session) { say("session updated", s) },
+		OnSessionRestored: func(_ context.Context, s session.Session) { say("session restored", s) },
+		OnSessionClosed:   func(context.Context) { out.event(event{Event: "session closed"}) },
+		OnSessionError: func(_ context.Context, err error) {
+			out.event(event{Event: "session error", Detail: err.Error()})
+		},
 	}
 }

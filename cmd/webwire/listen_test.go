@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -90,7 +91,7 @@ func newTestServer(t *testing.T, addr string) testServer {
 
 // connectedHook returns hooks that call fn with each new connection.
 func connectedHook(fn func(c *server.Conn)) server.Hooks {
-	return server.Hooks{OnClientConnected: func(c *server.Conn) { fn(c) }}
+	return server.Hooks{OnClientConnected: func(_ context.Context, c *server.Conn) error { fn(c); return nil }}
 }
 
 // Interrupted, listen ends with 0 and closes its connection.

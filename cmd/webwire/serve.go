@@ -187,8 +187,9 @@ func (in *inspector) serve(ctx context.Context, l place) error {
 // hooks print everything and answer.
 func (in *inspector) hooks() server.Hooks {
 	return server.Hooks{
-		OnClientConnected: func(c *server.Conn) {
+		OnClientConnected: func(_ context.Context, c *server.Conn) error {
 			in.connected(c)
+			return nil
 		},
 		OnClientDisconnected: in.disconnected,
 		OnRequest:            in.request,
