@@ -139,14 +139,14 @@ func bodyMeans(v protocol.Version, m protocol.Message) (string, error) {
 		return text, err
 	case protocol.Welcome:
 		w, err := m.Welcome()
-		return list("outcome", w.Outcome, "connection", w.Conn, "secret", hidden, "window", w.Window, "ring", bytesCount(w.Ring),
+		return list("outcome", named(w.Outcome, "new", "resumed", "resumed with a gap", "expired", "node gone", "taken", "", "unavailable"), "connection", w.Conn, "secret", hidden, "window", w.Window, "ring", bytesCount(w.Ring),
 			"received", w.Received, "from", w.From, "late", w.Late), err
 	case protocol.Cancel:
 		c, err := m.Cancel()
-		return list("reason", c.Reason), err
+		return list("reason", named(c.Reason, "gave up", "deadline", "enough")), err
 	case protocol.Drain:
 		d, err := m.Drain()
-		return list("reason", d.Reason, "spread", d.Spread, "grace", d.Grace, "endpoint", quoted([]byte(d.Endpoint))), err
+		return list("reason", named(d.Reason, "shutdown", "balance"), "spread", d.Spread, "grace", d.Grace, "endpoint", quoted([]byte(d.Endpoint))), err
 	case protocol.Gap:
 		g, err := m.Gap()
 		return list("lost", g.Lost, "next epoch", g.Next.Epoch, "next offset", g.Next.Offset), err
@@ -159,7 +159,7 @@ func bodyMeans(v protocol.Version, m protocol.Message) (string, error) {
 		return text, err
 	case protocol.Presence:
 		p, err := m.Presence()
-		return list("operation", p.Op, "data", quoted(p.Data)), err
+		return list("operation", named(p.Op, "part", "end", "enter", "leave", "update"), "data", quoted(p.Data)), err
 	case protocol.ReplyFailure:
 		f, err := m.Failure()
 		if err != nil {
@@ -173,6 +173,14 @@ func bodyMeans(v protocol.Version, m protocol.Message) (string, error) {
 		return list("key of session", fingerprint(protocol.Session{Key: m.Payload.Text()})), nil
 	}
 	return "", nil
+}
+
+// named returns a number of the protocol with its name, if it has one.
+func named[N ~uint8](n N, names ...string) string {
+	if int(n) < len(names) && names[n] != "" {
+		return fmt.Sprintf("%d, %s", n, names[n])
+	}
+	return fmt.Sprintf("%d, unknown", n)
 }
 
 // hidden stands for what is secret, and in the bytes anyway.
