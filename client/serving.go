@@ -164,11 +164,17 @@ func (s *serving) Malformed(m protocol.Message, err error) {
 	s.link.Drop()
 }
 
+// Overflow ends a connection whose server does not read answers.
+func (s *serving) Overflow() {
+	s.link.DisconnectLater(transport.StatusPolicyViolation, "answers are not read", errOverflow)
+}
+
 func (s *serving) violated(err error) {
 	s.link.Disconnect(transport.StatusProtocolError, "protocol error", errors.Join(errViolated, err))
 }
 
 var (
+	errOverflow           = errors.New("client: the server does not read the answers to its requests")
 	errViolated           = errors.New("client: server violated the protocol")
 	_           link.Role = (*serving)(nil)
 )

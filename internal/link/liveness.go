@@ -89,7 +89,7 @@ func (l *Link) beat() {
 	}
 	if do.heartbeat {
 		// If there is no room something better is about to be sent.
-		_ = l.Send(outbox.DontWait, protocol.Message{Kind: protocol.Heartbeat})
+		_ = l.Send(outbox.DontWait, l.heartbeatMessage())
 	}
 	if !ping {
 		return
@@ -101,6 +101,13 @@ func (l *Link) beat() {
 	if err != nil {
 		l.end(err)
 	}
+}
+
+func (l *Link) heartbeatMessage() protocol.Message {
+	if x := l.modern; x != nil {
+		return protocol.Message{Kind: protocol.Ack, Number: x.counted.Load()}
+	}
+	return protocol.Message{Kind: protocol.Heartbeat}
 }
 
 // deeds is what a look at the pulse asks for.

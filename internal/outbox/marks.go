@@ -9,6 +9,9 @@ type Mark struct {
 	end    uint64 // bytes added up to its end
 }
 
+// IsZero reports whether the message was not added, or was removed.
+func (m *Mark) IsZero() bool { return m.number == 0 }
+
 // sureRoom is a number of bytes that the network takes without waiting for the peer to
 // read: less than the buffers of any system.
 const sureRoom = 8 << 10
