@@ -61,7 +61,9 @@ func (in *handled) Run() {
 	if !in.Begin() {
 		return
 	}
+	began := in.role.Begin()
 	p, err := in.role.handle(in.Context(), &in.Incoming, in.m)
+	in.role.Took(began)
 	in.End()
 	answer := protocol.Message{Kind: protocol.Reply, ID: in.ID(), Payload: p}
 	if err != nil {
@@ -94,23 +96,20 @@ func (h *handling) violation() error {
 }
 
 // start runs a link of 3.0 whose requests handle handles.
-func start(t *testing.T, conf Config, handle handler) *handling {
+func start(t testing.TB, conf Config, handle handler) *handling {
 	h := &handling{handle: handle}
 	h.running = &running{New(context.Background(), conf), make(chan error, 1)}
 	go func() { h.reason <- h.Run(h) }()
 	t.Cleanup(func() {
 		h.Abort(errTestOver)
 		h.reason <- <-h.reason // no goroutine is left
-		if l := h.modern.incoming; l.requests < 0 || l.streams < 0 {
-			t.Errorf("%d requests, %d streams are left", l.requests, l.streams)
-		}
 	})
 	return h
 }
 
 // both returns the two ends of a connection of 3.0. Each change is made to the config of
 // both ends.
-func both(t *testing.T, a, b handler, change ...func(*Config)) (asks, answers *handling) {
+func both(t testing.TB, a, b handler, change ...func(*Config)) (asks, answers *handling) {
 	t.Helper()
 	x, y := memory.Pipe()
 	first, second := config3(x), config3(y)
