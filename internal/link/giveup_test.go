@@ -61,7 +61,7 @@ func TestGivingUp(t *testing.T) {
 		}
 
 		// The late answer is ignored, and one only counts.
-		if n := len(l.state.calls.abandoned); n != 1 {
+		if n := l.held().abandoned; n != 1 {
 			t.Errorf("%d requests have no answer", n)
 		}
 		w.say(t, protocol.Message{Kind: protocol.Reply, ID: said[0].ID})
@@ -71,7 +71,7 @@ func TestGivingUp(t *testing.T) {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if n := len(l.state.calls.abandoned); n != 0 || l.violation() != nil {
+		if n := l.held().abandoned; n != 0 || l.violation() != nil {
 			t.Errorf("%d requests have no answer, %v", n, l.violation())
 		}
 	})
@@ -199,7 +199,7 @@ func TestCancelAtAnyMoment(t *testing.T) {
 				return protocol.Payload{}, ctx.Err()
 			}
 			return m.Payload, nil
-		}, concurrency(3))
+		}, concurrency(3), func(c *Config) { c.Own.Requests, c.Peer.Requests = 5000, 5000 })
 		for i := range 3000 {
 			ctx, stop := context.WithCancel(t.Context())
 			done := make(chan error, 1)
@@ -215,9 +215,10 @@ func TestCancelAtAnyMoment(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		time.Sleep(time.Second) // a reader that runs a handler is replaced
 		synctest.Wait()
-		if n := len(a.state.calls.abandoned); n != 0 || b.modern.incoming.requests != 0 {
-			t.Errorf("%d requests are not answered, %d are handled", n, b.modern.incoming.requests)
+		if n := a.held().abandoned; n != 0 || b.held().requests != 0 {
+			t.Errorf("%d requests are not answered, %d are handled", n, b.held().requests)
 		}
 		if err := errors.Join(a.violation(), b.violation()); err != nil {
 			t.Error(err)

@@ -30,6 +30,7 @@ type Incoming struct {
 
 	next        *Incoming // in the same bucket of the table
 	hasDeadline bool
+	waits       bool          // perhaps for longer than the deadline
 	deadline    time.Duration // see now
 	own         atomic.Pointer[ownContext]
 	flow        *outflow // of the items; nil if the requester takes none
@@ -44,23 +45,29 @@ const (
 
 // Serve has t handle the request m, concurrently with others. in is part of t, and size
 // is that of t, see tasks.Runner. If it returns false no requests are taken any more, and
-// the caller answers m. Only Role.Receive calls it.
-func (l *Link) Serve(in *Incoming, m protocol.Message, size int, t tasks.Task) bool {
+// the caller answers m. In 3.0 it answers m itself if the peer sends too many at once.
+// Only Role.Receive calls it.
+func (l *Link) Serve(in *Incoming, m *protocol.Message, size int, t tasks.Task) bool {
 	in.link, in.task, in.id = l, t, m.ID
-	if l.modern == nil {
+	x := l.modern
+	if x == nil {
 		return l.tasks.Go(size, t)
 	}
 	if len(m.Head) > 0 {
 		if d, ok := m.Head.Deadline(); ok {
-			in.hasDeadline, in.deadline = true, now()+d
+			in.hasDeadline, in.deadline = true, time.Duration(l.pulse.heard.Load())+d
+			in.waits = !l.tasks.IsFree()
 		}
 		if m.Head.Stream() {
-			in.flow = newOutflow(l.modern.peer.StreamCredit)
+			in.flow = newOutflow(x.peer.StreamCredit)
 		}
 	}
-	l.modern.register(in) // before it can be over
+	if !x.register(in) { // before it can be over
+		l.Answer(protocol.FailureTooMany.Failure().Message(m.ID))
+		return true
+	}
 	if !l.tasks.Go(size, t) {
-		l.modern.unregister(in)
+		x.unregister(in)
 		return false
 	}
 	return true
@@ -75,7 +82,7 @@ func (in *Incoming) Begin() bool {
 	if in.link.modern == nil {
 		return true
 	}
-	if in.hasDeadline && now() >= in.deadline {
+	if in.waits && now() >= in.deadline {
 		if in.state.CompareAndSwap(stateWaiting, stateOver) {
 			in.link.modern.unregister(in)
 			// If it cannot be sent the connection has ended.
@@ -130,20 +137,6 @@ func (in *Incoming) refusal(code protocol.FailureCode) protocol.Message {
 	return (&protocol.FailureError{Code: code, Executed: protocol.ExecutedNo}).Message(in.id)
 }
 
-// refuses returns why m is not handled, nil if it is.
-func (x *modern) refuses(m protocol.Message) *protocol.FailureError {
-	if _, unsupported := m.Head.Unsupported(); unsupported {
-		return protocol.FailureUnsupported.Failure()
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	t := &x.incoming
-	if t.requests >= x.own.Requests || t.streams >= MaxStreams && m.Head.Stream() {
-		return protocol.FailureTooMany.Failure()
-	}
-	return nil
-}
-
 // cancel does what a cancel of the peer asks for. The caller is the reader, so the cancel
 // comes after its request.
 func (x *modern) cancel(l *Link, c protocol.CancelBody) {
@@ -161,10 +154,16 @@ func (x *modern) cancel(l *Link, c protocol.CancelBody) {
 	}
 }
 
-func (x *modern) register(in *Incoming) {
+// register adds a request, unless there are too many.
+func (x *modern) register(in *Incoming) bool {
 	x.mu.Lock()
-	x.incoming.add(in)
-	x.mu.Unlock()
+	defer x.mu.Unlock()
+	t := &x.incoming
+	if t.requests >= x.own.Requests || in.flow != nil && t.streams >= MaxStreams {
+		return false
+	}
+	t.add(in)
+	return true
 }
 
 func (x *modern) unregister(in *Incoming) {

@@ -116,7 +116,7 @@ func TestCancelOfThePeer(t *testing.T) {
 		if n := most.Load(); n > 2 {
 			t.Errorf("%d handlers ran at once", n)
 		}
-		if n := l.modern.incoming.requests; n != 2 {
+		if n := l.held().requests; n != 2 {
 			t.Errorf("%d requests are left, not 2", n)
 		}
 	})
@@ -249,7 +249,7 @@ func TestWaitedPastTheDeadline(t *testing.T) {
 				t.Errorf("answered %v", f)
 			}
 		}
-		if l.modern.incoming.requests != 0 {
+		if l.held().requests != 0 {
 			t.Error("a request is left")
 		}
 	})
@@ -338,7 +338,7 @@ func TestRapidReset(t *testing.T) {
 		if _, n := l.InFlight(); n > 5 {
 			t.Errorf("%d tasks are held", n)
 		}
-		if n := l.modern.incoming.requests; n > 5 {
+		if n := l.held().requests; n > 5 {
 			t.Errorf("%d requests are held", n)
 		}
 		time.Sleep(time.Minute)

@@ -84,7 +84,7 @@ func (in *Incoming) whyEnded(ctx context.Context) error {
 }
 
 // credit raises the limit of the stream that m is for, if there is one.
-func (x *modern) credit(m protocol.Message) {
+func (x *modern) credit(m *protocol.Message) {
 	x.mu.Lock()
 	in := x.incoming.find(m.ID)
 	x.mu.Unlock()

@@ -104,8 +104,8 @@ func (l *Link) beat() {
 }
 
 func (l *Link) heartbeatMessage() protocol.Message {
-	if x := l.modern; x != nil {
-		return protocol.Message{Kind: protocol.Ack, Number: x.counted.Load()}
+	if l.modern != nil {
+		return protocol.Message{Kind: protocol.Ack, Number: l.counted()}
 	}
 	return protocol.Message{Kind: protocol.Heartbeat}
 }

@@ -24,7 +24,7 @@ var (
 type modern struct {
 	own, peer Terms
 	first     protocol.Kind // that has to come next; zero: any; the reader's
-	counted   atomic.Uint64 // messages received, see protocol.Version.Counted
+	uncounted atomic.Uint64 // messages received, see protocol.Version.Counted
 
 	mu       sync.Mutex
 	incoming incomingTable
@@ -40,7 +40,7 @@ func newModern(conf Config) *modern {
 
 // receive does what a message of 3.0 asks for, except what the role has to do: then it
 // returns false. err is what Parse said.
-func (x *modern) receive(l *Link, m protocol.Message, err error) (done bool) {
+func (x *modern) receive(l *Link, m *protocol.Message, err error) (done bool) {
 	if x.first != 0 && err == nil {
 		if m.Kind != x.first {
 			err = errFirst
@@ -48,26 +48,30 @@ func (x *modern) receive(l *Link, m protocol.Message, err error) (done bool) {
 		x.first = 0
 	}
 	if err == nil {
-		if protocol.V3_0.Counted(m.Kind) {
-			x.counted.Store(x.counted.Load() + 1)
-		}
 		done, err = x.dispatch(l, m)
 	}
 	if err != nil {
-		l.role.Malformed(m, err)
+		l.role.Malformed(*m, err)
 		return true
 	}
 	return done
 }
 
-func (x *modern) dispatch(l *Link, m protocol.Message) (done bool, err error) {
+func (x *modern) dispatch(l *Link, m *protocol.Message) (done bool, err error) {
 	switch m.Kind {
 	case protocol.Request:
-		failure := x.refuses(m)
-		if failure != nil {
-			l.Answer(failure.Message(m.ID))
+		if _, unsupported := m.Head.Unsupported(); unsupported {
+			l.Answer(protocol.FailureUnsupported.Failure().Message(m.ID))
+			return true, nil
 		}
-		return failure != nil, nil
+		return false, nil
+	case protocol.Reply, protocol.ReplyError:
+		x.settle(l, m)
+	case protocol.ReplyFailure:
+		if _, err := m.Failure(); err != nil {
+			return true, err
+		}
+		x.settle(l, m)
 	case protocol.Signal, protocol.Publication:
 		_, unsupported := m.Head.Unsupported()
 		if unsupported {
@@ -77,32 +81,37 @@ func (x *modern) dispatch(l *Link, m protocol.Message) (done bool, err error) {
 	case protocol.Item:
 		return true, l.receiveItem(m)
 	case protocol.Credit:
+		x.uncounted.Add(1)
 		x.credit(m)
 	case protocol.Cancel:
+		x.uncounted.Add(1)
 		c, err := m.Cancel()
 		if err != nil {
 			return true, err
 		}
 		x.cancel(l, c)
-	case protocol.Ack:
-		// That it arrived is all it says while no connection is resumed.
+	case protocol.Ack: // that it arrived is all it says while no connection is resumed
+		x.uncounted.Add(1)
 	default:
-		if !m.Kind.IsReply() {
-			return false, nil
+		if !protocol.V3_0.Counted(m.Kind) {
+			x.uncounted.Add(1)
 		}
-		if err := m.Err(); errors.Is(err, protocol.ErrMalformed) && !isPeerError(err) {
-			return true, err
-		}
-		if !l.settle(m, nil) && !l.answered(m.ID.Uint64()) {
-			l.Drop()
-		}
+		return false, nil
 	}
 	return true, nil
 }
 
-func isPeerError(err error) bool {
-	var peer *protocol.PeerError
-	return errors.As(err, &peer)
+// settle gives an answer to the request that waits for it, if there is one.
+func (x *modern) settle(l *Link, m *protocol.Message) {
+	if !l.settle(*m, nil) && !l.answered(m.ID.Uint64()) {
+		l.Drop()
+	}
+}
+
+// counted returns the number of counted messages that were received.
+func (l *Link) counted() uint64 {
+	uncounted := l.modern.uncounted.Load() // first: it must not be the larger one
+	return l.received.Load() - uncounted
 }
 
 // Answer sends a message without waiting, for the goroutine that reads. If there is no

@@ -52,7 +52,7 @@ func (h *handling) Receive(m protocol.Message) {
 		return
 	}
 	in := &handled{role: h, m: m}
-	if !h.Serve(&in.Incoming, m, Cost(m), in) {
+	if !h.Serve(&in.Incoming, &m, Cost(m), in) {
 		h.Answer(protocol.V3_0.Failure(m.ID, protocol.ErrShutdown))
 	}
 }
@@ -86,6 +86,32 @@ func (h *handling) Overflow() {
 	h.overflow++
 	h.mu.Unlock()
 	h.DisconnectLater(transport.StatusPolicyViolation, "", errTestOver)
+}
+
+// held is what a link holds of requests.
+type held struct {
+	requests, streams int // of the peer
+	abandoned, own    int // requests that were given up, and streams
+}
+
+func (h *handling) held() (all held) {
+	x := h.modern
+	x.mu.Lock()
+	all.requests, all.streams = x.incoming.requests, x.incoming.streams
+	x.mu.Unlock()
+	h.Link.mu.Lock()
+	defer h.Link.mu.Unlock()
+	if c := h.state.calls; c != nil {
+		all.abandoned, all.own = len(c.abandoned), c.streams
+	}
+	return all
+}
+
+// held returns the number of items that were not taken.
+func (f *inflow) held() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.items) - f.first
 }
 
 // violation returns how the peer broke the protocol, nil if it did not.

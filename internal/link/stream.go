@@ -183,7 +183,7 @@ func (f *inflow) drop() {
 
 // receiveItem takes an item for the stream that it belongs to. It never waits. The error
 // says how the peer broke the protocol.
-func (l *Link) receiveItem(m protocol.Message) error {
+func (l *Link) receiveItem(m *protocol.Message) error {
 	number := m.ID.Uint64()
 	l.mu.Lock()
 	c := l.state.calls.find(number)

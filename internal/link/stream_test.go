@@ -97,7 +97,7 @@ func TestStream(t *testing.T) {
 			if !errors.Is(err, protocol.ErrUnsupported) {
 				t.Errorf("without the field: %v", err)
 			}
-			if a.state.calls.streams != 0 || b.state.calls.streams != 0 {
+			if a.held().own != 0 || b.held().own != 0 {
 				t.Error("streams are left")
 			}
 		})
@@ -152,7 +152,7 @@ func TestCredit(t *testing.T) {
 			if err, _ := ended.Load().(error); !errors.As(err, &cancelled) || cancelled.Reason != protocol.CancelEnough {
 				t.Errorf("the sender ended with %v", err)
 			}
-			if n := len(a.state.calls.abandoned); n != 0 || a.state.calls.streams != 0 || b.modern.incoming.streams != 0 {
+			if n := a.held().abandoned; n != 0 || a.held().own != 0 || b.held().streams != 0 {
 				t.Error("the stream is not over")
 			}
 			if err := errors.Join(a.violation(), b.violation()); err != nil {
@@ -263,7 +263,7 @@ func TestStreamThatNobodyReads(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := len(unread.in.items); n > 64 {
+		if n := unread.in.held(); n > 64 {
 			t.Errorf("%d items are held", n)
 		}
 		s.Close()
