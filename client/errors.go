@@ -13,21 +13,32 @@ import (
 )
 
 var (
-	// ErrDisconnected is what methods that need a connection return while there is
-	// none, and what a *DisconnectedError is.
+	// ErrDisconnected is returned by methods that need a connection while there is
+	// none. Every *DisconnectedError is an ErrDisconnected.
 	ErrDisconnected = errors.New("client: disconnected")
 
-	// ErrClosed is what methods return after Close. It unwraps to net.ErrClosed.
+	// ErrClosed is returned by all methods after Close or Shutdown. It unwraps to
+	// net.ErrClosed.
 	ErrClosed error = closedError{}
 
-	// errSlowHook ends a connection whose signals are not taken.
-	errSlowHook = errors.New("client: OnServerSignal does not keep up with the signals of the server")
+	// ErrProtocolViolation is the reason for which the client closes a connection if the
+	// server breaks the protocol.
+	ErrProtocolViolation = errors.New("client: server violated the protocol")
+
+	// ErrSlowHooks is the reason for which the client closes a connection if its hooks
+	// do not return, see Hooks.
+	ErrSlowHooks = errors.New("client: hooks do not keep up with what the server sends")
+
+	// ErrSessionDoubtful is the reason for which the client closes a connection if it
+	// does not know which session the connection has on the server. The next connection
+	// restores the client's session, if there is one.
+	ErrSessionDoubtful = errors.New("client: client and server may disagree about the session")
 
 	// errNoRoom is why a request was not sent that waited for room in the outbox.
 	errNoRoom = errors.New("client: the server reads too slowly")
 
-	errSessionForgotten = errors.New("client: session was given up while it was restored")
-	errSessionDoubtful  = errors.New("client: the server may have closed the session by a call meant for the one before")
+	errSessionForgotten = fmt.Errorf("%w: it was given up while it was restored", ErrSessionDoubtful)
+	errSessionMistaken  = fmt.Errorf("%w: a late call may have closed it instead of the one before", ErrSessionDoubtful)
 )
 
 type closedError struct{}
@@ -96,12 +107,12 @@ func (e *canceledError) Error() string {
 
 func (e *canceledError) Unwrap() []error { return []error{e.reason, e.cause} }
 
-// VersionError is what connecting to a server fails with that speaks no version of
-// the protocol in common with the client. Trying again does not help.
+// VersionError reports that client and server have no protocol version, or no
+// sub-protocol, in common.
 type VersionError struct {
 	Server []protocol.Version // what the server speaks, as far as it is known
 	Client []protocol.Version // what the client may speak
-	Cause  error              // how that was found out, may be nil
+	Cause  error              // what showed it, may be nil
 }
 
 func (e *VersionError) Error() string {
@@ -137,4 +148,16 @@ func public(err error) error {
 		return &TimeoutError{After: late.After, Cause: errNoRoom}
 	}
 	return &TimeoutError{Sent: true, After: late.After}
+}
+
+// reason returns why a connection ended, or could not be made, as hooks and callers know
+// it.
+func reason(err error) error {
+	switch {
+	case errors.Is(err, link.ErrStarved):
+		return ErrSlowHooks
+	case errors.Is(err, protocol.ErrMalformed):
+		return fmt.Errorf("%w: %w", ErrProtocolViolation, err)
+	}
+	return err
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// MaybeExecuted reports whether the server may have executed a request, or may yet do
-// so, given the error that Request, Call, RestoreSession or CloseSession returned for it.
-// If it returns false the server has not begun to, and never will: to make the request
-// again does no harm. It is true for nil, for every *protocol.Error that the server
-// answered, and for an error that it does not know.
+// MaybeExecuted reports whether the server may have executed a request, or may still
+// execute it, given the error that Request, Call, RestoreSession or CloseSession returned.
+// If it returns false the server has not begun to execute the request and never will: the
+// request can safely be repeated. It returns true for nil, for every *protocol.Error that
+// the server answered, and for errors that it does not know.
 func MaybeExecuted(err error) bool {
 	var outcome interface{ maybeExecuted() bool }
 	var unsent *link.UnsentError

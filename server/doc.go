@@ -7,7 +7,7 @@
 //	})
 //	srv := server.New(server.Options{
 //		Upgrader: &websocket.Upgrader{},
-//		Hooks:    server.Hooks{OnRequest: mux.HandleRequest},
+//		Handler:  &mux,
 //	})
 //	http.ListenAndServe(":8080", srv)
 //
@@ -21,7 +21,7 @@
 // [Hooks] say what the server does. A [RequestHandler] returns the payload of the
 // reply, or an error: a *protocol.Error reaches the client as it is, any other is
 // logged, and the client learns only that the server failed. A [Mux] chooses handlers
-// by the name of a request or signal and puts middleware around them; [Typed] makes a
+// by the name of a request or signal and puts middleware around them; [JSON] makes a
 // handler of a function with JSON on both sides.
 //
 // Requests of a connection are handled concurrently, its signals one after the other

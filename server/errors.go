@@ -21,6 +21,9 @@ var (
 	// slowly for what is sent to it without waiting.
 	ErrSlowConsumer = errors.New("server: client reads too slowly")
 
+	// ErrTooManyConns is what ServeConn returns for a connection above Options.MaxConns.
+	ErrTooManyConns = errors.New("server: too many connections")
+
 	// ErrProtocolViolation is why the server ends a connection that sent what the
 	// version of the protocol does not allow.
 	ErrProtocolViolation = errors.New("server: client violated the protocol")
@@ -37,9 +40,12 @@ var (
 	// could not read.
 	ErrSessionInfo = errors.New("server: session info is not a JSON object")
 
-	// ErrSessionActive is what CreateSession returns if the connection has a
-	// session, or is about to get one. A client that wants to restore another
-	// session than the one it has is told so too, with the code of this error.
+	// ErrNoSession is returned by UpdateSession if the connection has no session.
+	ErrNoSession = errors.New("server: the connection has no session")
+
+	// ErrSessionActive is returned by CreateSession if the connection has a session or is
+	// about to get one. A client that restores another session than the one it has gets
+	// this error too.
 	ErrSessionActive error = &protocol.Error{Code: protocol.CodeSessionActive, Message: "the connection has a session already"}
 
 	// ErrVersion is what Serve, ServeConn and Endpoint return for a version of the

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/webwire-go/webwire/internal/link"
 )
 
 // event is a kind of record in the log. docs/logging.md has the table of all.
@@ -23,6 +25,7 @@ const (
 	acceptFailed               // a listener failed for the moment, or cannot be closed
 	upgradeFailed              // an HTTP request that became no connection
 	originRefused              // that because of its origin
+	connectFailed              // OnClientConnected refused a client with an error that it does not read
 	misconfigured              // found by New
 	events
 )
@@ -45,7 +48,8 @@ var eventTable = [events]struct {
 	acceptFailed:  {slog.LevelWarn, rate{}},
 	upgradeFailed: {slog.LevelDebug, rate{}},
 	originRefused: {slog.LevelWarn, rate{1, time.Minute}},
-	misconfigured: {slog.LevelWarn, rate{}},
+	connectFailed: {slog.LevelError, rate{10, time.Second}},
+	misconfigured: {slog.LevelError, rate{}},
 }
 
 // logger writes to the application's Logger, which may do what it likes: it may be
@@ -149,4 +153,21 @@ func loggable(s string) string {
 		fmt.Fprintf(&b, " (%d bytes more)", more)
 	}
 	return b.String()
+}
+
+// panicked logs that user code panicked or called runtime.Goexit.
+func (c *Conn) panicked(what string, value any, stack []byte) {
+	c.server.log.panicked(what, concealed(value, c.sessionKey()), stack, "remote", textOf(c.info.RemoteAddr))
+}
+
+// concealed returns the text of a panic's value, without the session key.
+func concealed(value any, key string) any {
+	if value == nil {
+		return nil
+	}
+	return link.ConcealText(fmt.Sprint(value), key)
+}
+
+func (c *Conn) log(e event, msg string, args ...any) {
+	c.server.log.write(e, msg, append(args, "remote", textOf(c.info.RemoteAddr))...)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"sync"
 	"time"
 )
@@ -97,6 +98,24 @@ func (m *MemoryStore) Touch(ctx context.Context, key string, seen time.Time) err
 	if seen.After(lastUse(entry.session)) {
 		entry.session.LastSeen = storable(seen)
 	}
+	return nil
+}
+
+// Update implements [Store]. It returns an error for an info that is not JSON.
+func (m *MemoryStore) Update(ctx context.Context, key string, info json.RawMessage) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := checkInfo(info); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	entry, err := m.find(key)
+	if err != nil {
+		return err
+	}
+	entry.session.Info = bytes.Clone(info)
 	return nil
 }
 

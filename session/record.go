@@ -29,7 +29,7 @@ type recordTimes struct {
 func encodeRecord(hash [sha256.Size]byte, s Session) ([]byte, error) {
 	body, err := json.Marshal(recordTimes{storable(s.Created), storable(s.LastSeen)})
 	if err != nil {
-		return nil, fmt.Errorf("session: encode times: %w", err)
+		return nil, fmt.Errorf("encode times: %w", err)
 	}
 	body = append(body, '\n')
 	body = append(body, s.Info...)

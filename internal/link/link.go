@@ -206,6 +206,13 @@ func (l *Link) Go(size int, t tasks.Task) bool { return l.tasks.Go(size, t) }
 // Order runs t alone, see tasks.Runner.
 func (l *Link) Order(size int, t tasks.Task) bool { return l.tasks.Order(size, t) }
 
+// Charge and Refund charge the inbox for what the connection's user handles by itself,
+// see tasks.Runner.
+func (l *Link) Charge(bytes int) { l.tasks.Charge(bytes) }
+
+// Refund: see Charge.
+func (l *Link) Refund(bytes int) { l.tasks.Refund(bytes) }
+
 // Drop counts a message that is not handled.
 func (l *Link) Drop() { l.tasks.Drop() }
 

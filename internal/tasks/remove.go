@@ -1,5 +1,7 @@
 package tasks
 
+import "slices"
+
 // Remove takes out a task of Go that waits behind others, and reports whether it did: it
 // will not be run. It does not find a task that is about to run.
 func (r *Runner) Remove(t Task) bool {
@@ -13,22 +15,16 @@ func (r *Runner) Remove(t Task) bool {
 	return true
 }
 
-// remove takes out the start of a task, the last ones first: what is removed has
-// often just arrived.
-func (q *line) remove(t Task) (removed charged, ok bool) {
+// remove takes out the start of a task. It looks at the last ones first: what is removed
+// has often just arrived.
+func (q *Queue) remove(t Task) (removed charged, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i := len(q.items) - 1; i >= 0; i-- {
-		s, ok := q.items[i].task.(*start)
-		if !ok || s.task.task != t {
-			continue
+	for i := len(q.tasks) - 1; i >= 0; i-- {
+		if s, ok := q.tasks[i].(*start); ok && s.task.task == t {
+			q.tasks = slices.Delete(q.tasks, i, i+1)
+			return s.task, true
 		}
-		removed = s.task
-		copy(q.items[i:], q.items[i+1:])
-		last := len(q.items) - 1
-		q.items[last] = charged{}
-		q.items = q.items[:last]
-		return removed, true
 	}
 	return charged{}, false
 }

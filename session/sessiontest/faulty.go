@@ -18,6 +18,7 @@ const (
 	Save Op = iota
 	Load
 	Touch
+	Update
 	Delete
 )
 
@@ -25,7 +26,7 @@ func (op Op) String() string {
 	if op < Save || op > Delete {
 		return fmt.Sprintf("Op(%d)", int(op))
 	}
-	return [...]string{"Save", "Load", "Touch", "Delete"}[op]
+	return [...]string{"Save", "Load", "Touch", "Update", "Delete"}[op]
 }
 
 // Call is an operation as a Fault gets to see it.
@@ -33,8 +34,8 @@ type Call struct {
 	Op  Op
 	Key string
 
-	// Session is what Save is to store, and what Load found once the call was
-	// made. A Fault may change it.
+	// Session is the session that Save stores, the Info that Update stores, and the
+	// result of Load once the call was made. A Fault may change it.
 	Session session.Session
 
 	// Seen is the time that Touch was given.
@@ -116,6 +117,14 @@ func (f *Faulty) Touch(ctx context.Context, key string, seen time.Time) error {
 	})
 }
 
+// Update implements [session.Store].
+func (f *Faulty) Update(ctx context.Context, key string, info json.RawMessage) error {
+	call := &Call{Op: Update, Key: key, Session: session.Session{Key: key, Info: info}}
+	return f.do(ctx, call, func(ctx context.Context) error {
+		return f.Store.Update(ctx, call.Key, call.Session.Info)
+	})
+}
+
 // Delete implements [session.Store].
 func (f *Faulty) Delete(ctx context.Context, key string) error {
 	call := &Call{Op: Delete, Key: key}
@@ -181,15 +190,14 @@ func Panic(value any) Fault {
 	return func(context.Context, *Call, func(context.Context) error) error { panic(value) }
 }
 
-// Spoil is the fault of a store that does not notice its damages. A session that is
-// loaded comes with another key, without times and with an Info that is no JSON.
-// What is saved is spoiled in the same way but for its key, so a good store refuses
-// it. Other operations are not affected. The fault of a store that does notice is
-// Fail(session.ErrDamaged).
+// Spoil is the fault of a store that does not notice damage. Load returns a session with
+// another key, no times, and an Info that is not JSON. Save and Update get the same Info,
+// Save no times either, so a good store refuses them. Other operations are not affected.
+// The fault of a store that does notice is Fail(session.ErrDamaged).
 func Spoil() Fault {
 	return func(ctx context.Context, call *Call, next func(context.Context) error) error {
 		spoiled := session.Session{Key: call.Key, Info: json.RawMessage(`{"cut off`)}
-		if call.Op == Save {
+		if call.Op == Save || call.Op == Update {
 			call.Session = spoiled
 		}
 		err := next(ctx)

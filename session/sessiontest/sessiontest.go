@@ -65,6 +65,7 @@ func (h Harness) Run(t *testing.T) {
 		{"RoundTrip", testRoundTrip},
 		{"Replace", testReplace},
 		{"Touch", testTouch},
+		{"Update", testUpdate},
 		{"Delete", testDelete},
 		{"NotFound", testNotFound},
 		{"Keys", testKeys},
@@ -75,6 +76,9 @@ func (h Harness) Run(t *testing.T) {
 		{"ConcurrentSaves", testConcurrentSaves},
 		{"TouchDuringSaves", testTouchDuringSaves},
 		{"TouchDuringDelete", testTouchDuringDelete},
+		{"UpdateDuringSaves", testUpdateDuringSaves},
+		{"UpdateDuringTouches", testUpdateDuringTouches},
+		{"UpdateDuringDelete", testUpdateDuringDelete},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, h.Open(t)) })
@@ -132,6 +136,13 @@ func touch(t *testing.T, st session.Store, key string, seen time.Time) {
 	}
 }
 
+func update(t *testing.T, st session.Store, key, info string) {
+	t.Helper()
+	if err := st.Update(t.Context(), key, json.RawMessage(info)); err != nil {
+		t.Fatalf("Update: %v", err)
+	}
+}
+
 func remove(t *testing.T, st session.Store, key string) {
 	t.Helper()
 	if err := st.Delete(t.Context(), key); err != nil {
@@ -170,6 +181,7 @@ func wantNone(t *testing.T, st session.Store, key string) {
 		t.Error("Load: a session beside the error")
 	}
 	wantNotFound(t, "Touch", key, st.Touch(t.Context(), key, created.Add(2*time.Hour)))
+	wantNotFound(t, "Update", key, st.Update(t.Context(), key, json.RawMessage(`"none"`)))
 }
 
 func wantNotFound(t *testing.T, op, key string, err error) {

@@ -27,8 +27,8 @@ func (r rate) full(now time.Time) time.Time {
 	return now.Add(-time.Duration(r.burst) * r.every)
 }
 
-// limit has a bucket for everybody, which is full at first. Its memory is bounded by
-// the number of buckets that are not full.
+// limit has a bucket per key, which is full at first. It remembers only buckets that
+// are not full.
 type limit struct {
 	rate
 
@@ -37,8 +37,8 @@ type limit struct {
 	next  time.Time            // when to forget buckets that are full again
 }
 
-// allow takes a token from the bucket of who, and reports whether there was one.
-func (l *limit) allow(who string) bool {
+// allow takes a token from the bucket of key, and reports whether there was one.
+func (l *limit) allow(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -50,13 +50,13 @@ func (l *limit) allow(who string) bool {
 		}
 		l.next = now.Add(time.Minute)
 	}
-	empty, ok := l.take(l.empty[who], now)
+	empty, ok := l.take(l.empty[key], now)
 	if !ok {
 		return false
 	}
 	if l.empty == nil {
 		l.empty = make(map[string]time.Time)
 	}
-	l.empty[who] = empty
+	l.empty[key] = empty
 	return true
 }

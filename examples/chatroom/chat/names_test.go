@@ -15,7 +15,7 @@ func TestNames(t *testing.T) {
 		restart := func() {
 			t.Helper()
 			var err error
-			if n, err = openNames(path, rate{}); err != nil {
+			if n, err = openNames(path); err != nil {
 				t.Fatal(err)
 			}
 		}

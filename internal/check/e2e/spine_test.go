@@ -129,7 +129,7 @@ func TestSignals(t *testing.T) {
 				}
 			},
 		}}, client.Options{Hooks: client.Hooks{
-			OnServerSignal: func(_ string, p protocol.Payload) { atClient(p.Text()) },
+			OnServerSignal: func(_ context.Context, s *client.Signal) { atClient(s.Payload.Text()) },
 		}})
 		if err := s.client.Connect(t.Context()); err != nil {
 			t.Fatal(err)
@@ -217,7 +217,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	_, others := certificates(t)
 	dialer.TLS = &tls.Config{RootCAs: others}
 	c := client.New(dialer, client.Options{Hooks: client.Hooks{
-		OnConnectFailed: func(err error) { gaveUp <- err },
+		OnConnectFailed: func(_ context.Context, err error) { gaveUp <- err },
 	}})
 	defer c.Close()
 	err := c.Connect(t.Context())

@@ -242,8 +242,8 @@ func (e *events) want(t *testing.T, want ...string) {
 // watch returns hooks of a client that note what it is told about its session.
 func (e *events) watch(name string) client.Hooks {
 	return client.Hooks{
-		OnSessionCreated: func(session.Session) { e.add(name + " created") },
-		OnSessionClosed:  func() { e.add(name + " closed") },
+		OnSessionCreated: func(context.Context, session.Session) { e.add(name + " created") },
+		OnSessionClosed:  func(context.Context) { e.add(name + " closed") },
 	}
 }
 

@@ -11,17 +11,15 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// Typed makes a RequestHandler of a function with a JSON argument and a JSON result. A
-// payload that is not the JSON form of an In is refused with protocol.CodeBadRequest and
-// a message that names the place of the fault, and no type of Go's; an empty payload is
-// the zero In.
-func Typed[In, Out any](fn func(ctx context.Context, r *Request, in In) (Out, error)) RequestHandler {
+// JSON returns a RequestHandler that decodes the payload from JSON and encodes the result
+// of fn as JSON. If the payload cannot be decoded, fn is not called and the client gets an
+// error with protocol.CodeBadRequest, whose message says where the payload is wrong and
+// contains no Go type names. An empty payload is the zero In.
+func JSON[In, Out any](fn func(ctx context.Context, r *Request, in In) (Out, error)) RequestHandler {
 	return func(ctx context.Context, r *Request) (protocol.Payload, error) {
-		var in In
-		if len(r.Payload.Data) > 0 {
-			if err := r.Payload.DecodeJSON(&in); err != nil {
-				return protocol.Payload{}, &protocol.Error{Code: protocol.CodeBadRequest, Message: whyBad(err)}
-			}
+		in, err := decodeJSON[In](r.Payload)
+		if err != nil {
+			return protocol.Payload{}, &protocol.Error{Code: protocol.CodeBadRequest, Message: whyBad(err)}
 		}
 		out, err := fn(ctx, r, in)
 		if err != nil {
@@ -29,6 +27,27 @@ func Typed[In, Out any](fn func(ctx context.Context, r *Request, in In) (Out, er
 		}
 		return protocol.JSON(out)
 	}
+}
+
+// JSONSignal returns a SignalHandler that decodes the payload from JSON. A signal whose
+// payload cannot be decoded is dropped, and counted in Stats.Dropped. An empty payload is
+// the zero In.
+func JSONSignal[In any](fn func(ctx context.Context, s *Signal, in In)) SignalHandler {
+	return func(ctx context.Context, s *Signal) {
+		in, err := decodeJSON[In](s.Payload)
+		if err != nil {
+			s.Conn.link.Drop()
+			return
+		}
+		fn(ctx, s, in)
+	}
+}
+
+func decodeJSON[In any](p protocol.Payload) (in In, err error) {
+	if len(p.Data) > 0 {
+		err = p.DecodeJSON(&in)
+	}
+	return in, err
 }
 
 // whyBad returns what a client is told about a payload that cannot be decoded.
