@@ -32,6 +32,7 @@ func (b *blocking) Receive(m protocol.Message) {
 }
 
 func (b *blocking) Malformed(protocol.Message, error) {}
+func (b *blocking) Overflow()                         {}
 
 func runBlocking(t *testing.T, conf Config, ordered bool) (*running, *blocking) {
 	role := &blocking{release: make(chan struct{}), ordered: ordered}
