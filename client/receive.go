@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -77,6 +78,13 @@ func (s *serving) Malformed(m protocol.Message, err error) {
 	}
 	s.link.Drop()
 }
+
+// Overflow ends a connection whose server does not read the answers to its requests.
+func (s *serving) Overflow() {
+	s.link.DisconnectLater(transport.StatusPolicyViolation, "answers are not read", errOverflow)
+}
+
+var errOverflow = errors.New("client: the server does not read the answers to its requests")
 
 func (s *serving) violated(err error) {
 	s.link.Disconnect(transport.StatusProtocolError, "protocol error", err)

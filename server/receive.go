@@ -45,6 +45,9 @@ func (r *receiver) Malformed(m protocol.Message, _ error) {
 	c.react(manners.Of(c.info.Version).Malformed(m), m.ID)
 }
 
+// Overflow ends a connection that has no room for an answer.
+func (r *receiver) Overflow() { (*Conn)(r).tooSlow() }
+
 func (c *Conn) react(reaction manners.Reaction, id protocol.ID) {
 	switch reaction {
 	case manners.Ignore:
