@@ -40,6 +40,11 @@ type Options struct {
 	// Nil: no header.
 	Header func(ctx context.Context) (http.Header, error)
 
+	// Credentials returns what proves to a server of 3.0 who the client is, for instance a
+	// token that expires; at most 8 KiB. It is called as Header is, once the connection to
+	// the server is made. Earlier versions do not send them. Nil: none.
+	Credentials func(ctx context.Context) ([]byte, error)
+
 	// GiveUp reports whether the client stops connecting after an attempt failed, or a
 	// connection ended, with err. It is called once for each of them, delays the next
 	// attempt until it returns, and must not call Close. Nil: the function GiveUp.
