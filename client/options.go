@@ -62,6 +62,7 @@ type Options struct {
 	// Versions are the protocol versions that the client speaks, in order of preference.
 	// The server chooses one of them. If it does not negotiate, the client asks for its
 	// metadata; if the transport does not negotiate, the client speaks the first version.
+	// protocol.V3_0, which is not published yet, may be among them.
 	// Nil: 2.0, then 1.2.
 	Versions []protocol.Version
 

@@ -34,7 +34,6 @@ type handling struct {
 	bad      []error
 	got      []protocol.Message // that are no requests
 	overflow int
-	refused  int
 }
 
 type handled struct {
