@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -26,6 +25,7 @@ type Conn struct {
 	stop   func() bool // ends the watch over the context given to ServeConn; nil if that never ends
 
 	hello      atomic.Pointer[http.Request] // for Info; nil once OnClientConnected has returned
+	proof      atomic.Pointer[[]byte]       // for Credentials; nil once OnClientConnected has returned
 	value      atomic.Pointer[any]
 	closing    atomic.Bool // Close was called, or the connection was refused
 	admitted   atomic.Bool // OnClientConnected has returned nil, or there is none
@@ -91,7 +91,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 	info.RemoteAddr, info.LocalAddr = known(conn.RemoteAddr()), known(conn.LocalAddr())
 	info.SubProtocol = e.opts.SubProtocol
 	info.Connected = time.Now()
-	if !slices.Contains(versions, info.Version) {
+	if !e.speaks(info.Version) {
 		_ = conn.Close(transport.StatusInternalError, "unknown protocol version") // the error below says more
 		return nil, ErrVersion
 	}
@@ -108,7 +108,14 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 	if rules.Conf && !negotiated { // published clients accept no longer messages than the server does
 		conf.MaxMessage = e.opts.MaxMessageSize
 	}
+	var hello protocol.HelloBody
+	if rules.Hello {
+		if hello, err = e.greet(ctx, conn, &conf); err != nil {
+			return nil, err
+		}
+	}
 	c := &Conn{server: s, info: info, negotiated: negotiated, limit: conf.MaxMessage}
+	c.meet(hello)
 	if info.Request != nil {
 		c.hello.Store(info.Request)
 		c.info.Request = nil
@@ -117,12 +124,10 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 	c.link = link.New(context.WithValue(ctx, connKey{s}, c), conf)
 	if rules.Conf { // before anything else can be sent
 		// A failure to send it is found by the reader.
-		_ = c.link.Send(context.Background(), protocol.Conf{
-			Version:     info.Version,
-			ReadTimeout: s.opts.ReadTimeout,
-			MessageSize: e.opts.MaxMessageSize,
-			SubProtocol: e.opts.SubProtocol,
-		}.Message())
+		_ = c.link.Send(context.Background(), e.conf(info.Version).Message())
+	}
+	if rules.Hello {
+		c.welcome(hello)
 	}
 	if !s.add(c) {
 		_ = conn.Close(transport.StatusGoingAway, "server shutting down") // the error below says more
@@ -170,6 +175,16 @@ func (c *Conn) Info() Info {
 		info.Request, info.TLS = r, r.TLS
 	}
 	return info
+}
+
+// Credentials returns what a client of 3.0 sent to prove who it is, for OnClientConnected
+// to check. It returns nil if the client sent none, and once OnClientConnected has
+// returned.
+func (c *Conn) Credentials() []byte {
+	if proof := c.proof.Load(); proof != nil {
+		return *proof
+	}
+	return nil
 }
 
 // Value returns what SetValue stored last, nil before.

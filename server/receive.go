@@ -17,7 +17,7 @@ func (r *receiver) Receive(m protocol.Message) {
 	switch m.Kind {
 	case protocol.Request:
 		c.spoke = true
-		if in := newRequest(c, m); !c.link.Go(size, in) {
+		if in := newRequest(c, m); !c.link.Serve(&in.call, &m, size, in) {
 			c.refuse(m.ID)
 		}
 	case protocol.Signal:

@@ -113,7 +113,20 @@ func (c *requestContext) Err() error {
 	return nil
 }
 
+// incomingKey is the key of the Incoming in its context.
+type incomingKey struct{}
+
+// IncomingOf returns the request whose handler got ctx, or a context derived from it; nil
+// before 3.0.
+func IncomingOf(ctx context.Context) *Incoming {
+	in, _ := ctx.Value(incomingKey{}).(*Incoming)
+	return in
+}
+
 func (c *requestContext) Value(key any) any {
+	if key == (incomingKey{}) {
+		return (*Incoming)(c)
+	}
 	if own := c.own.Load(); own != nil {
 		return own.Value(key)
 	}
