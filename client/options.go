@@ -62,8 +62,7 @@ type Options struct {
 	// Versions are the protocol versions that the client speaks, in order of preference.
 	// The server chooses one of them. If it does not negotiate, the client asks for its
 	// metadata; if the transport does not negotiate, the client speaks the first version.
-	// protocol.V3_0, which is not published yet, may be among them.
-	// Nil: 2.0, then 1.2.
+	// Nil: 3.0, then 2.0, then 1.2.
 	Versions []protocol.Version
 
 	// SubProtocol is the name of the application's protocol on top of WebWire. Connecting
@@ -126,7 +125,7 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.OutboxSize, defaultBoxSize)
 	defaultTo(&o.InboxSize, defaultBoxSize)
 	if len(o.Versions) == 0 {
-		o.Versions = []protocol.Version{protocol.V2_0, protocol.V1_2}
+		o.Versions = []protocol.Version{protocol.V3_0, protocol.V2_0, protocol.V1_2}
 	}
 	if o.GiveUp == nil {
 		o.GiveUp = GiveUp
