@@ -71,7 +71,7 @@ type Options struct {
 	SubProtocol string
 
 	// MaxMessageSize is the length in bytes of the longest message that is accepted. A
-	// longer one closes the connection. Zero: transport.DefaultMaxMessageSize.
+	// longer one closes the connection. At least 1024. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
 	// OutboxSize limits the bytes queued for sending. An empty queue accepts a message of
@@ -112,12 +112,14 @@ const (
 	defaultMinBackoff  = time.Second
 	defaultMaxBackoff  = 10 * time.Second
 	defaultBoxSize     = 1 << 20
+	leastMessageSize   = 1024             // that 3.0 lets an end announce
 	maxRetryAfter      = 10 * time.Minute // what a server may ask for
 )
 
 func (o Options) withDefaults() Options {
 	limits := o.limits().WithDefaults()
 	o.MaxMessageSize, o.ReadTimeout, o.WriteTimeout = limits.MaxMessageSize, limits.ReadTimeout, limits.WriteTimeout
+	o.MaxMessageSize = max(o.MaxMessageSize, leastMessageSize)
 	defaultTo(&o.Timeout, defaultTimeout)
 	defaultTo(&o.DialTimeout, defaultDialTimeout)
 	defaultTo(&o.MinBackoff, defaultMinBackoff)

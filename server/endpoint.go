@@ -26,7 +26,7 @@ type EndpointOptions struct {
 	Version protocol.Version
 
 	// MaxMessageSize is the longest message that is accepted, in bytes, see
-	// Options.MaxMessageSize. Zero: Options.MaxMessageSize.
+	// Options.MaxMessageSize. At least 1024. Zero: Options.MaxMessageSize.
 	MaxMessageSize int
 
 	// SubProtocol is the name of the application's protocol, see Options.SubProtocol.
@@ -47,6 +47,7 @@ func (s *Server) Endpoint(opts EndpointOptions) *Endpoint {
 	if opts.MaxMessageSize <= 0 {
 		opts.MaxMessageSize = s.opts.MaxMessageSize
 	}
+	opts.MaxMessageSize = max(opts.MaxMessageSize, leastMessageSize)
 	if opts.SubProtocol == "" {
 		opts.SubProtocol = s.opts.SubProtocol
 	}

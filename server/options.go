@@ -68,10 +68,10 @@ type Options struct {
 	Concurrency int
 
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer message
-	// ends its connection. Clients of 2.0 learn this limit. Published ones, which do not
+	// ends its connection. Clients of 2.0 and 3.0 learn this limit. Published ones, which do not
 	// negotiate the version, refuse longer messages themselves: a longer reply to them
 	// becomes an error with protocol.CodeTooBig, and a longer signal fails with
-	// protocol.ErrTooBig. Zero: transport.DefaultMaxMessageSize.
+	// protocol.ErrTooBig. At least 1024. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
 	// OutboxSize limits the bytes queued for sending on one connection. An empty
@@ -132,12 +132,14 @@ const (
 const (
 	defaultConcurrency = 64
 	defaultBoxSize     = 1 << 20
-	retryAfter         = "1" // seconds until clients of HTTP may try again
+	leastMessageSize   = 1024 // that 3.0 lets an end announce
+	retryAfter         = "1"  // seconds until clients of HTTP may try again
 )
 
 func (o Options) withDefaults() Options {
 	limits := o.limits().WithDefaults()
 	o.MaxMessageSize, o.ReadTimeout, o.WriteTimeout = limits.MaxMessageSize, limits.ReadTimeout, limits.WriteTimeout
+	o.MaxMessageSize = max(o.MaxMessageSize, leastMessageSize)
 	if o.Concurrency <= 0 {
 		o.Concurrency = defaultConcurrency
 	}
