@@ -119,9 +119,10 @@ func (c *Client) Connect(ctx context.Context) error {
 //     has the cause, for instance the error of the last attempt;
 //   - ErrClosed, ErrDisconnected, or a *DisconnectedError with the reason why the client
 //     gave up connecting: the request was not sent;
-//   - one that wraps protocol.ErrMalformed, if the protocol version does not allow the
-//     name or the payload, or protocol.ErrTooBig, if the message is longer than the
-//     server accepts: the request was not sent.
+//   - one that wraps protocol.ErrMalformed if the protocol version does not allow the
+//     name or the payload, or protocol.ErrTooBig if the message is longer than the
+//     server accepts: the request was not sent;
+//   - one that wraps protocol.ErrMalformed if the reply cannot be decoded.
 func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (protocol.Payload, error) {
 	if err := c.enter(); err != nil {
 		return protocol.Payload{}, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
 )
 
@@ -76,9 +77,12 @@ func TestShutdownWhileConnecting(t *testing.T) {
 		synctest.Wait()
 		over := shutdown(context.Background(), c)
 		wantOver(t, c)
+		lost, err := ln.Accept(transport.AcceptOptions{Protocols: []string{protocol.V2_0.Token()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost.Abort() // before it is open; the client makes another one
 		p := accept(t, ln, protocol.V1_2, protocol.Conf{})
-		p.conn.Abort() // and another one, if it is lost
-		p = accept(t, ln, protocol.V1_2, protocol.Conf{})
 		p.reply(p.receive().ID, "done")
 		if out := <-waiting; out.err != nil {
 			t.Error(out.err)

@@ -92,7 +92,11 @@ func (c *Conn) turnAway(err error) {
 	default:
 		c.log(connectFailed, "webwire: OnClientConnected failed", "error", loggable(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
 	}
-	c.close(status, reason, fmt.Errorf("server: connection refused: %w", err))
+	// Not in good order: draining would answer requests with the shutdown error, after
+	// which a client leaves before it has read the status, and comes back.
+	if !c.closing.Swap(true) {
+		c.link.DisconnectLater(status, reason, fmt.Errorf("server: connection refused: %w", err))
+	}
 }
 
 // disconnected is the task that calls OnClientDisconnected.

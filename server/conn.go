@@ -22,21 +22,21 @@ type Conn struct {
 	server *Server
 	link   *link.Link
 	info   Info
-	stop   func() bool // of the watch over the context given to ServeConn; nil if that never ends
+	stop   func() bool // ends the watch over the context given to ServeConn; nil if that never ends
 
 	hello      atomic.Pointer[http.Request] // for Info; nil once OnClientConnected has returned
 	proof      atomic.Pointer[[]byte]       // for Credentials; nil once OnClientConnected has returned
 	value      atomic.Pointer[any]
-	closing    atomic.Bool // in good order
+	closing    atomic.Bool // Close was called, or the connection was refused
 	admitted   atomic.Bool // OnClientConnected has returned nil, or there is none
-	refused    bool        // it has not; set before any other task runs
-	spoke      bool        // a request or signal has arrived; of the goroutine that reads
-	negotiated bool        // the version, by a token: a client that knows PROTOCOL.md
-	limit      int         // of what is sent, in bytes; zero: none
+	refused    bool        // OnClientConnected has failed; set before any other task runs
+	spoke      bool        // a request or signal has arrived; used by the reader only
+	negotiated bool        // the version was negotiated, so the client is not a published one
+	limit      int         // of the messages sent, in bytes; zero: none
 	session    sessionSlot // guarded by server.sessions
-	fails      int         // restores that failed in a row; those run one at a time
+	fails      int         // failed restores in a row; restores run one at a time
 	index      int         // in server.conns; guarded by server.mu
-	callers    int         // of Shutdown, in handlers and hooks; guarded by server.mu
+	callers    int         // handlers and hooks of it that are in Shutdown; guarded by server.mu
 }
 
 // Info describes a connection.
@@ -105,7 +105,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 		Version: info.Version,
 		Limits:  &s.limits,
 	}
-	if rules.Conf && !negotiated { // published clients refuse what is longer than their own limit, which is that
+	if rules.Conf && !negotiated { // published clients accept no longer messages than the server does
 		conf.MaxMessage = e.opts.MaxMessageSize
 	}
 	var hello protocol.HelloBody
@@ -134,14 +134,14 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 		c.link.Abort(ErrServerClosed)                                     // releases it from ctx
 		return nil, ErrServerClosed
 	}
-	if ctx.Done() != nil { // else it would only cost memory
+	if ctx.Done() != nil { // otherwise it would only cost memory
 		c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 	}
 	return c, nil
 }
 
-// connKey is the key of the *Conn in the contexts of its handlers. A context may have
-// one of each server: a connection may be served inside a handler of another.
+// connKey is the key of the *Conn in the contexts of its handlers. There is one for each
+// server, because a connection may be served inside a handler of another server.
 type connKey struct{ server *Server }
 
 // serve runs the connection until its end.

@@ -33,7 +33,7 @@ func (in *request) Run() {
 	}
 	if c.refused {
 		in.call.End()
-		c.refuse(in.call.ID())
+		c.link.Drop()
 		return
 	}
 	began := c.link.Begin()

@@ -32,8 +32,8 @@ type Hooks struct {
 	// An error refuses the connection. If it wraps a *transport.CloseError, the client
 	// reads its Status and Reason: a final status, see Conn.Close, keeps the client from
 	// coming back. Any other error is logged and the client reads StatusInternalError
-	// without a reason. A session that the hook created is closed. Requests that the
-	// client has sent already are answered with protocol.ErrShutdown: not executed.
+	// without a reason. A session that the hook created is closed. What the
+	// client has sent already is dropped.
 	//
 	// If the hook creates a session and the client then restores one that it had before,
 	// the new session is closed, see Conn.CreateSession.

@@ -50,7 +50,7 @@ func decodeJSON[In any](p protocol.Payload) (in In, err error) {
 	return in, err
 }
 
-// whyBad returns what a client is told about a payload that cannot be decoded.
+// whyBad returns the message for a client whose payload cannot be decoded.
 func whyBad(err error) string {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -59,11 +59,11 @@ func whyBad(err error) string {
 		return fmt.Sprintf("payload is not valid JSON at byte %d", syntax.Offset)
 	case errors.As(err, &kind):
 		what := "the payload"
-		// What is before the last dot may name embedded types.
+		// Before the last dot there may be names of embedded types.
 		if field := kind.Field[strings.LastIndexByte(kind.Field, '.')+1:]; field != "" {
 			what = "field " + quoted(field)
 		}
-		value, _, _ := strings.Cut(kind.Value, " ") // after it may come what the client sent
+		value, _, _ := strings.Cut(kind.Value, " ") // the client's value may follow
 		if value == "bool" {
 			value = "boolean"
 		}
@@ -72,7 +72,7 @@ func whyBad(err error) string {
 	return "payload is not of the expected JSON form"
 }
 
-// jsonKind returns the name of what JSON has for a type, as a client may know it.
+// jsonKind returns the name of the JSON value that a type is decoded from.
 func jsonKind(t reflect.Type) string {
 	if t == nil {
 		return "another kind"

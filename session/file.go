@@ -24,7 +24,7 @@ type FileStoreOptions struct {
 
 // FileStore is a Store in a directory, with one file per session.
 //
-// When Save returns, the complete session is on disk: its file is written under a
+// When Save or Update returns, the complete session is on disk: its file is written under a
 // temporary name, synced and renamed, and the directory is synced. A process that is
 // killed in between leaves the session unchanged. If a file is damaged nevertheless,
 // Load returns [ErrDamaged] and the file stays.
@@ -42,7 +42,7 @@ type FileStore struct {
 	root   *os.Root
 	dir    *os.File // the root itself, to lock and to sync
 	maxAge time.Duration
-	turn   chan struct{} // a slot, taken by who holds the lock in this process
+	turn   chan struct{} // one slot; the goroutine that fills it holds the lock in this process
 
 	sweeping sync.Mutex
 	round    *os.File // the root once more: a position in its listing
@@ -305,7 +305,7 @@ func (st *FileStore) exclusive(ctx context.Context, change func() error) error {
 	return change()
 }
 
-// storeError says where an error of the file system comes from.
+// storeError adds the package name to an error of the file system.
 func storeError(err error) error {
 	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
 		return err
@@ -323,8 +323,8 @@ func lookupError(err error) error {
 
 func fileName(hash [sha256.Size]byte) string { return hex.EncodeToString(hash[:]) }
 
-// fileTime returns t if a file can have that modification time, and else the
-// nearest that surely can be set.
+// fileTime returns t if every file system can store it as a modification time, otherwise
+// the nearest time that it can store.
 func fileTime(t time.Time) time.Time {
 	first, last := time.Unix(0, 0), time.Unix(1<<33, 0) // in the year 2242
 	if t.Before(first) {

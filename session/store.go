@@ -39,7 +39,7 @@ var (
 // is later. An expired session does not exist for any method.
 type Store interface {
 	// Save stores a new session or replaces the one with the same key. The session
-	// is durable when Save returns, because the client is told then. After an error
+	// is durable when Save returns, because the client gets it then. After an error
 	// the session is in its old or its new state.
 	Save(ctx context.Context, s Session) error
 

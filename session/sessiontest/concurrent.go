@@ -12,7 +12,7 @@ import (
 	"github.com/webwire-go/webwire/session"
 )
 
-// version returns s as its n-th Save stores it: every field tells n.
+// version returns s as its n-th Save stores it: every field depends on n.
 func version(s session.Session, n int) session.Session {
 	s.Created = created.Add(time.Duration(n) * time.Second)
 	s.LastSeen = s.Created.Add(time.Duration(n))

@@ -10,7 +10,7 @@ import (
 	"github.com/webwire-go/webwire/session"
 )
 
-// Op is one of the operations of a store.
+// Op is an operation of a store.
 type Op int
 
 // The operations, in the order of [session.Store].
@@ -29,7 +29,7 @@ func (op Op) String() string {
 	return [...]string{"Save", "Load", "Touch", "Update", "Delete"}[op]
 }
 
-// Call is an operation as a Fault gets to see it.
+// Call is a call of an operation, as a Fault sees it.
 type Call struct {
 	Op  Op
 	Key string
@@ -42,12 +42,11 @@ type Call struct {
 	Seen time.Time
 }
 
-// Fault is what happens instead of an operation. It may make the call, by next,
-// and the error it returns is the caller's. Faults run on the caller's goroutine,
-// without any lock.
+// Fault runs in place of an operation. It may call next to perform the operation; the caller
+// gets the error that it returns. Faults run on the caller's goroutine, without any lock.
 type Fault func(ctx context.Context, call *Call, next func(context.Context) error) error
 
-// Faulty is a [session.Store] before another one, which fails as it is told to:
+// Faulty is a [session.Store] that wraps another one and fails on demand:
 //
 //	store := &sessiontest.Faulty{Store: &session.MemoryStore{}}
 //	store.Break(sessiontest.Load, sessiontest.Fail(errors.New("the disk is on fire")))
@@ -64,7 +63,7 @@ type Faulty struct {
 	calls  map[Op]int
 }
 
-// Break has fault happen at every op from now on, in place of an earlier fault.
+// Break makes fault run at every op from now on. It replaces an earlier fault of op.
 func (f *Faulty) Break(op Op, fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,14 +73,14 @@ func (f *Faulty) Break(op Op, fault Fault) {
 	f.faults[op] = fault
 }
 
-// Mend ends the fault of op. Calls in progress are not affected.
+// Mend removes the fault of op. Calls in progress are not affected.
 func (f *Faulty) Mend(op Op) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.faults, op)
 }
 
-// Calls returns how often op was called, faults included.
+// Calls returns the number of calls of op, including those with a fault.
 func (f *Faulty) Calls(op Op) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -147,14 +146,12 @@ func (f *Faulty) do(ctx context.Context, call *Call, next func(context.Context) 
 	return fault(ctx, call, next)
 }
 
-// Fail is the fault of a store that is out of order: the operation does not happen
-// and err is returned.
+// Fail is the fault of a broken store: the operation does not happen and err is returned.
 func Fail(err error) Fault {
 	return func(context.Context, *Call, func(context.Context) error) error { return err }
 }
 
-// FailAfter is the fault of a lost answer: the operation happens, and err is
-// returned all the same.
+// FailAfter is the fault of a lost answer: the operation happens and err is returned.
 func FailAfter(err error) Fault {
 	return func(ctx context.Context, _ *Call, next func(context.Context) error) error {
 		next(ctx)
@@ -162,8 +159,8 @@ func FailAfter(err error) Fault {
 	}
 }
 
-// Delay is the fault of a slow store: the operation happens after d. If ctx ends
-// before, it does not, and the error of ctx is returned.
+// Delay is the fault of a slow store: the operation happens after d. If ctx ends first, it
+// does not happen and the error of ctx is returned.
 func Delay(d time.Duration) Fault {
 	return func(ctx context.Context, _ *Call, next func(context.Context) error) error {
 		timer := time.NewTimer(d)
@@ -177,7 +174,7 @@ func Delay(d time.Duration) Fault {
 	}
 }
 
-// Hang is the fault of a store that never answers: it waits for the end of ctx.
+// Hang is the fault of a store that never answers: it waits until ctx ends.
 func Hang() Fault {
 	return func(ctx context.Context, _ *Call, _ func(context.Context) error) error {
 		<-ctx.Done()
