@@ -41,7 +41,7 @@ var arrows = []struct {
 	{"session", []string{"protocol"}},
 	{"session/sessiontest", []string{"session"}},
 
-	{"engine", []string{"protocol", "session"}},
+	{"engine", []string{"session"}},
 	{"engine/enginetest", []string{"engine"}},
 
 	{"internal/invariant", nil},
