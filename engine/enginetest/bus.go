@@ -404,7 +404,7 @@ func testCloseWhileBusy(t *testing.T, h Harness) {
 				var err error
 				switch {
 				case i == 0:
-					err = nodes[0].Bus.Publish(t.Context(), "busy", []byte("x"))
+					err = nodes[0].Bus.Publish(t.Context(), "nobody's", []byte("x"))
 				case i == 1 || nodes[0].Log == nil:
 					err = nodes[0].Bus.Subscribe(t.Context(), fmt.Sprint("busy ", n%100))
 				case i == 2:
