@@ -28,6 +28,7 @@ const maxAsked = 1024
 type questions struct {
 	node    *node
 	arrived chan *nats.Msg
+	sub     *nats.Subscription
 
 	mu      sync.Mutex
 	open    map[string]context.CancelFunc // being answered, by reply subject
@@ -55,13 +56,15 @@ func (q *questions) run() {
 	}
 }
 
-// wait ends what is being answered and waits for it; its answers are still sent.
+// wait ends what is being answered and waits for it; its answers are still sent. Then
+// there is nobody who would answer: whoever asks learns that there is no such node.
 func (q *questions) wait() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
 	q.running.Wait()
-	if q.node.nc != nil {
+	if q.sub != nil && q.node.nc.IsConnected() {
+		q.sub.Unsubscribe()
 		q.node.nc.FlushTimeout(time.Second)
 	}
 }
@@ -132,7 +135,7 @@ func (q *questions) subscribe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := q.node.nc.ChanSubscribe(q.node.subjects.inbox(q.node.self), q.arrived); err != nil {
+	if q.sub, err = q.node.nc.ChanSubscribe(q.node.subjects.inbox(q.node.self), q.arrived); err != nil {
 		return err
 	}
 	q.node.workers.Go(q.run)
@@ -150,9 +153,14 @@ func (q *questions) died(id engine.NodeID) {
 	}
 }
 
-// expect returns a context that ends when the node is dead.
+// expect returns a context that ends when the node is dead. One that is not known to
+// be alive has that long to answer.
 func (q *questions) expect(ctx context.Context, id engine.NodeID) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	stop := func() bool { return true }
+	if !q.node.members.alive(id) {
+		stop = time.AfterFunc(deadAfter, func() { cancel(errNodeDied) }).Stop
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.waiting[id] == nil {
@@ -160,6 +168,7 @@ func (q *questions) expect(ctx context.Context, id engine.NodeID) (context.Conte
 	}
 	q.waiting[id][&cancel] = struct{}{}
 	return ctx, func() {
+		stop()
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if delete(q.waiting[id], &cancel); len(q.waiting[id]) == 0 {
@@ -187,11 +196,11 @@ func (n *node) Ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, 
 		// A little longer: the answering node is to be told, not to answer that it is late.
 		m.Header[headerWithin] = []string{strconv.FormatInt((time.Until(deadline) + time.Second).Milliseconds(), 10)}
 	}
+	call, forget := n.asked.expect(ctx, to)
+	defer forget()
 	if err := n.nc.PublishMsg(m); err != nil {
 		return nil, n.callError("ask", err, engine.ErrAway)
 	}
-	call, forget := n.asked.expect(ctx, to)
-	defer forget()
 	wait, cancel := context.WithCancelCause(call)
 	defer cancel(nil)
 	defer context.AfterFunc(attached, func() { cancel(nil) })()

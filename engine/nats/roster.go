@@ -128,6 +128,13 @@ func (b *membership) saw(id engine.NodeID) {
 	b.seen[id] = time.Now()
 }
 
+func (b *membership) alive(id engine.NodeID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.seen[id]
+	return ok
+}
+
 // expire returns the nodes that died. While this node hears not even itself nobody is
 // taken for dead.
 func (b *membership) expire(now time.Time) (dead []engine.NodeID) {
@@ -247,10 +254,7 @@ func (b *membership) buryUnknown() {
 		if bytes, err := hex.DecodeString(text); err != nil || copy(id[:], bytes) != len(id) {
 			continue
 		}
-		b.mu.Lock()
-		_, alive := b.seen[id]
-		b.mu.Unlock()
-		if !alive {
+		if !b.alive(id) {
 			b.bury([]engine.NodeID{id})
 		}
 	}
