@@ -137,8 +137,8 @@ func eventually(t testing.TB, limit time.Duration, what string, done func() bool
 
 var apps atomic.Int64
 
-// options returns those of an application of its own on server i.
-func (c *cluster) options1(t testing.TB, i int) natsengine.Options {
+// settings returns those of an application of its own on server i.
+func (c *cluster) settings(t testing.TB, i int) natsengine.Options {
 	return natsengine.Options{
 		URL: c.urlOf(i), App: c.app(t), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Classes:       []natsengine.Class{{Name: "recent", History: 100, MaxAge: time.Hour}},
@@ -182,7 +182,7 @@ func (c *cluster) connect(t testing.TB) (*nats.Conn, jetstream.JetStream) {
 
 // nodes returns engines of n nodes of one application, spread over the servers.
 func (c *cluster) nodes(t testing.TB, n int) []engine.Engine {
-	o := c.options1(t, 0)
+	o := c.settings(t, 0)
 	var nodes []engine.Engine
 	for i := range n {
 		o.URL = c.urlOf(i)
