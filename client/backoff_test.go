@@ -244,7 +244,7 @@ func TestPermanentFailures(t *testing.T) {
 					return n.Dial(ctx, opts)
 				}), client.Options{
 					Logger: discard,
-					Hooks:  client.Hooks{OnConnectFailed: func(err error) { failed <- err }},
+					Hooks:  client.Hooks{OnConnectFailed: func(_ context.Context, err error) { failed <- err }},
 				}))
 				start := time.Now()
 				_, err := cl.Request(t.Context(), "echo", text("x"))

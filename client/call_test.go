@@ -19,7 +19,7 @@ func TestCall(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		type point struct{ X, Y int }
 		var mux server.Mux
-		mux.Request("swap", server.Typed(func(_ context.Context, _ *server.Request, p point) (point, error) {
+		mux.Request("swap", server.JSON(func(_ context.Context, _ *server.Request, p point) (point, error) {
 			return point{p.Y, p.X}, nil
 		}))
 		mux.Request("utf16", func(context.Context, *server.Request) (protocol.Payload, error) {
@@ -31,7 +31,7 @@ func TestCall(t *testing.T) {
 		mux.Request("prose", func(context.Context, *server.Request) (protocol.Payload, error) {
 			return protocol.Text("seven"), nil
 		})
-		_, ln := serve(t, server.Options{Hooks: server.Hooks{OnRequest: mux.HandleRequest}})
+		_, ln := serve(t, server.Options{Handler: &mux})
 		c := dial(t, ln, client.Options{})
 		for name, want := range map[string]point{"swap": {2, 1}, "utf16": {X: 7}, "empty": {}} {
 			if got, err := client.Call[point](t.Context(), c, name, point{1, 2}); err != nil || got != want {
@@ -67,8 +67,8 @@ func TestSignals(t *testing.T) {
 			},
 		}})
 		c := dial(t, ln, client.Options{Hooks: client.Hooks{
-			OnServerSignal: func(name string, p protocol.Payload) {
-				fromServer <- fmt.Sprintf("%s %s %q", name, p.Encoding, p.Text())
+			OnServerSignal: func(_ context.Context, s *client.Signal) {
+				fromServer <- fmt.Sprintf("%s %s %q", s.Name, s.Payload.Encoding, s.Payload.Text())
 			},
 		}})
 		if err := c.Connect(t.Context()); err != nil {

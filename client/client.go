@@ -12,15 +12,17 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Client is one end of a connection that it makes when it is needed and makes
-// again when it is lost. Its methods may be called from any goroutine, those of
-// hooks included.
+// Client is the client's end of a connection. It connects when a connection is needed,
+// and again when the connection is lost. Its methods may be called from any goroutine,
+// including those of hooks.
 type Client struct {
 	dialer   transport.Dialer
 	dialling chan struct{} // holds one element while a call of the dialer runs
 	opts     Options
 	hooks    tasks.Queue
-	keys     tasks.Queue // calls of Options.Keys
+	inbox    inbox
+	onSignal SignalHandler // nil: signals are dropped
+	keys     tasks.Queue   // calls of Options.Keys
 
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]
@@ -29,7 +31,10 @@ type Client struct {
 	// changes under mu, and before link does.
 	identity atomic.Uint64
 
-	hookTurn atomic.Uint64 // odd while a hook runs
+	calls     atomic.Int64  // that Shutdown waits for
+	stopping  atomic.Bool   // Shutdown was called
+	hookTurn  atomic.Uint64 // odd while a hook runs
+	unhandled atomic.Uint64 // signals without a handler in a Mux
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -54,8 +59,8 @@ type Client struct {
 	owned sync.WaitGroup // the goroutine that connects, and those of requests about the session
 }
 
-// New returns a client of the endpoint that d dials. It does nothing until it is
-// used.
+// New returns a client of the endpoint that d dials. It does nothing until one of its
+// methods is called.
 func New(d transport.Dialer, opts Options) *Client {
 	c := &Client{
 		dialer:   d,
@@ -64,21 +69,25 @@ func New(d transport.Dialer, opts Options) *Client {
 		changed:  make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.hooks.Limit = c.opts.InboxSize
+	c.inbox.size = c.opts.InboxSize
+	c.onSignal = c.opts.onSignal()
 	return c
 }
 
-// Connect connects, unless the client is connected, and returns once it is, and
-// the server has answered whether the session can be restored, if there is one to
-// restore (see Hooks.OnSessionError). It tries again and again within ctx, or
-// Options.Timeout if ctx has no deadline; with Options.DisableAutoconnect it tries
-// once. The error is ErrClosed, that of an attempt, or for lack of time one that is
-// ctx.Err() or a *TimeoutError and has the error of the last attempt as its cause.
+// Connect waits until the client is connected and the server has answered whether it can
+// restore the session, if there is one to restore (see Hooks.OnSessionError). It tries
+// until ctx ends, or for Options.Timeout if ctx has no deadline; with
+// Options.DisableAutoconnect it tries once. The error is ErrClosed, the error of an
+// attempt if the client gives up, or, if there was not enough time, an error that is
+// ctx.Err() or a *TimeoutError and wraps the error of the last attempt.
 //
-// There is no need to call Connect before other methods unless autoconnect is
-// disabled or the client gave up (see Hooks.OnConnectFailed). After that Connect
-// waits for the pause that is due first.
+// Other methods connect by themselves, unless autoconnect is disabled or the client gave
+// up (see Hooks.OnConnectFailed). After it gave up Connect first waits for the pause
+// that is due.
 func (c *Client) Connect(ctx context.Context) error {
+	if c.stopping.Load() {
+		return ErrClosed
+	}
 	w := waiter{purpose: toConnect}
 	for {
 		l, _, err := c.await(ctx, &w)
@@ -89,30 +98,33 @@ func (c *Client) Connect(ctx context.Context) error {
 	}
 }
 
-// Request sends a request and returns the payload of the reply, which is the
-// caller's. It waits for a connection and the reply within ctx, or
-// Options.Timeout if ctx has no deadline. A request that had to wait for a
-// connection is sent after Hooks.OnConnected has returned.
+// Request sends a request and returns the payload of the reply, which belongs to the
+// caller. It waits for a connection and for the reply until ctx ends, or for
+// Options.Timeout if ctx has no deadline. A request that had to wait for a connection is
+// sent after Hooks.OnConnected has returned.
 //
-// A request made while the client had a session is executed under that session
-// or not at all: it waits until the session is restored, and ends with a
-// *DisconnectedError whose Sent is false if the session is closed or replaced
-// meanwhile. A request made without a session may be executed under any.
+// A request made while the client has a session is executed under that session or not
+// at all: it waits until the session is restored, and fails with a *DisconnectedError
+// whose Sent is false if the session is closed or replaced meanwhile. A request made
+// without a session may be executed under any.
 //
-// Each request has exactly one outcome, and is never sent twice. Besides nil the
-// error is
-//   - a *protocol.PeerError with a *protocol.Error, protocol.ErrInternal or
-//     protocol.ErrShutdown in it, if the server answered so;
-//   - a *DisconnectedError if the connection was lost, which says whether the
-//     server may have executed the request;
-//   - ctx.Err(), or a *TimeoutError; if there was no connection the error also has
-//     the cause, the error of the last attempt for instance;
-//   - ErrClosed, ErrDisconnected, or why the client gave up connecting: the
-//     request was not sent;
-//   - one that wraps protocol.ErrMalformed, if the version of the protocol does
-//     not allow such a name or payload, or protocol.ErrTooBig, if the server takes
-//     no message of that length: the request was not sent.
+// Each request has exactly one outcome, and is never sent twice. MaybeExecuted reports
+// whether the server may have executed a request that failed. The error is one of
+//   - a *protocol.PeerError that contains a *protocol.Error, protocol.ErrInternal or
+//     protocol.ErrShutdown: the server's answer;
+//   - a *DisconnectedError if the connection was lost;
+//   - a *TimeoutError, or an error that is ctx.Err(); if there was no connection it also
+//     has the cause, for instance the error of the last attempt;
+//   - ErrClosed, ErrDisconnected, or a *DisconnectedError with the reason why the client
+//     gave up connecting: the request was not sent;
+//   - one that wraps protocol.ErrMalformed, if the protocol version does not allow the
+//     name or the payload, or protocol.ErrTooBig, if the message is longer than the
+//     server accepts: the request was not sent.
 func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (protocol.Payload, error) {
+	if err := c.enter(); err != nil {
+		return protocol.Payload{}, err
+	}
+	defer c.exit()
 	w := waiter{purpose: toRequest}
 	for {
 		l, timeout, err := c.await(ctx, &w)
@@ -135,13 +147,13 @@ func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (
 	}
 }
 
-// Call is Request with a JSON argument and a JSON result. An empty reply is the
-// zero Out.
+// Call is Request with a JSON argument and a JSON result. If the reply is empty the
+// result is the zero Out.
 func Call[Out, In any](ctx context.Context, c *Client, name string, in In) (Out, error) {
 	var out Out
 	p, err := protocol.JSON(in)
 	if err != nil {
-		return out, err
+		return out, &link.UnsentError{Err: err}
 	}
 	reply, err := c.Request(ctx, name, p)
 	if err == nil && len(reply.Data) > 0 {
@@ -151,14 +163,18 @@ func Call[Out, In any](ctx context.Context, c *Client, name string, in In) (Out,
 }
 
 // Signal sends a signal. It does not wait for a connection: while there is none it
-// returns ErrDisconnected or a *DisconnectedError that says why, and begins to connect
-// unless autoconnect is disabled. It waits within ctx for room in the outbox, and
-// sends nothing if ctx has ended. That it returned nil means that the signal will be
-// sent unless the connection is lost.
+// returns ErrDisconnected or a *DisconnectedError with the cause, and begins to connect
+// unless autoconnect is disabled. It waits for room in the outbox until ctx ends, and
+// sends nothing if ctx has ended. If it returns nil the signal will be sent unless the
+// connection is lost.
 func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.exit()
 	l := c.link.Load()
 	if l == nil {
 		return c.notConnected()
@@ -187,27 +203,6 @@ func (c *Client) notConnected() error {
 		return &DisconnectedError{Cause: c.failure}
 	}
 	return ErrDisconnected
-}
-
-// Close ends the client for good. What Signal accepted is sent, pending requests
-// fail with ErrClosed, the connection is closed and OnDisconnected called. Close
-// does not wait for hooks, which may call it, but for Options.Keys. It returns within
-// a few seconds, whatever server and dialer do, and may be called several times.
-func (c *Client) Close() error {
-	c.mu.Lock()
-	l := c.link.Load()
-	c.setStatus(Closed)
-	c.mu.Unlock()
-	if l != nil {
-		ctx, cancel := context.WithTimeout(c.ctx, transport.DefaultCloseTimeout)
-		l.Flush(ctx)
-		cancel()
-		l.Disconnect(transport.StatusNormalClosure, "", ErrClosed)
-	}
-	c.cancel()
-	c.owned.Wait()
-	c.flushKeys()
-	return nil
 }
 
 func (c *Client) log(level slog.Level, msg string, args ...any) {

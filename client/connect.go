@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/transport"
 )
 
@@ -26,7 +27,8 @@ func (c *Client) start() {
 type trying struct {
 	retries int       // pauses since a connection lasted
 	due     time.Time // when the next attempt may be made
-	last    uint64    // kind of the last failure, if it was of the class repeated, else zero
+	last    uint64    // kind of the last failure
+	same    int       // failures of that kind in a row, if it is not zero
 	failing bool      // the last one failed, and that is in the log
 }
 
@@ -79,10 +81,11 @@ func (c *Client) connectAndRead() (again bool) {
 	return c.ended(s, err)
 }
 
-// ended takes note that a connection ended, or, if s is nil, could not be made,
+// ended records that a connection ended, or, if s is nil, could not be made,
 // and reports whether to try again.
 func (c *Client) ended(s *serving, err error) (again bool) {
-	again, first := c.end(s, err)
+	err = c.counted(reason(err))
+	again, first := c.end(s, err, c.givesUp(err))
 	if first {
 		c.log(slog.LevelWarn, "webwire: cannot connect, the client tries again until it succeeds", "error", err)
 	}
@@ -91,7 +94,7 @@ func (c *Client) ended(s *serving, err error) (again bool) {
 
 // end is ended under the lock. first reports whether the attempt is the first of a row
 // of failures.
-func (c *Client) end(s *serving, err error) (again, first bool) {
+func (c *Client) end(s *serving, err error, final bool) (again, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	hooks := &c.opts.Hooks
@@ -111,23 +114,23 @@ func (c *Client) end(s *serving, err error) (again, first bool) {
 	if used {
 		lasted = time.Since(s.since)
 		if hooks.OnDisconnected != nil {
-			c.later("OnDisconnected", func() { hooks.OnDisconnected(err) })
+			c.later("OnDisconnected", func() { hooks.OnDisconnected(c.ctx, err) })
 		}
 	}
 	c.failure = err
 	open := c.status != Closed
-	c.gaveUp = open && c.trying.failed(err)
+	c.gaveUp = open && final
 	again = open && !c.gaveUp && !c.opts.DisableAutoconnect
 	switch {
 	case c.gaveUp:
 		if hooks.OnConnectFailed != nil {
-			c.later("OnConnectFailed", func() { hooks.OnConnectFailed(err) })
+			c.later("OnConnectFailed", func() { hooks.OnConnectFailed(c.ctx, err) })
 		}
 	case again && !used:
 		first = !c.trying.failing
 		c.trying.failing = true
 		if hooks.OnConnectError != nil {
-			c.later("OnConnectError", func() { hooks.OnConnectError(err) })
+			c.later("OnConnectError", func() { hooks.OnConnectError(c.ctx, err) })
 		}
 	}
 	if lasted >= c.stable(err) {
@@ -147,16 +150,29 @@ func (c *Client) end(s *serving, err error) (again, first bool) {
 	return again, first
 }
 
-// failed takes note of a failure, and reports whether it is final.
-func (a *trying) failed(err error) bool {
-	class := classify(err)
-	if class != repeated {
-		a.last = 0
-		return class == final
+// counted returns the error of an attempt, as a *RepeatedError if it is one.
+func (c *Client) counted(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := &c.trying
+	if kind := kind(err); kind != a.last {
+		a.last, a.same = kind, 0
 	}
-	last := a.last
-	a.last = kind(err)
-	return a.last == last
+	if a.last == 0 {
+		return err
+	}
+	if a.same++; a.same == 1 {
+		return err
+	}
+	return &RepeatedError{Times: a.same, Err: err}
+}
+
+// givesUp asks Options.GiveUp, without holding a lock.
+func (c *Client) givesUp(err error) (final bool) {
+	if c.Status() != Closed {
+		tasks.Run(&within{hook{c, "Options.GiveUp", func() { final = c.opts.GiveUp(err) }}})
+	}
+	return final
 }
 
 // stable returns how long a connection that ended with err must have lasted for the

@@ -18,11 +18,15 @@ import (
 // dial connects and agrees with the server on how to speak (section 2 of
 // PROTOCOL.md). No message was sent when it returns.
 func (c *Client) dial(ctx context.Context) (*link.Link, error) {
-	conn, err := c.callDial(ctx)
+	header, err := c.callHeader(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("client: dial: %w", c.explain(ctx, err))
+		return nil, fmt.Errorf("client: header: %w", err)
 	}
-	l, err := c.agree(ctx, conn)
+	conn, err := c.callDial(ctx, header)
+	if err != nil {
+		return nil, fmt.Errorf("client: dial: %w", c.explain(ctx, header, err))
+	}
+	l, err := c.agree(ctx, conn, header)
 	if err != nil {
 		_ = conn.Close(transport.StatusProtocolError, "no agreement on the protocol") // err says why
 		return nil, err
@@ -40,12 +44,12 @@ func (c *Client) tokens() []string {
 
 // explain finds out whether an endpoint refused a connection because of the
 // version: some tell so only when asked for their metadata.
-func (c *Client) explain(ctx context.Context, err error) error {
+func (c *Client) explain(ctx context.Context, header http.Header, err error) error {
 	prober, ok := c.dialer.(transport.Prober)
 	if !ok || !noSuchEndpoint(err) {
 		return err
 	}
-	meta, probeErr := c.probe(ctx, prober)
+	meta, probeErr := c.probe(ctx, prober, header)
 	if probeErr != nil && !errors.Is(probeErr, protocol.ErrVersion) {
 		return err
 	}
@@ -70,8 +74,8 @@ func spoken(meta protocol.Metadata) []protocol.Version {
 	return all
 }
 
-func (c *Client) probe(ctx context.Context, p transport.Prober) (meta protocol.Metadata, err error) {
-	body, err := c.callProbe(ctx, p)
+func (c *Client) probe(ctx context.Context, p transport.Prober, header http.Header) (meta protocol.Metadata, err error) {
+	body, err := c.callProbe(ctx, p, header)
 	if err != nil {
 		return meta, err
 	}
@@ -81,8 +85,8 @@ func (c *Client) probe(ctx context.Context, p transport.Prober) (meta protocol.M
 
 // agree finds out which version to speak on a connection and what the server
 // wants to be known, and returns the link on it.
-func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, error) {
-	version, meta, err := c.version(ctx, conn)
+func (c *Client) agree(ctx context.Context, conn transport.Conn, header http.Header) (*link.Link, error) {
+	version, meta, err := c.version(ctx, conn, header)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +129,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn) (*link.Link, er
 
 // version returns the version to speak on a connection: the one that both ends
 // agreed on, or that of an endpoint that negotiates nothing.
-func (c *Client) version(ctx context.Context, conn transport.Conn) (protocol.Version, protocol.Metadata, error) {
+func (c *Client) version(ctx context.Context, conn transport.Conn, header http.Header) (protocol.Version, protocol.Metadata, error) {
 	var meta protocol.Metadata
 	if token := conn.Protocol(); token != "" {
 		v, err := protocol.ParseToken(token)
@@ -139,7 +143,7 @@ func (c *Client) version(ctx context.Context, conn transport.Conn) (protocol.Ver
 		v, err := c.unprobed(conn)
 		return v, meta, err
 	}
-	meta, err := c.probe(ctx, prober)
+	meta, err := c.probe(ctx, prober, header)
 	var refused *transport.RefusedError
 	switch {
 	case noSuchEndpoint(err), errors.As(err, &refused) && refused.StatusCode == http.StatusNotImplemented:

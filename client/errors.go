@@ -13,17 +13,32 @@ import (
 )
 
 var (
-	// ErrDisconnected is what methods that need a connection return while there is
-	// none, and what a *DisconnectedError is.
+	// ErrDisconnected is returned by methods that need a connection while there is
+	// none. Every *DisconnectedError is an ErrDisconnected.
 	ErrDisconnected = errors.New("client: disconnected")
 
-	// ErrClosed is what methods return after Close. It unwraps to net.ErrClosed.
+	// ErrClosed is returned by all methods after Close or Shutdown. It unwraps to
+	// net.ErrClosed.
 	ErrClosed error = closedError{}
 
-	// errSlowHook ends a connection whose signals are not taken.
-	errSlowHook = errors.New("client: OnServerSignal does not keep up with the signals of the server")
+	// ErrProtocolViolation is the reason for which the client closes a connection if the
+	// server breaks the protocol.
+	ErrProtocolViolation = errors.New("client: server violated the protocol")
 
-	errSessionForgotten = errors.New("client: session was given up while it was restored")
+	// ErrSlowHooks is the reason for which the client closes a connection if its hooks
+	// do not return, see Hooks.
+	ErrSlowHooks = errors.New("client: hooks do not keep up with what the server sends")
+
+	// ErrSessionDoubtful is the reason for which the client closes a connection if it
+	// does not know which session the connection has on the server. The next connection
+	// restores the client's session, if there is one.
+	ErrSessionDoubtful = errors.New("client: client and server may disagree about the session")
+
+	// errNoRoom is why a request was not sent that waited for room in the outbox.
+	errNoRoom = errors.New("client: the server reads too slowly")
+
+	errSessionForgotten = fmt.Errorf("%w: it was given up while it was restored", ErrSessionDoubtful)
+	errSessionMistaken  = fmt.Errorf("%w: a late call may have closed it instead of the one before", ErrSessionDoubtful)
 )
 
 type closedError struct{}
@@ -31,11 +46,11 @@ type closedError struct{}
 func (closedError) Error() string { return "client: closed" }
 func (closedError) Unwrap() error { return net.ErrClosed }
 
-// DisconnectedError is the outcome of a request whose connection was lost before
-// its reply came. It is an ErrDisconnected.
+// DisconnectedError is the outcome of a request whose connection was lost before its
+// reply arrived, or that found no connection. It is an ErrDisconnected.
 type DisconnectedError struct {
-	// Sent says that the server may have executed the request. If it is false the
-	// server has never seen it: trying again does no harm.
+	// Sent reports whether the server may have executed the request. If it is false
+	// the server has not seen the request: to make it again does no harm.
 	Sent bool
 
 	// Cause is why the connection was lost.
@@ -52,28 +67,39 @@ func (e *DisconnectedError) Error() string {
 // Unwrap returns ErrDisconnected and the cause.
 func (e *DisconnectedError) Unwrap() []error { return []error{ErrDisconnected, e.Cause} }
 
+func (e *DisconnectedError) maybeExecuted() bool { return e.Sent }
+
 // TimeoutError is the outcome of a request that was not answered within
-// Options.Timeout, or that found no connection within it or its context's deadline.
-// The server may have executed the request if Cause is nil. It is a
-// context.DeadlineExceeded.
+// Options.Timeout, or that could not be sent within it or its context's deadline. It is
+// a context.DeadlineExceeded.
 type TimeoutError struct {
+	// Sent reports whether the server may have executed the request, or may yet do so.
+	Sent bool
+
 	After time.Duration // how long the request waited
-	Cause error         // why it could not be sent, the last failure to connect for instance; nil if it was
+	Cause error         // why it could not be sent, for instance the last failure to connect; nil if Sent
 }
 
 func (e *TimeoutError) Error() string {
-	if e.Cause != nil {
-		return fmt.Sprintf("client: not connected within %v: %s", e.After, causeText(e.Cause))
+	switch {
+	case e.Sent:
+		return fmt.Sprintf("client: no reply within %v", e.After)
+	case e.Cause == errNoRoom:
+		return fmt.Sprintf("client: not sent within %v: %s", e.After, causeText(e.Cause))
 	}
-	return fmt.Sprintf("client: no reply within %v", e.After)
+	return fmt.Sprintf("client: not connected within %v: %s", e.After, causeText(e.Cause))
 }
 
 // Unwrap returns context.DeadlineExceeded and the cause.
 func (e *TimeoutError) Unwrap() []error { return []error{context.DeadlineExceeded, e.Cause} }
 
+func (e *TimeoutError) maybeExecuted() bool { return e.Sent }
+
 // canceledError is the outcome of a call whose context was canceled while there was no
 // connection.
 type canceledError struct{ reason, cause error }
+
+func (e *canceledError) maybeExecuted() bool { return false }
 
 func (e *canceledError) Error() string {
 	return fmt.Sprintf("client: not connected: %v: %s", e.reason, causeText(e.cause))
@@ -81,12 +107,12 @@ func (e *canceledError) Error() string {
 
 func (e *canceledError) Unwrap() []error { return []error{e.reason, e.cause} }
 
-// VersionError is what connecting to a server fails with that speaks no version of
-// the protocol in common with the client. Trying again does not help.
+// VersionError reports that client and server have no protocol version, or no
+// sub-protocol, in common.
 type VersionError struct {
 	Server []protocol.Version // what the server speaks, as far as it is known
 	Client []protocol.Version // what the client may speak
-	Cause  error              // how that was found out, may be nil
+	Cause  error              // what showed it, may be nil
 }
 
 func (e *VersionError) Error() string {
@@ -112,11 +138,26 @@ func public(err error) error {
 	}
 	var lost *link.LostError
 	var late *link.TimeoutError
+	var unsent *link.UnsentError
 	switch {
 	case errors.As(err, &lost):
 		return &DisconnectedError{Sent: lost.Sent, Cause: lost.Cause}
-	case errors.As(err, &late):
-		return &TimeoutError{After: late.After}
+	case !errors.As(err, &late):
+		return err
+	case errors.As(err, &unsent):
+		return &TimeoutError{After: late.After, Cause: errNoRoom}
+	}
+	return &TimeoutError{Sent: true, After: late.After}
+}
+
+// reason returns why a connection ended, or could not be made, as hooks and callers know
+// it.
+func reason(err error) error {
+	switch {
+	case errors.Is(err, link.ErrStarved):
+		return ErrSlowHooks
+	case errors.Is(err, protocol.ErrMalformed):
+		return fmt.Errorf("%w: %w", ErrProtocolViolation, err)
 	}
 	return err
 }

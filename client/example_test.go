@@ -26,12 +26,11 @@ func ExampleClient_Request() {
 	// An error says what the server answered, or what became of the request.
 	_, err = c.Request(ctx, "sing", protocol.Text("hello"))
 	var refused *protocol.Error
-	var lost *client.DisconnectedError
 	switch {
 	case errors.As(err, &refused):
 		fmt.Println("refused:", refused.Code)
-	case errors.As(err, &lost) && !lost.Sent:
-		fmt.Println("lost before it was sent: try again")
+	case !client.MaybeExecuted(err):
+		fmt.Println("not executed: try again")
 	case err != nil:
 		fmt.Println(err)
 	}
@@ -56,9 +55,9 @@ func ExampleClient_Signal() {
 	dialer, stop := exampleServer()
 	defer stop()
 	heard := make(chan string)
-	c := client.New(dialer, client.Options{Hooks: client.Hooks{
-		OnServerSignal: func(name string, p protocol.Payload) { heard <- name + ": " + p.Text() },
-	}})
+	var mux client.Mux
+	mux.Signal("pong", func(_ context.Context, s *client.Signal) { heard <- s.Name + ": " + s.Payload.Text() })
+	c := client.New(dialer, client.Options{Handler: &mux})
 	defer c.Close()
 
 	ctx := context.Background()
@@ -99,7 +98,7 @@ func ExampleClient_AwaitChange() {
 func exampleServer() (dialer transport.Dialer, stop func()) {
 	var mux server.Mux
 	mux.Request("echo", echo)
-	mux.Request("add", server.Typed(func(_ context.Context, _ *server.Request, in struct{ A, B int }) (int, error) {
+	mux.Request("add", server.JSON(func(_ context.Context, _ *server.Request, in struct{ A, B int }) (int, error) {
 		return in.A + in.B, nil
 	}))
 	mux.Signal("ping", func(ctx context.Context, s *server.Signal) {
@@ -107,10 +106,7 @@ func exampleServer() (dialer transport.Dialer, stop func()) {
 			log.Println(err)
 		}
 	})
-	srv := server.New(server.Options{Hooks: server.Hooks{
-		OnRequest: mux.HandleRequest,
-		OnSignal:  mux.HandleSignal,
-	}})
+	srv := server.New(server.Options{Handler: &mux})
 	listener := memory.Listen()
 	go srv.Serve(listener)
 	return listener, func() { srv.Close() }

@@ -3,12 +3,46 @@ package client
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"reflect"
 
 	"github.com/webwire-go/webwire/transport"
 )
+
+// RepeatedError is the error of an attempt to connect that was refused with the same HTTP
+// status, or the same TLS alert, as the attempt before it.
+type RepeatedError struct {
+	Times int   // number of such attempts in a row, at least 2
+	Err   error // of the last one
+}
+
+func (e *RepeatedError) Error() string {
+	return fmt.Sprintf("%v (%d times in a row)", e.Err, e.Times)
+}
+
+func (e *RepeatedError) Unwrap() error { return e.Err }
+
+// GiveUp reports whether trying again would not help after an attempt to connect failed,
+// or a connection ended, with err. It is the default of Options.GiveUp.
+//
+// It returns true for a wrong configuration, a *VersionError, certificates that are
+// refused, a close status that is final (see transport.Status), redirects, and permanent
+// HTTP statuses such as 400 and 410. For HTTP 401, and for TLS alerts that may mean a
+// missing certificate, it returns true only if err is a *RepeatedError: the next attempt
+// may have a new token. It returns false for anything else, including HTTP 403, 404 and
+// 421, which gateways answer while a server is replaced.
+func GiveUp(err error) bool {
+	var again *RepeatedError
+	switch classify(err) {
+	case final:
+		return true
+	case repeated:
+		return errors.As(err, &again)
+	}
+	return false
+}
 
 // class says what a failure to connect means for the next attempt. testdata/failures.json
 // has the same table for the clients of both languages.
@@ -94,7 +128,7 @@ func alerts(alert uint64) class {
 	return passing
 }
 
-// kind returns a number that failures of the class repeated share if they are the same.
+// kind returns a number that refusals share if they are the same, zero for other errors.
 func kind(err error) uint64 {
 	var refused *transport.RefusedError
 	if errors.As(err, &refused) {

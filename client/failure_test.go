@@ -91,7 +91,7 @@ func TestFailureClasses(t *testing.T) {
 					dials++
 					return nil, f.err()
 				}), client.Options{Logger: discard, Timeout: time.Hour, Hooks: client.Hooks{
-					OnConnectFailed: func(error) { gaveUp++ },
+					OnConnectFailed: func(context.Context, error) { gaveUp++ },
 				}})
 				_, err := c.Request(t.Context(), "echo", text("x"))
 				synctest.Wait()

@@ -1,75 +1,83 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
 
 	"github.com/webwire-go/webwire/internal/link"
-	"github.com/webwire-go/webwire/internal/tasks"
-	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 )
 
-// Hooks are functions that the client calls when something happens. Each may be
-// nil. They are called one at a time, in the order in which things happened, on a
-// goroutine of their own: a hook may take its time and call any method of the
-// client. A panic in a hook is logged.
+// Hooks are functions that the client calls when something happens. Each may be nil. They
+// are called one at a time, in the order in which things happened, on a goroutine of
+// their own: a hook may take its time and call any method of the client. Its context
+// ends with Close. A panic in a hook is logged.
 //
-// A hook that is slow holds up the next ones, and OnConnected holds up requests that
-// waited for the connection. When more signals and sessions wait than
-// Options.InboxSize has room for, the client stops reading, replies included; if
-// that lasts for Options.WriteTimeout the connection is closed and made anew.
+// A slow hook delays the hooks after it, and OnConnected delays requests that wait for
+// the connection. While more signals and sessions wait than Options.InboxSize has room
+// for, the client reads no further: replies are late, the server is slowed down, and
+// the connection stays. It is closed with ErrSlowHooks, and made anew, if no hook
+// returns for ten times Options.ReadTimeout.
 type Hooks struct {
 	// OnConnected is called when the client is connected, before the hooks for
-	// anything that the server sent on the connection. Its session, if it had one, is
-	// restored, unless OnSessionClosed or OnSessionError was called just before.
-	// Requests that waited for the connection are sent after OnConnected has
+	// anything that the server sent on the connection. The client's session, if there
+	// is one, is restored, unless OnSessionClosed or OnSessionError was called just
+	// before. Requests that waited for the connection are sent after OnConnected has
 	// returned, so that it can log in first; if a hook before it takes longer than
 	// Options.WriteTimeout they are sent then. Requests made while the client is
 	// connected are sent at once.
-	OnConnected func()
+	OnConnected func(ctx context.Context)
 
-	// OnDisconnected is called when a connection ended that OnConnected told of:
-	// with ErrClosed after Close, with a *transport.CloseError if the server
-	// closed it, with an error of the network otherwise.
-	OnDisconnected func(reason error)
+	// OnDisconnected is called when a connection has ended for which OnConnected was
+	// called. errors.Is and errors.As find in the reason
+	//   - ErrClosed after Close or Shutdown;
+	//   - a *transport.CloseError if the server closed the connection;
+	//   - os.ErrDeadlineExceeded if the server fell silent or did not read;
+	//   - protocol.ErrShutdown if the server answered that it shuts down;
+	//   - context.DeadlineExceeded if it did not answer a request about the session;
+	//   - ErrProtocolViolation, ErrSlowHooks or ErrSessionDoubtful.
+	// Any other reason is an error of the network.
+	OnDisconnected func(ctx context.Context, reason error)
 
-	// OnConnectError is called for each attempt to connect that failed and is going
-	// to be repeated.
-	OnConnectError func(err error)
+	// OnConnectError is called for each attempt to connect that failed and will be
+	// repeated.
+	OnConnectError func(ctx context.Context, err error)
 
-	// OnConnectFailed is called when the client gives up connecting, because trying
-	// again would not help: the server speaks no common version of the protocol,
-	// is not who it claims to be, refuses for good, or closed the connection with a
-	// status that is final (see transport.Status). Connect makes the client try
-	// again, after the pause that is due.
-	OnConnectFailed func(err error)
+	// OnConnectFailed is called when the client gives up connecting because
+	// Options.GiveUp returned true for err. Connect makes the client try again, after
+	// the pause that is due.
+	OnConnectFailed func(ctx context.Context, err error)
 
-	// OnServerSignal is called with each signal of the server. The payload belongs
-	// to the hook. Nil: signals are dropped, and counted in Stats.
-	OnServerSignal func(name string, p protocol.Payload)
+	// OnServerSignal is called with each signal of the server.
+	// Nil: Options.Handler is called.
+	OnServerSignal SignalHandler
 
-	// OnSessionCreated is called when the server created a session for the client.
+	// OnSessionCreated is called when the server has created a session for the client.
 	// It is not called when a session is restored. A session that the server creates
 	// while the kept one is being restored is dropped if that succeeds.
-	OnSessionCreated func(s session.Session)
+	OnSessionCreated func(ctx context.Context, s session.Session)
+
+	// OnSessionUpdated is called when the server has changed the client's session. The
+	// key is the same.
+	OnSessionUpdated func(ctx context.Context, s session.Session)
 
 	// OnSessionError is called when the server cannot restore the kept session now:
 	// with protocol.ErrSessionFull, protocol.ErrInternal, a *protocol.Error, or
-	// protocol.ErrSessionsDisabled. Unless it is the last of these the client asks
+	// protocol.ErrSessionsDisabled. Except after the last of these the client asks
 	// again on the same connection, with pauses between Options.MinBackoff and
-	// Options.MaxBackoff, and calls OnSessionError again only if the error is another.
-	OnSessionError func(err error)
+	// Options.MaxBackoff, and calls OnSessionError again only for a different error.
+	OnSessionError func(ctx context.Context, err error)
 
-	// OnSessionRestored is called when the session was restored after OnSessionError
-	// told on the same connection that it could not be.
-	OnSessionRestored func(s session.Session)
+	// OnSessionRestored is called when the session is restored after OnSessionError was
+	// called on the same connection.
+	OnSessionRestored func(ctx context.Context, s session.Session)
 
 	// OnSessionClosed is called when the client's session was closed, by the server
-	// or another client that has it, or turned out not to exist any more when it
-	// was to be restored. It is not called by the client's own CloseSession.
-	OnSessionClosed func()
+	// or by another client that has it, or turned out to be gone when it was to be
+	// restored. It is not called for the client's own CloseSession.
+	OnSessionClosed func(ctx context.Context)
 }
 
 // hook is the call of a hook, as a task of the hooks' queue.
@@ -101,21 +109,24 @@ func (h *hook) Panicked(value any, stack []byte) {
 		"panic", link.ConcealText(fmt.Sprint(value), key), "stack", string(stack))
 }
 
-// later puts the call of a hook into the queue. There is always room for it: such
-// calls come a few per connection or attempt, and these have pauses between them.
+// later puts the call of a hook into the queue. Such calls are not charged to the inbox:
+// they come a few per connection or attempt, and these have pauses between them.
 func (c *Client) later(name string, call func()) {
-	c.hooks.Put(nil, 0, &hook{c, name, call})
+	c.hooks.Put(&hook{c, name, call})
 }
 
 // event is a place in the queue of the hooks. What is called there, if anything, is
 // decided later, and the first decision counts.
 type event struct {
 	hook    hook
+	cost    int // charged to the inbox
 	once    sync.Once
 	decided chan struct{}
 }
 
-func newEvent(c *Client) *event { return &event{hook: hook{client: c}, decided: make(chan struct{})} }
+func newEvent(c *Client, cost int) *event {
+	return &event{hook: hook{client: c}, cost: cost, decided: make(chan struct{})}
+}
 
 // tell has the hook called, unless it is nil.
 func (e *event) tell(name string, call func()) {
@@ -133,6 +144,7 @@ func (e *event) skip() {
 }
 
 func (e *event) Run() {
+	defer e.hook.client.inbox.refund(e.cost)
 	<-e.decided
 	if e.hook.call != nil {
 		e.hook.Run()
@@ -140,28 +152,3 @@ func (e *event) Run() {
 }
 
 func (e *event) Panicked(value any, stack []byte) { e.hook.Panicked(value, stack) }
-
-// signal is the call of OnServerSignal, in one allocation for a short signal.
-type signal struct {
-	client *Client
-	msg    protocol.Message
-	space  [64]byte
-}
-
-func newSignal(c *Client, m protocol.Message) *signal {
-	s := &signal{client: c}
-	s.msg = m.Clone(s.space[:0])
-	return s
-}
-
-func (s *signal) Run() {
-	s.client.hookTurn.Add(1)
-	defer s.client.hookTurn.Add(1)
-	s.client.opts.Hooks.OnServerSignal(s.msg.Name, s.msg.Payload)
-}
-
-func (s *signal) Panicked(value any, stack []byte) {
-	(&hook{client: s.client, name: "OnServerSignal"}).Panicked(value, stack)
-}
-
-var _ tasks.Task = (*signal)(nil)

@@ -54,11 +54,11 @@ func TestHooksAreCalledInOrder(t *testing.T) {
 			running.Add(-1)
 		}
 		c := n.client(client.Options{Hooks: client.Hooks{
-			OnConnected:      func() { note("connected") },
-			OnDisconnected:   func(error) { note("disconnected") },
-			OnServerSignal:   func(_ string, p protocol.Payload) { note(p.Text()) },
-			OnSessionCreated: func(session.Session) { note("created") },
-			OnSessionClosed:  func() { note("closed") },
+			OnConnected:      func(context.Context) { note("connected") },
+			OnDisconnected:   func(context.Context, error) { note("disconnected") },
+			OnServerSignal:   func(_ context.Context, s *client.Signal) { note(s.Payload.Text()) },
+			OnSessionCreated: func(context.Context, session.Session) { note("created") },
+			OnSessionClosed:  func(context.Context) { note("closed") },
 		}})
 		connect(t, c)
 		start := time.Now()
@@ -111,14 +111,14 @@ func TestHooksMayCallEverything(t *testing.T) {
 			}
 		}
 		c = n.client(client.Options{Hooks: client.Hooks{
-			OnConnected: call,
-			OnDisconnected: func(reason error) {
+			OnConnected: func(context.Context) { call() },
+			OnDisconnected: func(_ context.Context, reason error) {
 				if !errors.Is(reason, client.ErrClosed) {
 					call()
 				}
 			},
-			OnServerSignal:   func(string, protocol.Payload) { call() },
-			OnSessionCreated: func(session.Session) { call() },
+			OnServerSignal:   func(context.Context, *client.Signal) { call() },
+			OnSessionCreated: func(context.Context, session.Session) { call() },
 		}})
 		connect(t, c)
 		time.Sleep(time.Second)
@@ -157,12 +157,12 @@ func TestCloseWithinHooks(t *testing.T) {
 					closed <- struct{}{}
 				}
 				c = n.client(client.Options{Hooks: client.Hooks{
-					OnConnected:      func() { in("connected") },
-					OnDisconnected:   func(error) { in("disconnected") },
-					OnConnectFailed:  func(error) { in("failed") },
-					OnServerSignal:   func(string, protocol.Payload) { in("signal") },
-					OnSessionCreated: func(session.Session) { in("created") },
-					OnSessionClosed:  func() { in("closed") },
+					OnConnected:      func(context.Context) { in("connected") },
+					OnDisconnected:   func(context.Context, error) { in("disconnected") },
+					OnConnectFailed:  func(context.Context, error) { in("failed") },
+					OnServerSignal:   func(context.Context, *client.Signal) { in("signal") },
+					OnSessionCreated: func(context.Context, session.Session) { in("created") },
+					OnSessionClosed:  func(context.Context) { in("closed") },
 				}})
 				if when == "failed" {
 					n.faults.Refuse(refusedForGood)
@@ -182,40 +182,6 @@ func TestCloseWithinHooks(t *testing.T) {
 	}
 }
 
-// A hook that does not keep up with the signals holds up reading, for the write
-// timeout at most. Then the connection is given up and made anew.
-func TestSlowOnServerSignal(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		n := newNetwork(t)
-		n.serve(server.Options{Hooks: server.Hooks{OnRequest: signals(100)}})
-		var c *client.Client
-		stuck, reasons := make(chan struct{}), make(chan error, 10)
-		first := true
-		c = n.client(client.Options{InboxSize: 200, WriteTimeout: 4 * time.Second, Hooks: client.Hooks{
-			OnServerSignal: func(string, protocol.Payload) {
-				if first {
-					first = false
-					<-stuck
-				}
-			},
-			OnDisconnected: func(reason error) { reasons <- reason },
-		}})
-		connect(t, c)
-		start := time.Now()
-		_, err := c.Request(t.Context(), "signals", text("x"))
-		if !errors.Is(err, client.ErrDisconnected) {
-			t.Errorf("Request: %v", err)
-		}
-		took(t, "giving up", start, 4*time.Second, 4*time.Second)
-		connect(t, c)
-		request(t, c) // though the hook is stuck still
-		close(stuck)
-		if err := <-reasons; err == nil {
-			t.Error("no reason")
-		}
-	})
-}
-
 // Panics of hooks, and runtime.Goexit in them, end nothing but the call.
 func TestPanickingHooks(t *testing.T) {
 	for name, end := range map[string]func(){"panic": func() { panic("oops") }, "Goexit": runtime.Goexit} {
@@ -226,11 +192,11 @@ func TestPanickingHooks(t *testing.T) {
 				var calls atomic.Int32
 				call := func() { calls.Add(1); end() }
 				c := n.client(client.Options{Hooks: client.Hooks{
-					OnConnected:      call,
-					OnDisconnected:   func(error) { call() },
-					OnServerSignal:   func(string, protocol.Payload) { call() },
-					OnSessionCreated: func(session.Session) { call() },
-					OnSessionClosed:  call,
+					OnConnected:      func(context.Context) { call() },
+					OnDisconnected:   func(context.Context, error) { call() },
+					OnServerSignal:   func(context.Context, *client.Signal) { call() },
+					OnSessionCreated: func(context.Context, session.Session) { call() },
+					OnSessionClosed:  func(context.Context) { call() },
 				}})
 				for _, name := range []string{"signals", "login", "logout"} {
 					if _, err := c.Request(t.Context(), name, text("x")); err != nil {

@@ -52,7 +52,7 @@ func TestSilentPeerIsNoticed(t *testing.T) {
 					OnClientDisconnected: func(_ *server.Conn, reason error) { ends <- end{"server", reason, time.Now()} },
 				}})
 				cl := n.client(client.Options{ReadTimeout: c.timeout, DisableAutoconnect: true, Hooks: client.Hooks{
-					OnDisconnected: func(reason error) { ends <- end{"client", reason, time.Now()} },
+					OnDisconnected: func(_ context.Context, reason error) { ends <- end{"client", reason, time.Now()} },
 				}})
 				connect(t, cl)
 				time.Sleep(time.Hour + 7*time.Second)

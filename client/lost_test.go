@@ -48,7 +48,7 @@ func TestCutRequests(t *testing.T) {
 		signalled := c.Signal(t.Context(), "s", text("x"))
 		full := begin(context.Background(), c, "full", strings.Repeat("x", 4<<20))
 		synctest.Wait()
-		if n := c.PendingRequests(); n != 3 || signalled != nil {
+		if n := c.Stats().PendingRequests; n != 3 || signalled != nil {
 			t.Errorf("%d requests are pending, Signal: %v", n, signalled)
 		}
 		p.conn.Abort()
@@ -80,7 +80,7 @@ func TestCutRequests(t *testing.T) {
 		p.receive()
 		c.Close()
 		wantLost(t, "closed", <-last, true, client.ErrClosed)
-		if n := c.PendingRequests(); n != 0 {
+		if n := c.Stats().PendingRequests; n != 0 {
 			t.Errorf("%d requests are pending after Close", n)
 		}
 	})

@@ -1,72 +1,93 @@
 package client
 
 import (
+	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Options says what a client does. The zero value of every field works.
+// Options configure a client. The zero value of every field works.
 type Options struct {
 	// Hooks are called when something happens.
 	Hooks Hooks
 
-	// Timeout bounds requests, and the waiting for a connection, where the context
-	// has no deadline. Zero: one minute.
+	// Handler handles signals if Hooks.OnServerSignal is nil.
+	// Nil: signals are dropped, and counted in Stats.
+	Handler Handler
+
+	// Timeout limits requests, and waiting for a connection, if the context has no
+	// deadline. Zero: one minute.
 	Timeout time.Duration
 
-	// DisableAutoconnect makes the client connect only when Connect is called, and
-	// not again after the connection was lost. Methods that need a connection
-	// return ErrDisconnected at once while there is none.
+	// DisableAutoconnect makes the client connect only when Connect is called, and not
+	// again after the connection is lost. Without a connection, methods that need one
+	// return ErrDisconnected at once.
 	DisableAutoconnect bool
 
-	// DialTimeout bounds each attempt to connect, even if the Dialer ignores the end
-	// of its context. Such a call is left alone: a connection that it still returns
-	// is dropped, and later attempts wait for it, so that there is one at a time.
-	// Zero: ten seconds.
+	// DialTimeout limits each attempt to connect. If Dial, Probe or Header does not return
+	// in time it is abandoned: a connection it returns later is closed, and no new
+	// attempt starts until it has returned. Zero: ten seconds.
 	DialTimeout time.Duration
 
-	// MinBackoff and MaxBackoff bound the pause between attempts to connect. Each
-	// pause is random, from nothing to a limit: MinBackoff at first, then three
-	// times as much after each attempt, as long as that is within MaxBackoff. It is
-	// longer where the server asks for that. The limit starts anew after a connection
-	// that lasted for MaxBackoff, or for MinBackoff if the server then said that it
-	// goes away. The pauses between attempts to restore the session on one connection
-	// have the same limits. Zero: one second and ten seconds.
+	// Header returns the header of an attempt to connect, for instance with a token that
+	// expires. It is called once per attempt, one call at a time; its context ends with
+	// the attempt, and its error fails the attempt. Its values replace values of the same
+	// name in the header of the Dialer. Transports without headers ignore it.
+	// Nil: no header.
+	Header func(ctx context.Context) (http.Header, error)
+
+	// GiveUp reports whether the client stops connecting after an attempt failed, or a
+	// connection ended, with err. It is called once for each of them, delays the next
+	// attempt until it returns, and must not call Close. Nil: the function GiveUp.
+	GiveUp func(err error) bool
+
+	// MinBackoff and MaxBackoff limit the pause between attempts to connect. Each pause is
+	// random, from zero to a limit that starts at MinBackoff and triples with each
+	// attempt while it is within MaxBackoff. A server may ask for a longer pause. Backoff
+	// resets after a connection has lasted at least MaxBackoff, or MinBackoff if the
+	// server closed it with transport.StatusGoingAway. The pauses between attempts to
+	// restore the session on one connection have the same limits.
+	// Zero: one second and ten seconds.
 	MinBackoff, MaxBackoff time.Duration
 
-	// Versions are the versions of the protocol that the client speaks, the best first.
-	// The server chooses one of them. A server that does not negotiate is asked for its
-	// version, if it has metadata; over a transport that does not negotiate the client
-	// speaks the first. Nil: 2.0, then 1.2.
+	// Versions are the protocol versions that the client speaks, in order of preference.
+	// The server chooses one of them. If it does not negotiate, the client asks for its
+	// metadata; if the transport does not negotiate, the client speaks the first version.
+	// Nil: 2.0, then 1.2.
 	Versions []protocol.Version
 
-	// SubProtocol is the name of what the application speaks on top of WebWire. A
-	// server of 2.0 that names another is refused with a *VersionError.
+	// SubProtocol is the name of the application's protocol on top of WebWire. Connecting
+	// to a server of 2.0 that announces a different one fails with a *VersionError.
 	// Empty: none.
 	SubProtocol string
 
-	// MaxMessageSize is the longest message that is accepted, in bytes. A longer
-	// one ends the connection. Zero: transport.DefaultMaxMessageSize.
+	// MaxMessageSize is the length in bytes of the longest message that is accepted. A
+	// longer one closes the connection. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
-	// OutboxSize bounds, in bytes, what waits to be sent, where a message counts as half
-	// of that at most, and InboxSize the signals, and the sessions that the server
-	// creates and closes, that wait for their hooks.
-	// Zero: 1 MiB each.
-	OutboxSize, InboxSize int
+	// OutboxSize limits the bytes queued for sending. An empty queue accepts a message of
+	// any size; otherwise a message is charged at most OutboxSize/2, so that small
+	// messages cannot starve a large one. Zero: 1 MiB.
+	OutboxSize int
 
-	// ReadTimeout is the silence after which the connection counts as lost. A
-	// server that is silent for a third of it is pinged.
+	// InboxSize limits the bytes of received messages that wait for their hooks: signals,
+	// and sessions that the server creates, updates or closes. While it is exceeded the
+	// client does not read, see Hooks, except to find out whether the server is still
+	// there: up to four times InboxSize, or 256 KiB if that is more. Zero: 1 MiB.
+	InboxSize int
+
+	// ReadTimeout is the silence after which the connection counts as lost. The client
+	// pings the server after a third of it.
 	// Zero: transport.DefaultReadTimeout.
 	ReadTimeout time.Duration
 
 	// WriteTimeout is how long a write may make no progress, while nothing arrives
-	// from the server, before the connection counts as lost. It is also how long
-	// hooks may hold up reading once InboxSize is used up, and how long a hook that
-	// is called before OnConnected may hold up requests that wait for it.
+	// from the server, before the connection counts as lost. It is also how long a hook
+	// that is called before OnConnected may delay requests that wait for OnConnected.
 	// Zero: transport.DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
@@ -74,10 +95,9 @@ type Options struct {
 	// Nil: the session is forgotten when the program ends.
 	Keys KeyStore
 
-	// Logger gets what goes wrong and is told to nobody else: panics of hooks and
-	// failures of Keys, at Error. A session that cannot be restored now is logged at
-	// Warn, once per connection; the first of a row of failures to connect at Warn,
-	// and the end of the row at Info. Nil: slog.Default().
+	// Logger gets panics of hooks and failures of Keys at Error; a session that cannot be
+	// restored now at Warn, once per connection; the first of several failures to connect
+	// at Warn, and the success after them at Info. Nil: slog.Default().
 	Logger *slog.Logger
 }
 
@@ -101,6 +121,9 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.InboxSize, defaultBoxSize)
 	if len(o.Versions) == 0 {
 		o.Versions = []protocol.Version{protocol.V2_0, protocol.V1_2}
+	}
+	if o.GiveUp == nil {
+		o.GiveUp = GiveUp
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

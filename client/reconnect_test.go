@@ -201,7 +201,7 @@ func TestServerIsReplaced(t *testing.T) {
 		n := newNetwork(t)
 		srv := n.serve(server.Options{})
 		reasons := make(chan error, 1)
-		c := n.client(client.Options{Hooks: client.Hooks{OnDisconnected: func(reason error) {
+		c := n.client(client.Options{Hooks: client.Hooks{OnDisconnected: func(_ context.Context, reason error) {
 			select {
 			case reasons <- reason:
 			default: // the end of the test

@@ -60,7 +60,7 @@ func TestRequest(t *testing.T) {
 						t.Errorf("%q: got %v", bad.name, err)
 					}
 				}
-				if n := c.PendingRequests(); n != 0 {
+				if n := c.Stats().PendingRequests; n != 0 {
 					t.Errorf("%d requests are pending", n)
 				}
 			})
@@ -160,7 +160,7 @@ func TestRepliesToNobody(t *testing.T) {
 		}
 		second := begin(t.Context(), c, "second", "x")
 		id := p.receive().ID
-		if n := c.PendingRequests(); n != 1 {
+		if n := c.Stats().PendingRequests; n != 1 {
 			t.Errorf("%d requests are pending", n)
 		}
 		p.reply(late, "late")
@@ -180,7 +180,7 @@ func TestRepliesToNobody(t *testing.T) {
 		if out := <-third; out.err != nil || out.reply.Text() != "third" {
 			t.Errorf("got %q, %v", out.reply.Text(), out.err)
 		}
-		if st := c.Stats(); st.Dropped != 9 || st.InFlight != 0 || st.Connects != 1 {
+		if st := c.Stats(); st.Dropped != 9 || st.PendingRequests != 0 || st.Connects != 1 {
 			t.Errorf("got %+v", st)
 		}
 	})
@@ -268,12 +268,12 @@ func TestManyRequestsAtOnce(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if n := c.PendingRequests(); n != 64 {
+		if n := c.Stats().PendingRequests; n != 64 {
 			t.Errorf("%d requests are pending, want 64", n)
 		}
 		close(release)
 		group.Wait()
-		if n := c.PendingRequests(); n != 0 {
+		if n := c.Stats().PendingRequests; n != 0 {
 			t.Errorf("%d requests are pending", n)
 		}
 		if st := c.Stats(); st.Connects != 1 {
@@ -357,7 +357,7 @@ func TestRequestAfterItsContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for range 2 {
-			if _, err := c.Request(ctx, "", protocol.Text("x")); err != context.Canceled {
+			if _, err := c.Request(ctx, "", protocol.Text("x")); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
 			if err := c.Connect(t.Context()); err != nil {

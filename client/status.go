@@ -2,7 +2,7 @@ package client
 
 import "context"
 
-// Status says how a client stands with its server.
+// Status is the state of a client's connection.
 type Status uint8
 
 const (
@@ -27,16 +27,16 @@ func (s Status) String() string {
 	return "unknown"
 }
 
-// Status returns the status of the moment.
+// Status returns the current status.
 func (c *Client) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.status
 }
 
-// AwaitChange waits until the status is another than from, and returns it. It may
-// miss a status that does not last. The error is ctx.Err(), or ErrClosed if from is
-// Closed: that status is the last.
+// AwaitChange waits until the status differs from from, and returns it. It may miss a
+// status that does not last. The error is ctx.Err(), or ErrClosed if from is Closed, which
+// is the last status.
 //
 //	for s := client.Disconnected; ; {
 //		if s, err = c.AwaitChange(ctx, s); err != nil {
@@ -63,7 +63,7 @@ func (c *Client) AwaitChange(ctx context.Context, from Status) (Status, error) {
 	}
 }
 
-// setStatus changes the status and wakes who waits for that. The caller holds mu.
+// setStatus changes the status and wakes those that wait for that. The caller holds mu.
 func (c *Client) setStatus(s Status) {
 	if c.status == Closed || c.status == s {
 		return
@@ -72,24 +72,24 @@ func (c *Client) setStatus(s Status) {
 	c.notify()
 }
 
-// notify wakes who waits for a change. The caller holds mu.
+// notify wakes those that wait for a change. The caller holds mu.
 func (c *Client) notify() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
 
-// Stats is what a client did and does, for a metrics library to poll.
+// Stats is a snapshot of a client's counters, for a metrics library to poll.
 type Stats struct {
-	InFlight int // requests that were sent and have no outcome now
+	PendingRequests int // requests that were sent and have no outcome yet
 
 	Connects                 uint64 // connections so far; all but the first are reconnects
 	Attempts                 uint64 // attempts to connect so far
 	Sent, Received           uint64 // messages so far
 	BytesSent, BytesReceived uint64 // of messages, without the framing of the transport
-	Dropped                  uint64 // messages so far that were received and not handled: late replies, signals without a hook
+	Dropped                  uint64 // messages so far that were received and not handled: late replies, signals without a handler
 }
 
-// Stats returns the counts of now.
+// Stats returns a snapshot of the counters.
 func (c *Client) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,14 +97,10 @@ func (c *Client) Stats() Stats {
 	s := Stats{Connects: c.connects, Attempts: c.attempts}
 	if l := c.link.Load(); l != nil {
 		counts.Add(l.Stats())
-		s.InFlight, _ = l.InFlight()
+		s.PendingRequests, _ = l.InFlight()
 	}
 	s.Sent, s.Received = counts.Sent, counts.Received
 	s.BytesSent, s.BytesReceived = counts.BytesSent, counts.BytesReceived
-	s.Dropped = counts.Dropped
+	s.Dropped = counts.Dropped + c.unhandled.Load()
 	return s
 }
-
-// PendingRequests returns the number of requests that were sent and have no
-// outcome yet.
-func (c *Client) PendingRequests() int { return c.Stats().InFlight }

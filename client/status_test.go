@@ -151,8 +151,8 @@ func TestCloseAtAnyMoment(t *testing.T) {
 				if err := cl.CloseSession(t.Context()); err != client.ErrClosed {
 					t.Errorf("CloseSession after Close: %v", err)
 				}
-				if s := cl.Status(); s != client.Closed || cl.PendingRequests() != 0 {
-					t.Errorf("the client is %v, %d requests are pending", s, cl.PendingRequests())
+				if s := cl.Status(); s != client.Closed || cl.Stats().PendingRequests != 0 {
+					t.Errorf("the client is %v, %d requests are pending", s, cl.Stats().PendingRequests)
 				}
 			})
 		})

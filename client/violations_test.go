@@ -38,8 +38,8 @@ func newRawServer(t *testing.T, v protocol.Version) *rawServer {
 		MaxBackoff: time.Nanosecond,
 		Logger:     slog.New(slog.DiscardHandler),
 		Hooks: client.Hooks{
-			OnServerSignal: func(string, protocol.Payload) { s.signals.Add(1) },
-			OnDisconnected: func(reason error) { s.lost <- reason },
+			OnServerSignal: func(context.Context, *client.Signal) { s.signals.Add(1) },
+			OnDisconnected: func(_ context.Context, reason error) { s.lost <- reason },
 		},
 	})
 	return s

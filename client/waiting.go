@@ -61,7 +61,7 @@ func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duratio
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, 0, err
+		return nil, 0, &link.UnsentError{Err: err}
 	}
 	start := time.Now()
 	var late <-chan time.Time

@@ -9,19 +9,19 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// Broadcast sends a signal to many clients, srv.Conns() for instance. It encodes
-// it once for each version of the protocol, and waits for nobody: a connection
-// whose outbox is full is closed with StatusSlowConsumer, and its
-// OnClientDisconnected told ErrSlowConsumer. It returns how many connections took
-// the signal, and why it could not be composed for the others, if so: err wraps
-// protocol.ErrMalformed, or protocol.ErrTooBig where a client takes no message of
-// that length. Connections that are closed count as neither.
+// Broadcast sends a signal to many connections, for instance srv.Conns(). It encodes the
+// signal once for each version of the protocol, and never waits: a connection whose outbox
+// is full is closed with StatusSlowConsumer, and its OnClientDisconnected gets
+// ErrSlowConsumer. It returns the number of connections the signal was queued for, and an
+// error if it could not be encoded for some of the others: err wraps
+// protocol.ErrMalformed, or protocol.ErrTooBig if a client accepts no message of that
+// length. Connections that have ended are skipped. Broadcast does not retain p.
 func Broadcast(to iter.Seq[*Conn], name string, p protocol.Payload) (sent int, err error) {
 	encoded := make(map[protocol.Version][]byte, 1)
 	var failed []error
 	var out outbox.Fanout
 	defer out.Flush()
-	for _, c := range slices.Collect(to) { // nothing of the caller's runs between sending and flushing
+	for _, c := range slices.Collect(to) { // no code of the caller runs between sending and flushing
 		v := c.info.Version
 		msg, ok := encoded[v]
 		if !ok {

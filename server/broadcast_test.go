@@ -18,7 +18,7 @@ import (
 func connectEndpoint(t *testing.T, srv *server.Server, v protocol.Version) *peer {
 	t.Helper()
 	before := len(slices.Collect(srv.Conns()))
-	p := dialEndpoint(t, srv.Endpoint(v, 0), v)
+	p := dialEndpoint(t, srv.Endpoint(server.EndpointOptions{Version: v}), v)
 	if manners.Of(v).Conf {
 		p.receive()
 	}

@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -23,9 +25,11 @@ type Conn struct {
 	info   Info
 	stop   func() bool // of the watch over the context given to ServeConn; nil if that never ends
 
+	hello      atomic.Pointer[http.Request] // for Info; nil once OnClientConnected has returned
+	value      atomic.Pointer[any]
 	closing    atomic.Bool // in good order
-	announced  bool        // OnClientConnected was called
-	admitted   atomic.Bool // and has returned, or there is none
+	admitted   atomic.Bool // OnClientConnected has returned nil, or there is none
+	refused    bool        // it has not; set before any other task runs
 	spoke      bool        // a request or signal has arrived; of the goroutine that reads
 	negotiated bool        // the version, by a token: a client that knows PROTOCOL.md
 	limit      int         // of what is sent, in bytes; zero: none
@@ -35,25 +39,48 @@ type Conn struct {
 	callers    int         // of Shutdown, in handlers and hooks; guarded by server.mu
 }
 
-// Info says what is known of a connection.
+// Info describes a connection.
 type Info struct {
-	RemoteAddr net.Addr         // never nil
-	UserAgent  string           // of the HTTP request, at most 256 bytes; empty for other transports
-	Connected  time.Time        // since when
-	Version    protocol.Version // of the protocol that is spoken
+	RemoteAddr  net.Addr         // of the client; never nil
+	LocalAddr   net.Addr         // of this end; never nil
+	UserAgent   string           // header of the HTTP request, at most 256 bytes; empty for other transports
+	Connected   time.Time        // when the connection was accepted
+	Version     protocol.Version // version of the protocol that both ends speak
+	SubProtocol string           // of the Endpoint, see EndpointOptions
+
+	// Request is the HTTP request that became the connection, with its URL, Host and
+	// Header, but without body and context. TLS is the state of its TLS connection, nil
+	// if the server itself does not end TLS. Both are nil for other transports, and once
+	// OnClientConnected has returned, because they would cost memory for as long as the
+	// connection lasts: keep what is needed with Conn.SetValue. A copy of Info that
+	// OnClientConnected made keeps them.
+	Request *http.Request
+	TLS     *tls.ConnectionState
 }
 
-// unknownAddr is the address of a peer that a transport does not know.
+// unknownAddr stands for an address that a transport does not know.
 type unknownAddr struct{}
 
 func (unknownAddr) Network() string { return "unknown" }
 func (unknownAddr) String() string  { return "unknown" }
 
-// open prepares a connection and registers it. After an error the connection is
-// closed.
-func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*Conn, error) {
+func known(addr net.Addr) net.Addr {
+	if addr == nil {
+		return unknownAddr{}
+	}
+	return addr
+}
+
+// open prepares a connection, for which the caller has reserved a place, and registers
+// it. After an error the connection is closed and the place released.
+func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ *Conn, err error) {
 	s := e.server
-	info.Version = e.version
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	info.Version = e.opts.Version
 	v, negotiated, err := s.negotiated(ctx, conn)
 	if err != nil {
 		return nil, err
@@ -61,10 +88,8 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 	if negotiated {
 		info.Version = v
 	}
-	info.RemoteAddr = conn.RemoteAddr()
-	if info.RemoteAddr == nil {
-		info.RemoteAddr = unknownAddr{}
-	}
+	info.RemoteAddr, info.LocalAddr = known(conn.RemoteAddr()), known(conn.LocalAddr())
+	info.SubProtocol = e.opts.SubProtocol
 	info.Connected = time.Now()
 	if !slices.Contains(versions, info.Version) {
 		_ = conn.Close(transport.StatusInternalError, "unknown protocol version") // the error below says more
@@ -81,23 +106,27 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (*C
 		Limits:  &s.limits,
 	}
 	if rules.Conf && !negotiated { // published clients refuse what is longer than their own limit, which is that
-		conf.MaxMessage = e.maxMessageSize
+		conf.MaxMessage = e.opts.MaxMessageSize
 	}
 	c := &Conn{server: s, info: info, negotiated: negotiated, limit: conf.MaxMessage}
-	conf.Ended = (*role)(c)
+	if info.Request != nil {
+		c.hello.Store(info.Request)
+		c.info.Request = nil
+	}
+	conf.Ended = (*receiver)(c)
 	c.link = link.New(context.WithValue(ctx, connKey{s}, c), conf)
-	if rules.Conf { // before anybody can send anything else
+	if rules.Conf { // before anything else can be sent
 		// A failure to send it is found by the reader.
 		_ = c.link.Send(context.Background(), protocol.Conf{
 			Version:     info.Version,
 			ReadTimeout: s.opts.ReadTimeout,
-			MessageSize: e.maxMessageSize,
-			SubProtocol: s.opts.SubProtocol,
+			MessageSize: e.opts.MaxMessageSize,
+			SubProtocol: e.opts.SubProtocol,
 		}.Message())
 	}
 	if !s.add(c) {
 		_ = conn.Close(transport.StatusGoingAway, "server shutting down") // the error below says more
-		c.link.Abort(ErrServerClosed)                                     // ctx shall not hold it
+		c.link.Abort(ErrServerClosed)                                     // releases it from ctx
 		return nil, ErrServerClosed
 	}
 	if ctx.Done() != nil { // else it would only cost memory
@@ -119,31 +148,52 @@ func (c *Conn) serve() error {
 	} else {
 		c.admitted.Store(true)
 	}
-	reason := c.link.Run((*role)(c))
+	reason := c.link.Run((*receiver)(c))
 	if c.stop != nil {
 		c.stop()
 	}
 	c.server.sessions.leave(c)
-	if hooks.OnClientDisconnected != nil && (c.announced || hooks.OnClientConnected == nil) {
+	if hooks.OnClientDisconnected != nil && c.admitted.Load() {
 		tasks.Run(&disconnected{c, reason})
 	}
 	return reason
 }
 
-// Context returns the context that handlers of the connection get.
+// Context returns the context of the connection's handlers. It ends with the connection.
 func (c *Conn) Context() context.Context { return c.link.Context() }
 
-// Info returns what is known of the connection.
-func (c *Conn) Info() Info { return c.info }
+// Info returns what is known of the connection. After OnClientConnected has returned,
+// Info.Request and Info.TLS are nil.
+func (c *Conn) Info() Info {
+	info := c.info
+	if r := c.hello.Load(); r != nil {
+		info.Request, info.TLS = r, r.TLS
+	}
+	return info
+}
 
-// Signal sends a signal to the client. It waits within ctx for room in the
-// connection's outbox; that it returned nil means that the signal will be sent
-// unless the connection is lost.
+// Value returns what SetValue stored last, nil before.
+func (c *Conn) Value() any {
+	if v := c.value.Load(); v != nil {
+		return *v
+	}
+	return nil
+}
+
+// SetValue stores a value of the application with the connection, so that it needs no
+// map of connections. The value is kept until it is replaced or the Conn is garbage
+// collected. SetValue replaces atomically; what is inside the value is the
+// application's to synchronize.
+func (c *Conn) SetValue(v any) { c.value.Store(&v) }
+
+// Signal sends a signal to the client. It waits for room in the connection's outbox
+// until ctx ends. After nil the signal is queued, and sent unless the connection is lost
+// first. On a connection that has ended the error wraps ErrConnClosed.
 func (c *Conn) Signal(ctx context.Context, name string, p protocol.Payload) error {
 	return c.sendError(c.link.Send(ctx, protocol.Message{Kind: protocol.Signal, Name: name, Payload: p}))
 }
 
-// sendError names the connection's end as the reason why nothing can be sent.
+// sendError wraps ErrConnClosed around an error of sending on a connection that has ended.
 func (c *Conn) sendError(err error) error {
 	if err != nil && c.link.Cause() != nil {
 		return &sendFailed{err}
@@ -158,18 +208,17 @@ func (e *sendFailed) Error() string {
 }
 func (e *sendFailed) Unwrap() []error { return []error{ErrConnClosed, e.cause} }
 
-// Close ends the connection in good order: new requests are refused with the
-// shutdown error and new signals dropped, running handlers finish, their replies
-// and what else waits is sent, then the connection is closed with status and reason.
-// Close starts that and returns at once, so that handlers and hooks of the connection
-// may call it; OnClientDisconnected tells when it is done. Later calls change nothing.
+// Close ends the connection gracefully: new requests are answered with
+// protocol.ErrShutdown and new signals are dropped, running handlers finish, the outbox is
+// sent, and the connection is closed with status and reason. Close starts this and returns
+// at once, so handlers and hooks of the connection may call it; OnClientDisconnected is
+// called when it is done. Later calls do nothing.
 //
-// The status decides what the client does: after one that is final, see
-// transport.Status.Final, it does not connect again; after any other it does. The final
-// statuses of applications are 4500 to 4999. A status that cannot be sent, see
-// transport.Status.Sendable, becomes StatusNormalClosure. The reason, which the client sees,
-// is cut to transport.MaxReason bytes of valid UTF-8. Published clients connect again
-// after any status.
+// The status tells the client whether to come back: after 4500 to 4999, the final statuses
+// of applications, it does not connect again; after 4000 to 4499 and after most others it
+// does, see transport.Status.Final. Published clients connect again after any status. A
+// status that cannot be sent, see transport.Status.Sendable, becomes StatusNormalClosure.
+// The client sees the reason, cut to transport.MaxReason bytes of valid UTF-8.
 func (c *Conn) Close(status transport.Status, reason string) {
 	if !status.Sendable() {
 		status = transport.StatusNormalClosure
@@ -177,14 +226,15 @@ func (c *Conn) Close(status transport.Status, reason string) {
 	c.close(status, reason, ErrConnClosed)
 }
 
-// close ends the connection in good order, unless that has begun.
+// close is Close with the cause that ServeConn returns.
 func (c *Conn) close(status transport.Status, reason string, cause error) {
 	if !c.closing.Swap(true) {
 		c.link.Close(status, reason, cause)
 	}
 }
 
-// Abort drops the connection at once.
+// Abort drops the connection at once, without a close status. The context of its handlers
+// ends.
 func (c *Conn) Abort() { c.link.Abort(ErrConnClosed) }
 
 // tooSlow ends a connection whose outbox is full.

@@ -7,48 +7,53 @@
 //	})
 //	srv := server.New(server.Options{
 //		Upgrader: &websocket.Upgrader{},
-//		Hooks:    server.Hooks{OnRequest: mux.HandleRequest},
+//		Handler:  &mux,
 //	})
 //	http.ListenAndServe(":8080", srv)
 //
-// A [Server] is an http.Handler that makes connections of HTTP requests with its
-// Upgrader, see transport/websocket. A connection outlives its request: what handlers
-// need of the request is chosen by Options.ConnContext. Connections that come another way are served by
-// [Server.Serve] and [Server.ServeConn], see transport/stream and transport/memory.
+// A [Server] is an http.Handler that turns HTTP requests into connections with its
+// Upgrader, see transport/websocket. A connection outlives its request;
+// Options.ConnContext chooses the values that handlers get from the request. Other
+// transports are served with [Server.Serve] and [Server.ServeConn], see transport/stream
+// and transport/memory.
 //
 // # Handlers
 //
-// [Hooks] say what the server does. A [RequestHandler] returns the payload of the
-// reply, or an error: a *protocol.Error reaches the client as it is, any other is
-// logged, and the client learns only that the server failed. A [Mux] chooses handlers
-// by the name of a request or signal and puts middleware around them; [Typed] makes a
-// handler of a function with JSON on both sides.
+// A [Handler] handles requests and signals. A [Mux] is one: it chooses functions by the
+// name of a request or signal and puts middleware around them. [JSON] and [JSONSignal]
+// make handlers of functions that take JSON. [Hooks] are called when something else
+// happens.
 //
-// Requests of a connection are handled concurrently, its signals one after the other
-// in their order; [Hooks] has the exact rules. Where messages of one connection follow
-// one another within microseconds, and the handlers take no longer, the goroutine that
-// reads them calls the handlers itself, because that costs less than to hand them over.
-// A handler that takes longer after all holds up the messages behind it for two
-// milliseconds at most; then they are handled beside it. A handler that panics costs
-// its client an error and nobody else anything.
+// A [RequestHandler] returns the payload of the reply, or an error. A *protocol.Error
+// reaches the client as it is. Any other error is logged, and the client learns only that
+// the server failed. A handler that panics answers the same error and affects nothing
+// else.
+//
+// Requests of one connection are handled concurrently, and its signals one after the
+// other, in order; [Hooks] has the exact rules. If messages of a connection follow one
+// another within microseconds and handlers return as quickly, the goroutine that reads
+// them calls the handlers itself. A handler that then takes longer delays the messages
+// behind it for at most two milliseconds, after which they are handled concurrently.
 //
 // # Connections
 //
-// A [Conn] is a client's connection: [Conn.Signal] sends it a signal,
-// [Conn.CreateSession] gives it a session. [Server.Conns] and [Server.SessionConns]
-// list connections, and [Broadcast] sends a signal to all of a list without waiting
-// for any.
+// A [Conn] is the connection of a client. [Conn.Signal] sends it a signal,
+// [Conn.SetValue] stores the application's data with it, and [Conn.CreateSession] gives it
+// a session. [Server.Conns] and [Server.SessionConns] list connections, and [Broadcast]
+// sends a signal to a list of them without waiting for any.
 //
-// What waits on a connection is bounded, see Options.OutboxSize and InboxSize. A
-// client that sends too fast is read no further until its messages are handled. One
-// that does not read holds up whoever sends to it and waits, and is cut off when a
-// write takes too long, or when there is no room for what cannot wait: a broadcast.
+// The queues of a connection are bounded, see Options.OutboxSize and InboxSize. A client
+// that sends too fast is not read until its messages are handled. A client that does not
+// read blocks callers of Conn.Signal; it is disconnected when a write exceeds
+// WriteTimeout, or when a broadcast finds its outbox full.
 //
-// # The end
+// Hooks.OnClientConnected refuses a connection by returning an error, Options.MaxConns
+// limits their number.
+//
+// # Shutdown
 //
 // [Server.Shutdown] lets handlers finish and sends their replies before it closes the
-// connections; [Server.BeginShutdown] begins that and does not wait; [Server.Close] does
-// not wait for handlers either. None knows the http.Server around them, which is shut
-// down as well. [Conn.Close] ends one connection, and its status tells the client
-// whether to come back.
+// connections. [Server.BeginShutdown] starts the same and returns. [Server.Close] drops
+// the connections without waiting. Shut the http.Server around the server down as well.
+// [Conn.Close] ends one connection; its status tells the client whether to come back.
 package server

@@ -12,29 +12,45 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Endpoint is a way into a server: it decides which version of the protocol is
-// spoken to peers that negotiate nothing. All endpoints of a server share its
-// connections, sessions, handlers and hooks.
+// Endpoint is a way into a server with options of its own. All endpoints of a server
+// share its connections, sessions, handlers and hooks.
 type Endpoint struct {
-	server         *Server
-	version        protocol.Version
-	maxMessageSize int
+	server *Server
+	opts   EndpointOptions
 }
 
-// Endpoint returns a further way into the server, to be mounted at a path of its
-// own:
+// EndpointOptions are what an [Endpoint] does differently from its server.
+type EndpointOptions struct {
+	// Version is spoken to peers that negotiate nothing. Connections through an
+	// endpoint whose version does not exist fail with ErrVersion. Zero: Options.Version.
+	Version protocol.Version
+
+	// MaxMessageSize is the longest message that is accepted, in bytes, see
+	// Options.MaxMessageSize. Zero: Options.MaxMessageSize.
+	MaxMessageSize int
+
+	// SubProtocol is the name of the application's protocol, see Options.SubProtocol.
+	// Empty: Options.SubProtocol.
+	SubProtocol string
+}
+
+// Endpoint returns another way into the server, to be mounted at a path of its own:
 //
 //	http.Handle("/", srv)
-//	http.Handle("/v2", srv.Endpoint(protocol.V2_0, 8192))
+//	http.Handle("/v2", srv.Endpoint(server.EndpointOptions{Version: protocol.V2_0, MaxMessageSize: 8192}))
 //
-// maxMessageSize is what Options.MaxMessageSize is for the server. Zero:
-// Options.MaxMessageSize.
-// A version that does not exist makes every connection fail with ErrVersion.
-func (s *Server) Endpoint(v protocol.Version, maxMessageSize int) *Endpoint {
-	if maxMessageSize <= 0 {
-		maxMessageSize = s.opts.MaxMessageSize
+// It may be called at any time.
+func (s *Server) Endpoint(opts EndpointOptions) *Endpoint {
+	if opts.Version == 0 {
+		opts.Version = s.opts.Version
 	}
-	return &Endpoint{server: s, version: v, maxMessageSize: maxMessageSize}
+	if opts.MaxMessageSize <= 0 {
+		opts.MaxMessageSize = s.opts.MaxMessageSize
+	}
+	if opts.SubProtocol == "" {
+		opts.SubProtocol = s.opts.SubProtocol
+	}
+	return &Endpoint{server: s, opts: opts}
 }
 
 // Serve is [Server.Serve] for the endpoint.
@@ -42,6 +58,10 @@ func (e *Endpoint) Serve(ln transport.Listener) error { return e.server.serve(e,
 
 // ServeConn is [Server.ServeConn] for the endpoint.
 func (e *Endpoint) ServeConn(ctx context.Context, conn transport.Conn) error {
+	if !e.server.reserve() {
+		_ = conn.Close(transport.StatusTryAgainLater, "too many connections") // the error below says more
+		return ErrTooManyConns
+	}
 	c, err := e.open(ctx, conn, Info{})
 	if err != nil {
 		return err
@@ -59,7 +79,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := e.server
 	switch {
 	case s.isClosing():
-		refuseClosing(w)
+		refuseForNow(w, "Server shutting down")
 	case r.Method == http.MethodOptions:
 		s.opts.Hooks.OnOptions(w, r)
 	case asksMetadata(r):
@@ -69,9 +89,10 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func refuseClosing(w http.ResponseWriter) {
+// refuseForNow answers a request that may succeed later.
+func refuseForNow(w http.ResponseWriter, text string) {
 	w.Header().Set("Retry-After", retryAfter)
-	http.Error(w, "Server shutting down", http.StatusServiceUnavailable)
+	http.Error(w, text, http.StatusServiceUnavailable)
 }
 
 // asksMetadata reports whether a request asks for the metadata (section 2.2 of
@@ -109,7 +130,7 @@ func (e *Endpoint) serveMetadata(w http.ResponseWriter) {
 	w.Header().Set("Vary", "Accept")
 	// An error means that the peer went away.
 	_ = json.NewEncoder(w).Encode(protocol.Metadata{
-		Version:     e.version,
+		Version:     e.opts.Version,
 		Versions:    versions,
 		ReadTimeout: e.server.opts.ReadTimeout,
 	})
@@ -124,34 +145,50 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "This server takes no connections over HTTP: it has no Upgrader", http.StatusNotImplemented)
 		return
 	}
-	ctx := context.Background() // not the request's: its values may be used again once this returns
+	ctx := context.Background() // not r.Context(): others may reuse its values once this returns
 	if hook := s.opts.ConnContext; hook != nil {
 		ctx = hook(ctx, r)
 		if ctx == nil {
 			panic("server: ConnContext returned nil")
 		}
 	}
+	if !s.reserve() {
+		refuseForNow(w, "Too many connections")
+		return
+	}
+	upgraded := false
+	defer func() { // also if the Upgrader panics
+		if !upgraded {
+			s.release()
+		}
+	}()
 	conn, err := s.opts.Upgrader.Upgrade(w, r, transport.UpgradeOptions{Protocols: tokens, Limits: e.limits()})
 	if err != nil {
 		s.upgradeFailed(r, err)
 		return
 	}
-	c, err := e.open(ctx, conn, Info{UserAgent: cutUserAgent(r.UserAgent())})
+	upgraded = true
+	info := Info{UserAgent: cutUserAgent(r.UserAgent())}
+	if s.opts.Hooks.OnClientConnected != nil {
+		info.Request = helloOf(r)
+	}
+	c, err := e.open(ctx, conn, info)
 	if err != nil {
 		return // open closed the connection
 	}
 	go c.serve() // Shutdown and Close own it
 }
 
-// limits returns the limits of the connections that come in by the endpoint.
+// limits returns the limits of the endpoint's connections.
 func (e *Endpoint) limits() transport.Limits {
 	limits := e.server.opts.limits()
-	limits.MaxMessageSize = e.maxMessageSize
+	limits.MaxMessageSize = e.opts.MaxMessageSize
 	return limits
 }
 
-// upgradeFailed logs why an HTTP request became no connection. The Upgrader has told
-// the client. An origin that is refused is often one that was forgotten.
+// upgradeFailed logs why an HTTP request became no connection. The Upgrader has answered
+// the client. A refused origin is logged as a warning, because it is often one that the
+// configuration lacks.
 func (s *Server) upgradeFailed(r *http.Request, err error) {
 	e := upgradeFailed
 	if errors.Is(err, transport.ErrOrigin) {

@@ -8,42 +8,50 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
+// The errors below that are reasons are those that ServeConn returns and that
+// OnClientDisconnected gets when this side ended the connection.
 var (
-	// ErrServerClosed is returned by Serve and ServeConn after Shutdown or Close,
-	// and is why those end connections. It unwraps to net.ErrClosed.
+	// ErrServerClosed is the reason after Shutdown or Close. Serve returns it too. It
+	// unwraps to net.ErrClosed.
 	ErrServerClosed error = closedError("server: closed")
 
-	// ErrConnClosed is why Conn.Close ends a connection, and what methods of a
-	// closed connection return. It unwraps to net.ErrClosed.
+	// ErrConnClosed is the reason after Conn.Close or Conn.Abort, and is wrapped by the
+	// errors of methods of a Conn that has ended. It unwraps to net.ErrClosed.
 	ErrConnClosed error = closedError("server: connection closed")
 
-	// ErrSlowConsumer is why the server ends a connection whose peer reads too
-	// slowly for what is sent to it without waiting.
+	// ErrSlowConsumer is the reason if the outbox was full for a message that cannot
+	// wait, such as a broadcast.
 	ErrSlowConsumer = errors.New("server: client reads too slowly")
 
-	// ErrProtocolViolation is why the server ends a connection that sent what the
-	// version of the protocol does not allow.
+	// ErrTooManyConns is returned by ServeConn for a connection above Options.MaxConns.
+	ErrTooManyConns = errors.New("server: too many connections")
+
+	// ErrProtocolViolation is the reason if the client sent what its version of the
+	// protocol does not allow.
 	ErrProtocolViolation = errors.New("server: client violated the protocol")
 
-	// ErrTooManyRestores is why the server ends a connection after several failed
-	// attempts in a row to restore a session.
+	// ErrTooManyRestores is the reason after five failed attempts in a row to restore a
+	// session.
 	ErrTooManyRestores = errors.New("server: too many failed attempts to restore a session")
 
-	// ErrSessionReplaced is why the server ends a connection whose session another
-	// connection took over, see Options.SessionPolicy.
+	// ErrSessionReplaced is the reason if another connection took over the session, see
+	// Options.SessionPolicy.
 	ErrSessionReplaced = errors.New("server: another connection took the session over")
 
-	// ErrSessionInfo is wrapped by errors of CreateSession for info that the client
-	// could not read.
+	// ErrSessionInfo is wrapped by errors of CreateSession and UpdateSession for an info
+	// that a client cannot read.
 	ErrSessionInfo = errors.New("server: session info is not a JSON object")
 
-	// ErrSessionActive is what CreateSession returns if the connection has a
-	// session, or is about to get one. A client that wants to restore another
-	// session than the one it has is told so too, with the code of this error.
+	// ErrNoSession is returned by UpdateSession if the connection has no session.
+	ErrNoSession = errors.New("server: the connection has no session")
+
+	// ErrSessionActive is returned by CreateSession if the connection has a session or is
+	// about to get one. A client that restores another session than the one it has gets
+	// this error too.
 	ErrSessionActive error = &protocol.Error{Code: protocol.CodeSessionActive, Message: "the connection has a session already"}
 
-	// ErrVersion is what Serve, ServeConn and Endpoint return for a version of the
-	// protocol that does not exist.
+	// ErrVersion is wrapped by errors of ServeConn if client and server have no version of
+	// the protocol in common, or if the version of the server or endpoint does not exist.
 	ErrVersion = protocol.ErrVersion
 )
 

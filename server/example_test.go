@@ -52,7 +52,7 @@ func ExampleMux() {
 			return next(ctx, r)
 		}
 	})
-	srv := server.New(server.Options{Hooks: server.Hooks{OnRequest: mux.HandleRequest}})
+	srv := server.New(server.Options{Handler: &mux})
 	c, stop := over(srv)
 	defer stop()
 
@@ -72,15 +72,15 @@ func ExampleMux() {
 	// true
 }
 
-func ExampleTyped() {
+func ExampleJSON() {
 	type question struct{ A, B int }
 	type answer struct{ Sum int }
 
 	var mux server.Mux
-	mux.Request("add", server.Typed(func(_ context.Context, _ *server.Request, q question) (answer, error) {
+	mux.Request("add", server.JSON(func(_ context.Context, _ *server.Request, q question) (answer, error) {
 		return answer{q.A + q.B}, nil
 	}))
-	srv := server.New(server.Options{Hooks: server.Hooks{OnRequest: mux.HandleRequest}})
+	srv := server.New(server.Options{Handler: &mux})
 	c, stop := over(srv)
 	defer stop()
 
@@ -108,7 +108,7 @@ func ExampleBroadcast() {
 	ctx := context.Background()
 	for range 3 {
 		c := client.New(listener, client.Options{Hooks: client.Hooks{
-			OnServerSignal: func(name string, p protocol.Payload) { heard <- name + ": " + p.Text() },
+			OnServerSignal: func(_ context.Context, s *client.Signal) { heard <- s.Name + ": " + s.Payload.Text() },
 		}})
 		defer c.Close()
 		if _, err := c.Request(ctx, "join", protocol.Text("please")); err != nil {

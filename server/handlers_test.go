@@ -144,7 +144,6 @@ func TestPanics(t *testing.T) {
 				signals := make(chan string, 100)
 				gone := 0
 				srv := server.New(server.Options{Logger: log.logger(), Concurrency: 2, Hooks: server.Hooks{
-					OnClientConnected: func(*server.Conn) { end() },
 					OnSignal: func(_ context.Context, s *server.Signal) {
 						if signals <- s.Name; s.Name == "bad" {
 							end()
@@ -170,7 +169,6 @@ func TestPanics(t *testing.T) {
 						t.Errorf("log lacks %q or the stack: %q", what, text)
 					}
 				}
-				logged("OnClientConnected panicked")
 
 				for i := range uint64(5) { // more than Concurrency
 					p.request(i, "bad", "x")
@@ -192,6 +190,7 @@ func TestPanics(t *testing.T) {
 				p.request(11, "good", "x")
 				p.reply(11, protocol.Reply)
 				log.take()
+				synctest.Wait()
 				if n := srv.Stats().InFlight; n != 0 {
 					t.Errorf("%d handlers are in flight", n)
 				}

@@ -8,83 +8,105 @@ import (
 	"github.com/webwire-go/webwire/session"
 )
 
-// Hooks are functions that the server calls when something happens. Each may be
-// nil. A panic in a hook is logged, and answered as an error of the hook where
-// that is possible; one in OnOptions or BeforeUpgrade is net/http's to handle.
+// Hooks are functions that the server calls when something happens. Each may be nil. A
+// panic in a hook is logged and counts as an error of the hook; a panic in OnOptions or
+// BeforeUpgrade is handled by net/http.
 //
-// Of one connection, OnClientConnected comes first and alone, OnClientDisconnected
-// last and alone. Between them signals are handled in the order they arrived, one
-// at a time, and a request is handled concurrently with other requests, but not
-// before the signals ahead of it were handled.
+// On one connection OnClientConnected is called first, before any message is handled, and
+// OnClientDisconnected last, after every handler has returned. In between, signals are
+// handled one at a time in the order they arrived. Requests are handled concurrently with
+// each other, each after the signals that arrived before it.
 type Hooks struct {
-	// OnOptions answers HTTP OPTIONS requests. Nil: browsers of any origin may
-	// ask for the metadata.
+	// OnOptions answers HTTP OPTIONS requests. Nil: pages of any origin may read the
+	// metadata.
 	OnOptions func(w http.ResponseWriter, r *http.Request)
 
-	// BeforeUpgrade decides whether an HTTP request may become a connection. If it
-	// returns false it has answered the request.
+	// BeforeUpgrade reports whether an HTTP request may become a connection. If it
+	// returns false it must have answered the request. Nil: every request may.
 	BeforeUpgrade func(w http.ResponseWriter, r *http.Request) bool
 
-	// OnClientConnected is called with each new connection, before any of its
-	// messages is handled. It may use the connection in any way. A session that it
-	// creates is closed again if the client then restores one that it has already, see
-	// Conn.CreateSession.
-	OnClientConnected func(c *Conn)
+	// OnClientConnected is called with each new connection, before the connection is in
+	// Server.Conns and before any of its messages is handled. It may use the connection in
+	// any way. ctx ends with the connection.
+	//
+	// An error refuses the connection. If it wraps a *transport.CloseError, the client
+	// reads its Status and Reason: a final status, see Conn.Close, keeps the client from
+	// coming back. Any other error is logged and the client reads StatusInternalError
+	// without a reason. A session that the hook created is closed. Requests that the
+	// client has sent already are answered with protocol.ErrShutdown: not executed.
+	//
+	// If the hook creates a session and the client then restores one that it had before,
+	// the new session is closed, see Conn.CreateSession.
+	OnClientConnected func(ctx context.Context, c *Conn) error
 
-	// OnClientDisconnected is called exactly once for each connection that
-	// OnClientConnected was due for, after the last of its handlers returned. The
-	// reason is a *transport.CloseError if the peer closed the connection,
-	// ErrSlowConsumer, ErrServerClosed, ErrProtocolViolation, ErrConnClosed,
-	// ErrSessionReplaced or ErrTooManyRestores if this side ended it, and an error of
-	// the network otherwise.
+	// OnClientDisconnected is called exactly once for each connection whose
+	// OnClientConnected returned nil, or for every connection if that hook is nil, after
+	// its last handler has returned. reason is a *transport.CloseError if the client
+	// closed the connection; ErrSlowConsumer, ErrServerClosed, ErrProtocolViolation,
+	// ErrConnClosed, ErrSessionReplaced or ErrTooManyRestores if this side ended it; and
+	// an error of the network otherwise. The context of c has ended.
 	OnClientDisconnected func(c *Conn, reason error)
 
-	// OnSignal handles signals, mux.HandleSignal of a Mux for instance. Nil:
-	// signals are dropped, and counted in Stats.
+	// OnSignal handles signals. Nil: Options.Handler does.
 	OnSignal SignalHandler
 
-	// OnRequest handles requests, mux.HandleRequest of a Mux for instance.
-	// Nil: NotFound.
+	// OnRequest handles requests. Nil: Options.Handler does.
 	OnRequest RequestHandler
 
-	// OnSessionKeyGeneration makes up the key of a new session, which is a secret:
-	// unpredictable, and never used before. Nil: session.NewKey.
+	// OnSessionKeyGeneration returns the key of a new session. The key is a secret: it
+	// must be unpredictable and never used before. Nil: session.NewKey.
 	OnSessionKeyGeneration func() string
 
-	// OnSessionCreated is called when a session was created and, if there is a
-	// Store, saved, and before the client learns of it. An error undoes the
-	// creation, and is what CreateSession returns. Without a Store this is where
-	// the session is saved.
+	// OnSessionCreated is called when a session is created: after it is saved in the
+	// Store, if there is one, and before the client gets it. An error undoes the creation
+	// and is returned by CreateSession. Without a Store this hook saves the session.
 	OnSessionCreated func(ctx context.Context, c *Conn, s session.Session) error
 
-	// OnSessionLookup is called when a client wants to restore a session. With a
-	// Store it gets what the store has, and returns what the client shall get, or
-	// an error to refuse. Without a Store s has the key only, and the hook finds
-	// the session. An error that is session.ErrNotFound tells the client to forget
-	// the session; with any other error the client keeps the key.
+	// OnSessionUpdated is called when UpdateSession changes a session: after the change
+	// is saved in the Store, if there is one, and before the clients that have the session
+	// get it. With a Store an error is logged, because the session has changed. Without a
+	// Store this hook saves the change, and an error leaves the session unchanged and is
+	// returned by UpdateSession. The hook must not update or close the same session, which
+	// would wait for the hook to return.
+	OnSessionUpdated func(ctx context.Context, c *Conn, s session.Session) error
+
+	// OnSessionLookup is called when a client asks to restore a session. With a Store, s
+	// is the stored session, and the hook returns the session that the client gets, or an
+	// error to refuse it. Without a Store, s has only the Key, and the hook finds the
+	// session. After an error that is session.ErrNotFound the client forgets the session;
+	// after any other error it keeps the key.
 	OnSessionLookup func(ctx context.Context, c *Conn, s session.Session) (session.Session, error)
 
-	// OnSessionClosed is called when a session was closed and, if there is a Store,
-	// deleted there, and before the clients that have it learn of it. With a Store
-	// an error is logged, as the session is gone. Without one this is where the
-	// session is deleted: after an error it stays open. It is called then for every
-	// key that Server.CloseSession is given, of sessions that do not exist too.
-	// It must not close the session once more: that would wait for its own end.
+	// OnSessionClosed is called when a session is closed: after it is deleted in the
+	// Store, if there is one, and before the clients that have it learn of it. With a Store
+	// an error is logged, because the session is gone. Without a Store this hook deletes
+	// the session, and an error keeps it open; the hook is then called for every key that
+	// Server.CloseSession gets, also if there is no such session. The hook must not close
+	// the same session, which would wait for the hook to return.
 	OnSessionClosed func(ctx context.Context, key string) error
 }
 
-// RequestHandler answers a request with a payload or with an error. A
-// *protocol.Error reaches the client as it is, and so do the errors of package
-// protocol that stand for a kind of reply. Any other error is logged, and the client
-// gets protocol.ErrInternal: also for a *protocol.PeerError, which is what another
-// server answered to the handler. protocol.ErrShutdown tells the client that the
-// request was not executed, and to connect again.
+// Handler handles the requests and signals of clients. A *Mux is one. Its methods are
+// called concurrently, as [Hooks] describes.
+type Handler interface {
+	// HandleRequest is a RequestHandler.
+	HandleRequest(ctx context.Context, r *Request) (protocol.Payload, error)
+
+	// HandleSignal is a SignalHandler.
+	HandleSignal(ctx context.Context, s *Signal)
+}
+
+// RequestHandler answers a request with a payload or an error. The client gets a
+// *protocol.Error as it is, and also the errors of package protocol that stand for a kind
+// of reply: after protocol.ErrShutdown it knows that the request was not executed, and
+// connects again. Any other error is logged, and the client gets protocol.ErrInternal. So
+// does a *protocol.PeerError, which is what another server answered to the handler.
 //
-// ctx ends with the connection. It carries the values of Options.ConnContext, or those
-// of the context given to ServeConn; it has no values of the HTTP request's context.
+// ctx ends with the connection. It has the values of Options.ConnContext, or those of the
+// context given to ServeConn, and none of the HTTP request's context.
 type RequestHandler func(ctx context.Context, r *Request) (protocol.Payload, error)
 
-// SignalHandler handles a signal. ctx is that of a RequestHandler.
+// SignalHandler handles a signal. Its ctx is that of a RequestHandler.
 type SignalHandler func(ctx context.Context, s *Signal)
 
 // Request is a request of a client. It belongs to the handler, which may keep it.
@@ -101,7 +123,7 @@ type Signal struct {
 	Payload protocol.Payload
 }
 
-// NotFound is the RequestHandler that refuses every request with
+// NotFound is a RequestHandler that answers every request with an error whose code is
 // protocol.CodeNotFound.
 func NotFound(_ context.Context, r *Request) (protocol.Payload, error) {
 	return protocol.Payload{}, &protocol.Error{Code: protocol.CodeNotFound, Message: "no handler for request " + quoted(r.Name)}

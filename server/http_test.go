@@ -54,7 +54,7 @@ func TestMetadata(t *testing.T) {
 		version protocol.Version
 	}{
 		"server":   {srv, protocol.V1_4},
-		"endpoint": {srv.Endpoint(protocol.V2_0, 0), protocol.V2_0},
+		"endpoint": {srv.Endpoint(server.EndpointOptions{Version: protocol.V2_0}), protocol.V2_0},
 	} {
 		w := ask(test.handler, "WEBWIRE")
 		if got := w.Header().Get("Access-Control-Allow-Origin"); got != "*" {
@@ -214,7 +214,7 @@ func TestConnContext(t *testing.T) {
 		up := upgrading{peers: make(chan transport.Conn, 1)}
 		conn := make(chan *server.Conn, 1)
 		opts := server.Options{Upgrader: up, Hooks: server.Hooks{
-			OnClientConnected: func(c *server.Conn) { conn <- c },
+			OnClientConnected: func(_ context.Context, c *server.Conn) error { conn <- c; return nil },
 		}}
 		ctx := context.WithValue(t.Context(), userKey{}, "gopher")
 		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
@@ -293,7 +293,7 @@ func (checked) Check() error { return errors.New("origin \"http:/example.org\" n
 func TestUpgraderIsChecked(t *testing.T) {
 	var log record
 	server.New(server.Options{Upgrader: checked{}, Logger: log.logger()})
-	if text := log.take(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, "never matches") {
+	if text := log.take(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "never matches") {
 		t.Errorf("log: %q", text)
 	}
 }

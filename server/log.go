@@ -9,25 +9,28 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/webwire-go/webwire/internal/link"
 )
 
-// event is a kind of record in the log. docs/logging.md has the table of all.
+// event is a kind of log record. docs/logging.md lists all of them.
 type event uint8
 
 const (
 	requestFailed event = iota // an error of a handler that its client does not learn
-	requestLeft                // an error of a handler after its connection ended, for that
+	requestLeft                // an error of a handler because its connection ended
 	replyLost                  // a reply that cannot be sent
 	panicked                   // a handler, a hook or the session store panicked
 	storeFailed                // the session store or a hook of sessions failed
-	acceptFailed               // a listener failed for the moment, or cannot be closed
+	acceptFailed               // a listener failed temporarily, or cannot be closed
 	upgradeFailed              // an HTTP request that became no connection
-	originRefused              // that because of its origin
-	misconfigured              // found by New
+	originRefused              // the same, because of its origin
+	connectFailed              // OnClientConnected refused a client with an error that it does not read
+	misconfigured              // an option that makes no sense
 	events
 )
 
-// rate limits the records of an event: burst of them at once, and one each every.
+// rate limits the records of an event: burst at once, then one per every.
 type rate struct {
 	burst int
 	every time.Duration
@@ -35,7 +38,7 @@ type rate struct {
 
 var eventTable = [events]struct {
 	level slog.Level
-	rate  rate // zero: clients cannot cause many
+	rate  rate // zero: no limit, because clients cannot cause many
 }{
 	requestFailed: {slog.LevelError, rate{10, time.Second}},
 	requestLeft:   {slog.LevelDebug, rate{}},
@@ -45,11 +48,12 @@ var eventTable = [events]struct {
 	acceptFailed:  {slog.LevelWarn, rate{}},
 	upgradeFailed: {slog.LevelDebug, rate{}},
 	originRefused: {slog.LevelWarn, rate{1, time.Minute}},
-	misconfigured: {slog.LevelWarn, rate{}},
+	connectFailed: {slog.LevelError, rate{10, time.Second}},
+	misconfigured: {slog.LevelError, rate{}},
 }
 
-// logger writes to the application's Logger, which may do what it likes: it may be
-// called while a panic is handled, so no method of logger panics.
+// logger writes to the application's Logger. Its methods do not panic, whatever the Logger
+// does, because they are called while panics are handled.
 type logger struct {
 	to *slog.Logger
 
@@ -59,12 +63,13 @@ type logger struct {
 
 // bucket counts the records of an event.
 type bucket struct {
-	used       int       // of the burst
-	since      time.Time // when used was right
-	suppressed uint64    // since the last record
+	used       int // of the burst, at the time since
+	since      time.Time
+	suppressed uint64 // since the last record
 }
 
-// write writes a record. One that follows records that were suppressed says how many.
+// write writes a record, unless it exceeds its rate. The next record has the number of
+// suppressed ones.
 func (l *logger) write(e event, msg string, args ...any) {
 	defer func() { _ = recover() }() // the Logger's panic
 	ctx, level := context.Background(), eventTable[e].level
@@ -81,7 +86,8 @@ func (l *logger) write(e event, msg string, args ...any) {
 	l.to.Log(ctx, level, msg, args...)
 }
 
-// take reports whether a record may be written, and how many were not since the last.
+// take reports whether a record may be written, and the number that were suppressed since
+// the last one.
 func (l *logger) take(e event) (suppressed uint64, ok bool) {
 	r := eventTable[e].rate
 	if r.burst == 0 {
@@ -105,8 +111,8 @@ func (l *logger) take(e event) (suppressed uint64, ok bool) {
 	return suppressed, true
 }
 
-// panicked writes the end of user code that did not return: value is what it
-// panicked with, nil if it called runtime.Goexit.
+// panicked logs that user code panicked with value, or called runtime.Goexit if value is
+// nil.
 func (l *logger) panicked(what string, value any, stack []byte, args ...any) {
 	text := "runtime.Goexit was called"
 	if value != nil {
@@ -116,16 +122,15 @@ func (l *logger) panicked(what string, value any, stack []byte, args ...any) {
 	l.write(panicked, "webwire: "+what+" panicked", args...)
 }
 
-// maxText is the number of bytes of a text that are logged.
+// maxText is the maximum number of bytes of a text that are logged.
 const maxText = 1024
 
-// textOf returns what fmt prints of value, as loggable does. A method of value that
-// panics costs no more than its text.
+// textOf returns what fmt prints of value, made safe by loggable.
 func textOf(value any) string { return loggable(fmt.Sprint(value)) }
 
-// loggable returns s as it may stand in any log: at most about maxText bytes, without
-// control characters, line breaks and invalid UTF-8, which are escaped as in Go. A
-// peer may have chosen the text.
+// loggable returns s made safe for any log, because a peer may have chosen it: at most
+// about maxText bytes, with control characters, line breaks and invalid UTF-8 escaped as
+// in Go.
 func loggable(s string) string {
 	more := len(s) - maxText
 	if more > 0 {
@@ -149,4 +154,21 @@ func loggable(s string) string {
 		fmt.Fprintf(&b, " (%d bytes more)", more)
 	}
 	return b.String()
+}
+
+// panicked logs that user code panicked or called runtime.Goexit.
+func (c *Conn) panicked(what string, value any, stack []byte) {
+	c.server.log.panicked(what, concealed(value, c.sessionKey()), stack, "remote", textOf(c.info.RemoteAddr))
+}
+
+// concealed returns the text of a panic's value, without the session key.
+func concealed(value any, key string) any {
+	if value == nil {
+		return nil
+	}
+	return link.ConcealText(fmt.Sprint(value), key)
+}
+
+func (c *Conn) log(e event, msg string, args ...any) {
+	c.server.log.write(e, msg, append(args, "remote", textOf(c.info.RemoteAddr))...)
 }

@@ -193,7 +193,6 @@ func TestPanicsWhilePanicsAreHandled(t *testing.T) {
 		for _, log := range []*slog.Logger{slog.New(angryLogger{}), discard, (&record{}).logger()} {
 			bubble(t, func(t *testing.T) {
 				srv := server.New(server.Options{Logger: log, Sessions: &angryStore{}, Hooks: server.Hooks{
-					OnClientConnected:    func(*server.Conn) { panic(angry{}) },
 					OnClientDisconnected: func(*server.Conn, error) { panic(angry{}) },
 					OnSignal:             func(context.Context, *server.Signal) { panic(angry{}) },
 					OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {

@@ -7,42 +7,40 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// Mux chooses the handler of a request or signal by its name. The zero value is
-// ready to use:
+// Mux calls the handler that is registered for the name of a request or signal. It is a
+// [Handler]. The zero value is ready to use:
 //
 //	var mux server.Mux
 //	mux.Request("chat.say", say)
 //	mux.Signal("cursor.*", moveCursor)
-//	srv := server.New(server.Options{Hooks: server.Hooks{
-//		OnRequest: mux.HandleRequest,
-//		OnSignal:  mux.HandleSignal,
-//	}})
+//	srv := server.New(server.Options{Handler: &mux})
 //
-// A pattern is an exact name, or a prefix followed by "*". An exact name wins over
-// a prefix and a longer prefix over a shorter one; "*" alone matches every name,
-// the empty one too. What matches nothing is answered by NotFound, or dropped.
+// A pattern is an exact name, or a prefix followed by "*". An exact name takes precedence
+// over prefixes, and a longer prefix over a shorter one; "*" alone matches every name,
+// including the empty one. A request that matches no pattern is answered by NotFound, a
+// signal is dropped.
 //
-// Patterns and middleware may be added at any time.
+// Patterns and middleware may be added at any time, also while the Mux is in use.
 type Mux struct {
 	requests mux.Table[RequestHandler]
 	signals  mux.Table[SignalHandler]
 }
 
-// Request registers the handler of requests whose name matches the pattern. It
-// panics if the pattern has a handler already.
+// Request registers the handler of requests whose name matches pattern. It panics if the
+// pattern has a handler already.
 func (m *Mux) Request(pattern string, h RequestHandler) {
 	m.requests.MustAdd("server", "request", pattern, h)
 }
 
-// Signal registers the handler of signals whose name matches the pattern. It
-// panics if the pattern has a handler already.
+// Signal registers the handler of signals whose name matches pattern. It panics if the
+// pattern has a handler already.
 func (m *Mux) Signal(pattern string, h SignalHandler) {
 	m.signals.MustAdd("server", "signal", pattern, h)
 }
 
-// Use adds middleware around every handler of requests, and around NotFound for
-// requests without a handler. The first acts first. Use calls each function once;
-// the handler it returns serves all requests.
+// Use adds middleware around the handlers of all requests, including NotFound. The first
+// function is the outermost. Use calls each function once; the handler that it returns
+// serves all requests.
 func (m *Mux) Use(middleware ...func(next RequestHandler) RequestHandler) {
 	m.requests.Use(middleware, NotFound, func(next func(name string) RequestHandler) RequestHandler {
 		return func(ctx context.Context, r *Request) (protocol.Payload, error) { return next(r.Name)(ctx, r) }
@@ -65,5 +63,7 @@ func (m *Mux) HandleRequest(ctx context.Context, r *Request) (protocol.Payload, 
 func (m *Mux) HandleSignal(ctx context.Context, s *Signal) {
 	m.signals.Find(s.Name, dropSignal)(ctx, s)
 }
+
+var _ Handler = (*Mux)(nil)
 
 func dropSignal(_ context.Context, s *Signal) { s.Conn.link.Drop() }

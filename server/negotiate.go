@@ -9,10 +9,10 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// negotiated returns the version that a connection's two ends agreed on. ok is false if
-// the peer negotiates nothing. It waits until the peer has made its offer, as long as the
-// limits of the connection allow, and neither ctx nor the server ends. After an error the
-// connection is closed.
+// negotiated returns the version that both ends of a connection agreed on. ok is false if
+// the peer negotiates nothing. It waits for the peer's offer, until a limit of the
+// connection expires, ctx ends or the server closes. After an error the connection is
+// closed.
 func (s *Server) negotiated(ctx context.Context, conn transport.Conn) (v protocol.Version, ok bool, err error) {
 	negotiator, negotiates := transport.As[transport.Negotiator](conn)
 	if !negotiates {

@@ -11,14 +11,19 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Options says what a server does. The zero value of every field works.
+// Options configures a server. Every field may be left zero.
 type Options struct {
-	// Hooks are called when something happens.
+	// Handler handles the requests and signals of clients, a *Mux for instance. It
+	// serves what Hooks.OnRequest or Hooks.OnSignal leave nil. Nil: requests are
+	// answered by NotFound and signals are dropped, unless the hooks handle them.
+	Handler Handler
+
+	// Hooks are called when something happens. Zero: none.
 	Hooks Hooks
 
 	// Upgrader turns HTTP requests into connections, &websocket.Upgrader{} of
-	// transport/websocket for instance. Nil: the server takes no connections
-	// over HTTP and answers 501.
+	// transport/websocket for instance. Nil: the server accepts no connections over HTTP
+	// and answers 501.
 	Upgrader transport.Upgrader
 
 	// ConnContext returns the context of a connection that an HTTP request asks for.
@@ -32,33 +37,40 @@ type Options struct {
 	//	}
 	//
 	// It is called after BeforeUpgrade and before the request is answered, and must not
-	// return nil; a panic is net/http's to handle. Nil: the context has no values.
+	// return nil. A panic in it is handled by net/http. Nil: the context has no values.
 	ConnContext func(ctx context.Context, r *http.Request) context.Context
 
-	// Sessions is where sessions are kept. Nil: in memory, until they were not used for
-	// session.DefaultMaxAge, or with the session hooks alone if both OnSessionCreated and OnSessionLookup are set. While a
-	// connection has a session, its use is noted there every five minutes.
+	// MaxConns is the maximum number of connections at once, from before the handshake
+	// until OnClientDisconnected has returned. Above it HTTP requests are answered with
+	// 503 and a Retry-After header, and other connections are closed with
+	// StatusTryAgainLater. Zero: no limit.
+	MaxConns int
+
+	// Sessions stores the sessions. While connections have a session, its use is noted
+	// in the store every five minutes. Nil: a session.MemoryStore, or no store if both
+	// OnSessionCreated and OnSessionLookup are set, which then are the store.
 	Sessions session.Store
 
 	// DisableSessions makes the server refuse to create and restore sessions.
 	DisableSessions bool
 
-	// MaxSessionConns is how many connections may have the same session at once.
-	// Zero: any number.
+	// MaxSessionConns is the maximum number of connections that have the same session at
+	// once. Zero: no limit.
 	MaxSessionConns int
 
-	// SessionPolicy is what happens when one connection more restores a session that
-	// MaxSessionConns have. Zero: ReplaceOldest if MaxSessionConns is 1, else RefuseNewest.
+	// SessionPolicy chooses what happens when a connection restores a session that
+	// MaxSessionConns connections have already. Zero: ReplaceOldest if MaxSessionConns
+	// is 1, otherwise RefuseNewest.
 	SessionPolicy SessionPolicy
 
-	// Concurrency is how many requests of one connection are handled at once.
-	// Zero: 64.
+	// Concurrency is the maximum number of requests of one connection that are handled at
+	// once. Zero: 64.
 	Concurrency int
 
-	// MaxMessageSize is the longest message that is accepted, in bytes. A longer
-	// one ends its connection. Clients of 2.0 are told. Those that do not negotiate the
-	// version, the published ones, refuse longer messages themselves: a reply that is
-	// longer becomes an error with protocol.CodeTooBig, and a signal fails with
+	// MaxMessageSize is the longest message that is accepted, in bytes. A longer message
+	// ends its connection. Clients of 2.0 learn this limit. Published ones, which do not
+	// negotiate the version, refuse longer messages themselves: a longer reply to them
+	// becomes an error with protocol.CodeTooBig, and a longer signal fails with
 	// protocol.ErrTooBig. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
@@ -67,61 +79,60 @@ type Options struct {
 	// OutboxSize/2, so that short messages cannot starve a long one.
 	//
 	// InboxSize limits the bytes of the messages of one connection that wait for a
-	// handler or are being handled, each charged its size and 256 bytes, and at most
-	// InboxSize/2. While the limit is exceeded the connection is not read. To notice
-	// a peer that is gone meanwhile, the server reads on for as much again (at least
-	// 64 KiB) after each third of ReadTimeout, three times at most; a peer that has
-	// sent all that is disconnected if then no handler returns for ten times
-	// ReadTimeout.
+	// handler or are being handled. Each is charged its size plus 256 bytes, at most
+	// InboxSize/2. While the limit is exceeded the connection is not read. To detect a
+	// peer that is gone meanwhile, the server reads up to as many bytes again (at least
+	// 64 KiB) after each third of ReadTimeout, at most three times. A peer that has sent
+	// all of that is disconnected if no handler returns for ten times ReadTimeout.
 	//
 	// Zero: 1 MiB each.
 	OutboxSize, InboxSize int
 
-	// ReadTimeout is the silence after which a connection counts as lost. Peers
-	// that are silent for a third of it are pinged. Zero: transport.DefaultReadTimeout.
+	// ReadTimeout is the silence after which a connection counts as lost. A peer that
+	// has been silent for a third of it is pinged. Zero: transport.DefaultReadTimeout.
 	ReadTimeout time.Duration
 
-	// WriteTimeout is how long a write may make no progress, while nothing arrives
-	// from the peer, before the connection counts as lost. Zero: transport.DefaultWriteTimeout.
+	// WriteTimeout is the time after which a connection counts as lost if a write makes
+	// no progress and nothing arrives from the peer. Zero: transport.DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
-	// Version is spoken to peers that negotiate nothing, as the published clients
-	// do. Peers that do negotiate get the best version that both sides speak.
+	// Version is spoken to peers that negotiate nothing, as published clients do. With
+	// peers that negotiate, the server speaks the best version that both know.
 	// Zero: protocol.V1_2.
 	Version protocol.Version
 
-	// SubProtocol is the name of what the application speaks on top of WebWire.
-	// Clients of 2.0 hang up unless they expect the same. Empty: none.
+	// SubProtocol is the name of the application's protocol on top of WebWire. Clients
+	// of 2.0 disconnect unless they expect the same name. Empty: none.
 	SubProtocol string
 
-	// Logger gets what goes wrong and is told to nobody else: errors of handlers
-	// that the peer does not learn, panics, failures of the session store.
-	// docs/logging.md lists the records and their levels. Clients cannot fill the log:
-	// records that they can cause are limited. Nil: slog.Default().
+	// Logger gets what no caller and no client learns: errors of handlers that the
+	// client is not told, panics, failures of the session store. docs/logging.md lists
+	// the records and their levels. Records that clients can cause are limited in number.
+	// Nil: slog.Default().
 	Logger *slog.Logger
 }
 
-// SessionPolicy chooses the connection that goes without when more connections want a
-// session than Options.MaxSessionConns allows.
+// SessionPolicy chooses which connection does not get the session when more connections
+// want it than Options.MaxSessionConns allows.
 type SessionPolicy uint8
 
 const (
 	// RefuseNewest answers the restore with protocol.ErrSessionFull. A client that lost
-	// its connection may be refused until the server has noticed that too.
+	// its connection may be refused until the server has noticed the loss.
 	RefuseNewest SessionPolicy = iota + 1
 
-	// ReplaceOldest gives the session to the newest connection. The one that got it
-	// before all others loses it and is closed at once with transport.StatusReplaced,
-	// after which our clients do not connect again. Published clients do, and where two
-	// of them have the same key, in two tabs for instance, they replace each other
-	// without end: use RefuseNewest for those.
+	// ReplaceOldest gives the session to the newest connection. The connection that has
+	// had it longest is closed at once with transport.StatusReplaced, after which clients
+	// of this module do not connect again. Published clients do: two of them with the
+	// same key, in two tabs for instance, replace each other forever. Use RefuseNewest
+	// for those.
 	ReplaceOldest
 )
 
 const (
 	defaultConcurrency = 64
 	defaultBoxSize     = 1 << 20
-	retryAfter         = "1" // seconds that clients are told to wait while the server shuts down
+	retryAfter         = "1" // seconds until clients of HTTP may try again
 )
 
 func (o Options) withDefaults() Options {
@@ -149,6 +160,12 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	h := &o.Hooks
+	if o.Handler != nil && h.OnRequest == nil {
+		h.OnRequest = o.Handler.HandleRequest
+	}
+	if o.Handler != nil && h.OnSignal == nil {
+		h.OnSignal = o.Handler.HandleSignal
+	}
 	hooksStore := h.OnSessionCreated != nil && h.OnSessionLookup != nil
 	if o.Sessions == nil && !o.DisableSessions && !hooksStore {
 		o.Sessions = &session.MemoryStore{}

@@ -143,12 +143,13 @@ func TestConnectedFirst(t *testing.T) {
 		step := make(chan struct{})
 		var events []string
 		srv := server.New(server.Options{Hooks: server.Hooks{
-			OnClientConnected: func(c *server.Conn) {
-				if err := c.Signal(c.Context(), "welcome", protocol.Text("x")); err != nil {
+			OnClientConnected: func(ctx context.Context, c *server.Conn) error {
+				if err := c.Signal(ctx, "welcome", protocol.Text("x")); err != nil {
 					t.Error(err)
 				}
 				<-step
 				events = append(events, "connected")
+				return nil
 			},
 			OnSignal: func(context.Context, *server.Signal) { events = append(events, "signal") },
 			OnRequest: func(context.Context, *server.Request) (protocol.Payload, error) {
@@ -231,7 +232,7 @@ func TestDisconnectedLast(t *testing.T) {
 func TestConnsLeavesOutTheUndecided(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		decide := make(chan struct{})
-		srv := server.New(server.Options{Hooks: server.Hooks{OnClientConnected: func(*server.Conn) { <-decide }}})
+		srv := server.New(server.Options{Hooks: server.Hooks{OnClientConnected: func(context.Context, *server.Conn) error { <-decide; return nil }}})
 		p := connect(t, srv, protocol.V1_2)
 		synctest.Wait()
 		if sent, err := server.Broadcast(srv.Conns(), "secret", protocol.Text("x")); sent != 0 || err != nil {

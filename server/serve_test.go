@@ -37,7 +37,9 @@ func TestServe(t *testing.T) {
 		ln, v2 := memory.Listen(), memory.Listen()
 		served := make(chan error, 2)
 		go func() { served <- srv.Serve(ln) }()
-		go func() { served <- srv.Endpoint(protocol.V2_0, 500).Serve(v2) }()
+		go func() {
+			served <- srv.Endpoint(server.EndpointOptions{Version: protocol.V2_0, MaxMessageSize: 500}).Serve(v2)
+		}()
 		for range 3 {
 			p := dial(t, ln, protocol.V1_2)
 			p.request(1, "", "hello")

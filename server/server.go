@@ -14,10 +14,10 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Server holds connections and dispatches what arrives on them. It is an
-// http.Handler: mount it where clients shall connect, or serve any other transport
-// with Serve and ServeConn. Its methods may be called from any goroutine, those
-// of handlers and hooks included.
+// Server accepts connections and calls the handlers of what arrives on them. It is an
+// http.Handler to be mounted where clients connect; other transports are served with
+// Serve and ServeConn. Its methods may be called from any goroutine, also by handlers
+// and hooks.
 type Server struct {
 	opts     Options
 	log      logger
@@ -27,15 +27,17 @@ type Server struct {
 
 	mu        sync.Mutex
 	conns     []*Conn // each at its index; nearly in the order in which they came
+	reserved  int     // places of connections that are being made
 	listeners map[transport.Listener]struct{}
-	closing   chan struct{} // closed when there shall be no new connections
-	changed   chan struct{} // closed by notify; nil if nobody waits for that
-	busy      int           // tasks that belong to no connection and that Shutdown waits for
+	closing   chan struct{} // closed once no connection is accepted any more
+	changed   chan struct{} // closed by notify; nil if nothing waits for it
+	busy      int           // tasks of no connection that Shutdown waits for
 	accepted  uint64        // connections so far
-	past      link.Stats    // of connections that are gone
+	past      link.Stats    // of connections that have ended
 }
 
-// New returns a server. It does nothing until it is given connections.
+// New returns a server. It starts nothing: a server works on the connections it is given.
+// Options that make no sense are logged, one record each, see [Options.Check].
 func New(opts Options) *Server {
 	s := &Server{
 		opts:      opts.withDefaults(),
@@ -47,51 +49,42 @@ func New(opts Options) *Server {
 	s.limits.Tasks.Concurrency = s.opts.Concurrency
 	s.limits.Tasks.Budget = s.opts.InboxSize
 	s.log.to = s.opts.Logger
-	s.check()
+	for _, err := range opts.faults() {
+		s.log.write(misconfigured, "webwire: options", "error", textOf(err))
+	}
 	s.sessions.init(s)
-	s.root = s.Endpoint(s.opts.Version, s.opts.MaxMessageSize)
+	s.root = s.Endpoint(EndpointOptions{})
 	return s
 }
 
-// check logs what is wrong with the options that are accepted all the same.
-func (s *Server) check() {
-	upgrader, ok := s.opts.Upgrader.(interface{ Check() error })
-	if !ok {
-		return
-	}
-	if err := upgrader.Check(); err != nil {
-		s.log.write(misconfigured, "webwire: upgrader", "error", textOf(err))
-	}
-}
-
-// ServeHTTP answers OPTIONS and metadata requests, and makes connections of the
-// others. It returns as soon as that is done; the connection goes on, with the
-// values of Options.ConnContext and none of the request's.
+// ServeHTTP answers OPTIONS and metadata requests, and makes connections of all others.
+// It returns when the connection is made; the connection's context has the values of
+// Options.ConnContext and none of the request's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.root.ServeHTTP(w, r) }
 
-// Serve serves the connections that ln accepts. It returns ErrServerClosed after
-// Shutdown or Close, once its connections are gone, and the error of ln if that
-// fails for good; its connections go on then. It closes ln.
+// Serve serves the connections that ln accepts, and closes ln. After Shutdown or Close it
+// returns ErrServerClosed, once its connections have ended. If ln fails permanently it
+// returns that error at once, and its connections go on.
 func (s *Server) Serve(ln transport.Listener) error { return s.root.Serve(ln) }
 
-// ServeConn serves one connection of any transport and returns why it ended, once
-// its last handler has returned. When ctx ends the connection is dropped; handlers get
-// its values. The connection should have been made with [Server.AcceptOptions]: it keeps the
-// limits that it was made with.
+// ServeConn serves one connection of any transport. It returns when the last handler of
+// the connection has returned, with the reason why the connection ended. When ctx ends the
+// connection is dropped; handlers get the values of ctx. Make the connection with
+// [Server.AcceptOptions]: it keeps the limits that it was made with.
 func (s *Server) ServeConn(ctx context.Context, conn transport.Conn) error {
 	return s.root.ServeConn(ctx, conn)
 }
 
-// AcceptOptions returns what a connection for [Server.ServeConn] is made with: the versions
-// of the protocol that the server speaks, the best first, and the limits of its Options.
+// AcceptOptions returns the options to make a connection for [Server.ServeConn] with: the
+// versions of the protocol that the server speaks, the best first, and the limits of its
+// Options.
 //
 //	conn := stream.Server(nc, srv.AcceptOptions())
 //	err := srv.ServeConn(ctx, conn)
 func (s *Server) AcceptOptions() transport.AcceptOptions { return s.root.AcceptOptions() }
 
-// Conns returns the connections at the moment when the iteration begins, except those
-// whose OnClientConnected has not returned: nobody broadcasts to a client that the hook
-// may yet turn away.
+// Conns returns the connections that exist when the iteration begins, without those whose
+// OnClientConnected has not returned nil.
 func (s *Server) Conns() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		for _, c := range s.snapshot() {
@@ -108,7 +101,8 @@ func (s *Server) snapshot() []*Conn {
 	return slices.Clone(s.conns)
 }
 
-// add registers a connection, unless the server takes none any more.
+// add registers a connection for which a place was reserved. It reports false if the
+// server accepts no connections any more.
 func (s *Server) add(c *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,11 +111,12 @@ func (s *Server) add(c *Conn) bool {
 	}
 	c.index = len(s.conns)
 	s.conns = append(s.conns, c)
+	s.reserved--
 	s.accepted++
 	return true
 }
 
-// remove forgets a connection that add registered: nothing of it is left.
+// remove forgets a connection that add registered, after its end.
 func (s *Server) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,8 +129,8 @@ func (s *Server) remove(c *Conn) {
 	s.notify()
 }
 
-// isClosing reports whether the server takes no connections any more. While mu is
-// held that does not change.
+// isClosing reports whether the server accepts no connections any more. The answer does
+// not change while mu is held.
 func (s *Server) isClosing() bool {
 	select {
 	case <-s.closing:
@@ -158,7 +153,7 @@ func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 		s.mu.Lock()
 		delete(s.listeners, ln)
 		s.mu.Unlock()
-		_ = ln.Close() // ends what an error of Accept left
+		_ = ln.Close() // also after an error of Accept
 	}()
 
 	var running sync.WaitGroup
@@ -169,7 +164,7 @@ func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 		case err == nil:
 			pause = 0
 			running.Go(func() {
-				// Why it ended is OnClientDisconnected's to know.
+				// OnClientDisconnected gets the reason.
 				_ = e.ServeConn(context.Background(), conn)
 			})
 		case s.isClosing():
@@ -188,14 +183,14 @@ func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 	}
 }
 
-// The pause after Accept failed doubles from one to the other.
+// The pause after a failed Accept doubles from minAcceptPause to maxAcceptPause.
 const (
 	minAcceptPause = 5 * time.Millisecond
 	maxAcceptPause = time.Second
 )
 
-// passing reports whether an error of Accept is one that passes: too many open
-// files, a peer that was gone again.
+// passing reports whether an error of Accept is temporary, such as too many open files or
+// a peer that left during the handshake.
 func passing(err error) bool {
 	var t interface{ Temporary() bool }
 	return errors.As(err, &t) && t.Temporary()

@@ -7,27 +7,26 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Shutdown ends the server in good order. From now on HTTP requests get 503 with
-// Retry-After, requests the shutdown error, and signals are dropped and counted.
-// Running handlers finish and their replies are sent; then the connections are
-// closed with StatusGoingAway, and OnClientDisconnected is called for each. Shutdown
-// returns nil once all of that is done; the session store is not used any more then.
-// If ctx ends before, what is left is dropped at once and ctx.Err() returned; handlers
-// that still run see their context end, but nobody waits for them.
+// Shutdown ends the server gracefully. From now on HTTP requests are answered with 503 and
+// Retry-After, requests with protocol.ErrShutdown, and signals are dropped and counted.
+// Running handlers finish and their replies are sent. Then the connections are closed with
+// StatusGoingAway, and OnClientDisconnected is called for each. Shutdown returns nil when
+// all of this is done; the session store is not used after that. If ctx ends first, all
+// remaining connections are dropped at once and Shutdown returns ctx.Err(); the contexts of
+// handlers that are still running end, but Shutdown does not wait for them.
 //
-// Shutdown may be called several times, also while Close runs. A handler or hook
-// may call it with a context derived from its own: then it does not wait for the
-// connection of that handler, which is closed after its last reply was sent. Such a
-// context ends with the connection, and cuts the shutdown short if the caller's client
-// leaves; context.WithoutCancel prevents that.
+// Shutdown may be called several times, also while Close runs. A handler or hook may call
+// it with a context derived from its own. Shutdown then does not wait for that handler's
+// connection, which is closed after the handler's reply has been sent. Such a context ends
+// with the connection, and cuts the shutdown short if the client leaves;
+// context.WithoutCancel prevents that.
 //
-// With any other context Shutdown waits for every connection, that of a handler that
-// called it too, which cannot end before Shutdown returns: other connections finish, but
-// Shutdown does not return before ctx ends, drops the caller's connection then, and
-// returns ctx.Err(). With a context that never ends it does not return. Handlers and
-// hooks that have no context of their own call BeginShutdown instead.
+// With any other context Shutdown waits for every connection. Called by a handler, it waits
+// for the handler's own connection, which cannot end before: when ctx ends it drops that
+// connection and returns ctx.Err(), and if ctx never ends it does not return. Handlers and
+// hooks without a context call BeginShutdown instead.
 //
-// It does not know the http.Server that the server is mounted in; shut that down
+// Shutdown does not affect the http.Server that the server is mounted in: shut that down
 // too, before or after.
 func (s *Server) Shutdown(ctx context.Context) error {
 	caller, _ := ctx.Value(connKey{s}).(*Conn)
@@ -49,9 +48,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// BeginShutdown begins what Shutdown does and returns at once. Handlers and hooks may
-// call it. The shutdown has no limit of time; to wait for its end, or to end it, call
-// Shutdown or Close.
+// BeginShutdown starts a graceful shutdown and returns at once. Handlers and hooks may call
+// it. The shutdown has no time limit; call Shutdown to wait for its end, or Close to cut it
+// short.
 func (s *Server) BeginShutdown() {
 	if err := s.beginShutdown(); err != nil {
 		s.log.write(acceptFailed, "webwire: listener cannot be closed", "error", textOf(err))
@@ -66,9 +65,9 @@ func (s *Server) beginShutdown() error {
 	return err
 }
 
-// closeDrained waits until no request is handled any more, and closes the connections.
-// Handlers that call Shutdown are not waited for: their connections are closed when they
-// are drained too.
+// closeDrained waits until no request is being handled, and closes the connections. It does
+// not wait for handlers that call Shutdown: their connections are closed when they have
+// drained.
 func (s *Server) closeDrained() {
 	conns := s.snapshot()
 	for _, c := range conns {
@@ -96,9 +95,9 @@ func (s *Server) awaitDrained(c *Conn) {
 	}
 }
 
-// Close drops all connections at once and ends Serve. It does not wait for
-// handlers, whose context ends; to do so call Shutdown afterwards. It may be
-// called several times, by handlers and hooks too.
+// Close drops all connections at once and ends Serve. The contexts of handlers end, but
+// Close does not wait for them; call Shutdown afterwards to wait. Close may be called
+// several times, also by handlers and hooks. Its error is that of closing the listeners.
 func (s *Server) Close() error {
 	_, err := s.refuseNew(false)
 	for _, c := range s.snapshot() {
@@ -107,9 +106,9 @@ func (s *Server) Close() error {
 	return err
 }
 
-// refuseNew makes the server take no connections any more. It reports whether the
-// caller is the first to do so. If the first drains the server, that counts as busy,
-// and no connection takes requests any more once others can see that it is closing.
+// refuseNew makes the server accept no more connections, and reports whether this is the
+// first call. If the first call is to drain, the server counts as busy, and every
+// connection drains before isClosing reports true.
 func (s *Server) refuseNew(drain bool) (first bool, err error) {
 	s.mu.Lock()
 	first = !s.isClosing()
@@ -132,8 +131,7 @@ func (s *Server) refuseNew(drain bool) (first bool, err error) {
 	return first, errors.Join(errs...)
 }
 
-// drop ends all connections: those on which nothing runs with a close status, the
-// others at once.
+// drop ends all connections at once, those on which nothing runs with a close status.
 func (s *Server) drop() {
 	for _, c := range s.snapshot() {
 		select {
@@ -145,8 +143,8 @@ func (s *Server) drop() {
 	}
 }
 
-// isIdle reports whether no connection is left and nothing runs on the server's own
-// account. If exempting, connections whose handlers call Shutdown do not count.
+// isIdle reports whether the server has neither connections nor tasks of its own. If
+// exempting, connections whose handlers call Shutdown do not count.
 func (s *Server) isIdle(exempting bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,9 +159,9 @@ func (s *Server) isIdle(exempting bool) bool {
 	return true
 }
 
-// begin counts a task that uses the session store on the server's own account, which
-// Shutdown waits for. It reports false if there is no connection that needs it and
-// there will be none: Shutdown may have returned. After true the caller calls end.
+// begin counts a task of the server that uses the session store, so that Shutdown waits for
+// it. It reports false if Shutdown may have returned, and the task must not start. After
+// true the caller calls end.
 func (s *Server) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,8 +179,8 @@ func (s *Server) end() {
 	s.notify()
 }
 
-// change returns a channel that is closed when the answers of isIdle and isCaller may
-// have changed.
+// change returns a channel that is closed when the results of isIdle and isCaller may have
+// changed.
 func (s *Server) change() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,7 +208,7 @@ func (s *Server) exempt(c *Conn) (end func()) {
 	return func() { count(-1) }
 }
 
-// notify wakes who awaits a condition. The caller holds mu.
+// notify closes the channel that change returned. The caller holds mu.
 func (s *Server) notify() {
 	if s.changed != nil {
 		close(s.changed)

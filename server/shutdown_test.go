@@ -202,7 +202,7 @@ func shutdownFromInside(t *testing.T, where string, stop func(*server.Server, *s
 			return r.Payload, nil
 		},
 		OnSignal:             func(_ context.Context, s *server.Signal) { in("signal", s.Conn) },
-		OnClientConnected:    func(c *server.Conn) { in("connected", c) },
+		OnClientConnected:    func(_ context.Context, c *server.Conn) error { in("connected", c); return nil },
 		OnClientDisconnected: func(c *server.Conn, _ error) { in("disconnected", c) },
 	}})
 	a, b := connect(t, srv, protocol.V1_2), connect(t, srv, protocol.V1_2)
@@ -381,10 +381,9 @@ func TestStoreIsNotUsedAfterShutdown(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			store := &slowStore{}
 			srv := server.New(server.Options{Sessions: store, Hooks: server.Hooks{
-				OnClientConnected: func(c *server.Conn) {
-					if _, err := c.CreateSession(c.Context(), nil); err != nil {
-						t.Error(err)
-					}
+				OnClientConnected: func(ctx context.Context, c *server.Conn) error {
+					_, err := c.CreateSession(ctx, nil)
+					return err
 				},
 			}})
 			for range 60 {

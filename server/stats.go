@@ -1,18 +1,21 @@
 package server
 
-// Stats is what a server did and does, for a metrics library to poll.
+// Stats are the counts of a server, for a metrics library to poll.
 type Stats struct {
-	Open     int // connections now
-	Sessions int // sessions that connections have now
-	InFlight int // requests and signals whose handlers run or wait now
+	// Gauges.
+	Open     int // connections
+	Sessions int // sessions that connections have
+	InFlight int // requests and signals whose handlers are running or waiting
 
-	Accepted                 uint64 // connections so far
-	Sent, Received           uint64 // messages so far
+	// Counters since the server was made.
+	Accepted                 uint64 // connections
+	Sent, Received           uint64 // messages
 	BytesSent, BytesReceived uint64 // of messages, without the framing of the transport
-	Dropped                  uint64 // messages that were received and not handled so far
+	Dropped                  uint64 // messages that were received and not handled
 }
 
-// Stats returns the counts of now.
+// Stats returns the current counts. Its cost is proportional to the number of connections
+// and sessions.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	counts := s.past

@@ -45,8 +45,15 @@ func wantDamaged(t *testing.T, st session.Store, path, how string) {
 	if strings.Contains(text, secret) || !strings.Contains(text, hashName(secret)) || strings.Count(text, "session: ") != 1 {
 		t.Errorf("%s: error is %v", how, err)
 	}
-	if _, err := os.Stat(path); err != nil {
+	before, err := os.ReadFile(path)
+	if err != nil {
 		t.Errorf("%s: %v", how, err)
+	}
+	if err := st.Update(t.Context(), secret, nil); !errors.Is(err, session.ErrDamaged) {
+		t.Errorf("%s: Update: %v", how, err)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Errorf("%s: Update changed the file (%v)", how, err)
 	}
 }
 

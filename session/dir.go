@@ -8,12 +8,12 @@ import (
 	"runtime"
 )
 
-// makeDir makes sure that dir exists, durably: a session is not on the disk if the
-// way to it is not. Parents are made too.
+// makeDir creates dir and its parents if they do not exist, and syncs them: a session is not
+// on disk unless the path to it is.
 func makeDir(dir string) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
-		return nil // if it is no directory, opening it says so
+		return nil // opening it fails if it is not a directory
 	}
 	parent := filepath.Dir(filepath.Clean(dir))
 	if errors.Is(err, fs.ErrNotExist) && parent != dir {
@@ -36,8 +36,8 @@ func makeDir(dir string) error {
 	return syncDir(f)
 }
 
-// syncDir makes durable which names a directory has. Concurrent calls share what
-// the disk has to do.
+// syncDir makes the names in a directory durable. Concurrent calls share the work of the
+// disk.
 func syncDir(dir *os.File) error {
 	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
 		return nil // a directory cannot be synced there

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +42,7 @@ type FileStore struct {
 	root   *os.Root
 	dir    *os.File // the root itself, to lock and to sync
 	maxAge time.Duration
-	turn   chan struct{} // a slot, taken by who holds the lock in this process
+	turn   chan struct{} // one slot; the goroutine that fills it holds the lock in this process
 
 	sweeping sync.Mutex
 	round    *os.File // the root once more: a position in its listing
@@ -99,7 +100,16 @@ func (st *FileStore) Save(ctx context.Context, s Session) error {
 	if err := check(s); err != nil {
 		return err
 	}
-	hash := Hash(s.Key)
+	if err := st.replace(ctx, Hash(s.Key), s, func(string) error { return nil }); err != nil {
+		return storeError(err)
+	}
+	st.sweepNext(ctx)
+	return nil
+}
+
+// replace writes the session to a temporary file and, if decide returns nil for its name,
+// renames that to the session's. decide and the rename are one step for other changes.
+func (st *FileStore) replace(ctx context.Context, hash [sha256.Size]byte, s Session, decide func(temp string) error) error {
 	data, err := encodeRecord(hash, s)
 	if err != nil {
 		return err
@@ -107,17 +117,18 @@ func (st *FileStore) Save(ctx context.Context, s Session) error {
 	temp := newTempName()
 	err = st.write(temp, data, fileTime(lastUse(s)))
 	if err == nil {
-		err = st.exclusive(ctx, func() error { return st.root.Rename(temp, fileName(hash)) })
+		err = st.exclusive(ctx, func() error {
+			if err := decide(temp); err != nil {
+				return err
+			}
+			return st.root.Rename(temp, fileName(hash))
+		})
 	}
 	if err != nil {
-		st.root.Remove(temp) // whatever comes of it, the first error is the one to report
-		return storeError(err)
+		st.root.Remove(temp) // the first error is the one to report
+		return err
 	}
-	if err := syncDir(st.dir); err != nil {
-		return storeError(err)
-	}
-	st.sweepNext(ctx)
-	return nil
+	return syncDir(st.dir)
 }
 
 // Load implements [Store].
@@ -126,22 +137,74 @@ func (st *FileStore) Load(ctx context.Context, key string) (Session, error) {
 		return Session{}, err
 	}
 	hash := Hash(key)
-	data, seen, err := st.read(fileName(hash))
+	f, err := st.root.Open(fileName(hash))
 	if err != nil {
 		return Session{}, lookupError(err)
 	}
-	s, err := decodeRecord(hash, data)
-	if err != nil {
-		return Session{}, fmt.Errorf("%w: file %s: %w", ErrDamaged, fileName(hash), err)
-	}
-	if expired(seen, st.maxAge) {
-		return Session{}, ErrNotFound
-	}
+	defer f.Close()
+	s, err := st.read(f, hash)
 	s.Key = key
-	if seen.After(fileTime(lastUse(s))) {
-		s.LastSeen = storable(seen)
+	if err != nil {
+		return Session{}, err
 	}
 	return s, nil
+}
+
+// Update implements [Store]. It returns an error for an info that is not JSON, and
+// [ErrDamaged] for a session that cannot be read completely.
+func (st *FileStore) Update(ctx context.Context, key string, info json.RawMessage) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := checkInfo(info); err != nil {
+		return err
+	}
+	for {
+		err := st.update(ctx, Hash(key), info)
+		if err != errReplaced {
+			return err
+		}
+	}
+}
+
+var errReplaced = errors.New("the file was replaced")
+
+// update is one attempt of Update. It returns errReplaced if the session was saved after
+// it was read. The file that was read stays open until then, so that no other file can
+// have its identity.
+func (st *FileStore) update(ctx context.Context, hash [sha256.Size]byte, info json.RawMessage) error {
+	name := fileName(hash)
+	old, err := st.root.Open(name)
+	if err != nil {
+		return lookupError(err)
+	}
+	defer old.Close()
+	s, err := st.read(old, hash)
+	if err != nil {
+		return err
+	}
+	s.Info = info
+	err = st.replace(ctx, hash, s, func(temp string) error {
+		now, err := st.root.Stat(name)
+		if err != nil {
+			return err // deleted
+		}
+		before, err := old.Stat()
+		if err != nil {
+			return err
+		}
+		if !os.SameFile(before, now) {
+			return errReplaced
+		}
+		if seen := now.ModTime(); seen.After(fileTime(lastUse(s))) { // touched
+			return st.root.Chtimes(temp, time.Time{}, seen)
+		}
+		return nil
+	})
+	if err == errReplaced {
+		return err
+	}
+	return lookupError(err)
 }
 
 // Touch implements [Store].
@@ -170,11 +233,12 @@ func (st *FileStore) Delete(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := ignoreNotExist(st.root.Remove(fileName(Hash(key)))); err != nil {
+	name := fileName(Hash(key))
+	err := st.exclusive(ctx, func() error { return ignoreNotExist(st.root.Remove(name)) })
+	if err != nil {
 		return storeError(err)
 	}
-	// Also if somebody else removed it, perhaps a moment ago: deleted means
-	// that it does not come back.
+	// Also if another process has just removed it: Delete is durable.
 	return storeError(syncDir(st.dir))
 }
 
@@ -197,29 +261,33 @@ func (st *FileStore) write(name string, data []byte, modified time.Time) error {
 	return err
 }
 
-// read returns content and modification time of one and the same file, even while
-// Save puts another in its place.
-func (st *FileStore) read(name string) ([]byte, time.Time, error) {
-	f, err := st.root.Open(name)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	defer f.Close()
+// read returns the session, without its key, that the open file of hash has. Content and
+// modification time are of the same file, even if Save replaces it meanwhile.
+func (st *FileStore) read(f *os.File, hash [sha256.Size]byte) (Session, error) {
 	data, err := io.ReadAll(f)
 	if err != nil {
-		return nil, time.Time{}, err
+		return Session{}, storeError(err)
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return nil, time.Time{}, err
+		return Session{}, storeError(err)
 	}
-	return data, info.ModTime(), nil
+	s, err := decodeRecord(hash, data)
+	if err != nil {
+		return Session{}, fmt.Errorf("%w: file %s: %w", ErrDamaged, fileName(hash), err)
+	}
+	seen := info.ModTime()
+	if expired(seen, st.maxAge) {
+		return Session{}, ErrNotFound
+	}
+	if seen.After(fileTime(lastUse(s))) {
+		s.LastSeen = storable(seen)
+	}
+	return s, nil
 }
 
-// exclusive runs change while nobody else, in this process or another, runs one.
-// What is atomic by itself goes without: reading, removing a file whatever its
-// age. The lock is for decisions about a file that a rename could make wrong, and
-// for that rename. Nothing is synced under it.
+// exclusive runs change while no other change runs, in this process or another. Reading
+// is atomic without it. Nothing is synced in it.
 func (st *FileStore) exclusive(ctx context.Context, change func() error) error {
 	select {
 	case st.turn <- struct{}{}:
@@ -237,7 +305,7 @@ func (st *FileStore) exclusive(ctx context.Context, change func() error) error {
 	return change()
 }
 
-// storeError says where an error of the file system comes from.
+// storeError adds the package name to an error of the file system.
 func storeError(err error) error {
 	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
 		return err
@@ -255,8 +323,8 @@ func lookupError(err error) error {
 
 func fileName(hash [sha256.Size]byte) string { return hex.EncodeToString(hash[:]) }
 
-// fileTime returns t if a file can have that modification time, and else the
-// nearest that surely can be set.
+// fileTime returns t if every file system can store it as a modification time, otherwise
+// the nearest time that it can store.
 func fileTime(t time.Time) time.Time {
 	first, last := time.Unix(0, 0), time.Unix(1<<33, 0) // in the year 2242
 	if t.Before(first) {

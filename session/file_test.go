@@ -115,6 +115,10 @@ func (a *alternating) Touch(ctx context.Context, key string, seen time.Time) err
 	return a.next().Touch(ctx, key, seen)
 }
 
+func (a *alternating) Update(ctx context.Context, key string, info json.RawMessage) error {
+	return a.next().Update(ctx, key, info)
+}
+
 func (a *alternating) Delete(ctx context.Context, key string) error {
 	return a.next().Delete(ctx, key)
 }

@@ -12,8 +12,7 @@ import (
 
 // lock takes the lock of a directory, which the system gives back if the process
 // dies. It belongs to dir, not to the process: two stores in one process exclude
-// each other too. Locking the directory itself leaves no lock file that somebody
-// could remove.
+// each other too. Locking the directory itself leaves no lock file that could be removed.
 //
 // Another process holds the lock for microseconds, unless it is stopped. Waiting
 // for it is polling because no blocking call could be ended by ctx.

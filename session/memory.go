@@ -4,14 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"sync"
 	"time"
 )
 
-// sweepPerSave is how many other sessions a Save looks at to remove those that
-// expired. With two, the sweep has gone round before the store has grown by half,
-// so at no time are there many more dead sessions than living ones, and no call
-// pays for all of them.
+// sweepPerSave is the number of other sessions that a Save examines, to remove those that
+// have expired. With two, a round is complete before the store has grown by half, so there
+// are never many more expired sessions than others, and no call is slow.
 const sweepPerSave = 2
 
 // MemoryStore is a Store in memory, for tests and for servers whose sessions may end
@@ -28,8 +28,8 @@ type MemoryStore struct {
 
 	mu      sync.Mutex
 	index   map[[sha256.Size]byte]int // of a key's hash in entries
-	entries []memoryEntry             // dense, so that a sweep can go round by position
-	next    int                       // where the sweep goes on
+	entries []memoryEntry             // dense, so that the sweep can step by position
+	next    int                       // position at which the sweep continues
 }
 
 type memoryEntry struct {
@@ -97,6 +97,24 @@ func (m *MemoryStore) Touch(ctx context.Context, key string, seen time.Time) err
 	if seen.After(lastUse(entry.session)) {
 		entry.session.LastSeen = storable(seen)
 	}
+	return nil
+}
+
+// Update implements [Store]. It returns an error for an info that is not JSON.
+func (m *MemoryStore) Update(ctx context.Context, key string, info json.RawMessage) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := checkInfo(info); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	entry, err := m.find(key)
+	if err != nil {
+		return err
+	}
+	entry.session.Info = bytes.Clone(info)
 	return nil
 }
 
@@ -180,14 +198,13 @@ func (m *MemoryStore) remove(i int) {
 	m.shrink()
 }
 
-// shrink gives back the memory of a store that was much larger once: neither
-// slices nor maps do so by themselves.
+// shrink frees memory of a store that was much larger once, which slices and maps keep.
 func (m *MemoryStore) shrink() {
 	const small = 64
 	if cap(m.entries) <= small || len(m.entries) > cap(m.entries)/4 {
 		return
 	}
-	room := 2 * len(m.entries) // so that neither the next Save nor the next Delete pays again
+	room := 2 * len(m.entries) // so that neither the next Save nor the next Delete copies again
 	entries := make([]memoryEntry, len(m.entries), room)
 	copy(entries, m.entries)
 	index := make(map[[sha256.Size]byte]int, room)

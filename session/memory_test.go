@@ -153,6 +153,17 @@ func testRefusals(t *testing.T, st session.Store) {
 			t.Errorf("%s: Load: %v", name, err)
 		}
 	}
+	good := session.Session{Key: secret, Created: time.Now(), Info: []byte(`1`)}
+	mustSave(t, st, good)
+	if err := st.Update(t.Context(), secret, []byte(`{"a":`)); err == nil || strings.Contains(err.Error(), secret) {
+		t.Errorf("Update with info that is not JSON: %v", err)
+	}
+	if got, err := st.Load(t.Context(), secret); err != nil || string(got.Info) != `1` {
+		t.Errorf("after a refused Update: %v, %v", got.Info, err)
+	}
+	if err := st.Delete(t.Context(), secret); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestMemoryStoreRefuses(t *testing.T) { testRefusals(t, new(session.MemoryStore)) }

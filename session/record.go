@@ -16,9 +16,9 @@ import (
 //	{"created":<time>,"lastSeen":<time>}\n
 //	<info, as it is>
 //
-// The sum covers the hash of the session's key and everything after the first
-// line. So it detects a torn or altered file, and one that got another's name too.
-// It is no signature: who may write to the directory may forge sessions.
+// The sum covers the hash of the session's key and everything after the first line, so it
+// detects truncated, altered and renamed files. It is not a signature: whoever can write
+// to the directory can forge sessions.
 const recordFormat = "webwire-session 1 "
 
 type recordTimes struct {
@@ -29,7 +29,7 @@ type recordTimes struct {
 func encodeRecord(hash [sha256.Size]byte, s Session) ([]byte, error) {
 	body, err := json.Marshal(recordTimes{storable(s.Created), storable(s.LastSeen)})
 	if err != nil {
-		return nil, fmt.Errorf("session: encode times: %w", err)
+		return nil, fmt.Errorf("encode times: %w", err)
 	}
 	body = append(body, '\n')
 	body = append(body, s.Info...)

@@ -56,7 +56,11 @@ func check(s Session) error {
 	if err := CheckKey(s.Key); err != nil {
 		return err
 	}
-	if len(s.Info) > 0 && !json.Valid(s.Info) {
+	return checkInfo(s.Info)
+}
+
+func checkInfo(info json.RawMessage) error {
+	if len(info) > 0 && !json.Valid(info) {
 		return errInfo
 	}
 	return nil

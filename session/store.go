@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 )
@@ -38,7 +39,7 @@ var (
 // is later. An expired session does not exist for any method.
 type Store interface {
 	// Save stores a new session or replaces the one with the same key. The session
-	// is durable when Save returns, because the client is told then. After an error
+	// is durable when Save returns, because the client gets it then. After an error
 	// the session is in its old or its new state.
 	Save(ctx context.Context, s Session) error
 
@@ -51,6 +52,13 @@ type Store interface {
 	// what Save replaced. Touch is called often and should be fast; its effect need
 	// not survive a crash of the machine.
 	Touch(ctx context.Context, key string, seen time.Time) error
+
+	// Update replaces the Info of the session with the given key, as durably as Save
+	// stores one, or returns ErrNotFound. It changes nothing else: concurrently with
+	// Delete it does not bring the session back, and concurrently with Touch and Save it
+	// does not bring back what those replaced. After an error Info is the old or the new
+	// one. A nil info is a session without Info.
+	Update(ctx context.Context, key string, info json.RawMessage) error
 
 	// Delete removes the session with the given key, as durably as Save stores one.
 	// It returns nil if the session does not exist.

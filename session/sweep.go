@@ -26,7 +26,7 @@ func newTempName() string {
 	return fmt.Sprintf("%s%d-%s", tempPrefix, time.Now().Unix(), rand.Text())
 }
 
-// isLeftover says whether name is that of a file which nobody writes any more.
+// isLeftover reports whether name is that of a temporary file whose writer is gone.
 func isLeftover(name string) bool {
 	rest, ok := strings.CutPrefix(name, tempPrefix)
 	if !ok {
@@ -86,8 +86,8 @@ func (st *FileStore) sweepNext(ctx context.Context) {
 	}
 }
 
-// removeDead removes the file of an expired session, and returns true then, or one
-// that was never completed.
+// removeDead removes the file of an expired session, or a leftover temporary file. It
+// reports whether it removed a session.
 func (st *FileStore) removeDead(ctx context.Context, name string) (bool, error) {
 	if isLeftover(name) {
 		return false, ignoreNotExist(st.root.Remove(name))
@@ -104,7 +104,7 @@ func (st *FileStore) removeDead(ctx context.Context, name string) (bool, error) 
 	}
 	removed := false
 	err := st.exclusive(ctx, func() error {
-		ok, err := dead() // nobody touches or replaces it any more
+		ok, err := dead() // it is not touched or replaced meanwhile
 		if !ok {
 			return err
 		}

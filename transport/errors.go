@@ -10,14 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// Status tells why a connection was closed. The values are those of RFC 6455 and the
-// registry that it created, for every transport. 3000 to 3999 are WebWire's own, 4000 to
-// 4999 are for applications.
+// A Status is the reason why a connection was closed, as a number. All transports use the
+// values of the WebSocket close code registry (RFC 6455, section 7.4, and IANA). Of the
+// others, 3000 to 3999 belong to WebWire and 4000 to 4999 to applications.
 type Status uint16
 
 const (
-	StatusNormalClosure           Status = 1000 // the connection served its purpose
-	StatusGoingAway               Status = 1001 // the server shuts down, or the user left the page
+	StatusNormalClosure           Status = 1000 // the connection is no longer needed
+	StatusGoingAway               Status = 1001 // the server shuts down, or the user leaves the page
 	StatusProtocolError           Status = 1002 // the peer broke the protocol
 	StatusUnsupportedData         Status = 1003 // the peer sent a kind of data that is not accepted
 	StatusNoStatusReceived        Status = 1005 // the peer closed without a status; never sent
@@ -53,8 +53,7 @@ var statusNames = map[Status]string{
 	StatusReplaced:                "replaced",
 }
 
-// String returns the number of the status, followed by its name if it has one:
-// "1001 going away".
+// String returns the number of the status and its name if it has one: "1001 going away".
 func (s Status) String() string {
 	text := strconv.Itoa(int(s))
 	if name := statusNames[s]; name != "" {
@@ -74,15 +73,16 @@ func (s Status) Sendable() bool {
 	return false
 }
 
-// Final reports whether the status tells a client not to connect again: 3500 to 3999,
-// which belong to WebWire, and 4500 to 4999, which belong to applications. After any
-// other status a client connects again.
+// Final reports whether a client that was closed with the status must not connect again.
+// Final statuses are 3500 to 3999, which belong to WebWire, and 4500 to 4999, which belong
+// to applications. After any other status a client reconnects.
 func (s Status) Final() bool { return s >= 3500 && s <= 3999 || s >= 4500 && s <= 4999 }
 
-// MaxReason is the length in bytes of the longest close reason.
+// MaxReason is the maximum length of a close reason, in bytes.
 const MaxReason = 123
 
-// CutReason returns reason as it may be sent: valid UTF-8 of at most MaxReason bytes.
+// CutReason returns reason in the form in which it is sent: invalid UTF-8 is replaced by
+// U+FFFD, and the result is cut at a rune boundary to at most MaxReason bytes.
 func CutReason(reason string) string {
 	cut := make([]byte, 0, MaxReason)
 	for _, r := range reason {
@@ -94,20 +94,20 @@ func CutReason(reason string) string {
 	return string(cut)
 }
 
-// ErrConfig is wrapped by errors of Dial about what the dialer was given, a URL
-// without a host for instance: trying again does not help.
+// ErrConfig is wrapped by errors of Dial that report invalid configuration, such as a URL
+// without a host. Dialling again fails in the same way.
 var ErrConfig = errors.New("transport: dialer is misconfigured")
 
-// ErrOrigin is wrapped by the error of an Upgrade that was refused because of the web
-// page that asked for it. The error names the page's origin.
+// ErrOrigin is wrapped by errors of Upgrade that report a request from a web page whose
+// origin is not allowed. The error names the origin.
 var ErrOrigin = errors.New("transport: origin is not allowed to connect")
 
-// CloseError is what Read and Write return once either side closed the
-// connection. It unwraps to net.ErrClosed.
+// A CloseError reports that either end closed the connection. Read, Write and Ping return
+// it after the close. It unwraps to net.ErrClosed.
 type CloseError struct {
 	Status Status
 	Reason string
-	Local  bool // closed or aborted by this side, not by the peer
+	Local  bool // this end closed or aborted the connection, not the peer
 }
 
 func (e *CloseError) Error() string {
@@ -124,13 +124,13 @@ func (e *CloseError) Error() string {
 
 func (e *CloseError) Unwrap() error { return net.ErrClosed }
 
-// RefusedError is what Dial and Probe return when the endpoint answered, but
-// not with a connection or its metadata.
+// A RefusedError reports that the endpoint answered Dial or Probe with something other
+// than a connection or metadata.
 type RefusedError struct {
-	StatusCode int           // of HTTP, 503 for instance
-	RetryAfter time.Duration // how long the endpoint asks to wait; zero if it does not say
-	Reason     string        // the first line of its answer, at most 200 bytes
-	Location   string        // where a redirect, which is not followed, points to; without query
+	StatusCode int           // the HTTP status code
+	RetryAfter time.Duration // the time the endpoint asks to wait before the next attempt; zero: not specified
+	Reason     string        // the first line of the answer's body, at most 200 bytes
+	Location   string        // the target of a redirect, without its query; redirects are not followed
 }
 
 func (e *RefusedError) Error() string {
@@ -144,15 +144,15 @@ func (e *RefusedError) Error() string {
 	return text
 }
 
-// A PartialError is an error of Write that knows how far it came. Connections need not
-// return it; without it any of the messages may have been sent.
+// A PartialError is an error of Write that reports how many messages were sent. Connections
+// may return other errors, after which any of the messages may have been sent.
 type PartialError struct {
-	// Sent is the number of messages, from the first on, of which the last byte was
-	// given to the network. The peer has not seen the others whole, and need not have
-	// received these either.
+	// Sent is the number of leading messages that were passed to the network completely.
+	// The peer may have received those, and has not received any of the others as a
+	// whole.
 	Sent int
 
-	// Err is why Write failed.
+	// Err is the reason for the failure.
 	Err error
 }
 

@@ -67,9 +67,10 @@ func TestCloseError(t *testing.T) {
 		err  transport.CloseError
 		want string
 	}{
-		{transport.CloseError{Status: 1000}, "transport: connection closed by the peer (1000)"},
-		{transport.CloseError{Status: 1001, Reason: "restart"}, "transport: connection closed by the peer (1001): restart"},
-		{transport.CloseError{Status: 4001, Reason: "slow", Local: true}, "transport: connection closed (4001): slow"},
+		{transport.CloseError{Status: 1000}, "transport: connection closed by the peer (1000 normal closure)"},
+		{transport.CloseError{Status: 1001, Reason: "restart"}, "transport: connection closed by the peer (1001 going away): restart"},
+		{transport.CloseError{Status: 3000, Reason: "behind", Local: true}, "transport: connection closed (3000 slow consumer): behind"},
+		{transport.CloseError{Status: 4001, Reason: "own"}, "transport: connection closed by the peer (4001): own"},
 	} {
 		if got := c.err.Error(); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)

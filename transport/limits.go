@@ -2,7 +2,7 @@ package transport
 
 import "time"
 
-// The defaults of [Limits].
+// Default values of [Limits].
 const (
 	DefaultMaxMessageSize = 4 << 20
 	DefaultReadTimeout    = 30 * time.Second
@@ -10,60 +10,57 @@ const (
 	DefaultCloseTimeout   = 2 * time.Second
 )
 
-// MinReadRate is the lowest rate at which a message may arrive, in bytes per second:
-// see [Limits.ReadTimeout].
+// MinReadRate is the minimum rate at which a message must arrive, in bytes per second. See
+// [Limits.ReadTimeout].
 const MinReadRate = 1 << 10
 
-// MaxTimeout is the longest limit of time. It is there so that moments can be added up;
-// nobody lives to see it.
+// MaxTimeout is the maximum of all time limits. It is long enough to mean "no limit", and
+// short enough that adding it to the current time does not overflow.
 const MaxTimeout = 100 * 365 * 24 * time.Hour
 
-// Limits bounds what a connection may cost and how long it may take. The zero
-// value of each field means its default. More time than MaxTimeout means MaxTimeout,
-// so math.MaxInt64 is as good as no limit.
+// Limits are the size and time limits of a connection. Fields that are zero or negative
+// mean the default. Times above MaxTimeout mean MaxTimeout, so math.MaxInt64 is in effect no
+// limit.
 type Limits struct {
-	// MaxMessageSize is the longest message Read accepts, in bytes. A longer
-	// one closes the connection with StatusMessageTooBig before it is stored.
-	// Zero: DefaultMaxMessageSize.
+	// MaxMessageSize is the maximum length of a message that Read accepts, in bytes. A
+	// longer message closes the connection with StatusMessageTooBig; no memory is
+	// allocated for it. Zero: DefaultMaxMessageSize.
 	MaxMessageSize int
 
-	// ReadTimeout limits the silence of the peer while a Read is in progress. A
-	// Read fails when nothing has arrived for ReadTimeout, not even a ping or the
-	// answer to one. Each Read starts the measurement anew: the time between two
-	// Reads does not count.
+	// ReadTimeout limits the silence of the peer while a Read is in progress. Read
+	// fails when nothing arrives for ReadTimeout, including pings and answers to pings.
+	// The time starts again with each Read; the time between two Reads does not count.
 	//
-	// Once a message has begun, it must make progress: within each ReadTimeout
-	// either its end arrives, or MinReadRate bytes of its payload for each second
-	// of ReadTimeout. Headers, empty fragments and control frames between
-	// fragments are no progress. Above TLS, bytes count when their record is
-	// complete, which has at most 16 KiB.
+	// A message that has begun must make progress: in each period of ReadTimeout
+	// either its end must arrive, or MinReadRate bytes of its payload per second.
+	// Headers, empty fragments and control frames between fragments do not count. Over
+	// TLS, bytes count when their record (at most 16 KiB) is complete.
 	//
-	// The failure comes no earlier, and at most ReadTimeout/8 later.
-	// Zero: DefaultReadTimeout.
+	// Read fails at the earliest when the timeout expires and at the latest
+	// ReadTimeout/8 after that. Zero: DefaultReadTimeout.
 	ReadTimeout time.Duration
 
-	// WriteTimeout limits the time in which a Write or Ping makes no progress. It
-	// fails when, for WriteTimeout, the network has accepted no byte of it and
-	// nothing has arrived from the peer, not even a ping. So a Write may take as
-	// long as the peer keeps reading, however slowly, and as long as a peer that is
-	// too busy to read sends pings. What arrives is noticed only while a Read is
-	// in progress. Where the transport cannot see how much of a write was
-	// accepted, it counts in chunks: of 16 KiB above TLS, of 128 KiB for a net.Conn
-	// that is neither a *net.TCPConn nor a *net.UnixConn.
+	// WriteTimeout limits the time a Write or Ping may go without progress. It fails
+	// when, for WriteTimeout, the network accepts no byte of it and nothing arrives from
+	// the peer, including pings. A Write therefore continues while the peer reads,
+	// however slowly, and while a peer that is too busy to read sends pings. Arrivals are
+	// noticed only while a Read is in progress. If the transport cannot see how many
+	// bytes were accepted it counts chunks: of 16 KiB over TLS, and of 128 KiB for a
+	// net.Conn that is neither a *net.TCPConn nor a *net.UnixConn.
 	//
-	// A Write or Ping that waits for another Write is not late by itself: it
-	// proceeds when the other one is done, and fails when the other one does.
+	// The timeout of a Write or Ping that waits for another Write starts when that
+	// returns. If the other Write fails, the waiting one fails too.
 	//
-	// The failure comes no earlier, and at most WriteTimeout/8 later.
-	// Zero: DefaultWriteTimeout.
+	// Write fails at the earliest when the timeout expires and at the latest
+	// WriteTimeout/8 after that. Zero: DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
-	// CloseTimeout is the longest time Close may take. Zero: DefaultCloseTimeout.
+	// CloseTimeout is the maximum duration of Close. Zero: DefaultCloseTimeout.
 	CloseTimeout time.Duration
 }
 
-// WithDefaults returns l with every zero or negative field replaced by its default,
-// and every time cut to MaxTimeout.
+// WithDefaults returns a copy of l in which zero and negative fields have their defaults
+// and times are at most MaxTimeout.
 func (l Limits) WithDefaults() Limits {
 	if l.MaxMessageSize <= 0 {
 		l.MaxMessageSize = DefaultMaxMessageSize

@@ -1,8 +1,9 @@
 package transport
 
-// As returns the first of c and the connections that it wraps, as told by their method
-// Unwrap() Conn, that has the type T, and reports whether there is one. T is one of the
-// optional interfaces of this package, or a type of its user.
+// As returns the first connection of type T among c and the connections it wraps, and
+// reports whether there is one. It unwraps a connection by its method Unwrap() Conn. T is
+// one of the optional interfaces of this package or any other type. As of a nil Conn
+// reports false.
 func As[T any](c Conn) (T, bool) {
 	for c != nil {
 		if t, ok := c.(T); ok {
@@ -18,48 +19,49 @@ func As[T any](c Conn) (T, bool) {
 	return none, false
 }
 
-// A Peeker is a Conn that knows whether the next Read has to wait. With it, answers to
-// messages that arrived together are sent together.
+// A Peeker is a Conn that can tell whether the next Read would block. Its users answer
+// messages that arrived together with one Write.
 type Peeker interface {
-	// Buffered reports whether the next message has arrived whole, so that the next
-	// Read returns without waiting for the network. It may return false although it
-	// has. Only the caller of Read may call it, between two Reads.
+	// Buffered reports whether the next message has arrived completely, so that the
+	// next Read returns without waiting for the network. It may report false although
+	// the message has arrived. It must not be called concurrently with Read.
 	Buffered() bool
 }
 
-// A Monitor is a Conn that knows whether anything arrives from the peer, including its
-// pings and their answers. With it, a client finds out sooner whether its connection
-// survived a sleep of the system.
+// A Monitor is a Conn that can tell whether anything arrives from the peer, including pings
+// and answers to pings. Clients use it to find out quickly whether a connection survived
+// suspension of the system.
 type Monitor interface {
-	// Arrivals returns a number that changes whenever something has arrived. It may
-	// be called at any time.
+	// Arrivals returns a counter that changes when something arrives. It may be called
+	// concurrently.
 	Arrivals() uint64
 }
 
-// A TextAccepter is a Conn whose transport distinguishes text messages from binary
-// ones, and rejects them unless told otherwise.
+// A TextAccepter is a Conn whose transport distinguishes text and binary messages, and
+// rejects text messages by default.
 type TextAccepter interface {
-	// AcceptText sets whether Read returns text messages, as the bytes they consist
-	// of, or closes the connection with StatusUnsupportedData. It may be called at
-	// any time.
+	// AcceptText sets whether Read returns the bytes of text messages or closes the
+	// connection with StatusUnsupportedData when one arrives. It may be called
+	// concurrently.
 	AcceptText(accept bool)
 }
 
-// A SilenceAllower is a Conn that can do without signs of life. It is for peers that
-// neither send anything on their own nor answer pings.
+// A SilenceAllower is a Conn that can wait for messages without a time limit. It is for
+// peers that send nothing while idle and do not answer pings.
 type SilenceAllower interface {
 	// AllowSilence removes the limit on the silence of the peer between messages. A
-	// message that has begun still has to make progress within the read timeout.
-	// AllowSilence is called before the first Read.
+	// message that has begun must still make progress within the read timeout.
+	// AllowSilence must be called before the first Read.
 	AllowSilence()
 }
 
-// A Negotiator is a Conn that knows which protocol tokens its peer named.
+// A Negotiator is a Conn that knows the protocol tokens its peer named.
 type Negotiator interface {
-	// PeerProtocols returns the tokens that the peer supports or, on an accepted
-	// connection, offered: all of them, or only the one that both ends agreed on. They
-	// are nil if the peer does not negotiate, and empty but not nil if it named none.
-	// An error is that of a connection that ended before. PeerProtocols waits as
-	// [Conn.Protocol] does.
+	// PeerProtocols returns the tokens that the peer supports (on a dialled connection)
+	// or offered (on an accepted one). If both ends agreed on a token it may return that
+	// token alone. The result is nil if the peer does not negotiate, and empty but not
+	// nil if it named no token; it must not be modified. PeerProtocols waits as
+	// [Conn.Protocol] does, and returns the error of the connection if that ended
+	// first.
 	PeerProtocols() ([]string, error)
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// device is a program of a user: a client that keeps the key of its session in a file.
+// device is a client of one user. It keeps the key of its session in a file.
 type device struct {
 	*client.Client
 	name   string
-	closed chan struct{} // gets one when the session was closed elsewhere
+	closed chan struct{} // receives when the session was closed elsewhere
 }
 
 func newDevice(addr, name, keyFile string) *device {
@@ -25,13 +25,13 @@ func newDevice(addr, name, keyFile string) *device {
 	d.Client = client.New(&websocket.Dialer{URL: "ws://" + addr}, client.Options{
 		Keys: client.KeyFile(keyFile),
 		Hooks: client.Hooks{
-			OnSessionClosed: func() { d.closed <- struct{}{} },
+			OnSessionClosed: func(context.Context) { d.closed <- struct{}{} },
 		},
 	})
 	return d
 }
 
-// signedIn returns who the user of the device is, as far as the client knows.
+// signedIn returns the user of the device, as far as the client knows.
 func (d *device) signedIn() (identity, bool) {
 	s, ok := d.Session()
 	if !ok {
@@ -65,7 +65,7 @@ devices             where you are signed in
 logout              sign out on all devices
 quit                leave; the next start needs no password`
 
-// prompt lets the user do all that by hand.
+// prompt runs commands that the user types.
 func prompt(ctx context.Context, addr, user, keyFile string, in io.Reader, out io.Writer) error {
 	name, err := os.Hostname()
 	if err != nil {
@@ -104,7 +104,7 @@ func prompt(ctx context.Context, addr, user, keyFile string, in io.Reader, out i
 	}
 }
 
-// read passes on lines, of any length, until the input or ctx ends.
+// read sends the lines of in to lines, until the input or ctx ends.
 func read(ctx context.Context, in io.Reader, lines chan<- string) {
 	defer close(lines)
 	for input := bufio.NewReader(in); ; {

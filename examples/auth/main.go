@@ -1,15 +1,14 @@
-// Command auth shows how users sign in with a password once and stay signed in:
-// through a restart of their program and a lost connection, and of the server if
-// that still knows them, until they sign out on all their devices.
+// Command auth shows how users sign in with a password once and stay signed in until
+// they sign out on all devices: after a lost connection, a restart of their program and
+// a restart of the server.
 //
-//	go run ./examples/auth                          plays that scene, over real WebSockets
+//	go run ./examples/auth                          plays a scene, over real WebSockets
 //	go run ./examples/auth server -addr :8080       the server alone, until it is interrupted
 //	go run ./examples/auth client -addr host:8080 -user ann
 //
-// The server keeps sessions in files and passwords, hashed, in memory. In the scene
-// the users outlive the server; the server alone forgets them when it ends, and with
-// them who was signed in. The client keeps the key of its session in a file. A real
-// server keeps its users in a database, and is reached by wss:// only.
+// The server keeps sessions in files, and hashed passwords in memory: when the server
+// alone ends, its users are lost. The client keeps the key of its session in a file. A
+// real server keeps its users in a database and is reached only by wss://.
 package main
 
 import (
@@ -59,7 +58,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return s.stop(context.WithoutCancel(ctx))
 	case "client":
 		if *user == "" {
-			return fmt.Errorf("who are you? -user is missing")
+			return fmt.Errorf("-user is missing")
 		}
 		if *key == "" {
 			dir, err := os.UserConfigDir()

@@ -99,7 +99,7 @@ func scene(ctx context.Context, out io.Writer) (err error) {
 		select {
 		case <-d.closed:
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not told that ann signed out: %w", d.name, ctx.Err())
+			return fmt.Errorf("%s does not learn that ann signed out: %w", d.name, ctx.Err())
 		}
 		if _, err := d.whoami(ctx); !errors.Is(err, errSignedOut) {
 			return fmt.Errorf("%s: signed out, and yet: %w", d.name, err)
@@ -116,7 +116,7 @@ func scene(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// expect checks that the server knows a device as one of ann's, which are these.
+// expect checks that a device is signed in as ann, and that ann has these devices.
 func expect(ctx context.Context, d *device, devices string) error {
 	who, err := d.whoami(ctx)
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// identity is the info of a session: who signed in, and where. Clients see it.
+// identity is the info of a session: the user and the device. Clients can read it.
 type identity struct {
 	User   string `json:"user"`
 	Device string `json:"device"`
 }
 
-// credentials are what it takes to sign in.
+// credentials is the argument of register and login.
 type credentials struct {
 	identity
 	Password string `json:"password"`
@@ -29,11 +29,11 @@ type credentials struct {
 var (
 	errSignedOut = &protocol.Error{Code: "SIGNED_OUT", Message: "sign in first"}
 	errWrong     = &protocol.Error{Code: "WRONG", Message: "wrong name or password"}
-	errTaken     = &protocol.Error{Code: "TAKEN", Message: "there is a user of that name"}
+	errTaken     = &protocol.Error{Code: "TAKEN", Message: "this name is taken"}
 	errEmpty     = &protocol.Error{Code: "EMPTY", Message: "a name and a password are needed"}
 )
 
-// service is the server: a webwire server, its users and its sessions.
+// service is a WebWire server with its users and sessions.
 type service struct {
 	addr  string
 	srv   *server.Server
@@ -41,9 +41,6 @@ type service struct {
 	users *users
 	store *session.FileStore
 	ended chan error // what web.Serve returned
-
-	// Hashing a password takes a processor for a moment: not more than two.
-	hashing chan struct{}
 }
 
 func start(addr, sessions string, u *users) (*service, error) {
@@ -55,20 +52,18 @@ func start(addr, sessions string, u *users) (*service, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	s := &service{addr: ln.Addr().String(), users: u, store: store, ended: make(chan error, 1), hashing: make(chan struct{}, 2)}
+	s := &service{addr: ln.Addr().String(), users: u, store: store, ended: make(chan error, 1)}
 	var mux server.Mux
-	mux.Request("register", server.Typed(s.register))
-	mux.Request("login", server.Typed(s.login))
-	mux.Request("whoami", server.Typed(s.whoami))
-	mux.Request("devices", server.Typed(s.devices))
-	mux.Request("logout", server.Typed(s.logout))
+	mux.Request("register", server.JSON(s.register))
+	mux.Request("login", server.JSON(s.login))
+	mux.Request("whoami", server.JSON(s.whoami))
+	mux.Request("devices", server.JSON(s.devices))
+	mux.Request("logout", server.JSON(s.logout))
 	s.srv = server.New(server.Options{
 		Upgrader: &websocket.Upgrader{},
 		Sessions: store,
-		Hooks: server.Hooks{
-			OnRequest:       mux.HandleRequest,
-			OnSessionLookup: s.lookup,
-		},
+		Handler:  &mux,
+		Hooks:    server.Hooks{OnSessionLookup: s.lookup},
 	})
 	s.web = &http.Server{Handler: s.srv, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
 	go func() { s.ended <- s.web.Serve(ln) }()
@@ -89,30 +84,20 @@ func (s *service) register(ctx context.Context, r *server.Request, in credential
 	if in.User == "" || in.Password == "" {
 		return identity{}, errEmpty
 	}
-	free := false
-	err := s.hash(ctx, func() { free = s.users.register(in.User, in.Password) })
-	switch {
-	case err != nil:
-		return identity{}, err
-	case !free:
+	if !s.users.register(in.User, in.Password) {
 		return identity{}, errTaken
 	}
 	return s.signIn(ctx, r, in.identity)
 }
 
 func (s *service) login(ctx context.Context, r *server.Request, in credentials) (identity, error) {
-	right := false
-	err := s.hash(ctx, func() { right = s.users.check(in.User, in.Password) })
-	switch {
-	case err != nil:
-		return identity{}, err
-	case !right:
+	if !s.users.check(in.User, in.Password) {
 		return identity{}, errWrong
 	}
 	return s.signIn(ctx, r, in.identity)
 }
 
-// signIn gives the connection a session. From now on the client has its key.
+// signIn gives the connection a session, whose key the client keeps.
 func (s *service) signIn(ctx context.Context, r *server.Request, who identity) (identity, error) {
 	_, err := r.Conn.CreateSession(ctx, who)
 	return who, err
@@ -129,7 +114,7 @@ func (s *service) devices(_ context.Context, r *server.Request, _ struct{}) ([]s
 		return nil, err
 	}
 	var names []string
-	seen := make(map[string]bool) // a device that comes back may have a connection that is about to end, too
+	seen := make(map[string]bool) // a device that reconnects may still have its old connection, too
 	for c := range s.srv.Conns() {
 		if other, err := identify(c); err == nil && other.User == who.User {
 			if own, _ := c.Session(); !seen[own.Key] {
@@ -142,8 +127,8 @@ func (s *service) devices(_ context.Context, r *server.Request, _ struct{}) ([]s
 	return names, nil
 }
 
-// logout signs the user out on all devices: those that are connected are told, the
-// others find out when they come back.
+// logout signs the user out on all devices. Connected devices learn it at once, the
+// others when they connect again.
 func (s *service) logout(ctx context.Context, r *server.Request, _ struct{}) (struct{}, error) {
 	who, err := identify(r.Conn)
 	if err != nil {
@@ -158,7 +143,7 @@ func (s *service) logout(ctx context.Context, r *server.Request, _ struct{}) (st
 	return struct{}{}, err
 }
 
-// lookup decides whether a session that a client has the key of still counts.
+// lookup decides whether a stored session is still valid when a client restores it.
 func (s *service) lookup(ctx context.Context, _ *server.Conn, found session.Session) (session.Session, error) {
 	who, err := session.InfoAs[identity](found)
 	if err != nil {
@@ -168,17 +153,6 @@ func (s *service) lookup(ctx context.Context, _ *server.Conn, found session.Sess
 		return found, errors.Join(session.ErrNotFound, s.store.Delete(ctx, found.Key))
 	}
 	return found, nil
-}
-
-func (s *service) hash(ctx context.Context, f func()) error {
-	select {
-	case s.hashing <- struct{}{}:
-		defer func() { <-s.hashing }()
-		f()
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func identify(c *server.Conn) (identity, error) {

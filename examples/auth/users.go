@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// users is who may sign in. A real server keeps them in a database.
+// users are the accounts. A real server keeps them in a database.
 type users struct {
 	mu  sync.Mutex
 	all map[string]*account
@@ -17,13 +17,18 @@ type users struct {
 
 type account struct {
 	salt, hash []byte
-	signedOut  time.Time // sessions that were created until then do not count
+	signedOut  time.Time // sessions created until then are not valid
 }
 
-// rounds makes the guessing of passwords expensive.
+// rounds makes guessing passwords expensive.
 var rounds = 600_000
 
+// hashing limits the processors that are busy with passwords at the same time.
+var hashing = make(chan struct{}, 2)
+
 func hash(password string, salt []byte) []byte {
+	hashing <- struct{}{}
+	defer func() { <-hashing }()
 	h, err := pbkdf2.Key(sha256.New, password, salt, rounds, sha256.Size)
 	if err != nil {
 		panic(err) // only for lengths that are not allowed
@@ -33,9 +38,8 @@ func hash(password string, salt []byte) []byte {
 
 // register adds a user, and reports whether the name was free.
 func (u *users) register(name, password string) bool {
-	// Nobody has been signed in to this account: sessions of an earlier one of that
-	// name, from before a restart, do not count. Those of this very instant do, for
-	// clocks may be coarse.
+	// Sessions of an earlier account with this name, from before a restart of the
+	// server, are not valid. Those created right now are: clocks may be coarse.
 	a := &account{salt: make([]byte, 16), signedOut: time.Now().Add(-1)}
 	rand.Read(a.salt)
 	a.hash = hash(password, a.salt)
@@ -51,8 +55,8 @@ func (u *users) register(name, password string) bool {
 	return true
 }
 
-// nobody has a password that nobody knows, so that unknown names take as long as
-// wrong passwords.
+// nobody is checked in place of an unknown user, so that an unknown name takes as long
+// as a wrong password.
 var nobody = account{salt: make([]byte, 16), hash: make([]byte, sha256.Size)}
 
 func (u *users) check(name, password string) bool {
@@ -74,7 +78,7 @@ func (u *users) signOut(name string) {
 	}
 }
 
-// valid reports whether a session of the user that was created then still counts.
+// valid reports whether a session of the user with this time of creation is valid.
 func (u *users) valid(name string, created time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -34,7 +34,7 @@ func start(t *testing.T, addr, data string) *running {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{t: t, stop: stop, done: make(chan error, 1)}
 	listening := make(chan string, 1)
-	go func() { r.done <- serve(ctx, addr, data, chat.Options{}, t.Output(), listening) }()
+	go func() { r.done <- serve(ctx, addr, data, t.Output(), listening) }()
 	select {
 	case r.addr = <-listening:
 	case err := <-r.done:

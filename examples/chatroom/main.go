@@ -4,8 +4,8 @@
 //	go run ./examples/chatroom server -addr :8080 -data chatroom-data
 //	go run ./examples/chatroom client -addr localhost:8080 -name Ada -room lobby
 //
-// The server keeps sessions, names and messages in files below -data: whoever was
-// signed in still is when it is started again, after a kill -9 too.
+// The server keeps sessions, names and messages in files in the directory -data. Users
+// stay signed in when it is restarted, even after a kill -9.
 package main
 
 import (
@@ -19,7 +19,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/webwire-go/webwire/examples/chatroom/chat"
 	"github.com/webwire-go/webwire/examples/chatroom/terminal"
 )
 
@@ -41,13 +40,12 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	flags := flag.NewFlagSet("chatroom "+part, flag.ContinueOnError)
 	switch part {
 	case "server":
-		addr := flags.String("addr", "localhost:8080", "TCP `address` to listen at; :8080 is reached from other machines too")
-		data := flags.String("data", "chatroom-data", "`directory` of sessions and messages, made if it does not exist")
-		rate := flags.Float64("rate", 2, "`messages` a second that one user may send")
+		addr := flags.String("addr", "localhost:8080", "TCP `address` to listen at; :8080 accepts other machines, too")
+		data := flags.String("data", "chatroom-data", "`directory` of sessions and messages, created if it does not exist")
 		if err := parse(flags, args); err != nil {
 			return err
 		}
-		return serve(ctx, *addr, *data, chat.Options{MessageRate: *rate}, out, nil)
+		return serve(ctx, *addr, *data, out, nil)
 	case "client":
 		addr := flags.String("addr", "localhost:8080", "`address` of the server, or its URL: wss://host/ws")
 		name := flags.String("name", os.Getenv("USER"), "your name in the chat")

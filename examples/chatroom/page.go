@@ -23,8 +23,8 @@ func page() http.Handler {
 	return guarded(mux)
 }
 
-// guarded lets the page load nothing that does not come from here, and be no part
-// of another page.
+// guarded adds headers: the page loads only what comes from this server, and cannot be
+// embedded in another page.
 func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -17,18 +17,17 @@ import (
 
 // serve runs the server until ctx ends, then shuts it down gracefully. It sends
 // the address it listens at to listening, if that is not nil.
-func serve(ctx context.Context, addr, data string, opts chat.Options, out io.Writer, listening chan<- string) (err error) {
-	ln, err := net.Listen("tcp", addr) // before the files: their owner may have the port
+func serve(ctx context.Context, addr, data string, out io.Writer, listening chan<- string) (err error) {
+	ln, err := net.Listen("tcp", addr) // before the files: another server that uses them may have the port
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s is in use by another program; choose another address with -addr", addr)
 	}
 	if err != nil {
 		return err
 	}
-	defer ln.Close() // it is closed already unless this ends early
+	defer ln.Close() // if serve returns before web.Serve closes it
 
-	opts.Upgrader = &websocket.Upgrader{}
-	room, err := chat.Open(data, opts)
+	room, err := chat.Open(data, chat.Options{Upgrader: &websocket.Upgrader{}})
 	if err != nil {
 		return err
 	}
@@ -56,7 +55,7 @@ func serve(ctx context.Context, addr, data string, opts chat.Options, out io.Wri
 	return errors.Join(room.Server.Shutdown(ctx), web.Shutdown(ctx))
 }
 
-// shown returns an address as one types it into a browser on this machine.
+// shown returns an address for a browser on this machine.
 func shown(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if ok && (tcp.IP.IsUnspecified() || tcp.IP.IsLoopback()) {

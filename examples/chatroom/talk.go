@@ -17,7 +17,7 @@ import (
 // talk runs the client for terminals.
 func talk(ctx context.Context, addr, session string, opts terminal.Options, in io.Reader, out io.Writer) error {
 	if opts.Name == "" {
-		return fmt.Errorf("who are you? Say so with -name")
+		return fmt.Errorf("-name is missing")
 	}
 	url := endpoint(addr)
 	if session == "" {
@@ -41,11 +41,11 @@ func endpoint(addr string) string {
 	return "ws://" + addr + "/ws"
 }
 
-// sessionFile returns where the session of somebody with this name is kept.
+// sessionFile returns the path of the file for the session of a user.
 func sessionFile(url, name string) (string, error) {
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return "", fmt.Errorf("%w; say with -session where to keep the session", err)
+		return "", fmt.Errorf("%w; name a file for the session with -session", err)
 	}
 	dir = filepath.Join(dir, "webwire-chatroom")
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -14,8 +14,8 @@ import (
 func try(ctx context.Context, addr string, out io.Writer) error {
 	signals := make(chan string, 3)
 	c := client.New(&websocket.Dialer{URL: "ws://" + addr}, client.Options{Hooks: client.Hooks{
-		OnServerSignal: func(name string, p protocol.Payload) {
-			signals <- fmt.Sprintf("%s %s %s", name, p.Encoding, show(p))
+		OnServerSignal: func(_ context.Context, s *client.Signal) {
+			signals <- fmt.Sprintf("%s %s %s", s.Name, s.Payload.Encoding, show(s.Payload))
 		},
 	}})
 	defer c.Close()
@@ -56,7 +56,7 @@ func try(ctx context.Context, addr string, out io.Writer) error {
 	return nil
 }
 
-// show returns a payload as people read it.
+// show returns a payload in readable form.
 func show(p protocol.Payload) string {
 	if p.Encoding == protocol.Binary {
 		return fmt.Sprintf("% x", p.Data)

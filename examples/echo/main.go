@@ -1,6 +1,5 @@
-// Command echo is the smallest useful WebWire program: a server that answers
-// every request with its payload and every signal with a signal, and a client that
-// tries all of that.
+// Command echo is the smallest useful WebWire program: a server that answers each
+// request with its payload and each signal with a signal, and a client that tries both.
 //
 //	go run ./examples/echo                          both, in one process, over a real WebSocket
 //	go run ./examples/echo server -addr :8080       the server alone, until it is interrupted
@@ -49,7 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return both(ctx, *addr, out)
 }
 
-// both runs the client against the server of this process.
+// both runs the server and the client in this process.
 func both(ctx context.Context, addr string, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -28,7 +28,7 @@ func serve(ctx context.Context, addr string, out io.Writer, listening chan<- str
 	})
 	srv := server.New(server.Options{
 		Upgrader: &websocket.Upgrader{},
-		Hooks:    server.Hooks{OnRequest: mux.HandleRequest, OnSignal: mux.HandleSignal},
+		Handler:  &mux,
 	})
 
 	ln, err := net.Listen("tcp", addr)

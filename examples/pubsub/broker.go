@@ -10,8 +10,8 @@ import (
 	"github.com/webwire-go/webwire/server"
 )
 
-// What is published on the topic T is a request named "publish/T"; its subscribers
-// get its payload, whatever it is, as a signal named "topic/T".
+// To publish on the topic T, a client sends a request named "publish/T". The
+// subscribers of T receive its payload as a signal named "topic/T".
 const (
 	publishing = "publish/"
 	topic      = "topic/"
@@ -19,22 +19,22 @@ const (
 	maxName    = 64
 )
 
-// broker knows who subscribed to what.
+// broker has the topics of each subscriber.
 type broker struct {
-	left func(reason error) // told why a subscriber is gone, may be nil
+	left func(reason error) // called when a subscriber has disconnected; may be nil
 
 	mu          sync.Mutex
-	subscribers map[*server.Conn][]string // to their topics
+	subscribers map[*server.Conn][]string // and their topics
 }
 
-func (b *broker) hooks() server.Hooks {
+func (b *broker) mux() *server.Mux {
 	var mux server.Mux
-	mux.Request("subscribe", server.Typed(b.subscribe))
+	mux.Request("subscribe", server.JSON(b.subscribe))
 	mux.Request(publishing+"*", b.publish)
-	return server.Hooks{OnRequest: mux.HandleRequest, OnClientDisconnected: b.disconnected}
+	return &mux
 }
 
-// subscribe makes a connection the subscriber of these topics and no others.
+// subscribe replaces the topics of a connection.
 func (b *broker) subscribe(_ context.Context, r *server.Request, topics []string) (struct{}, error) {
 	if len(topics) > maxTopics || slices.ContainsFunc(topics, badTopic) {
 		return struct{}{}, &protocol.Error{Code: "BAD_TOPIC", Message: "topics have 1 to 64 letters, digits, dots, dashes and slashes"}
@@ -54,13 +54,13 @@ func badTopic(name string) bool {
 	})
 }
 
-// published is what a publisher learns.
+// published is the reply to a publisher.
 type published struct {
-	Subscribers int `json:"subscribers"` // who get it
+	Subscribers int `json:"subscribers"` // that the message was queued for
 }
 
-// publish passes a payload on. It waits for nobody: what a subscriber does not read
-// is kept for it until there is too much, and then it is disconnected.
+// publish forwards a payload. It does not wait: messages are queued for a subscriber
+// that does not read, which is disconnected when its queue is full.
 func (b *broker) publish(_ context.Context, r *server.Request) (protocol.Payload, error) {
 	name := strings.TrimPrefix(r.Name, publishing)
 	sent, err := server.Broadcast(slices.Values(b.of(name)), topic+name, r.Payload)

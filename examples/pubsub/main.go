@@ -1,13 +1,13 @@
-// Command pubsub is a server that passes on what publishers say to those who
-// subscribed to the topic.
+// Command pubsub is a server that forwards messages from publishers to the
+// subscribers of a topic.
 //
 //	go run ./examples/pubsub                                        plays a scene, over real WebSockets
 //	go run ./examples/pubsub server -addr :8080                     until it is interrupted
 //	go run ./examples/pubsub subscribe -addr host:8080 news sport   prints what comes
 //	go run ./examples/pubsub publish -addr host:8080 news it rains  or lines from the standard input
 //
-// The scene shows that a subscriber who does not read delays nobody: it is
-// disconnected, connects again and subscribes anew.
+// The scene shows that a slow subscriber does not delay the others: it is
+// disconnected, connects again and subscribes again.
 package main
 
 import (

@@ -13,8 +13,7 @@ import (
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// publish says something to the subscribers of a topic, and returns how many there
-// are.
+// publish publishes a text, and returns the number of subscribers.
 func publish(ctx context.Context, c *client.Client, topic, text string) (int, error) {
 	reply, err := c.Request(ctx, publishing+topic, protocol.Text(text))
 	if err != nil {
@@ -25,11 +24,11 @@ func publish(ctx context.Context, c *client.Client, topic, text string) (int, er
 	return out.Subscribers, err
 }
 
-// publishLines publishes the words after the topic, or the lines of in if there
-// are none.
+// publishLines publishes args[1:] as one message on the topic args[0], or each line of
+// in if there is only a topic.
 func publishLines(ctx context.Context, addr string, args []string, in io.Reader, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("publish what? Name a topic, and what to say")
+		return errors.New("usage: publish TOPIC [WORDS]")
 	}
 	if len(args) > 1 {
 		in = strings.NewReader(strings.Join(args[1:], " "))

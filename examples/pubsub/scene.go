@@ -18,7 +18,7 @@ import (
 const (
 	anyone   = -1       // number of subscribers
 	bulkSize = 64 << 10 // of the messages that the slow subscriber does not read
-	bulkMax  = 10000    // of them; what the system buffers is far less
+	bulkMax  = 10000    // of them, far more than the system buffers
 )
 
 // scene plays everything, and checks each step.
@@ -53,8 +53,8 @@ func scene(ctx context.Context, out io.Writer) (err error) {
 
 	publisher := client.New(&websocket.Dialer{URL: "ws://" + s.addr}, client.Options{})
 	defer publisher.Close()
-	// say publishes, and returns how many subscribers that went to once the
-	// listeners have heard it. Not as many as are wanted, unless that is anyone, is an error.
+	// say publishes, waits until the listeners have heard it, and returns the number of
+	// subscribers. It fails if that number is not the wanted one.
 	say := func(topic, text string, wanted int, listeners ...*listener) (int, error) {
 		n, err := publish(ctx, publisher, topic, text)
 		if err != nil {
@@ -79,8 +79,8 @@ func scene(ctx context.Context, out io.Writer) (err error) {
 	}
 	step("news:  it rains    heard by ann and bob; slow fell asleep over it")
 
-	// Each message is published when ann and bob have heard the one before, so what
-	// waits anywhere waits for slow.
+	// Each message is published after ann and bob have heard the one before: whatever
+	// is queued is queued for slow.
 	began, count := time.Now(), 0
 	for connected := true; connected; count++ {
 		if count == bulkMax {
@@ -100,7 +100,7 @@ func scene(ctx context.Context, out io.Writer) (err error) {
 
 	close(slow.wake)
 	if err := await(ctx, slow.lost); err == nil {
-		return errors.New("slow was not told of the disconnection")
+		return errors.New("slow did not notice the disconnection")
 	}
 	if err := await(ctx, slow.subscribed); err != nil {
 		return fmt.Errorf("slow: subscribe again: %w", err)
@@ -116,7 +116,7 @@ func scene(ctx context.Context, out io.Writer) (err error) {
 // listener is a subscriber of the scene.
 type listener struct {
 	topics     []string
-	wake       chan struct{} // it does not listen before that is closed; nil: it does
+	wake       chan struct{} // not nil: it does not listen until this is closed
 	heard      chan string
 	subscribed chan error
 	lost       chan error
@@ -144,20 +144,19 @@ func (l *listener) connect(addr string) *client.Client {
 			if l.wake != nil {
 				<-l.wake
 			}
-			if l.wake == nil || len(p.Data) < bulkSize { // slow is glad to be through with those
+			if l.wake == nil || len(p.Data) < bulkSize { // slow skips those
 				l.heard <- topic + ": " + p.Text()
 			}
 		},
 	}, client.Options{
 		InboxSize:    bulkSize,
-		WriteTimeout: time.Minute, // the server shall lose patience first
+		WriteTimeout: time.Minute, // longer than the server waits
 	})
-	go c.Connect(context.Background()) // until Close; subscribed tells of success
+	go c.Connect(context.Background()) // until Close; subscribed reports success
 	return c
 }
 
-// dialSmall makes network connections for which the system of the listener keeps
-// little that it does not read.
+// dialSmall dials connections with a small receive buffer in the operating system.
 func dialSmall(ctx context.Context, network, addr string) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, addr)
@@ -167,8 +166,7 @@ func dialSmall(ctx context.Context, network, addr string) (net.Conn, error) {
 	return conn, err
 }
 
-// expect waits until the listener hears a message. What slow missed before does not
-// matter.
+// expect waits until the listener hears a message. slow may hear others before it.
 func (l *listener) expect(ctx context.Context, want string) error {
 	for {
 		select {

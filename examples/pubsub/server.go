@@ -11,10 +11,10 @@ import (
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// outboxSize is how much may wait for a subscriber before it is disconnected.
+// outboxSize is the number of bytes queued for a subscriber before it is disconnected.
 const outboxSize = 256 << 10
 
-// running is a server that runs.
+// running is a server that has been started.
 type running struct {
 	addr    string
 	webwire *server.Server
@@ -30,7 +30,8 @@ func start(addr string, b *broker) (*running, error) {
 	s := &running{addr: ln.Addr().String(), served: make(chan error, 1)}
 	s.webwire = server.New(server.Options{
 		Upgrader:       &websocket.Upgrader{},
-		Hooks:          b.hooks(),
+		Handler:        b.mux(),
+		Hooks:          server.Hooks{OnClientDisconnected: b.disconnected},
 		MaxMessageSize: 1 << 20,
 		OutboxSize:     outboxSize,
 	})

@@ -13,26 +13,26 @@ import (
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// subscription is what somebody wants to hear.
+// subscription is a list of topics, and what to do on each event.
 type subscription struct {
 	topics     []string
 	heard      func(topic string, p protocol.Payload)
-	subscribed func(err error)    // after each connection that was made
-	lost       func(reason error) // after each that ended
+	subscribed func(err error)    // after connecting
+	lost       func(reason error) // after disconnecting
 }
 
-// subscribe returns a client that subscribes, whenever it has connected. What is
-// published while it is not connected it does not hear.
+// subscribe returns a client that subscribes each time it has connected. It misses what
+// is published while it is not connected.
 func subscribe(d transport.Dialer, s subscription, opts client.Options) *client.Client {
 	var c *client.Client
 	opts.Hooks = client.Hooks{
-		OnConnected: func() {
-			_, err := client.Call[struct{}](context.Background(), c, "subscribe", s.topics)
+		OnConnected: func(ctx context.Context) {
+			_, err := client.Call[struct{}](ctx, c, "subscribe", s.topics)
 			s.subscribed(err)
 		},
-		OnDisconnected: s.lost,
-		OnServerSignal: func(name string, p protocol.Payload) {
-			s.heard(strings.TrimPrefix(name, topic), p)
+		OnDisconnected: func(_ context.Context, reason error) { s.lost(reason) },
+		OnServerSignal: func(_ context.Context, p *client.Signal) {
+			s.heard(strings.TrimPrefix(p.Name, topic), p.Payload)
 		},
 	}
 	c = client.New(d, opts)
@@ -42,7 +42,7 @@ func subscribe(d transport.Dialer, s subscription, opts client.Options) *client.
 // subscribeTo prints what is published until ctx ends.
 func subscribeTo(ctx context.Context, addr string, topics []string, out io.Writer) error {
 	if len(topics) == 0 {
-		return errors.New("subscribe to what? Name the topics")
+		return errors.New("usage: subscribe TOPIC [TOPIC...]")
 	}
 	failed := make(chan error, 1)
 	c := subscribe(&websocket.Dialer{URL: "ws://" + addr}, subscription{

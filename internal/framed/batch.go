@@ -13,11 +13,11 @@ const (
 	largeMessage = 16 << 10  // from this size on, not copying is cheaper than copying
 )
 
-// A Batch collects frames until they are worth a system call. Small messages are
-// copied behind one another, large ones are only pointed to if the connection can
-// write scattered memory. After an error it drops them all; Send returns it.
+// A Batch collects frames and writes them with few system calls. Small messages are copied
+// into one buffer; large messages are not copied if the connection can write several buffers
+// in one system call. After an error a Batch discards everything; Send returns the error.
 type Batch struct {
-	// Buf is where frames are copied to: append what Room made room for.
+	// Buf is the buffer frames are copied to: append the header after calling Room.
 	Buf []byte // of batchSize at most; parts point into it, or into what it was before it grew
 
 	conn    *Conn
@@ -40,15 +40,15 @@ const mostEnds = 8 << 10
 // batches is shared by all connections: an idle one has none.
 var batches = sync.Pool{New: func() any { return &Batch{Buf: make([]byte, 0, 4<<10)} }}
 
-// Batch returns an empty Batch. The caller holds the write turn and calls Send.
+// Batch returns an empty Batch. The caller must hold the write turn, and must call Send.
 func (c *Conn) Batch() *Batch {
 	b := batches.Get().(*Batch)
 	b.conn, b.scatter = c, c.socket
 	return b
 }
 
-// Room begins a message: it makes room for its header of n bytes at most and returns
-// Buf. It is called once for each message.
+// Room begins a message: it makes room for a header of at most n bytes and returns Buf. It
+// must be called once for each message.
 func (b *Batch) Room(n int) []byte {
 	b.endMessage()
 	b.open = true
@@ -66,7 +66,7 @@ func (b *Batch) endMessage() {
 	}
 }
 
-// Add adds p, which must not change before Send.
+// Add adds p, which must not be modified until Send has returned.
 func (b *Batch) Add(p []byte) {
 	switch {
 	case b.scatter && len(p) >= largeMessage:
@@ -82,8 +82,8 @@ func (b *Batch) Add(p []byte) {
 	}
 }
 
-// Copy adds a copy of the beginning of p, as much as there is room for, and returns
-// it. It may be changed until the next call.
+// Copy adds a copy of as much of the beginning of p as there is room for, and returns the
+// copy. The caller may modify it until the next call of a method.
 func (b *Batch) Copy(p []byte) []byte {
 	if len(b.Buf) == batchSize {
 		b.flush()
@@ -93,8 +93,8 @@ func (b *Batch) Copy(p []byte) []byte {
 	return b.Buf[start:]
 }
 
-// Send writes what is left, and ends the use of the Batch. Its error is a
-// *transport.PartialError.
+// Send writes the remaining frames and releases the Batch, which must not be used any more.
+// Its error is a *transport.PartialError.
 func (b *Batch) Send() error {
 	b.endMessage()
 	b.flush()

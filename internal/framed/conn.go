@@ -10,14 +10,15 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Conn is a connection without its frames.
+// A Conn is a connection on which the embedding type reads and writes frames.
 //
-// Two turns order its users: who holds the read turn owns In and everything else
-// that a Read needs, who holds the write turn owns the sending side. Whoever ends
-// the connection (end.go) waits for both, which is bounded by the final deadline
-// that begin sets and nothing extends.
+// Two turns serialize its users: the holder of the read turn owns In and everything else a
+// Read needs; the holder of the write turn owns the sending side. A call that ends the
+// connection (end.go) waits for both, at most until the final deadline that begin sets and
+// nothing extends.
 //
-// Idle connections are many, so what few of them need is made when it is needed.
+// There may be many idle connections, so fields that few of them need are allocated when
+// they are needed.
 type Conn struct {
 	In     Reader
 	Limits transport.Limits // none of them zero
@@ -57,13 +58,14 @@ type Conn struct {
 
 // A Wire is the byte stream of a connection.
 type Wire struct {
-	io.Reader          // above TLS, as the Writer
-	io.Writer          // a *net.TCPConn or *net.UnixConn can be written to without copies
-	Net       net.Conn // below TLS: has deadlines and an end
-	TLS       bool     // there is TLS between the two
+	io.Reader          // above TLS
+	io.Writer          // above TLS; writes to a *net.TCPConn or *net.UnixConn avoid copies
+	Net       net.Conn // below TLS; used for deadlines and for closing
+	TLS       bool     // there is TLS between the Reader and Writer and Net
 }
 
-// Init prepares the zero Conn. The name of the transport begins its errors.
+// Init prepares the zero Conn. The texts of its errors begin with name, the name of the
+// transport.
 func (c *Conn) Init(name string, wire Wire, frames Frames, limits transport.Limits) {
 	c.In.conn = c
 	c.Limits = limits.WithDefaults()
@@ -85,7 +87,7 @@ func (c *Conn) LocalAddr() net.Addr { return known(c.wire.Net.LocalAddr()) }
 // RemoteAddr implements transport.Conn.
 func (c *Conn) RemoteAddr() net.Addr { return known(c.wire.Net.RemoteAddr()) }
 
-// known returns addr, or what stands for an address that a net.Conn does not have.
+// known returns addr, or an unknown address if addr is nil.
 func known(addr net.Addr) net.Addr {
 	if addr == nil {
 		return unknown{}
@@ -102,5 +104,5 @@ func (unknown) String() string  { return "unknown" }
 // Arrivals implements transport.Monitor.
 func (c *Conn) Arrivals() uint64 { return c.arrivals.Load() }
 
-// Ending reports whether the end has begun.
+// Ending reports whether the connection has begun to end.
 func (c *Conn) Ending() bool { return c.over.Load() }

@@ -7,8 +7,8 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Ping implements transport.Conn. It waits for the write turn as a Write does, unless
-// another Ping is waiting: then one is enough, however long they have to wait.
+// Ping implements transport.Conn. It waits for the write turn as a Write does. If another
+// Ping is waiting already it returns, because one ping is enough.
 func (c *Conn) Ping() error {
 	if !c.pinging.CompareAndSwap(false, true) && !c.over.Load() {
 		return nil
@@ -24,8 +24,8 @@ func (c *Conn) Ping() error {
 	return nil
 }
 
-// Control does what a control frame asks for. The caller holds the read turn; an
-// error is to be passed to EndRead.
+// Control handles a control frame: it answers a ping and records a close. The caller must
+// hold the read turn and pass an error to EndRead.
 func (c *Conn) Control(op Op, payload []byte) error {
 	switch op {
 	case OpPing:
@@ -41,15 +41,15 @@ func (c *Conn) Control(op Op, payload []byte) error {
 	return nil
 }
 
-// Violation returns the error of a Read that found something which is against the
-// protocol. From then on nobody knows where frames begin.
+// Violation returns the error of a Read that found a violation of the framing protocol.
+// The remaining input is skipped, because it is unknown where the next frame begins.
 func (c *Conn) Violation(reason string) error {
 	c.In.lose()
 	return &transport.CloseError{Status: transport.StatusProtocolError, Reason: transport.CutReason(reason), Local: true}
 }
 
-// Send sends a control frame that no other connection sends: of a handshake. The caller
-// holds the read turn; an error is to be passed to EndRead.
+// Send sends a control frame of the transport's own handshake. The caller must hold the read
+// turn and pass an error to EndRead.
 func (c *Conn) Send(op Op, payload []byte) error {
 	if err := c.takeWriteTurn(); err != nil {
 		return err

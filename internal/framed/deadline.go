@@ -61,8 +61,8 @@ func (c *Conn) armRead(deadline moment) {
 	}
 }
 
-// SetDeadline sets both deadlines, unless the end has begun. It is for what comes
-// before the first Read and Write.
+// SetDeadline sets the read and the write deadline unless the connection has begun to end.
+// It is used before the first Read and Write.
 func (c *Conn) SetDeadline(deadline time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,9 +1,9 @@
-// Package framed is what the transports have in common that put each message into
-// a frame of its own on a byte stream: the limits of time, the end of a connection
-// and the buffers. What frames look like is the transport's own business.
+// Package framed implements what the transports have in common that put each message into
+// frames on a byte stream: time limits, closing a connection, and buffers. The format of
+// the frames is up to the transport.
 //
-// Such a transport embeds [Conn] in its connection, which then has Ping, Close,
-// Abort, SetLimits and RemoteAddr, and adds Read and Write:
+// A transport embeds [Conn] in its connection type, which then has the methods Ping, Close,
+// Abort, LocalAddr, RemoteAddr, Arrivals and AllowSilence, and adds Protocol, Read and Write:
 //
 //	func (c *conn) Read(buf []byte) ([]byte, error) {
 //		if err := c.BeginRead(); err != nil {
@@ -25,5 +25,5 @@
 //		return c.EndWrite(b.Send())
 //	}
 //
-// It says the rest, what control frames look like, by implementing [Frames].
+// It describes the format of its control frames by implementing [Frames].
 package framed

@@ -30,8 +30,8 @@ func (c *Conn) Abort() error {
 	return nil
 }
 
-// Fail ends the connection because of cause, unless somebody else did, and returns
-// why it ended. The caller holds no turn.
+// Fail ends the connection because of cause, unless it is ending already, and returns the
+// reason why it ended. The caller must not hold a turn.
 func (c *Conn) Fail(cause error) error {
 	c.end(cause)
 	return c.failure()

@@ -1,28 +1,28 @@
 package framed
 
-// An Op says what a frame is for. Its number is that of transport/stream.
+// An Op is the kind of a frame. Its values are the operations of transport/stream.
 type Op byte
 
 const (
-	OpMessage Op = iota // or a fragment of one: no control frame
+	OpMessage Op = iota // a message or a fragment of one, that is, no control frame
 	OpPing
 	OpPong
 	OpClose
 )
 
-// MaxControl is the length of the longest payload of a control frame.
+// MaxControl is the maximum length of the payload of a ping, pong or close, in bytes.
 const MaxControl = 125
 
-// maxHeader is the length of the longest header, that of a WebSocket frame.
+// maxHeader is the maximum length of a header: that of a WebSocket frame.
 const maxHeader = 14
 
-// Frames is what a Conn has to know of the frames of its transport. None of it is
-// used for a message.
+// Frames is the part of a transport that a Conn needs to know about its frames. It is not
+// used to read or write messages.
 type Frames interface {
-	// NextFrame takes the next frame out of the Reader: the header of a message,
-	// all of a control frame, whose payload is valid until the next call.
+	// NextFrame takes the next frame from the Reader: only the header of a message, or
+	// an entire control frame, whose payload is valid until the next call.
 	NextFrame() (op Op, payload []byte, err error)
 
-	// AppendControl appends a control frame.
+	// AppendControl appends a control frame to dst and returns the result.
 	AppendControl(dst []byte, op Op, payload []byte) []byte
 }

@@ -26,14 +26,14 @@ const (
 // busyBuffers is shared by all connections.
 var busyBuffers = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
 
-// A Reader takes frames out of the byte stream of its connection. It holds one
-// buffer, and makes room for a message as it arrives: 64 KiB, and then no more than
-// twice what is there of it, whatever a peer announces.
+// A Reader takes frames from the byte stream of its connection. It has one buffer. Memory
+// for a message grows as the message arrives: first 64 KiB, then at most twice the bytes
+// that have arrived, whatever length the peer announces.
 //
-// Each frame begins with Next. Peek and Fill get at its header, Begin takes that,
-// and Body, Append or Skip take what follows.
+// A frame is read by calling Next, then Peek and Fill until its header is complete, then
+// Begin, and then Body, Append or Skip.
 type Reader struct {
-	// Open says that a message has begun with frames that do not end it.
+	// Open reports whether a fragmented message has begun and not ended.
 	Open bool
 	lost bool // where frames begin is unknown, all is dropped
 	heat int8 // of late; from 0 to hottest
@@ -52,17 +52,17 @@ type Reader struct {
 	progress int    // bytes of its payload that arrived since slow was set
 }
 
-// Next begins a frame.
+// Next begins the next frame.
 func (r *Reader) Next() {
 	if !r.Open {
 		r.slow = never
 	}
 }
 
-// Peek returns what was read from the network and not yet taken.
+// Peek returns the bytes that were read from the network and not taken yet.
 func (r *Reader) Peek() []byte { return r.buf[r.r:r.w] }
 
-// Begin takes a header, behind which a payload of length bytes follows.
+// Begin takes the header, of header bytes, of a frame with a payload of length bytes.
 func (r *Reader) Begin(header, length int) {
 	r.r += header
 	r.left = length
@@ -74,7 +74,7 @@ func (r *Reader) lose() {
 	r.left = math.MaxInt
 }
 
-// Body takes the payload of a control frame. It is valid until the next call.
+// Body takes the payload of a control frame. The result is valid until the next call.
 func (r *Reader) Body() ([]byte, error) {
 	for r.w-r.r < r.left {
 		if err := r.Fill(); err != nil {
@@ -87,8 +87,8 @@ func (r *Reader) Body() ([]byte, error) {
 	return body, nil
 }
 
-// Append takes a payload and appends it to dst, which holds what the message has
-// before it.
+// Append takes the payload and appends it to dst, which contains the preceding fragments of
+// the message.
 func (r *Reader) Append(dst []byte) ([]byte, error) {
 	have := len(dst)
 	if room := min(r.left, max(firstStep, have)); cap(dst)-have < room {
@@ -128,7 +128,7 @@ func grow(dst []byte, n int) []byte {
 	return append(make([]byte, 0, len(dst)+n), dst...)
 }
 
-// Skip takes the rest of a frame and drops it.
+// Skip takes the rest of the frame and discards it.
 func (r *Reader) Skip() error {
 	for r.left > 0 {
 		if r.r == r.w {
@@ -145,8 +145,8 @@ func (r *Reader) Skip() error {
 	return nil
 }
 
-// Fill reads once into the buffer, which has room for the largest control frame
-// behind any part of one.
+// Fill reads from the network into the buffer once. The buffer has room for the largest
+// control frame behind any incomplete one.
 func (r *Reader) Fill() error {
 	switch {
 	case r.r == r.w:

@@ -10,9 +10,9 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// A readTurn belongs to the Read in progress, and from some moment on to whoever
-// ends the connection. It is no mutex, because waiting for a mutex does not let
-// the time of a testing/synctest bubble pass.
+// A readTurn is held by the Read in progress, and finally by the call that ends the
+// connection. It is not a mutex, because the time of a testing/synctest bubble does not
+// advance while a goroutine waits for a mutex.
 type readTurn struct {
 	state atomic.Int32
 	left  chan struct{} // closed by the Read that was in progress when the turn was seized
@@ -41,7 +41,7 @@ func (t *readTurn) seize() {
 	}
 }
 
-// BeginRead takes the read turn. Its error is that of the Read.
+// BeginRead takes the read turn. If it fails, its error is the error of the Read.
 func (c *Conn) BeginRead() error {
 	if !c.readTurn.take() {
 		return c.failure()
@@ -49,8 +49,8 @@ func (c *Conn) BeginRead() error {
 	return nil
 }
 
-// EndRead gives back the read turn after a Read that ended with err, and returns
-// the error of that Read. It ends the connection if there is one.
+// EndRead releases the read turn after a Read that ended with err, and returns the error
+// the Read must return. If err is not nil it ends the connection.
 func (c *Conn) EndRead(err error) error {
 	c.readTurn.give()
 	if err == nil {
@@ -66,7 +66,7 @@ func (c *Conn) EndRead(err error) error {
 	return c.Fail(err)
 }
 
-// BeginWrite waits for the write turn. Its error is that of the Write.
+// BeginWrite waits for the write turn. If it fails, its error is the error of the Write.
 func (c *Conn) BeginWrite() error {
 	if err := c.takeWriteTurn(); err != nil {
 		return &transport.PartialError{Err: c.Fail(err)}
@@ -74,8 +74,8 @@ func (c *Conn) BeginWrite() error {
 	return nil
 }
 
-// EndWrite gives back the write turn after a Write that ended with err, and
-// returns the error of that Write. It ends the connection if there is one.
+// EndWrite releases the write turn after a Write that ended with err, and returns the error
+// the Write must return. If err is not nil it ends the connection.
 func (c *Conn) EndWrite(err error) error {
 	// Only this Write is concerned by how far it came.
 	partial, known := err.(*transport.PartialError)

@@ -45,7 +45,24 @@ func (e *TimeoutError) Error() string { return fmt.Sprintf("no reply within %v",
 
 func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// ErrTooMany is what a request gets when the connection has the most it can have.
+// UnsentError is the outcome of a request that was not sent, for a reason other than the
+// end of its connection. The peer has not seen the request and never will.
+type UnsentError struct{ Err error }
+
+func (e *UnsentError) Error() string { return e.Err.Error() }
+
+func (e *UnsentError) Unwrap() error { return e.Err }
+
+// unsent marks an error of a request that was not sent, unless it says so itself.
+func unsent(err error) error {
+	if _, lost := err.(*LostError); lost || err == nil {
+		return err
+	}
+	return &UnsentError{err}
+}
+
+// ErrTooMany is wrapped by the error of a request when the connection has the most
+// requests in flight that it can have.
 var ErrTooMany = errors.New("webwire: over a million requests are in flight on the connection")
 
 // The number of a request, its id on the wire, is made of the index of its call
@@ -119,24 +136,28 @@ func (t *calls) decide(number uint64) *call {
 
 // Request sends m, a message of a kind that is answered, and returns the payload
 // of the reply, which is the caller's. The error is that of a refusing reply (see
-// protocol.Message.Err), a *LostError, a *TimeoutError, or ctx.Err(); if the
-// request could not be composed it wraps protocol.ErrMalformed. A timeout of
-// zero is none. If then is not nil it gets the payload of a Reply first, on the
-// goroutine that reads: no later message was received before it returned, and
-// its error becomes that of the request.
+// protocol.Message.Err), a *LostError, a *TimeoutError, or ctx.Err(). If the request
+// was not sent the error is a *LostError that says so or an *UnsentError, which wraps
+// protocol.ErrMalformed or protocol.ErrTooBig if the request cannot be sent at all.
+// After any other error the peer may have executed the request, or may yet do so.
+//
+// A timeout of zero is none. If then is not nil it gets the payload of a Reply first, on
+// the goroutine that reads: no later message was received before it returned, and its
+// error becomes that of the request.
 func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Duration, then func(protocol.Payload) error) (protocol.Payload, error) {
 	if err := ctx.Err(); err != nil {
-		return protocol.Payload{}, err
+		return protocol.Payload{}, &UnsentError{err}
 	}
 	c, number, err := l.register(timeout, then)
 	if err != nil {
-		return protocol.Payload{}, err
+		return protocol.Payload{}, unsent(err)
 	}
 	m.ID = protocol.NewID(number)
-	if err := l.sendRequest(ctx, &m, &c.place, timeout); err != nil {
+	refused := l.sendRequest(ctx, &m, &c.place, timeout)
+	if refused != nil {
 		// Unless the outcome is decided, it is that the request was not sent.
 		if c := l.decide(number); c != nil {
-			c.done <- outcome{err: err}
+			c.done <- outcome{err: refused}
 		}
 	}
 	var out outcome
@@ -146,6 +167,9 @@ func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Dur
 		out = l.await(ctx, c, number)
 	}
 	l.release(c)
+	if refused != nil {
+		out.err = unsent(out.err)
+	}
 	return out.payload, out.err
 }
 

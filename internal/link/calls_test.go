@@ -80,6 +80,18 @@ func TestTooManyRequests(t *testing.T) {
 	if table.take() != nil {
 		t.Error("too many")
 	}
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := pair(t, config(nil))
+		l.lock().calls = &table
+		l.unlock()
+		_, err := l.Request(t.Context(), request("x"), time.Minute, nil)
+		var unsent *UnsentError
+		if !errors.Is(err, ErrTooMany) || !errors.As(err, &unsent) {
+			t.Errorf("got %v", err)
+		}
+		l.lock().calls = nil
+		l.unlock()
+	})
 }
 
 // Each request ends at its own time, with one timer for all.

@@ -30,9 +30,12 @@ const (
 	maxStarved = 30
 )
 
-// awaitRoom returns once the reader may read the next message.
+// awaitRoom returns once the reader may read the next message. Meanwhile it pings the peer
+// twice in each interval: a write of the peer makes no progress, and is not late as long
+// as something arrives there.
 func (l *Link) awaitRoom() {
 	d := &l.desk
+	halves := 0 // of intervals, since there was more room last
 	overdraft := max(l.limits.Tasks.Budget, minOverdraft)
 	for {
 		room, freed, fits := l.tasks.Lack(int(d.overdrafts) * overdraft)
@@ -46,10 +49,15 @@ func (l *Link) awaitRoom() {
 			return
 		}
 		l.out.Let() // what is held back may be what the tasks wait for
-		timer := time.NewTimer(l.limits.KeepAlive)
+		timer := time.NewTimer(l.limits.KeepAlive / 2)
 		select {
 		case <-room:
+			halves = 0
 		case <-timer.C:
+			l.pingNow()
+			if halves++; halves%2 != 0 {
+				break
+			}
 			d.overdrafts = min(d.overdrafts+1, maxOverdraft)
 			if d.starved++; d.starved > maxStarved {
 				l.end(ErrStarved)

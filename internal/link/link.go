@@ -152,6 +152,9 @@ func (l *Link) unlock() {
 // Context returns the context of the connection, which ends with it.
 func (l *Link) Context() context.Context { return l.ctx }
 
+// Version returns the version of the protocol that the connection speaks.
+func (l *Link) Version() protocol.Version { return l.out.Version() }
+
 // Run reads until the connection ends and returns why, once every task is over and
 // all is released. It is called once.
 func (l *Link) Run(role Role) error {
@@ -183,6 +186,13 @@ func (l *Link) Go(size int, t tasks.Task) bool { return l.tasks.Go(size, t) }
 
 // Order runs t alone, see tasks.Runner.
 func (l *Link) Order(size int, t tasks.Task) bool { return l.tasks.Order(size, t) }
+
+// Charge and Refund charge the inbox for what the connection's user handles by itself,
+// see tasks.Runner.
+func (l *Link) Charge(bytes int) { l.tasks.Charge(bytes) }
+
+// Refund: see Charge.
+func (l *Link) Refund(bytes int) { l.tasks.Refund(bytes) }
 
 // Drop counts a message that is not handled.
 func (l *Link) Drop() { l.tasks.Drop() }

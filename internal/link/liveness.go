@@ -1,7 +1,8 @@
 package link
 
 import (
-	"errors"
+	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,8 +12,9 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// ErrSlept is why a connection ends over which the system slept.
-var ErrSlept = errors.New("webwire: the system slept and the peer does not answer any more")
+// ErrSlept is why a connection ends over which the system slept. It is an
+// os.ErrDeadlineExceeded, as other silence of a peer is.
+var ErrSlept = fmt.Errorf("webwire: the system slept and the peer does not answer any more: %w", os.ErrDeadlineExceeded)
 
 const (
 	// sleptFor is how much more time must have passed on the wall than for the program
@@ -39,6 +41,7 @@ type pulse struct {
 	slept   time.Duration // so far, by the wall clock
 	pinged  time.Duration // when the last ping was due, see now
 	pinging bool          // a ping is being written
+	early   bool          // one is due now, see pingNow
 	asked   bool          // whether it is still there, after a sleep
 	arrived uint64        // then
 
@@ -103,6 +106,17 @@ func (l *Link) beat() {
 	}
 }
 
+// pingNow pings the peer, and does not wait for that.
+func (l *Link) pingNow() {
+	p := &l.pulse
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer != nil {
+		p.early = true
+		p.timer.Reset(0)
+	}
+}
+
 // deeds is what a look at the pulse asks for.
 type deeds struct {
 	end, ping, heartbeat bool
@@ -125,7 +139,8 @@ func (p *pulse) look(l *Link) (do deeds) {
 	heard := time.Duration(p.heard.Load())
 	wrote := time.Duration(p.wrote.Load())
 	due := max(min(heard, wrote), p.pinged) + l.limits.KeepAlive
-	if do.ping = p.asked || at >= due; do.ping {
+	if do.ping = p.asked || p.early || at >= due; do.ping {
+		p.early = false
 		p.pinged = at
 		due = at + l.limits.KeepAlive
 		do.heartbeat = l.heartbeat && at >= wrote+l.limits.KeepAlive

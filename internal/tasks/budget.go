@@ -13,19 +13,31 @@ const Overhead = 256
 // messages are handled. It is guarded by the mutex of the Runner.
 type budget struct {
 	bytes int
+	lent  int           // the part of bytes that was charged by Charge
 	freed bool          // bytes shrank since the last call of Lack
 	room  chan struct{} // closed when bytes shrink; nil if nobody waits for that
+}
+
+// charged is a task with the part of the budget that it takes.
+type charged struct {
+	task Task
+	size int
 }
 
 // charge takes size from the budget and returns what to give back. A long message
 // is charged as half of the budget at most, so that it does not keep all others out.
 func (r *Runner) charge(size int) (charged int) {
 	charged = min(size, r.limits.Budget/2)
-	r.budget.bytes += charged
+	r.add(charged)
+	return charged
+}
+
+// add adds to what the budget has to hold.
+func (r *Runner) add(bytes int) {
+	r.budget.bytes += bytes
 	if r.budget.bytes > r.limits.Budget {
 		r.full.Store(true)
 	}
-	return charged
 }
 
 func (b *budget) release(charged int) {
@@ -59,4 +71,22 @@ func (r *Runner) Lack(overdraft int) (room <-chan struct{}, freed, fits bool) {
 		b.room = make(chan struct{})
 	}
 	return b.room, freed, fits
+}
+
+// Charge charges the budget for something that is not run here, until the same number of
+// bytes is refunded. It may be more than the budget.
+func (r *Runner) Charge(bytes int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.budget.lent += bytes
+	r.add(bytes)
+}
+
+// Refund: see Charge.
+func (r *Runner) Refund(bytes int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.budget.lent -= bytes
+	invariant.Check(r.budget.lent >= 0, "more bytes are refunded than were charged")
+	r.budget.release(bytes)
 }

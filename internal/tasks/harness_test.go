@@ -30,7 +30,7 @@ func newConn(t testing.TB, limits *Limits) *conn {
 		c.reading.Wait()
 		c.End()
 		c.Wait()
-		if n := c.idle.Load(); n != 1 || c.Count() != 0 || !c.order.idle() {
+		if n := c.idle.Load(); n != 1 || c.Count() != 0 || !c.order.Idle() {
 			t.Errorf("Idle was called %d times, %d tasks are left", n, c.Count())
 		}
 	})

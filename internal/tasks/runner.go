@@ -6,7 +6,7 @@
 // that run concurrently, tasks that run alone, and a budget for all of them.
 //
 //   - task.go: what a Task is, and the panic barrier;
-//   - queue.go: Queue, and the queue without a budget in a Runner;
+//   - queue.go: Queue;
 //   - runner.go: Runner, from the arrival of a task to its end;
 //   - workers.go: the goroutines of concurrent tasks;
 //   - budget.go: what the tasks of a Runner hold in memory;
@@ -43,7 +43,7 @@ type Runner struct {
 	limits *Limits
 	owner  Owner
 
-	order line // tasks that have to wait for their turn
+	order Queue // tasks that have to wait for their turn
 
 	mu      sync.Mutex
 	phase   phase
@@ -78,7 +78,7 @@ func (r *Runner) Init(limits *Limits, owner Owner) {
 // as every task of Order that came before is over. If it returns false no tasks are
 // taken any more and t will not be run.
 func (r *Runner) Go(size int, t Task) bool {
-	here, idle := r.takesTask(), r.order.idle()
+	here, idle := r.takesTask(), r.order.Idle()
 	r.mu.Lock()
 	next, ok := r.admit(size, t)
 	if !ok {
@@ -96,7 +96,7 @@ func (r *Runner) Go(size int, t Task) bool {
 	}
 	r.mu.Unlock()
 	if !free {
-		r.order.put(&start{r, next})
+		r.order.Put(&start{r, next})
 	}
 	return true
 }
@@ -113,7 +113,7 @@ func (r *Runner) Order(size int, t Task) bool {
 	if r.takesTask() && r.order.claim() {
 		r.scheduler.give(next, true)
 	} else {
-		r.order.put(&alone{r, next})
+		r.order.Put(&alone{r, next})
 	}
 	return true
 }
@@ -134,7 +134,7 @@ func (r *Runner) finish(t charged) {
 	invariant.Check(left >= 0, "more tasks end than began")
 	r.count.Store(left)
 	r.budget.release(t.size)
-	invariant.Check(left > 0 || r.budget.bytes == 0, "no task is left, but some bytes of them are")
+	invariant.Check(left > 0 || r.budget.bytes == r.budget.lent, "no task is left, but some bytes of them are")
 }
 
 // unlock unlocks the mutex and tells the Owner if no task is left nor will be.
@@ -175,7 +175,7 @@ func (r *Runner) Cut() {
 // Wait returns once no task is left, nor a goroutine of the Runner's. No new tasks may
 // be added meanwhile.
 func (r *Runner) Wait() {
-	r.order.wait()
+	r.order.Wait()
 	r.working.Wait()
 }
 

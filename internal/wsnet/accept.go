@@ -15,12 +15,12 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Acceptance is the server's side of one handshake: the http.ResponseWriter to give to
-// the library, with Request.
+// An Acceptance is the server's side of one handshake. It is the http.ResponseWriter to pass
+// to the library, together with Request.
 //
-// What is between net/http and the library may hold back the status of an answer until
-// there is a body, and an answer 101 has none. So the connection is taken first, and 101
-// is written to it; any other answer goes the usual way.
+// Middleware between net/http and the library may hold back the status of an answer until
+// there is a body, and an answer with status 101 has none. An Acceptance therefore hijacks
+// the connection first and writes a 101 directly to it. Other answers are written normally.
 type Acceptance struct {
 	w        http.ResponseWriter
 	request  *http.Request
@@ -32,9 +32,8 @@ type Acceptance struct {
 	err      error
 }
 
-// Accept prepares a handshake: it checks the origin and chooses the first of the
-// supported protocols that the client offers. If it returns an error it has
-// answered the request.
+// Accept prepares a handshake: it checks the origin and chooses the first supported protocol
+// that the client offers. If it returns an error it has answered the request.
 func Accept(w http.ResponseWriter, r *http.Request, origins, supported []string) (*Acceptance, error) {
 	if err := CheckOrigin(r, origins); err != nil {
 		http.Error(w, "this origin is not allowed to connect", http.StatusForbidden)
@@ -49,7 +48,7 @@ func Accept(w http.ResponseWriter, r *http.Request, origins, supported []string)
 	return a, nil
 }
 
-// Request returns the request in the one form that the library understands.
+// Request returns the request in a form that the library understands.
 func (a *Acceptance) Request() *http.Request { return a.request }
 
 // plain returns r with the headers of the handshake as most clients send them. What RFC
@@ -94,10 +93,10 @@ func choose(h http.Header, supported []string) string {
 	return ""
 }
 
-// Protocol returns the protocol that was chosen, the empty string if none was.
+// Protocol returns the chosen protocol, or the empty string if there is none.
 func (a *Acceptance) Protocol() string { return a.protocol }
 
-// Protocols returns the protocol as the list that libraries ask for.
+// Protocols returns the chosen protocol as a list, as the library expects it.
 func (a *Acceptance) Protocols() []string {
 	if a.protocol == "" {
 		return nil
@@ -105,11 +104,10 @@ func (a *Acceptance) Protocols() []string {
 	return []string{a.protocol}
 }
 
-// Bare returns the connection once the handshake succeeded.
+// Bare returns the network connection after a successful handshake.
 func (a *Acceptance) Bare() Bare { return a.bare }
 
-// Fail releases what a failed handshake holds, and returns its error as it is to be
-// reported.
+// Fail releases the resources of a failed handshake and returns the error to report for err.
 func (a *Acceptance) Fail(err error) error {
 	if a.bare.Wire != nil {
 		a.bare.Wire.Close()

@@ -7,13 +7,13 @@ import (
 
 // Bare is the network connection after a handshake.
 type Bare struct {
-	Stream io.ReadWriteCloser // carries the bytes, above TLS
-	Wire   net.Conn           // has deadlines and an end, below TLS
-	TLS    bool               // there is TLS between the two
-	Early  []byte             // arrived with the handshake, ahead of Stream
+	Stream io.ReadWriteCloser // the byte stream above TLS
+	Wire   net.Conn           // the connection below TLS, for deadlines and closing
+	TLS    bool               // there is TLS between Stream and Wire
+	Early  []byte             // bytes that arrived with the handshake, before those of Stream
 }
 
-// idle is the connection that a library gets, which it closes at once.
+// idle is the connection passed to the library, which closes it immediately.
 type idle struct{ net.Conn }
 
 func (idle) Read([]byte) (int, error)    { return 0, io.EOF }

@@ -16,10 +16,10 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Endpoint is what a client connects to, and how.
+// An Endpoint is the address a client connects to, and how it connects.
 type Endpoint struct {
 	URL     string      // ws, wss, http or https
-	Header  http.Header // sent along; Host replaces the host of the URL
+	Header  http.Header // sent with the request; Host replaces the host of the URL
 	TLS     *tls.Config // nil: the defaults of crypto/tls
 	Proxy   func(*http.Request) (*url.URL, error)
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -28,14 +28,13 @@ type Endpoint struct {
 // refusalTime bounds how long the text of a refusal is waited for.
 const refusalTime = 2 * time.Second
 
-// Handshake is the client's side of one attempt to connect. It has an
-// http.Transport of its own: nothing is shared with, left to or taken from
-// another attempt.
+// A Handshake is the client's side of one attempt to connect. It has an http.Transport of
+// its own, so attempts share no state.
 type Handshake struct {
-	Client *http.Client // does not follow redirects; the library gets an idle connection as the body of 101
+	Client *http.Client // does not follow redirects; the body of a 101 response is an idle connection
 	URL    string       // http or https
-	Header http.Header  // for the request, not nil
-	Host   string       // for the request; empty: that of URL
+	Header http.Header  // header of the request, not nil
+	Host   string       // host of the request; empty: the host of URL
 
 	name      string // the endpoint's URL, for error messages
 	ctx       context.Context
@@ -49,7 +48,8 @@ type Handshake struct {
 	bare   Bare     // after an answer 101
 }
 
-// Open prepares an attempt, within ctx. Either Bare or Fail ends it.
+// Open prepares an attempt to connect, which is bound to ctx. The caller must end it with Bare
+// or Fail.
 func (e Endpoint) Open(ctx context.Context) (*Handshake, error) {
 	u, err := parseURL(e.URL)
 	if err != nil {
@@ -138,8 +138,8 @@ func checkHeader(h http.Header) error {
 	return nil
 }
 
-// Merge returns the header of an attempt: that of the endpoint with the values of the
-// attempt's own in place of those with the same name.
+// Merge returns the header of an attempt: the endpoint's header, in which the fields of own
+// replace those of the same name.
 func Merge(endpoint, own http.Header) http.Header {
 	if len(own) == 0 {
 		return endpoint
@@ -246,15 +246,14 @@ func (h *Handshake) drop() {
 	}
 }
 
-// Bare returns the connection after a successful handshake.
+// Bare returns the network connection after a successful handshake.
 func (h *Handshake) Bare() Bare {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.bare
 }
 
-// Fail releases what a failed attempt holds, and returns its error as it is to
-// be reported.
+// Fail releases the resources of a failed attempt and returns the error to report for err.
 func (h *Handshake) Fail(err error) error {
 	h.drop()
 	return h.describe("dial", err)

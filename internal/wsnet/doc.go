@@ -1,10 +1,10 @@
-// Package wsnet is the handshake of WebSocket around the library that speaks it: the two
-// ways to get a network connection, and what has to hold before there is one.
+// Package wsnet does the part of the WebSocket handshake that surrounds the WebSocket
+// library: it obtains the network connection and checks what must hold before there is one.
 //
-//   - [Accept] prepares the server's side: it checks the origin, chooses the protocol
-//     and is the http.ResponseWriter of the library, whose answer it writes to the
-//     connection that it took out of net/http before.
+//   - [Accept] prepares the server's side. It checks the origin and chooses the protocol. Its
+//     result is the http.ResponseWriter for the library; it takes the connection from
+//     net/http first and writes the library's answer to it.
 //   - [Endpoint] prepares the client's side: Open returns an HTTP client for the library,
-//     and Probe asks for metadata.
-//   - [Bare] is the connection after either handshake. The library does not have it.
+//     and Probe requests the metadata.
+//   - [Bare] is the network connection after either handshake. The library does not use it.
 package wsnet

@@ -15,12 +15,12 @@ import (
 // may. A page may if its host and port are those of the request, or if its scheme, host
 // and port are listed in allowed; "*" in allowed lets every page connect.
 //
-// A request without TLS says nothing about the scheme: behind a proxy that ends TLS,
-// which is common, it is not the one that the page sees.
+// The scheme of a request without TLS is not compared: a proxy may have terminated TLS, so
+// that the page has another scheme.
 //
-// A WebSocket request carries the user's cookies whatever page made it, and no
-// browser asks the server first, so this is the only thing between a session in
-// a cookie and every page on the web.
+// Browsers send the user's cookies with a WebSocket request of any page, and do not ask the
+// server for permission first. This check is all that protects a session in a cookie from
+// other pages.
 func CheckOrigin(r *http.Request, allowed []string) error {
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {
@@ -45,8 +45,8 @@ func CheckOrigin(r *http.Request, allowed []string) error {
 	return fmt.Errorf("%w: %.200q at %.200q; if its pages may connect, add it to Upgrader.Origins", transport.ErrOrigin, origins[0], r.Host)
 }
 
-// CheckOrigins returns an error that names the first entry of a list of allowed origins
-// that can match nothing.
+// CheckOrigins returns an error that names the first allowed origin that cannot match any
+// page, or nil if there is none.
 func CheckOrigins(allowed []string) error {
 	for _, entry := range allowed {
 		if entry == "*" {

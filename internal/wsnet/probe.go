@@ -13,7 +13,7 @@ const MethodMetadata = "WEBWIRE"
 // maxMetadata is the length of the longest metadata, in bytes.
 const maxMetadata = 64 << 10
 
-// Probe returns the metadata of the endpoint as it was sent.
+// Probe returns the metadata as the endpoint sent it.
 func (e Endpoint) Probe(ctx context.Context) ([]byte, error) {
 	h, err := e.Open(ctx)
 	if err != nil {

@@ -2,6 +2,7 @@ package sessiontest_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -32,10 +33,15 @@ var broken = map[string]struct {
 		}
 		return next(ctx)
 	})},
-	"TouchesBackwards": {found: "Touch", store: func() session.Store { return &rewriter{backwards: true} }},
-	"TouchRewrites":    {found: "TouchDuringSaves", store: func() session.Store { return &rewriter{} }},
-	"TouchResurrects":  {found: "TouchDuringDelete", store: func() session.Store { return &rewriter{} }},
-	"NeverDeletes":     {found: "Delete", store: with(sessiontest.Delete, sessiontest.Fail(nil))},
+	"TouchesBackwards":   {found: "Touch", store: func() session.Store { return &rewriter{backwards: true} }},
+	"TouchRewrites":      {found: "TouchDuringSaves", store: func() session.Store { return &rewriter{} }},
+	"TouchResurrects":    {found: "TouchDuringDelete", store: func() session.Store { return &rewriter{} }},
+	"UpdateTouches":      {found: "Update", store: func() session.Store { return &updater{touches: true} }},
+	"UpdateRewrites":     {found: "UpdateDuringSaves", store: func() session.Store { return &updater{} }},
+	"UpdateForgetsTouch": {found: "UpdateDuringTouches", store: func() session.Store { return &updater{} }},
+	"UpdateResurrects":   {found: "UpdateDuringDelete", store: func() session.Store { return &updater{} }},
+	"UpdateCreates":      {found: "NotFound", store: with(sessiontest.Update, sessiontest.Fail(nil))},
+	"NeverDeletes":       {found: "Delete", store: with(sessiontest.Delete, sessiontest.Fail(nil))},
 	"DeleteNone": {found: "Delete", store: func() session.Store {
 		st := &sessiontest.Faulty{Store: &session.MemoryStore{MaxAge: -1}}
 		st.Break(sessiontest.Delete, func(ctx context.Context, c *sessiontest.Call, next func(context.Context) error) error {
@@ -93,6 +99,25 @@ func (r *rewriter) Touch(ctx context.Context, key string, seen time.Time) error 
 	return r.Save(ctx, s)
 }
 
+// updater updates as one does first.
+type updater struct {
+	session.MemoryStore
+	touches bool
+}
+
+func (u *updater) Update(ctx context.Context, key string, info json.RawMessage) error {
+	s, err := u.Load(ctx, key)
+	if err != nil {
+		return err
+	}
+	s.Info = info
+	if u.touches {
+		s.LastSeen = time.Now()
+	}
+	runtime.Gosched()
+	return u.Save(ctx, s)
+}
+
 type folder struct{ session.Store }
 
 func (f folder) Save(ctx context.Context, s session.Session) error {
@@ -110,6 +135,10 @@ func (f folder) Load(ctx context.Context, key string) (session.Session, error) {
 
 func (f folder) Touch(ctx context.Context, key string, seen time.Time) error {
 	return f.Store.Touch(ctx, strings.ToLower(key), seen)
+}
+
+func (f folder) Update(ctx context.Context, key string, info json.RawMessage) error {
+	return f.Store.Update(ctx, strings.ToLower(key), info)
 }
 
 func (f folder) Delete(ctx context.Context, key string) error {

@@ -12,7 +12,7 @@ import (
 	"github.com/webwire-go/webwire/session"
 )
 
-// version returns s as its n-th Save stores it: every field tells n.
+// version returns s as its n-th Save stores it: every field depends on n.
 func version(s session.Session, n int) session.Session {
 	s.Created = created.Add(time.Duration(n) * time.Second)
 	s.LastSeen = s.Created.Add(time.Duration(n))
@@ -194,5 +194,113 @@ func testTouchDuringDelete(t *testing.T, st session.Store) {
 		wantNone(t, st, s.Key)
 		wg.Wait()
 		wantNone(t, st, s.Key)
+	}
+}
+
+// testUpdateDuringSaves looks for an Update that brings back what a Save replaced: the
+// session is that of the last Save, with its Info or an updated one.
+func testUpdateDuringSaves(t *testing.T, st session.Store) {
+	s := newSession(``)
+	save(t, st, version(s, 0))
+	stop := repeat(t, func(int) error { return st.Update(t.Context(), s.Key, json.RawMessage(`"updated"`)) })
+	for n := 1; n <= 40; n++ {
+		want := version(s, n)
+		if err := st.Save(t.Context(), want); err != nil {
+			t.Errorf("Save: %v", err)
+			break
+		}
+		runtime.Gosched() // an Update that began before may end now
+		got, err := st.Load(t.Context(), s.Key)
+		if err != nil {
+			t.Errorf("Load: %v", err)
+			break
+		}
+		if !got.Created.Equal(want.Created) || !got.LastSeen.Equal(want.LastSeen) || !sameInfo(got.Info, want.Info) && !sameInfo(got.Info, json.RawMessage(`"updated"`)) {
+			t.Errorf("Load after Save of version %d: Created %v, LastSeen %v, Info %s", n, got.Created, got.LastSeen, got.Info)
+			break
+		}
+	}
+	stop()
+}
+
+// testUpdateDuringTouches looks for an Update that loses a Touch, or the other way round.
+func testUpdateDuringTouches(t *testing.T, st session.Store) {
+	s := newSession(`0`)
+	save(t, st, s)
+	stop := repeat(t, func(int) error { return st.Update(t.Context(), s.Key, json.RawMessage(`"updated"`)) })
+	for n := 1; n <= 40; n++ {
+		seen := s.LastSeen.Add(time.Duration(n) * time.Minute)
+		touch(t, st, s.Key, seen)
+		runtime.Gosched()
+		if got := load(t, st, s.Key); seen.Sub(got.LastSeen) >= time.Second || got.LastSeen.After(seen) {
+			t.Errorf("LastSeen after Touch: got %v, want %v", got.LastSeen, seen)
+			break
+		}
+	}
+	stop()
+	stop = repeat(t, func(n int) error { return st.Touch(t.Context(), s.Key, s.LastSeen.Add(time.Duration(n)*time.Hour)) })
+	for n := 1; n <= 40; n++ {
+		want := fmt.Sprint(n)
+		update(t, st, s.Key, want)
+		runtime.Gosched()
+		if got := load(t, st, s.Key); !sameInfo(got.Info, json.RawMessage(want)) {
+			t.Errorf("Info after Update: got %s, want %s", got.Info, want)
+			break
+		}
+	}
+	stop()
+}
+
+// testUpdateDuringDelete looks for an Update that brings a deleted session back.
+func testUpdateDuringDelete(t *testing.T, st session.Store) {
+	for range 30 {
+		s := newSession(`1`)
+		save(t, st, s)
+		stop := repeat(t, func(n int) error {
+			err := st.Update(t.Context(), s.Key, json.RawMessage(fmt.Sprint(n)))
+			if errors.Is(err, session.ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+		if err := st.Delete(t.Context(), s.Key); err != nil {
+			t.Errorf("Delete: %v", err)
+		}
+		wantNone(t, st, s.Key)
+		stop()
+		wantNone(t, st, s.Key)
+	}
+}
+
+// repeat has two goroutines call do again and again, with a growing number, until stop is
+// called. Each has called it once when repeat returns.
+func repeat(t *testing.T, do func(n int) error) (stop func()) {
+	t.Helper()
+	var wg sync.WaitGroup
+	began, done := make(chan struct{}, 2), make(chan struct{})
+	for range 2 {
+		wg.Go(func() {
+			for n := 1; ; n++ {
+				err := do(n)
+				if n == 1 {
+					began <- struct{}{}
+				}
+				if err != nil {
+					t.Errorf("concurrently: %v", err)
+					return
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	<-began
+	<-began
+	return func() {
+		close(done)
+		wg.Wait()
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/webwire-go/webwire/session"
 )
 
-// Op is one of the operations of a store.
+// Op is an operation of a store.
 type Op int
 
 // The operations, in the order of [session.Store].
@@ -18,6 +18,7 @@ const (
 	Save Op = iota
 	Load
 	Touch
+	Update
 	Delete
 )
 
@@ -25,28 +26,27 @@ func (op Op) String() string {
 	if op < Save || op > Delete {
 		return fmt.Sprintf("Op(%d)", int(op))
 	}
-	return [...]string{"Save", "Load", "Touch", "Delete"}[op]
+	return [...]string{"Save", "Load", "Touch", "Update", "Delete"}[op]
 }
 
-// Call is an operation as a Fault gets to see it.
+// Call is a call of an operation, as a Fault sees it.
 type Call struct {
 	Op  Op
 	Key string
 
-	// Session is what Save is to store, and what Load found once the call was
-	// made. A Fault may change it.
+	// Session is the session that Save stores, the Info that Update stores, and the
+	// result of Load once the call was made. A Fault may change it.
 	Session session.Session
 
 	// Seen is the time that Touch was given.
 	Seen time.Time
 }
 
-// Fault is what happens instead of an operation. It may make the call, by next,
-// and the error it returns is the caller's. Faults run on the caller's goroutine,
-// without any lock.
+// Fault runs in place of an operation. It may call next to perform the operation; the caller
+// gets the error that it returns. Faults run on the caller's goroutine, without any lock.
 type Fault func(ctx context.Context, call *Call, next func(context.Context) error) error
 
-// Faulty is a [session.Store] before another one, which fails as it is told to:
+// Faulty is a [session.Store] that wraps another one and fails on demand:
 //
 //	store := &sessiontest.Faulty{Store: &session.MemoryStore{}}
 //	store.Break(sessiontest.Load, sessiontest.Fail(errors.New("the disk is on fire")))
@@ -63,7 +63,7 @@ type Faulty struct {
 	calls  map[Op]int
 }
 
-// Break has fault happen at every op from now on, in place of an earlier fault.
+// Break makes fault run at every op from now on. It replaces an earlier fault of op.
 func (f *Faulty) Break(op Op, fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,14 +73,14 @@ func (f *Faulty) Break(op Op, fault Fault) {
 	f.faults[op] = fault
 }
 
-// Mend ends the fault of op. Calls in progress are not affected.
+// Mend removes the fault of op. Calls in progress are not affected.
 func (f *Faulty) Mend(op Op) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.faults, op)
 }
 
-// Calls returns how often op was called, faults included.
+// Calls returns the number of calls of op, including those with a fault.
 func (f *Faulty) Calls(op Op) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,6 +116,14 @@ func (f *Faulty) Touch(ctx context.Context, key string, seen time.Time) error {
 	})
 }
 
+// Update implements [session.Store].
+func (f *Faulty) Update(ctx context.Context, key string, info json.RawMessage) error {
+	call := &Call{Op: Update, Key: key, Session: session.Session{Key: key, Info: info}}
+	return f.do(ctx, call, func(ctx context.Context) error {
+		return f.Store.Update(ctx, call.Key, call.Session.Info)
+	})
+}
+
 // Delete implements [session.Store].
 func (f *Faulty) Delete(ctx context.Context, key string) error {
 	call := &Call{Op: Delete, Key: key}
@@ -138,14 +146,12 @@ func (f *Faulty) do(ctx context.Context, call *Call, next func(context.Context) 
 	return fault(ctx, call, next)
 }
 
-// Fail is the fault of a store that is out of order: the operation does not happen
-// and err is returned.
+// Fail is the fault of a broken store: the operation does not happen and err is returned.
 func Fail(err error) Fault {
 	return func(context.Context, *Call, func(context.Context) error) error { return err }
 }
 
-// FailAfter is the fault of a lost answer: the operation happens, and err is
-// returned all the same.
+// FailAfter is the fault of a lost answer: the operation happens and err is returned.
 func FailAfter(err error) Fault {
 	return func(ctx context.Context, _ *Call, next func(context.Context) error) error {
 		next(ctx)
@@ -153,8 +159,8 @@ func FailAfter(err error) Fault {
 	}
 }
 
-// Delay is the fault of a slow store: the operation happens after d. If ctx ends
-// before, it does not, and the error of ctx is returned.
+// Delay is the fault of a slow store: the operation happens after d. If ctx ends first, it
+// does not happen and the error of ctx is returned.
 func Delay(d time.Duration) Fault {
 	return func(ctx context.Context, _ *Call, next func(context.Context) error) error {
 		timer := time.NewTimer(d)
@@ -168,7 +174,7 @@ func Delay(d time.Duration) Fault {
 	}
 }
 
-// Hang is the fault of a store that never answers: it waits for the end of ctx.
+// Hang is the fault of a store that never answers: it waits until ctx ends.
 func Hang() Fault {
 	return func(ctx context.Context, _ *Call, _ func(context.Context) error) error {
 		<-ctx.Done()
@@ -181,15 +187,14 @@ func Panic(value any) Fault {
 	return func(context.Context, *Call, func(context.Context) error) error { panic(value) }
 }
 
-// Spoil is the fault of a store that does not notice its damages. A session that is
-// loaded comes with another key, without times and with an Info that is no JSON.
-// What is saved is spoiled in the same way but for its key, so a good store refuses
-// it. Other operations are not affected. The fault of a store that does notice is
-// Fail(session.ErrDamaged).
+// Spoil is the fault of a store that does not notice damage. Load returns a session with
+// another key, no times, and an Info that is not JSON. Save and Update get the same Info,
+// Save no times either, so a good store refuses them. Other operations are not affected.
+// The fault of a store that does notice is Fail(session.ErrDamaged).
 func Spoil() Fault {
 	return func(ctx context.Context, call *Call, next func(context.Context) error) error {
 		spoiled := session.Session{Key: call.Key, Info: json.RawMessage(`{"cut off`)}
-		if call.Op == Save {
+		if call.Op == Save || call.Op == Update {
 			call.Session = spoiled
 		}
 		err := next(ctx)

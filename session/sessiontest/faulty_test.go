@@ -13,7 +13,7 @@ import (
 	"github.com/webwire-go/webwire/session/sessiontest"
 )
 
-var allOps = []sessiontest.Op{sessiontest.Save, sessiontest.Load, sessiontest.Touch, sessiontest.Delete}
+var allOps = []sessiontest.Op{sessiontest.Save, sessiontest.Load, sessiontest.Touch, sessiontest.Update, sessiontest.Delete}
 
 func perform(ctx context.Context, st session.Store, op sessiontest.Op, s session.Session) (err error) {
 	switch op {
@@ -23,6 +23,8 @@ func perform(ctx context.Context, st session.Store, op sessiontest.Op, s session
 		_, err = st.Load(ctx, s.Key)
 	case sessiontest.Touch:
 		err = st.Touch(ctx, s.Key, time.Now())
+	case sessiontest.Update:
+		err = st.Update(ctx, s.Key, json.RawMessage(`"updated"`))
 	case sessiontest.Delete:
 		err = st.Delete(ctx, s.Key)
 	}
@@ -175,6 +177,10 @@ func TestSpoil(t *testing.T) {
 	st.Break(sessiontest.Save, sessiontest.Spoil())
 	if err := st.Save(t.Context(), s); err == nil {
 		t.Error("a spoiled session was saved")
+	}
+	st.Break(sessiontest.Update, sessiontest.Spoil())
+	if err := st.Update(t.Context(), s.Key, nil); err == nil {
+		t.Error("a spoiled session was updated")
 	}
 }
 

@@ -98,6 +98,24 @@ func wantTouched(t *testing.T, st session.Store, s session.Session, seen time.Ti
 	wantEqual(t, got, s)
 }
 
+func testUpdate(t *testing.T, st session.Store) {
+	other, s := newSession(`1`), newSession(`{"version":1,"long":"`+strings.Repeat("x", 10_000)+`"}`)
+	save(t, st, other)
+	save(t, st, s)
+	for _, info := range []string{`{"version":2}`, `[3]`, ``, `"` + strings.Repeat("y", 10_000) + `"`, `null`} {
+		update(t, st, s.Key, info)
+		s.Info = json.RawMessage(info)
+		wantSession(t, st, s) // neither Created nor LastSeen has changed
+	}
+
+	seen := s.LastSeen.Add(time.Hour)
+	touch(t, st, s.Key, seen)
+	update(t, st, s.Key, `4`)
+	s.Info = json.RawMessage(`4`)
+	wantTouched(t, st, s, seen)
+	wantSession(t, st, other)
+}
+
 func testDelete(t *testing.T, st session.Store) {
 	other, s := newSession(`"other"`), newSession(`"gone"`)
 	save(t, st, other)
@@ -198,6 +216,8 @@ func testContext(t *testing.T, st session.Store) {
 				"Load none":    noneErr,
 				"Touch":        st.Touch(end.ctx, s.Key, s.LastSeen.Add(time.Hour)),
 				"Touch none":   st.Touch(end.ctx, session.NewKey(), s.LastSeen),
+				"Update":       st.Update(end.ctx, s.Key, changed.Info),
+				"Update none":  st.Update(end.ctx, session.NewKey(), changed.Info),
 				"Delete":       st.Delete(end.ctx, s.Key),
 				"Delete none":  st.Delete(end.ctx, session.NewKey()),
 				"Delete empty": st.Delete(end.ctx, ""),
@@ -227,6 +247,14 @@ func testAliasing(t *testing.T, st session.Store) {
 	wantEqual(t, got, want)
 	spoil(got.Info)
 	_ = append(got.Info, "!!!"...)
+	wantSession(t, st, want)
+
+	info := json.RawMessage(`{"b":"original"}`)
+	want.Info = slices.Clone(info)
+	if err := st.Update(t.Context(), s.Key, info); err != nil {
+		t.Errorf("Update: %v", err)
+	}
+	spoil(info)
 	wantSession(t, st, want)
 
 	a, b := load(t, st, s.Key), load(t, st, s.Key)
@@ -259,8 +287,9 @@ func testExpiry(t *testing.T, open func(*testing.T, time.Duration) session.Store
 		st := open(t, maxAge)
 		s := aged(2 * maxAge)
 		save(t, st, s)
-		// Touch comes first: it must not revive the session.
+		// Touch and Update come first: they must not revive the session.
 		wantNotFound(t, "Touch", s.Key, st.Touch(t.Context(), s.Key, time.Now()))
+		wantNotFound(t, "Update", s.Key, st.Update(t.Context(), s.Key, s.Info))
 		wantNone(t, st, s.Key)
 		remove(t, st, s.Key)
 	})
@@ -309,6 +338,8 @@ func testPersistence(t *testing.T, st session.Store, reopen func(*testing.T, ses
 	save(t, st, replaced)
 	seen := touched.LastSeen.Add(time.Hour)
 	touch(t, st, touched.Key, seen)
+	update(t, st, touched.Key, `"updated"`)
+	touched.Info = json.RawMessage(`"updated"`)
 	remove(t, st, gone.Key)
 	for range 2 {
 		st = reopen(t, st)

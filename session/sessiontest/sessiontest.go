@@ -1,5 +1,5 @@
-// Package sessiontest says what a [session.Store] promises, as a suite of tests,
-// and brings a store that fails on demand for the tests of its users.
+// Package sessiontest tests implementations of [session.Store], and provides a store that
+// fails on demand for tests of code that uses one.
 //
 // The suite runs on any store. Each test gets a new, empty one:
 //
@@ -11,11 +11,10 @@
 //		})
 //	}
 //
-// A [Harness] adds what not every store can do: sessions that expire, and sessions
-// that outlive the store. Run it with -race.
+// A [Harness] also tests what not every store can do: sessions that expire, and sessions
+// that outlive the store. Run the suite with -race.
 //
-// To see how a server behaves when its store does not, put a [Faulty] before a
-// store that works.
+// To test how a server behaves when its store fails, wrap a working store in a [Faulty].
 package sessiontest
 
 import (
@@ -30,28 +29,25 @@ import (
 	"github.com/webwire-go/webwire/session"
 )
 
-// Run tests that the stores that open returns keep the promises of
-// [session.Store]. It is Harness{Open: open}.Run(t).
+// Run tests the stores that open returns. It is Harness{Open: open}.Run(t).
 func Run(t *testing.T, open func(t *testing.T) session.Store) {
 	t.Helper()
 	Harness{Open: open}.Run(t)
 }
 
-// Harness tells the suite how to get at the stores under test.
+// Harness opens the stores to test.
 type Harness struct {
-	// Open returns a new store without sessions, which the test uses alone and in
-	// which sessions do not expire. What has to be closed is left to t.Cleanup. Required.
+	// Open returns a new, empty store whose sessions do not expire and that only this
+	// test uses. It closes the store with t.Cleanup. Required.
 	Open func(t *testing.T) session.Store
 
-	// OpenExpiring is as Open, for a store whose sessions expire when they were
-	// last seen maxAge ago. The suite does not wait for that, it saves sessions
-	// that were last seen long ago. If maxAge is negative they do not expire. Nil:
-	// expiry is not tested.
+	// OpenExpiring is Open for a store whose sessions expire maxAge after they were last
+	// seen, or never if maxAge is negative. The suite does not wait: it saves sessions
+	// that were last seen long ago. Nil: expiry is not tested.
 	OpenExpiring func(t *testing.T, maxAge time.Duration) session.Store
 
-	// Reopen closes a store that Open returned, or as good as, and returns
-	// another one on the same sessions, as a new process would open it. Nil:
-	// persistence is not tested.
+	// Reopen closes a store that Open returned and returns another one with the same
+	// sessions, as a new process would open it. Nil: persistence is not tested.
 	Reopen func(t *testing.T, st session.Store) session.Store
 }
 
@@ -65,6 +61,7 @@ func (h Harness) Run(t *testing.T) {
 		{"RoundTrip", testRoundTrip},
 		{"Replace", testReplace},
 		{"Touch", testTouch},
+		{"Update", testUpdate},
 		{"Delete", testDelete},
 		{"NotFound", testNotFound},
 		{"Keys", testKeys},
@@ -75,6 +72,9 @@ func (h Harness) Run(t *testing.T) {
 		{"ConcurrentSaves", testConcurrentSaves},
 		{"TouchDuringSaves", testTouchDuringSaves},
 		{"TouchDuringDelete", testTouchDuringDelete},
+		{"UpdateDuringSaves", testUpdateDuringSaves},
+		{"UpdateDuringTouches", testUpdateDuringTouches},
+		{"UpdateDuringDelete", testUpdateDuringDelete},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, h.Open(t)) })
@@ -93,8 +93,8 @@ func (h Harness) Run(t *testing.T) {
 	})
 }
 
-// created is when the sessions of the suite were made: to the nanosecond, and not
-// in UTC.
+// created is the creation time of the suite's sessions. It has nanoseconds and is not in
+// UTC.
 var created = time.Now().Add(-48 * time.Hour).Truncate(time.Second).Add(123456789).In(time.FixedZone("", 3600))
 
 func newSession(info string) session.Session {
@@ -132,6 +132,13 @@ func touch(t *testing.T, st session.Store, key string, seen time.Time) {
 	}
 }
 
+func update(t *testing.T, st session.Store, key, info string) {
+	t.Helper()
+	if err := st.Update(t.Context(), key, json.RawMessage(info)); err != nil {
+		t.Fatalf("Update: %v", err)
+	}
+}
+
 func remove(t *testing.T, st session.Store, key string) {
 	t.Helper()
 	if err := st.Delete(t.Context(), key); err != nil {
@@ -161,7 +168,7 @@ func wantEqual(t *testing.T, got, want session.Session) {
 	}
 }
 
-// wantNone fails the test unless st says of key that it is not found.
+// wantNone fails the test unless key is not found in st.
 func wantNone(t *testing.T, st session.Store, key string) {
 	t.Helper()
 	s, err := st.Load(t.Context(), key)
@@ -170,6 +177,7 @@ func wantNone(t *testing.T, st session.Store, key string) {
 		t.Error("Load: a session beside the error")
 	}
 	wantNotFound(t, "Touch", key, st.Touch(t.Context(), key, created.Add(2*time.Hour)))
+	wantNotFound(t, "Update", key, st.Update(t.Context(), key, json.RawMessage(`"none"`)))
 }
 
 func wantNotFound(t *testing.T, op, key string, err error) {
@@ -183,8 +191,8 @@ func wantNotFound(t *testing.T, op, key string, err error) {
 	wantNoKey(t, op, key, err)
 }
 
-// wantNoKey fails the test if an error tells a key. Keys that are part of any text
-// cannot be told from it.
+// wantNoKey fails the test if an error contains the key. Short keys are not checked, because
+// any text may contain them.
 func wantNoKey(t *testing.T, op, key string, err error) {
 	t.Helper()
 	if err != nil && len(key) > 8 && bytes.Contains([]byte(err.Error()), []byte(key)) {
@@ -192,7 +200,7 @@ func wantNoKey(t *testing.T, op, key string, err error) {
 	}
 }
 
-// sameInfo says whether a and b are the same JSON value. None and null are.
+// sameInfo reports whether a and b are the same JSON value. None and null are the same.
 func sameInfo(a, b json.RawMessage) bool {
 	x, err1 := decodeInfo(a)
 	y, err2 := decodeInfo(b)
@@ -209,7 +217,7 @@ func decodeInfo(info json.RawMessage) (v any, err error) {
 	return v, err
 }
 
-// ended returns a context that has ended, and why.
+// ended returns contexts that have ended, each with its error.
 func ended(t *testing.T) map[string]struct {
 	ctx context.Context
 	err error

@@ -57,8 +57,8 @@ type conn struct {
 	cause error // why this end is of no use any more; nil while it is
 }
 
-// Pipe returns the two ends of a new connection, with the default limits. They negotiate
-// nothing.
+// Pipe returns the two ends of a new connection with the default limits. The ends do not
+// negotiate: Protocol returns the empty string.
 func Pipe() (a, b transport.Conn) { return pipe() }
 
 func pipe() (a, b *conn) {
@@ -78,10 +78,10 @@ func newConn(mu *sync.Mutex) *conn {
 	}
 }
 
-// Protocol implements transport.Conn. It does not wait.
+// Protocol implements transport.Conn. It does not block.
 func (c *conn) Protocol() string { return c.protocol }
 
-// PeerProtocols implements transport.Negotiator.
+// PeerProtocols implements transport.Negotiator. It does not block.
 func (c *conn) PeerProtocols() ([]string, error) { return c.named, nil }
 
 // AllowSilence implements transport.SilenceAllower.
@@ -91,11 +91,13 @@ func (c *conn) AllowSilence() {
 	c.silent = true
 }
 
+// LocalAddr implements transport.Conn.
 func (c *conn) LocalAddr() net.Addr { return addr{} }
 
+// RemoteAddr implements transport.Conn.
 func (c *conn) RemoteAddr() net.Addr { return addr{} }
 
-// Ping implements transport.Conn. Pings that the peer has not answered yet are one.
+// Ping implements transport.Conn. The peer answers all pings since its last answer at once.
 func (c *conn) Ping() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,14 +110,14 @@ func (c *conn) Ping() error {
 	return nil
 }
 
-// Arrivals implements transport.Monitor. What the peer reads counts too.
+// Arrivals implements transport.Monitor. Reads of the peer count as arrivals.
 func (c *conn) Arrivals() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stirs
 }
 
-// Close implements transport.Conn. It never waits.
+// Close implements transport.Conn. It does not block.
 func (c *conn) Close(status transport.Status, reason string) error {
 	if !status.Sendable() {
 		status = transport.StatusNormalClosure
@@ -126,7 +128,7 @@ func (c *conn) Close(status transport.Status, reason string) error {
 	return nil
 }
 
-// Abort implements transport.Conn. What the peer has not read yet is lost.
+// Abort implements transport.Conn. Messages the peer has not read are lost.
 func (c *conn) Abort() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,19 +1,20 @@
-// Package memory connects two ends inside one process. It is the transport of
-// tests, simulations and benchmarks, and of programs that are client and server
-// at once.
+// Package memory connects two ends inside one process. It is the transport for tests,
+// simulations and benchmarks, and for programs that are both client and server.
 //
-// [Pipe] returns two connected ends; a [Listener] is both a transport.Listener
-// for a server and the transport.Dialer for its clients:
+// A [Listener] is the transport.Listener of a server and the transport.Dialer of its
+// clients. Its connections negotiate a protocol as those over a network do:
 //
 //	listener := memory.Listen()
 //	go serve(listener)
-//	conn, err := listener.Dial(ctx)
+//	conn, err := listener.Dial(ctx, transport.DialOptions{})
 //
-// A connection behaves as one over a network does: messages are copied, 64 KiB
-// fit between the ends in each direction, a longer message waits until it is
-// read, and a peer that does not read, or falls silent, costs the connection.
-// Nothing is ever lost or late by itself, and no goroutine runs for it.
+// [Pipe] returns two connected ends that negotiate nothing.
 //
-// It blocks on channels and timers only, so it works inside the bubbles of
-// testing/synctest if Pipe or Dial is called there.
+// A connection behaves like one over a network. Messages are copied. In each direction the
+// connection buffers 64 KiB; a longer message is handed over when it is read. A peer that
+// stops reading, or is silent for too long, ends the connection with a timeout. The connection
+// itself neither loses nor delays messages, and has no goroutines.
+//
+// The package blocks only on channels and timers, so it can be used in the bubbles of
+// testing/synctest if Listen, Dial, Accept and Pipe are called in the bubble.
 package memory

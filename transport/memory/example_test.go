@@ -59,8 +59,10 @@ func ExamplePipe() {
 	fmt.Printf("%s %v\n", msg, err)
 	_, err = b.Read(nil)
 	var closed *transport.CloseError
-	fmt.Println(errors.As(err, &closed), closed.Status, closed.Reason)
+	if errors.As(err, &closed) {
+		fmt.Printf("%v: %s\n", closed.Status, closed.Reason)
+	}
 	// Output:
 	// the last message <nil>
-	// true 1001 restart
+	// 1001 going away: restart
 }

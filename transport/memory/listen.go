@@ -11,8 +11,8 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// A Listener is both a transport.Listener and the transport.Dialer of the
-// connections that it accepts.
+// A Listener is a transport.Listener and the transport.Dialer of the connections it accepts.
+// Its methods may be called concurrently. Use [Listen] to create one.
 type Listener struct {
 	dialled chan dialling
 	closed  chan struct{}
@@ -26,14 +26,14 @@ type dialling struct {
 	accepted  chan<- struct{} // of one slot
 }
 
-// Listen returns a Listener that only its holder can dial.
+// Listen returns a new Listener. It has no address: connections are made with its Dial method.
 func Listen() *Listener {
 	return &Listener{dialled: make(chan dialling), closed: make(chan struct{})}
 }
 
-// Dial implements transport.Dialer: it connects to an Accept, for which it waits within
-// ctx. After Close it fails with an error that wraps syscall.ECONNREFUSED. The Header of
-// opts is ignored.
+// Dial implements transport.Dialer. It waits until Accept takes the connection or ctx ends.
+// After Close it returns an error that wraps syscall.ECONNREFUSED. The Header of opts is
+// ignored.
 func (l *Listener) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

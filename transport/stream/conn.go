@@ -17,11 +17,14 @@ type conn struct {
 	whole bool // the next message has arrived; it belongs to the caller of Read
 }
 
-// Client makes the dialling end of a connection of nc, which belongs to it from now on,
-// also if it fails. The peer calls [Server]. Client does the handshake of a *tls.Conn, if
-// that was not done before, and negotiates, both within ctx; it then fails with the error
-// of ctx. The methods of nc must not block, except Read and Write, which must obey the
-// deadlines, also those that are set while they block.
+// Client makes the dialling end of a connection from nc; the peer calls [Server]. The
+// connection owns nc, which Client closes if it fails. Client does the TLS handshake if nc
+// is a *tls.Conn that has not done it, and negotiates the protocol. If ctx ends before that
+// is done, Client returns the error of ctx. After Client has returned, ctx does not affect
+// the connection. The Header of opts is ignored.
+//
+// Only the methods Read and Write of nc may block, and they must obey deadlines, including
+// deadlines that are set while they block.
 func Client(ctx context.Context, nc net.Conn, opts transport.DialOptions) (transport.Conn, error) {
 	if err := checkOffer(opts.Protocols); err != nil {
 		nc.Close()
@@ -34,16 +37,19 @@ func Client(ctx context.Context, nc net.Conn, opts transport.DialOptions) (trans
 	return c, nil
 }
 
-// Server makes the accepting end of a connection of nc, which belongs to it from now on.
-// The peer calls [Client]. Server returns at once: the handshake of a *tls.Conn and the
-// negotiation are done by the first call of Read, Write, Ping or Protocol, which waits for
-// the peer at most for the read timeout. What nc has to do is described at Client.
+// Server makes the accepting end of a connection from nc; the peer calls [Client]. The
+// connection owns nc, whose requirements are described at Client. Server does not block: the
+// first call of Read, Write, Ping, Protocol or PeerProtocols does the TLS handshake if nc is
+// a *tls.Conn, and negotiates the protocol. That call fails, and the connection ends, if the
+// TLS handshake takes longer than the shorter of the read and the write timeout, or if the
+// peer's offer does not arrive within the read timeout.
 func Server(nc net.Conn, opts transport.AcceptOptions) transport.Conn {
 	return newConn(nc, &handshake{tokens: opts.Protocols}, opts.Limits)
 }
 
 func newConn(nc net.Conn, first *handshake, limits transport.Limits) *conn {
 	c := &conn{first: first}
+	first.over = make(chan struct{})
 	wire := framed.Wire{Reader: nc, Writer: nc, Net: nc}
 	if secure, ok := nc.(*tls.Conn); ok {
 		// Closing the TLS connection could wait for a writer.

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,15 +28,16 @@ func TestTCP(t *testing.T) {
 	})
 }
 
+// One end of the slower byte streams is enough: the two differ in the first exchange only.
 func TestTLS(t *testing.T) {
 	config := selfSigned(t)
-	both(t, false, func(t *testing.T) (net.Conn, net.Conn) {
+	accepted(t, false, func(t *testing.T) (net.Conn, net.Conn) {
 		return netPair(t, "tcp", "127.0.0.1:0", config)
 	})
 }
 
 func TestUnix(t *testing.T) {
-	both(t, false, func(t *testing.T) (net.Conn, net.Conn) {
+	dialled(t, false, func(t *testing.T) (net.Conn, net.Conn) {
 		return netPair(t, "unix", filepath.Join(t.TempDir(), "s"), nil)
 	})
 }
@@ -45,76 +47,93 @@ func TestPipe(t *testing.T) {
 	both(t, true, func(t *testing.T) (net.Conn, net.Conn) { return net.Pipe() })
 }
 
-// both runs the suite over the connections that pair makes, at the end that dials and at
-// the one that accepts.
+// both runs the suite over the connections that pair makes, at either end.
 func both(t *testing.T, bubble bool, pair func(*testing.T) (dialled, accepted net.Conn)) {
-	frame := func(msg []byte) []byte {
-		return append(binary.BigEndian.AppendUint32(nil, uint32(len(msg))), msg...)
-	}
-	t.Run("dialled", func(t *testing.T) {
-		transporttest.Run(t, transporttest.Harness{
-			Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
-				x, y := pair(t)
-				return meet(t, x, y, transport.DialOptions{Limits: a}, transport.AcceptOptions{Limits: b})
-			},
-			Bare: func(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
-				x, y := pair(t)
-				var answering sync.WaitGroup
-				answering.Go(func() {
-					if b := make([]byte, 4); !readFull(y, b) || !bytes.Equal(b, []byte{0x84, 0, 0, 0}) {
-						t.Errorf("the offer is %x", b)
-					}
-					if _, err := y.Write([]byte{0x85, 0, 0, 0}); err != nil {
-						t.Error(err)
-					}
-				})
-				c, err := stream.Client(t.Context(), x, transport.DialOptions{Limits: limits})
-				if err != nil {
-					t.Fatal(err)
+	t.Run("dialled", func(t *testing.T) { dialled(t, bubble, pair) })
+	t.Run("accepted", func(t *testing.T) { accepted(t, bubble, pair) })
+}
+
+// dialled runs the suite at the end that dials.
+func dialled(t *testing.T, bubble bool, pair func(*testing.T) (dialled, accepted net.Conn)) {
+	transporttest.Run(t, transporttest.Harness{
+		Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
+			x, y := pair(t)
+			return meet(t, x, y, transport.DialOptions{Limits: a}, transport.AcceptOptions{Limits: b})
+		},
+		Bare: func(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
+			x, y := pair(t)
+			var answering sync.WaitGroup
+			answering.Go(func() {
+				if b := make([]byte, 4); !readFull(y, b) || !bytes.Equal(b, []byte{0x84, 0, 0, 0}) {
+					t.Errorf("the offer is %x", b)
 				}
-				answering.Wait()
-				return c, y
-			},
-			Frame: frame,
-			Negotiate: func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn) {
-				x, y := pair(t)
-				return meet(t, x, y, transport.DialOptions{Protocols: offer}, transport.AcceptOptions{Protocols: supported})
-			},
-			Bubble: bubble,
-		})
+				if _, err := y.Write([]byte{0x85, 0, 0, 0}); err != nil {
+					t.Error(err)
+				}
+			})
+			c, err := stream.Client(t.Context(), x, transport.DialOptions{Limits: limits})
+			if err != nil {
+				t.Fatal(err)
+			}
+			answering.Wait()
+			return c, y
+		},
+		Frame: frameOf,
+		Negotiate: func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn) {
+			x, y := pair(t)
+			return meet(t, x, y, transport.DialOptions{Protocols: offer}, transport.AcceptOptions{Protocols: supported})
+		},
+		Bubble: bubble,
 	})
-	t.Run("accepted", func(t *testing.T) {
-		transporttest.Run(t, transporttest.Harness{
-			Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
-				x, y := pair(t)
-				c, s := meet(t, x, y, transport.DialOptions{Limits: b}, transport.AcceptOptions{Limits: a})
-				return s, c
-			},
-			Bare: func(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
-				x, y := pair(t)
-				var offering sync.WaitGroup
-				offering.Go(func() {
-					if _, err := x.Write([]byte{0x84, 0, 0, 0}); err != nil {
-						t.Error(err)
-					}
-					if b := make([]byte, 4); !readFull(x, b) || !bytes.Equal(b, []byte{0x85, 0, 0, 0}) {
-						t.Errorf("the answer is %x", b)
-					}
-				})
-				s := accepting(y, limits)
-				_ = s.Protocol()
-				offering.Wait()
-				return s, x
-			},
-			Frame: frame,
-			Negotiate: func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn) {
-				x, y := pair(t)
-				c, s := meet(t, x, y, transport.DialOptions{Protocols: offer}, transport.AcceptOptions{Protocols: supported})
-				return s, c
-			},
-			Bubble: bubble,
-		})
+}
+
+// accepted runs the suite at the end that accepts.
+func accepted(t *testing.T, bubble bool, pair func(*testing.T) (dialled, accepted net.Conn)) {
+	transporttest.Run(t, transporttest.Harness{
+		Pair: func(t *testing.T, a, b transport.Limits) (transport.Conn, transport.Conn) {
+			x, y := pair(t)
+			c, s := meet(t, x, y, transport.DialOptions{Limits: b}, transport.AcceptOptions{Limits: a})
+			return s, c
+		},
+		Bare: func(t *testing.T, limits transport.Limits) (transport.Conn, net.Conn) {
+			x, y := pair(t)
+			var offering sync.WaitGroup
+			offering.Go(func() {
+				if _, err := x.Write([]byte{0x84, 0, 0, 0}); err != nil {
+					t.Error(err)
+				}
+				if b := make([]byte, 4); !readFull(x, b) || !bytes.Equal(b, []byte{0x85, 0, 0, 0}) {
+					t.Errorf("the answer is %x", b)
+				}
+			})
+			s := accepting(y, limits)
+			_ = s.Protocol()
+			offering.Wait()
+			return s, x
+		},
+		Frame: frameOf,
+		Opening: func(t *testing.T, opts transport.AcceptOptions) (transport.Conn, net.Conn) {
+			x, y := pair(t)
+			return stream.Server(y, opts), x
+		},
+		Offer: func(tokens ...string) []byte { return exchangeFrame(0x84, strings.Join(tokens, ",")) },
+		Negotiate: func(t *testing.T, offer, supported []string) (transport.Conn, transport.Conn) {
+			x, y := pair(t)
+			c, s := meet(t, x, y, transport.DialOptions{Protocols: offer}, transport.AcceptOptions{Protocols: supported})
+			return s, c
+		},
+		Bubble: bubble,
 	})
+}
+
+// exchangeFrame returns a frame of the first exchange.
+func exchangeFrame(first byte, body string) []byte {
+	return append([]byte{first, byte(len(body) >> 16), byte(len(body) >> 8), byte(len(body))}, body...)
+}
+
+// frameOf returns msg as one frame.
+func frameOf(msg []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(msg))), msg...)
 }
 
 // meet makes a connection of the two ends of a byte stream.

@@ -9,15 +9,16 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// A Dialer is a transport.Dialer that connects to one address.
+// A Dialer is a transport.Dialer that connects to one address. It has no state: copies are
+// independent, and all may be used concurrently.
 type Dialer struct {
-	Network string      // as for net.Dial: "tcp", "unix", ... Zero: "tcp"
-	Address string      // as for net.Dial: "example.com:7000", "/run/app.sock", ...
-	TLS     *tls.Config // without ServerName, the host of Address. Zero: no TLS
+	Network string      // as for net.Dial: "tcp", "unix", and so on; zero: "tcp"
+	Address string      // as for net.Dial: "example.com:7000", "/run/app.sock", and so on
+	TLS     *tls.Config // an empty ServerName means the host of Address; nil: no TLS
 }
 
-// Dial implements transport.Dialer. An error of ctx is returned as it is. The Header of
-// opts is ignored.
+// Dial implements transport.Dialer. If ctx ends, Dial returns ctx.Err() unchanged. The
+// Header of opts is ignored.
 func (d Dialer) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 	network := d.Network
 	if network == "" {

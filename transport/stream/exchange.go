@@ -92,8 +92,11 @@ func (c *conn) firstFrame(op framed.Op) (body string, ok bool, err error) {
 	}
 	word := binary.BigEndian.Uint32(c.In.Peek())
 	length := int(word & 0xff_ffff)
-	if word&^0xff_ffff != controlBit|uint32(op)<<24 || length > maxExchange {
+	if word&^0xff_ffff != controlBit|uint32(op)<<24 {
 		return "", false, nil
+	}
+	if length > maxExchange {
+		return "", false, c.Violation("protocol tokens over 4096 bytes")
 	}
 	c.In.Begin(headerSize, length)
 	b, err := c.In.Append(nil)

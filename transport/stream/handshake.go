@@ -4,16 +4,17 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// A handshake is what comes before the first message: that of TLS if there is one, and
-// the first exchange. On an accepted connection it is done by whoever uses the connection
-// first, within limits of time of its own: left to the first Write, it would wait for the
-// peer without any.
+// A handshake is what precedes the first message: the TLS handshake if there is one, and
+// the first exchange. On an accepted connection the first call that needs it does it,
+// within time limits of its own: as a part of the first Write it would have none.
 type handshake struct {
-	once    sync.Once
+	begun   atomic.Bool
+	done    atomic.Bool
+	over    chan struct{} // closed once done is set; a mutex would stop the time of a testing/synctest bubble
 	err     error
 	tls     *tls.Conn // nil without TLS
 	dialled bool
@@ -22,13 +23,19 @@ type handshake struct {
 	peer    []string // what the peer named if that is nothing; nil if it negotiates nothing
 }
 
-// shake does the handshake if nobody has done it yet.
+// shake does the handshake unless it is done, or waits until another call has done it.
 func (c *conn) shake() error {
 	h := c.first
-	h.once.Do(func() {
+	switch {
+	case h.done.Load():
+	case h.begun.CompareAndSwap(false, true):
 		h.err = c.handshake()
 		h.tokens = nil
-	})
+		h.done.Store(true)
+		close(h.over)
+	default:
+		<-h.over
+	}
 	if h.err != nil {
 		return c.Fail(h.err)
 	}
@@ -49,8 +56,8 @@ func (c *conn) handshake() error {
 	return c.EndRead(c.exchange())
 }
 
-// shakeWithin does the handshake of a dialled connection, and drops that if it fails or
-// if ctx ends before.
+// shakeWithin does the handshake of a dialled connection. It aborts the connection if the
+// handshake fails or ctx ends first.
 func (c *conn) shakeWithin(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.Abort() })
 	err := c.shake()
@@ -65,7 +72,7 @@ func (c *conn) shakeWithin(ctx context.Context) error {
 
 // Protocol implements transport.Conn.
 func (c *conn) Protocol() string {
-	_ = c.shake() // the next Read returns the error
+	_ = c.shake() // the next Read or Write returns the error
 	return c.first.chosen
 }
 

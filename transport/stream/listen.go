@@ -13,7 +13,7 @@ type Listener struct {
 	net net.Listener
 }
 
-// Listen listens at an address, as net.Listen does, with TLS if config is not nil.
+// Listen listens on an address as net.Listen does. It uses TLS if config is not nil.
 func Listen(network, address string, config *tls.Config) (*Listener, error) {
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -25,10 +25,12 @@ func Listen(network, address string, config *tls.Config) (*Listener, error) {
 	return NewListener(l), nil
 }
 
-// NewListener makes connections of what l accepts. Closing it closes l.
+// NewListener returns a Listener whose connections are those that l accepts. It owns l:
+// closing the Listener closes l.
 func NewListener(l net.Listener) *Listener { return &Listener{net: l} }
 
-// Accept implements transport.Listener. It does not wait for the peer, see [Server].
+// Accept implements transport.Listener. It does not wait for the peer; [Server] describes
+// when the connection negotiates.
 func (l *Listener) Accept(opts transport.AcceptOptions) (transport.Conn, error) {
 	nc, err := l.net.Accept()
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Faults is a network that fails on demand: it wraps both ends of connections of
-// any transport, which then can be cut, fall silent, be slow or damage messages,
-// and it can refuse to connect:
+// Faults is a network that fails on demand. It wraps both ends of the connections of any
+// transport. Connections can then be cut, lose, delay or corrupt messages, and attempts to
+// connect can be refused:
 //
 //	faults := transporttest.NewFaults(1)
 //	listener := memory.Listen()
@@ -23,12 +23,12 @@ import (
 //	...
 //	faults.Conns()[0].Cut()
 //
-// Both ends have to be wrapped: they mark their messages, to have pings of their
-// own, because those must vanish as well when the network falls silent.
+// Both ends must be wrapped, because the wrappers mark their messages to distinguish them from
+// pings of their own, which are lost with the messages.
 //
-// What is random is drawn from the seed. Nothing but channels and timers is
-// waited for, so that it works in the bubbles of testing/synctest over a transport
-// that does.
+// Random decisions depend only on the seed. Faults blocks only on channels and timers, so
+// it works in testing/synctest bubbles if the transport does. Its methods may be called
+// concurrently.
 type Faults struct {
 	mu       sync.Mutex
 	rand     *rand.Rand
@@ -38,22 +38,23 @@ type Faults struct {
 	pumps    sync.WaitGroup
 }
 
-// NewFaults returns a network without faults.
+// NewFaults returns a network that has no faults until methods of it or of its connections
+// are called. The seed determines all random decisions.
 func NewFaults(seed uint64) *Faults {
 	return &Faults{rand: rand.New(rand.NewPCG(seed, 0)), all: make(map[*FaultConn]struct{})}
 }
 
-// Conns returns the wrapped ends of connections that are not over, in the order
-// in which they were made.
+// Conns returns the wrapped ends of connections that have not ended, in the order in which
+// they were made.
 func (f *Faults) Conns() []*FaultConn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.conns)
 }
 
-// Wrap wraps one end of a connection that has these limits. The other end has to be
-// wrapped too. Silence is noticed by the wrapper, whose pings vanish when the network falls
-// silent; the connection is a transport.SilenceAllower, or has a long read timeout.
+// Wrap wraps one end of a connection that was made with these limits. The other end must be
+// wrapped too. The wrapper applies the read timeout itself. So that the connection does not,
+// it must be a transport.SilenceAllower or have a long read timeout.
 func (f *Faults) Wrap(conn transport.Conn, limits transport.Limits) *FaultConn {
 	if s, ok := transport.As[transport.SilenceAllower](conn); ok {
 		s.AllowSilence()
@@ -74,9 +75,8 @@ func (f *Faults) Wrap(conn transport.Conn, limits transport.Limits) *FaultConn {
 	return c
 }
 
-// Close drops all connections and waits until nothing of them is left. It is for
-// the end of a test: an end that fell silent may otherwise exist for as long as its
-// peer does not notice.
+// Close cuts all connections and waits until their goroutines have ended. Call it at the end
+// of a test: an end whose messages are lost otherwise remains until its peer has timed out.
 func (f *Faults) Close() {
 	f.mu.Lock()
 	var all []*FaultConn
@@ -103,32 +103,34 @@ func (f *Faults) forget(c *FaultConn, gone bool) {
 	}
 }
 
-// A Refusal is what becomes of a Dial that fails.
+// A Refusal is called in place of a Dial and returns the error of the Dial.
 type Refusal func(ctx context.Context) error
 
-// Refused is the Refusal of a machine on which nothing listens.
+// Refused is the Refusal of a host on which nothing listens.
 func Refused(context.Context) error {
 	return fmt.Errorf("transporttest: dial: %w", syscall.ECONNREFUSED)
 }
 
-// Hanging is the Refusal of a network that never answers.
+// Hanging is the Refusal of a network that never answers: it waits until the context ends.
 func Hanging(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// Unavailable is the Refusal of a server that answers 503, and asks to be left
-// alone for a while if retryAfter is not zero.
+// Unavailable returns the Refusal of a server that answers with status 503 and a Retry-After
+// header. Zero: no such header.
 func Unavailable(retryAfter time.Duration) Refusal { return Answering(503, retryAfter) }
 
-// Answering is the Refusal of a server that answers with a status of HTTP.
+// Answering returns the Refusal of a server that answers with an HTTP status and a
+// Retry-After header. Zero: no such header.
 func Answering(statusCode int, retryAfter time.Duration) Refusal {
 	return func(context.Context) error {
 		return &transport.RefusedError{StatusCode: statusCode, RetryAfter: retryAfter}
 	}
 }
 
-// Refuse lets the next calls of Dial fail, one for each refusal.
+// Refuse makes the next calls of Dial fail, one for each refusal, after those of earlier
+// calls of Refuse.
 func (f *Faults) Refuse(how ...Refusal) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -146,8 +148,8 @@ func (f *Faults) refusal() Refusal {
 	return r
 }
 
-// Dialer wraps the connections that d makes, and has them refused. It is a
-// transport.Prober if d is one.
+// Dialer returns a Dialer that wraps the connections made by d and fails as [Faults.Refuse]
+// demands. It is a transport.Prober if d is one.
 func (f *Faults) Dialer(d transport.Dialer) transport.Dialer {
 	if p, ok := d.(transport.Prober); ok {
 		return &faultyProber{faultyDialer{f, d}, p}
@@ -176,7 +178,7 @@ type faultyProber struct {
 	transport.Prober
 }
 
-// Listener wraps the connections that ln accepts.
+// Listener returns a Listener that wraps the connections accepted by ln.
 func (f *Faults) Listener(ln transport.Listener) transport.Listener {
 	return &faultyListener{ln, f}
 }

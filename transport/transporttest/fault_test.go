@@ -289,3 +289,54 @@ func TestFaultyPartialWrite(t *testing.T) {
 		})
 	}
 }
+
+// texting is a connection that accepts text if it is told to.
+type texting struct {
+	transport.Conn
+	accepted *bool
+}
+
+func (c texting) AcceptText(accept bool) { *c.accepted = accept }
+
+// A FaultConn has the optional interfaces of what it wraps, and some that are its own.
+func TestFaultConnKeepsInterfaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dialled, accepted := faultyPair(t, transport.DialOptions{Protocols: []string{"v1"}}, transport.AcceptOptions{Protocols: []string{"v1"}})
+		defer dialled.Abort()
+		defer accepted.Abort()
+		if _, ok := transport.As[transport.TextAccepter](dialled); ok {
+			t.Error("a TextAccepter over memory")
+		}
+		n, ok := transport.As[transport.Negotiator](accepted)
+		if !ok {
+			t.Fatal("no Negotiator")
+		}
+		if named, err := n.PeerProtocols(); len(named) != 1 || named[0] != "v1" || err != nil {
+			t.Errorf("PeerProtocols %q, %v", named, err)
+		}
+		for name, found := range map[string]bool{
+			"Peeker":         is[transport.Peeker](dialled),
+			"Monitor":        is[transport.Monitor](dialled),
+			"SilenceAllower": is[transport.SilenceAllower](dialled),
+		} {
+			if !found {
+				t.Errorf("no %s of its own", name)
+			}
+		}
+
+		faults := transporttest.NewFaults(1)
+		defer faults.Close()
+		x, _ := memory.Pipe()
+		text := false
+		a, ok := transport.As[transport.TextAccepter](faults.Wrap(texting{x, &text}, transport.Limits{}))
+		if !ok {
+			t.Fatal("no TextAccepter")
+		}
+		if a.AcceptText(true); !text {
+			t.Error("AcceptText did not reach the connection")
+		}
+	})
+}
+
+// is reports whether c itself is a T.
+func is[T any](c transport.Conn) bool { _, ok := c.(T); return ok }

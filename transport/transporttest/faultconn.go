@@ -14,9 +14,9 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// FaultConn is one end of a connection of [Faults]. The methods that are not those
-// of a transport.Conn are the faults; they may be called at any time, by
-// anybody.
+// A FaultConn is one end of a connection of [Faults]. The methods Cut, Vanish, Delay, Slow and
+// Corrupt cause faults; they may be called concurrently. [transport.As] finds the optional
+// interfaces of the wrapped connection.
 type FaultConn struct {
 	faults *Faults
 	inner  transport.Conn
@@ -73,16 +73,16 @@ var (
 	errStuck   = fmt.Errorf("transporttest: write: %w", os.ErrDeadlineExceeded)
 )
 
-// Cut loses the connection abruptly, for both ends, with all that is on its way.
+// Cut drops the connection at both ends, without a close. Messages on their way are lost.
 func (c *FaultConn) Cut() {
 	c.end(errCut)
 	c.release()
 	_ = c.inner.Abort() // nothing can be done about an error
 }
 
-// Vanish makes what the peer sends, or what this end sends, or both, vanish from
-// now on, closes included: nobody is told. A network that is gone takes some
-// bytes, then a Write waits for its time limit.
+// Vanish makes everything that arrives from the peer (in), or everything this end sends (out),
+// get lost from now on, including pings and closes. Writes succeed until 256 KiB were lost;
+// after that they fail with the write timeout.
 func (c *FaultConn) Vanish(in, out bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,22 +90,22 @@ func (c *FaultConn) Vanish(in, out bool) {
 	c.lostOut = c.lostOut || out
 }
 
-// Delay makes everything arrive so much later at this end.
+// Delay makes everything arrive later by d at this end. Zero: no delay.
 func (c *FaultConn) Delay(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.delay = d
 }
 
-// Slow makes this end take so long for each message, before it reads the next one.
+// Slow makes this end wait for d after each message before it reads the next. Zero: no wait.
 func (c *FaultConn) Slow(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.slow = d
 }
 
-// Corrupt damages the next n messages that arrive at this end: some bytes are
-// changed, or the end is missing.
+// Corrupt damages the next n messages that arrive at this end: some bytes are changed, or the
+// message is truncated.
 func (c *FaultConn) Corrupt(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,8 +154,8 @@ func (c *FaultConn) offer(a arrival) {
 	}
 }
 
-// Buffered implements transport.Peeker, whatever the inner connection is: it is
-// the pump that Read waits for.
+// Buffered implements transport.Peeker. It does not depend on the inner connection, because
+// Read waits for the pump.
 func (c *FaultConn) Buffered() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -351,7 +351,7 @@ func (c *FaultConn) RemoteAddr() net.Addr { return c.inner.RemoteAddr() }
 // Unwrap returns the inner connection, for transport.As.
 func (c *FaultConn) Unwrap() transport.Conn { return c.inner }
 
-// Arrivals implements transport.Monitor: what vanishes does not arrive.
+// Arrivals implements transport.Monitor. What is lost does not count.
 func (c *FaultConn) Arrivals() uint64 { return c.seen.Load() }
 
 // AllowSilence implements transport.SilenceAllower.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"runtime"
 	"sync"
 	"testing"
@@ -21,7 +22,6 @@ var messages = []promise{
 	{name: "MessagesAreCopied", test: testMessagesAreCopied},
 	{name: "TooBig", test: testTooBig},
 	{name: "Identity", test: testIdentity},
-	{name: "Negotiation", test: testNegotiation},
 }
 
 // Messages arrive once each and in the order of the calls and of the arguments.
@@ -283,41 +283,23 @@ func testTooBig(t *testing.T, h Harness) {
 func testIdentity(t *testing.T, h Harness) {
 	a, b := h.pair(t, transport.Limits{}, transport.Limits{})
 	for _, c := range []transport.Conn{a, b} {
-		if addr := c.RemoteAddr(); addr == nil || addr.Network() == "" {
-			t.Errorf("RemoteAddr %v", addr)
-		}
+		wantAddresses(t, c)
 		if token := c.Protocol(); h.Negotiate == nil && token != "" {
 			t.Errorf("Protocol %q of a connection that negotiated nothing", token)
 		}
 		c.Abort()
-		if addr := c.RemoteAddr(); addr == nil || addr.String() == "" {
-			t.Errorf("RemoteAddr %v of a connection that ended", addr)
-		}
+		wantAddresses(t, c) // also after the end
 	}
 }
 
-// Both ends agree on the first supported token that is offered, or on none.
-func testNegotiation(t *testing.T, h Harness) {
-	if h.Negotiate == nil {
-		t.Skip("the harness has no Negotiate")
-	}
-	for _, c := range []struct {
-		offer, supported []string
-		want             string
-	}{
-		{nil, nil, ""},
-		{[]string{"v2"}, nil, ""},
-		{nil, []string{"v2"}, ""},
-		{[]string{"v3"}, []string{"v2", "v1"}, ""},
-		{[]string{"v1"}, []string{"v2", "v1"}, "v1"},
-		{[]string{"v1", "v2"}, []string{"v2", "v1"}, "v2"},
-	} {
-		a, b := h.Negotiate(t, c.offer, c.supported)
-		dropAtEnd(t, a)
-		dropAtEnd(t, b)
-		if a.Protocol() != c.want || b.Protocol() != c.want {
-			t.Errorf("offered %q, supported %q: agreed on %q and %q, want %q",
-				c.offer, c.supported, a.Protocol(), b.Protocol(), c.want)
+// wantAddresses fails the test unless both addresses are there.
+func wantAddresses(t *testing.T, c transport.Conn) {
+	t.Helper()
+	for name, addr := range map[string]net.Addr{"LocalAddr": c.LocalAddr(), "RemoteAddr": c.RemoteAddr()} {
+		if addr == nil {
+			t.Errorf("%s is nil", name)
+		} else if addr.Network() == "" || addr.Network() != "unix" && addr.String() == "" {
+			t.Errorf("%s is %q %q", name, addr.Network(), addr)
 		}
 	}
 }

@@ -176,7 +176,7 @@ func testStalledPeerIsCut(t *testing.T, h Harness) {
 
 // So is one to a peer that read for a while.
 func testStalledLinkIsCut(t *testing.T, h Harness) {
-	limits := transport.Limits{WriteTimeout: 2 * time.Second}
+	limits := transport.Limits{WriteTimeout: 1600 * time.Millisecond}
 	conn, raw := h.bare(t, limits)
 	written := make(chan error, 1)
 	go func() { written <- conn.Write(make([]byte, 24<<20)) }()
@@ -212,7 +212,7 @@ func testPeerBeginsToTrickle(t *testing.T, h Harness) {
 	var peer sync.WaitGroup
 	var steady time.Time
 	peer.Go(func() {
-		for range 15 {
+		for range 12 {
 			if _, err := raw.Write(frame[:40_000]); err != nil {
 				t.Errorf("peer: %v", err)
 				return
@@ -254,7 +254,7 @@ func testPeerBeginsToTrickle(t *testing.T, h Harness) {
 
 // The silence counts from the Read, however long none was in progress.
 func testReadAfterALongPause(t *testing.T, h Harness) {
-	limits := transport.Limits{ReadTimeout: 2 * time.Second}
+	limits := transport.Limits{ReadTimeout: 1500 * time.Millisecond}
 	a, b := h.pair(t, limits, transport.Limits{})
 	send(t, b, []byte("first"))
 	wantMessage(t, a, []byte("first"))

@@ -60,7 +60,7 @@ func testPingsKeepAlive(t *testing.T, h Harness) {
 	atA, atB := reading(a), reading(b)
 	ticker := time.NewTicker(limits.ReadTimeout / 10)
 	defer ticker.Stop()
-	for range 25 {
+	for range 20 {
 		<-ticker.C
 		if err := a.Ping(); err != nil {
 			t.Fatalf("Ping: %v", err)

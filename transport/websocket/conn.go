@@ -18,11 +18,11 @@ type conn struct {
 	protocol string
 	text     atomic.Bool // text messages are accepted
 
-	// These belong to who holds the read turn.
-	spent  int       // bytes of frames since the last whole message, with overhead
-	window time.Time // when spent was last forgiven
+	// Owned by the holder of the read turn.
+	spent  int       // bytes of frames since the last complete message, with overhead
+	window time.Time // when spent was last reset
 
-	whole opcode // what nextWhole returned to the last Read; it belongs to the caller of Read
+	whole opcode // the result of nextWhole in the last Read; owned by the caller of Read
 }
 
 func newConn(bare wsnet.Bare, client bool, protocol string, acceptText bool, limits transport.Limits) *conn {
@@ -57,8 +57,8 @@ func (c *conn) Read(buf []byte) ([]byte, error) {
 	return msg, c.EndRead(err)
 }
 
-// Buffered implements transport.Peeker. The last Read found the answer, because
-// whoever ends the connection uses what has arrived too. Fragments do not count.
+// Buffered implements transport.Peeker. The last Read determined the result, because a call
+// that ends the connection reads the buffer concurrently. Fragmented messages do not count.
 func (c *conn) Buffered() bool {
 	return (c.whole == opBinary || c.whole == opText && c.text.Load()) && !c.Ending()
 }

@@ -7,40 +7,38 @@
 //
 //	conn, err := websocket.Dialer{URL: "wss://example.com/chat"}.Dial(ctx, transport.DialOptions{})
 //
-// As a rule neither is called by hand: the server and the client of WebWire take
-// an [Upgrader] and a [Dialer] in their options, and use them.
+// Most programs call neither: they pass an [Upgrader] to server.New in its options, and a
+// [Dialer] to client.New.
 //
 // # Who may connect
 //
-// Browsers let any page on the web open a WebSocket to any server, with the
-// cookies of its user. The zero [Upgrader] therefore accepts pages of the host and port
-// that they connect to, and no other; programs that are not browsers send no Origin and
-// may connect. The scheme does not matter, because a proxy in front may have ended TLS;
-// the Host header has to arrive as the browser sent it. Pages served from elsewhere are
-// listed in Origins, as the user sees them in the address bar:
+// Browsers let any web page open a WebSocket to any server, and send the cookies of the
+// user. The zero [Upgrader] therefore accepts only pages that were served from the host and
+// port they connect to. Programs that are not browsers send no Origin header and are
+// accepted. Unless the server itself terminates TLS, the scheme is not compared, because a
+// proxy may have done so. The Host header must arrive as the browser sent it. List other pages in Origins, as they appear in
+// the browser's address bar:
 //
 //	websocket.Upgrader{Origins: []string{"https://example.com"}}
 //
-// # What a peer cannot do
+// # Limits
 //
-// Every limit of [transport.Limits] holds whatever the peer does: stall inside a frame,
-// stop reading, send empty frames or pings without end, announce a message longer
-// than it sends, ignore a close. Memory grows with what has arrived, not with
-// what was announced. Compression is not negotiated.
+// All limits of [transport.Limits] hold even if the peer stalls inside a frame, stops
+// reading, sends empty frames or pings without end, announces a longer message than it
+// sends, or ignores a close. Memory use grows with the bytes that have arrived, not with
+// the announced length. Compression is not negotiated.
 //
-// The messages of one Write leave in one system call, which is what a busy
-// connection spends its time on. An idle one costs a few hundred bytes, and no
-// goroutine but that of its Read.
+// The messages of one Write are sent with one system call where possible. An idle
+// connection needs a few hundred bytes, and no goroutine except the caller of Read.
 //
-// # What the library does
+// # Implementation
 //
-// The handshakes of both ends are those of nhooyr.io/websocket. After that the
-// connection is taken from it, and frames are read and written by this package: limits
-// on time and memory, and batches, have to be kept where the bytes are.
+// The library nhooyr.io/websocket does the handshakes of both ends. This package then takes
+// over the network connection and reads and writes the frames itself, because time and
+// memory limits and batches have to be implemented at that level.
 //
-// Text messages, if they are accepted at all, are returned as the bytes they consist of,
-// whether or not these are UTF-8: the published versions of WebWire send what they
-// please in them.
+// Text messages, if accepted, are returned as bytes even if they are not valid UTF-8: the
+// published versions of WebWire send arbitrary bytes in text messages.
 package websocket
 
 //lint:file-ignore SA1019 the library has a successor at another path, and is the one that was chosen; this is the only import
@@ -58,25 +56,25 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Upgrader accepts connections. It is a value without state: copies are as good
-// as the original, and all may be used concurrently.
+// An Upgrader is a transport.Upgrader that accepts WebSocket connections. It has no state:
+// copies are independent, and all may be used concurrently.
 type Upgrader struct {
-	// Origins lists the web pages that may connect besides those of the same host
-	// and port, each as "scheme://host[:port]". "*" lets every page connect, with
-	// the cookies of its user; it is for servers that take no notice of cookies.
-	// Check finds entries that match nothing. Nil: the same host and port only.
+	// Origins lists the origins of web pages that may connect in addition to pages of
+	// the same host and port, each as "scheme://host[:port]". The entry "*" lets every
+	// page connect, with the cookies of its user; use it only for servers that ignore
+	// cookies. Check finds entries that match nothing. Nil: only the same host and port.
 	Origins []string
 
-	// AcceptText makes Read return text messages as the bytes they consist of.
-	// It can be changed for one connection, see [transport.TextAccepter]. False: a text
-	// message closes the connection with [transport.StatusUnsupportedData].
+	// AcceptText makes Read return the bytes of text messages. It can be changed for a
+	// single connection, see [transport.TextAccepter]. False: a text message closes the
+	// connection with [transport.StatusUnsupportedData].
 	AcceptText bool
 }
 
-// Upgrade implements [transport.Upgrader]. Requests that are not allowed to connect are
-// answered with 403, and the error wraps [transport.ErrOrigin]; those that do not ask for
-// a WebSocket with 426 or another status of the 400s. Where w cannot be hijacked the
-// answer is 501.
+// Upgrade implements [transport.Upgrader]. It answers requests of pages that may not
+// connect with status 403, and the error wraps [transport.ErrOrigin]. It answers requests
+// that do not ask for a WebSocket with 426 or another 4xx status, and all requests with 501 if
+// w cannot be hijacked.
 func (u Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, opts transport.UpgradeOptions) (transport.Conn, error) {
 	handshake, err := wsnet.Accept(w, r, u.Origins, opts.Protocols)
 	if err != nil {
@@ -94,43 +92,43 @@ func (u Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, opts transport
 	return newConn(handshake.Bare(), false, handshake.Protocol(), u.AcceptText, opts.Limits), nil
 }
 
-// Check returns an error if an entry of Origins can match no page.
+// Check returns an error that names the first entry of Origins that cannot match any page,
+// or nil if there is none.
 func (u Upgrader) Check() error { return wsnet.CheckOrigins(u.Origins) }
 
-// leave ends what the library keeps for a connection that it does not have.
+// leave releases what the library holds for a connection that was taken from it.
 func leave(conn *websocket.Conn) { _ = conn.CloseNow() }
 
-// Dialer connects to one endpoint. It is a value without state: copies are as
-// good as the original, and all may be used concurrently.
+// A Dialer is a transport.Dialer that connects to one endpoint. It has no state: copies are
+// independent, and all may be used concurrently.
 type Dialer struct {
-	// URL is the address of the endpoint. Its scheme is ws or http without TLS,
-	// wss or https with it. A user and password in it are sent as basic
-	// authentication.
+	// URL is the address of the endpoint. The scheme is ws or http without TLS, wss or
+	// https with TLS. A user name and password in it are sent as basic authentication.
 	URL string
 
-	// Header is sent with each request, authentication for instance. A Host
-	// in it replaces that of the URL. Nil: nothing besides what is necessary.
+	// Header is sent with each request, for instance for authentication. A Host field
+	// in it replaces the host of the URL. Nil: only the fields the handshake needs.
 	Header http.Header
 
-	// TLS is used for wss and https. Nil: the defaults of crypto/tls.
+	// TLS is the configuration for wss and https. Nil: the defaults of crypto/tls.
 	TLS *tls.Config
 
-	// Proxy returns the proxy for a request, or nil for none; http, https and
-	// socks5 are possible. An http or https proxy is asked for a tunnel with
-	// CONNECT, whatever the scheme of URL. Nil: [http.ProxyFromEnvironment].
+	// Proxy returns the URL of the proxy for a request, or nil for none. Its scheme is
+	// http, https or socks5. Through an http or https proxy the Dialer opens a tunnel
+	// with CONNECT, whatever the scheme of URL. Nil: [http.ProxyFromEnvironment].
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// NetDial opens the network connection, to the proxy if there is one.
-	// Nil: a [net.Dialer].
+	// NetDial opens the network connection to the endpoint, or to the proxy if there is
+	// one. Nil: a [net.Dialer].
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// AcceptText is as in [Upgrader].
+	// AcceptText has the same meaning as in [Upgrader].
 	AcceptText bool
 }
 
-// Dial implements [transport.Dialer]. Redirects are not followed; they are
-// refusals as any answer but 101 is. A certificate that is not trusted is
-// reported as a *[tls.CertificateVerificationError].
+// Dial implements [transport.Dialer]. Any answer with a status other than 101 is reported as
+// a *[transport.RefusedError], including redirects, which are not followed. A certificate
+// that is not trusted is reported as a *[tls.CertificateVerificationError].
 func (d Dialer) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
 	handshake, err := d.endpoint(opts.Header).Open(ctx)
 	if err != nil {
@@ -155,12 +153,12 @@ func (d Dialer) Probe(ctx context.Context, opts transport.DialOptions) ([]byte, 
 	return d.endpoint(opts.Header).Probe(ctx)
 }
 
-// endpoint returns the endpoint of an attempt with a header of its own.
+// endpoint returns the endpoint for one attempt, which sends own in addition.
 func (d Dialer) endpoint(own http.Header) wsnet.Endpoint {
 	return wsnet.Endpoint{URL: d.URL, Header: wsnet.Merge(d.Header, own), TLS: d.TLS, Proxy: d.Proxy, NetDial: d.NetDial}
 }
 
-// The promises to the packages that use this one.
+// Interfaces that other packages rely on.
 var (
 	_ transport.Upgrader       = Upgrader{}
 	_ transport.Dialer         = Dialer{}

@@ -1,66 +1,58 @@
 // What somebody waits for. It has one outcome: whatever comes first.
 
+import { TimeoutError } from './errors.js';
+
 export const MAX_DELAY = 2 ** 31 - 1; // of setTimeout, which takes a longer one for none
 
 // later calls run after so many milliseconds, or never if that is longer than a timer
 // can be.
-export const later = (ms, run) => (ms <= MAX_DELAY ? setTimeout(run, ms) : undefined);
+export const later = (ms, run) => ms <= MAX_DELAY && setTimeout(run, ms);
 
 // Calls by the signal that aborts them. A signal has one listener for all of them:
 // Node warns of more than ten.
 const abortable = new WeakMap();
 
+// watch lets a signal abort a call, and returns a function that ends that.
 function watch(signal, call) {
   let calls = abortable.get(signal);
   if (!calls) {
     calls = new Set();
-    calls.abort = () => [...calls].forEach((each) => each.reject(signal.reason));
+    calls.abort = () => calls.forEach((each) => each.settle(signal.reason, undefined, true));
     abortable.set(signal, calls);
     signal.addEventListener('abort', calls.abort);
   }
   calls.add(call);
-}
-
-function unwatch(signal, call) {
-  const calls = abortable.get(signal);
-  calls.delete(call);
-  if (calls.size) return;
-  abortable.delete(signal);
-  signal.removeEventListener('abort', calls.abort);
+  return () => {
+    calls.delete(call);
+    if (calls.size) return;
+    abortable.delete(signal);
+    signal.removeEventListener('abort', calls.abort);
+  };
 }
 
 export class Call {
   // release takes the call out of where it waits.
-  release = () => {};
+  release;
 
-  #outcome;
+  #done;
   #timer;
-  #signal;
+  #unwatch;
 
-  // outcome has the functions resolve and reject, late is called after timeout
-  // milliseconds.
-  constructor(outcome, timeout, late, signal) {
-    this.#outcome = outcome;
+  // done is called with an error or a value, late after timeout milliseconds.
+  constructor(done, timeout, late = () => this.settle(new TimeoutError(timeout)), signal) {
+    this.#done = done;
     this.#timer = later(timeout, late);
-    if (signal) watch(signal, this);
-    this.#signal = signal;
+    this.#unwatch = signal && watch(signal, this);
   }
 
-  resolve(value) {
-    this.#settle()?.resolve(value);
-  }
-
-  reject(error) {
-    this.#settle()?.reject(error);
-  }
-
-  #settle() {
-    const outcome = this.#outcome;
-    if (!outcome) return undefined;
-    this.#outcome = undefined;
+  // failed is for the reasons that signals abort with: they may be anything.
+  settle(error, value, failed = error) {
+    const done = this.#done;
+    if (!done) return;
+    this.#done = undefined;
     clearTimeout(this.#timer);
-    if (this.#signal) unwatch(this.#signal, this);
-    this.release();
-    return outcome;
+    this.#unwatch?.();
+    this.release?.();
+    done(error, value, failed);
   }
 }

@@ -1,23 +1,19 @@
 // The client: a connection that is made when it is needed and made again when it is
 // lost, and those who wait for it.
 
+import { backoff, permanent } from './backoff.js';
 import { Call, MAX_DELAY, later } from './call.js';
 import { CLOSE_SESSION, REQUEST, RESTORE_SESSION, SESSION_CLOSED, SESSION_CREATED, SIGNAL } from './codec.js';
 import { Connection, GOING_AWAY, now } from './connection.js';
-import {
-  ClosedError, CloseError, DisconnectedError, QueueFullError, RefusedError, SessionNotFoundError, TimeoutError, VersionError,
-  WebWireError,
-} from './errors.js';
-import { Keys, defaultStorage } from './keys.js';
-import { VERSIONS, guess, metadata, offer, plan, speak } from './negotiate.js';
-import { Payload } from './payload.js';
-import { SessionState, forgotten } from './session.js';
+import { ClosedError, DisconnectedError, QueueFullError, SessionNotFoundError, TimeoutError, WebWireError } from './errors.js';
+import { Keys } from './keys.js';
+import { negotiate, resolve } from './negotiate.js';
+import { complete } from './options.js';
+import { HEADER, Payload, composed } from './payload.js';
+import { SessionState, gone } from './session.js';
 import { watchWake } from './wake.js';
 
-const HEADER = 12; // bytes that a message may have besides name and payload
 const LONG_SILENCE = 10_000;
-const MAX_RETRY_AFTER = 600_000; // what a server may ask for
-const GROWTH = 3; // of the pause between attempts to connect
 
 export class Client extends EventTarget {
   #url; // as it was given: only when it is needed there must be a base for a relative one
@@ -42,27 +38,13 @@ export class Client extends EventTarget {
     super();
     new URL(url, 'ws://localhost'); // throws if it cannot be one
     this.#url = url;
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
-    const o = {
-      autoconnect: true,
-      timeout: 60_000,
-      dialTimeout: 10_000,
-      minBackoff: 1_000,
-      maxBackoff: 10_000,
-      maxQueue: 8 << 20,
-      versions: VERSIONS,
-      negotiate: 'metadata',
-      subProtocol: '',
-      storage: defaultStorage(),
-      ...Object.fromEntries(given),
-    };
-    if (!o.versions.length || !o.versions.every((v) => VERSIONS.includes(v))) throw new TypeError(`webwire: versions are ${VERSIONS}`);
-    this.#options = o;
-    const keys = new Keys(o.storage, () => o.storageKey ?? `webwire:${this.#resolve()}`);
-    this.#session = new SessionState(keys, (...event) => this.#tell(...event), (...failed) => this.#backoff(...failed));
-    for (const [name, value] of given) {
-      if (name.startsWith('on')) this.addEventListener(name.slice(2), value);
+    const o = complete(options);
+    for (const name in o) {
+      if (name.startsWith('on')) this.addEventListener(name.slice(2), o[name]);
     }
+    this.#options = o;
+    const keys = new Keys(o.storage, () => o.storageKey ?? `webwire:${resolve(this.#url)}`);
+    this.#session = new SessionState(keys, o, (...event) => this.#tell(...event));
   }
 
   get status() {
@@ -74,7 +56,7 @@ export class Client extends EventTarget {
   }
 
   async connect(options) {
-    return this.#call(options, 0, (call) => call.resolve(), true);
+    return this.#call(options, 0, (call) => call.settle(), true);
   }
 
   async request(name, payload, options) {
@@ -90,7 +72,7 @@ export class Client extends EventTarget {
       throw new DisconnectedError(false, this.#failure);
     }
     this.#admit(message.size, connection.queued);
-    connection.signal(message);
+    connection.send(SIGNAL, message);
   }
 
   async restoreSession(key = this.#session.keptKey, options) {
@@ -98,35 +80,36 @@ export class Client extends EventTarget {
     const session = this.#session;
     const { waived } = session;
     return this.#call(options, 0, (caller, connection) => {
-      if (session.key === key) caller.resolve();
+      if (session.key === key) caller.settle();
       else if (session.awaits(key)) session.restore(connection, this.#patience(options), caller);
-      else this.#settle(caller, connection, options, RESTORE_SESSION, key, (payload) => session.restored(payload, waived));
+      else this.#settle(caller, connection, options, RESTORE_SESSION, key, (error, payload) => error || session.restored(payload, waived));
     });
   }
 
   async closeSession(options) {
     if (this.#status === 'closed') throw new ClosedError();
     if (this.#usable() && this.#session.key) {
-      return this.#call(options, 0, (caller, connection) => this.#settle(caller, connection, options, CLOSE_SESSION));
+      return this.#call(options, 0, (caller, connection) => {
+        this.#settle(caller, connection, options, CLOSE_SESSION, undefined, this.#session.closeBegins(connection));
+      });
     }
     const { key } = this.#session;
     this.#session.renounce();
-    if (key) this.#connection?.end(forgotten()); // the server believes in it
+    if (key) this.#connection?.end(gone()); // the server believes in it
     this.#flush();
     return undefined;
   }
 
   disconnect() {
     const reason = new WebWireError('disconnect() was called');
-    this.#dismiss(() => new DisconnectedError(false, reason));
+    this.#dismiss(new DisconnectedError(false, reason));
     this.#stop(reason);
   }
 
   close() {
-    if (this.#status === 'closed') return;
     this.#setStatus('closed');
     const reason = new ClosedError();
-    this.#dismiss(() => reason);
+    this.#dismiss(reason);
     this.#stop(reason);
   }
 
@@ -138,21 +121,22 @@ export class Client extends EventTarget {
 
   // call lets start make a request on the connection, at once if there is one, so that
   // messages are sent in the order of calls.
-  #call({ signal, timeout = this.#options.timeout } = {}, bytes, start, explicit = false) {
+  #call({ signal, timeout = this.#options.timeout } = {}, bytes, start, explicit) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const connection = this.#usable();
       if (!connection) this.#demand(explicit);
       const direct = connection && (explicit || !connection.quiet);
       this.#admit(bytes, direct ? connection.queued : this.#waitingBytes);
-      const call = new Call({ resolve, reject }, timeout, () => this.#late(call, timeout), signal);
+      const done = (error, value, failed) => (failed ? reject(error) : resolve(value));
+      const call = new Call(done, timeout, () => this.#late(call, timeout), signal);
       if (direct) {
         start(call, connection);
         return;
       }
       Object.assign(call, { start, explicit, owner: bytes ? this.session?.key : undefined });
       call.release = () => {
-        // Once: a call that cannot be started is released by #begin, and when it fails.
+        // Once: a call that cannot be started is released by #flush, and when it fails.
         if (this.#waiting.delete(call)) this.#waitingBytes -= bytes;
       };
       this.#waiting.add(call);
@@ -161,7 +145,7 @@ export class Client extends EventTarget {
   }
 
   // demand sees to it that there will be a connection, and throws if there will not.
-  #demand(explicit = false) {
+  #demand(explicit) {
     if (this.#status === 'closed') throw new ClosedError();
     if (explicit) this.#gaveUp = false;
     else if (this.#gaveUp || !this.#options.autoconnect) throw new DisconnectedError(false, this.#failure);
@@ -172,20 +156,16 @@ export class Client extends EventTarget {
   // that under which it was asked for nothing is executed.
   #flush() {
     const connection = this.#usable();
-    const wait = !connection || connection.holding || connection.quiet;
-    for (const call of [...this.#waiting]) {
+    const wait = connection?.holding || connection?.quiet;
+    for (const call of this.#waiting) {
       const { owner } = call;
       if (owner && owner !== this.#session.key) {
-        if (!this.#session.awaits(owner)) call.reject(new DisconnectedError(false, new WebWireError('its session is gone')));
-      } else if (!wait) {
-        this.#begin(call, connection);
+        if (!this.#session.awaits(owner)) call.settle(new DisconnectedError(false, gone()));
+      } else if (connection && (call.explicit || !wait)) {
+        call.release();
+        call.start(call, connection);
       }
     }
-  }
-
-  #begin(call, connection) {
-    call.release();
-    call.start(call, connection);
   }
 
   #admit(bytes, queued) {
@@ -195,13 +175,13 @@ export class Client extends EventTarget {
 
   #late(call, timeout) {
     const waiting = this.#waiting.has(call);
-    const why = () => this.#failure ?? new Error(`${this.#connection ? 'the session' : 'connecting'} takes that long`);
-    call.reject(new TimeoutError(timeout, waiting ? why() : undefined));
+    const why = waiting && (this.#failure ?? new Error(`${this.#connection ? 'the session' : 'connecting'} takes longer`));
+    call.settle(new TimeoutError(timeout, why));
     if (!waiting && this.#connection?.silence >= LONG_SILENCE) this.#verify(true);
   }
 
-  #dismiss(reason) {
-    for (const call of [...this.#waiting]) call.reject(reason(call));
+  #dismiss(error, explicit = error) {
+    for (const call of this.#waiting) call.settle(call.explicit ? explicit : error);
   }
 
   // patience is how long a request that changes the session may take: at least as
@@ -213,48 +193,28 @@ export class Client extends EventTarget {
   // settle sends a request that changes the session. It goes on if the caller gives
   // up, because both ends have to agree on the session: if there is no outcome the
   // connection is given up.
-  #settle(caller, connection, options, type, key, apply = () => {}) {
-    const timeout = this.#patience(options);
-    const over = type === CLOSE_SESSION ? this.#session.closeBegins() : () => {};
-    const settled = (error) => {
-      over(error);
-      if (error) caller.reject(error);
-      else caller.resolve();
+  #settle(caller, connection, options, type, key, apply) {
+    const call = new Call((failure, payload) => {
+      let error = failure;
+      let useless = error instanceof TimeoutError;
+      try {
+        apply(error, payload);
+      } catch (reason) {
+        error = reason;
+        useless = true;
+      }
+      caller.settle(error);
+      if (useless) connection.end(error);
       this.#flush();
-    };
-    const call = new Call({
-      resolve: (payload) => {
-        try {
-          apply(payload);
-          settled();
-        } catch (error) {
-          settled(error);
-          connection.end(error);
-        }
-      },
-      reject: settled,
-    }, timeout, () => {
-      const error = new TimeoutError(timeout);
-      call.reject(error);
-      connection.end(error);
-    });
+    }, this.#patience(options));
     connection.request(call, type, { payload: Payload.from(key) });
   }
 
   // The connection.
 
-  #resolve() {
-    const { document, location } = globalThis;
-    const url = new URL(this.#url, document?.baseURI ?? location?.href);
-    url.protocol = url.protocol.replace('http', 'ws');
-    url.hash = '';
-    if (!url.protocol.startsWith('ws')) throw new TypeError(`webwire: no WebSocket URL: ${url.protocol}`);
-    return url;
-  }
-
   #start() {
     if (this.#run) return;
-    const run = {}; // stopped, the reason, attempt, an AbortController, and skipPause
+    const run = {}; // stopped, whether it was, attempt, an AbortController, and skipPause
     this.#run = run;
     this.#setStatus('connecting');
     this.#maintain(run);
@@ -264,7 +224,7 @@ export class Client extends EventTarget {
   #stop(reason) {
     const run = this.#run;
     if (!run) return;
-    run.stopped = reason;
+    run.stopped = true;
     run.attempt?.abort(reason);
     run.skipPause?.();
     this.#ended(run, reason); // unless the connection has told that
@@ -275,8 +235,7 @@ export class Client extends EventTarget {
   async #maintain(run) {
     const unwatch = watchWake((serious) => this.#woke(serious));
     for (;;) {
-      const pause = this.#notBefore - now();
-      await (pause > 0 && this.#pause(run, pause)); // in any case, so that nothing fails before it waits
+      await this.#pause(run); // if only for a moment, so that nothing fails before it waits
       if (this.#run === run) await this.#connectOnce(run);
       if (this.#run !== run) break;
     }
@@ -285,41 +244,42 @@ export class Client extends EventTarget {
 
   // connectOnce makes one connection and returns when it has ended.
   async #connectOnce(run) {
-    const { WebSocket = globalThis.WebSocket, dialTimeout } = this.#options;
+    const { WebSocket = globalThis.WebSocket, dialTimeout, maxQueue } = this.#options;
     const attempt = new AbortController();
     const { signal } = attempt;
     run.attempt = attempt;
-    const late = () => attempt.abort(new TimeoutError(dialTimeout, new Error('the server does not answer')));
-    const timer = later(dialTimeout, late);
+    const timer = later(dialTimeout, () => {
+      attempt.abort(new TimeoutError(dialTimeout, new Error('the server does not answer')));
+    });
     try {
-      const url = this.#resolve();
-      if (!WebSocket) throw new TypeError('webwire: no WebSocket, pass the class as an option');
-      this.#plan ??= await this.#negotiate(url, signal);
+      const url = resolve(this.#url);
+      if (!WebSocket) throw new TypeError('webwire: no WebSocket, pass it as an option');
+      this.#plan ??= await negotiate(url, signal, this.#options, this.#bare);
       signal.throwIfAborted();
       this.#debug('connecting', url.origin + url.pathname, this.#plan);
-      await new Promise((resolve) => {
+      await new Promise((over) => {
         const early = [];
-        let earlyBytes = 0;
+        let bytes = 0;
         const connection = new Connection(WebSocket, url.href, this.#plan, this.#options, {
           open: () => {
             clearTimeout(timer);
-            this.#session.prepare(connection, dialTimeout, () => this.#ready(connection, early));
+            this.#session.restore(connection, dialTimeout, undefined, () => this.#ready(connection, early));
           },
-          message: (message) => {
+          received: (message) => {
             if (message.type !== SIGNAL || this.#connection === connection) {
               this.#received(connection, message);
               return;
             }
             // Signals that come before the connection can be used are told after that.
             early.push(message);
-            earlyBytes += HEADER + (message.payload?.bytes.length ?? 0);
-            if (earlyBytes > this.#options.maxQueue) connection.end(new QueueFullError(this.#options.maxQueue));
+            bytes += HEADER + (message.payload?.bytes.length ?? 0);
+            if (bytes > maxQueue) connection.end(new QueueFullError(maxQueue));
           },
           silent: () => this.#verify(false),
           answered: () => this.#flush(),
           end: (reason) => {
             this.#ended(run, reason);
-            resolve();
+            over();
           },
         });
         signal.addEventListener('abort', () => connection.end(signal.reason));
@@ -331,14 +291,6 @@ export class Client extends EventTarget {
     }
   }
 
-  async #negotiate(url, signal) {
-    const { negotiate, versions, dialTimeout } = this.#options;
-    if (negotiate === 'token') return offer(versions);
-    if (negotiate === 'none') return speak(versions[0], versions);
-    const meta = await metadata(url, signal, dialTimeout / 4);
-    return meta ? plan(meta, versions) : guess(this.#bare, versions);
-  }
-
   // ready tells that the connection can be used. Its listeners come first, then the
   // requests that waited.
   #ready(connection, early) {
@@ -348,32 +300,24 @@ export class Client extends EventTarget {
     this.#setStatus('connected');
     const holds = [];
     this.#tell('connected', { waitUntil: (promise) => holds.push(promise) }, async () => {
-      for (const call of [...this.#waiting]) {
-        if (call.explicit && this.#usable()) this.#begin(call, connection);
-      }
       while (holds.length) await Promise.allSettled(holds.splice(0));
       connection.holding = false;
-      if (this.#connection === connection) this.#flush();
+      this.#flush();
     });
     for (const message of early) this.#received(connection, message);
   }
 
   #received(connection, { type, name, payload, error }) {
-    switch (type) {
-      case SIGNAL:
-        if (!error) this.#tell('signal', { name, payload });
-        break;
-      case SESSION_CREATED:
-        try {
-          this.#session.created(payload);
-        } catch (malformed) {
-          connection.end(malformed); // the server believes in a session that we do not know
-        }
-        break;
-      case SESSION_CLOSED:
-        if (!error) this.#session.closedByServer();
+    if (type === SESSION_CREATED) {
+      try {
+        this.#session.createdByServer(payload);
+      } catch (malformed) {
+        connection.end(malformed); // the server believes in a session that we do not know
+      }
+    } else if (!error) {
+      if (type === SIGNAL) this.#tell('signal', { name, payload });
+      if (type === SESSION_CLOSED) this.#session.closedByServer();
     }
-    this.#flush();
   }
 
   // ended takes note, once, that a connection ended, or could not be made.
@@ -395,12 +339,12 @@ export class Client extends EventTarget {
     // away in good order is none that fails.
     const stable = reason.code === GOING_AWAY ? this.#options.minBackoff : this.#options.maxBackoff;
     if (used && now() - this.#since >= stable) this.#retries = 0;
-    this.#notBefore = again || this.#gaveUp ? now() + this.#backoff(this.#retries++, reason) : 0;
+    this.#notBefore = again || this.#gaveUp ? now() + backoff(this.#options, this.#retries++, reason) : 0;
     this.#setStatus(again ? 'connecting' : 'disconnected');
     if (used) this.#tell('disconnected', { reason });
     else if (again) this.#tell('connecterror', { error: reason });
     if (this.#gaveUp) this.#tell('connectfailed', { error: reason });
-    if (!again) this.#dismiss((call) => (call.explicit ? reason : new DisconnectedError(false, reason)));
+    if (!again) this.#dismiss(new DisconnectedError(false, reason), reason);
   }
 
   #woke(serious) {
@@ -410,29 +354,18 @@ export class Client extends EventTarget {
   }
 
   #verify(serious) {
-    this.#connection?.verify(this.#session.probe, serious);
+    this.#connection?.verify(this.#session.probeKey, serious);
   }
 
-  // backoff is exponential, with full jitter, so that many clients that lost their
-  // server do not come back at once. A server that says when to come back sets the
-  // pace, the jitter is ours.
-  #backoff(retries, reason) {
-    const { minBackoff, maxBackoff } = this.#options;
-    let limit = Math.min(minBackoff, maxBackoff);
-    for (; retries > 0 && limit * GROWTH <= maxBackoff; retries--) limit *= GROWTH;
-    const asked = Math.min(reason.retryAfter ?? 0, MAX_RETRY_AFTER);
-    if (asked > 0) limit = Math.min(limit, Math.max(asked, minBackoff));
-    return asked + Math.random() * limit;
-  }
-
-  async #pause(run, ms) {
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.min(ms, MAX_DELAY));
-      run.skipPause = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+  async #pause(run) {
+    const ms = this.#notBefore - now();
+    if (ms <= 0) return;
+    let timer;
+    await new Promise((over) => {
+      timer = later(Math.min(ms, MAX_DELAY), over);
+      run.skipPause = over;
     });
+    clearTimeout(timer);
     run.skipPause = undefined;
   }
 
@@ -446,14 +379,13 @@ export class Client extends EventTarget {
 
   // tell dispatches an event once the client is in its new state, whatever it is
   // doing now, so that listeners may call everything. Then it calls after.
-  #tell(type, fields, after) {
+  #tell(type, fields = {}, after) {
     queueMicrotask(() => {
-      const { error, reason, status, name } = { ...fields };
-      this.#debug(type, error ?? reason ?? status ?? name ?? '');
+      this.#debug(type, fields.error ?? fields.reason ?? fields.status ?? fields.name ?? '');
       this.dispatchEvent(Object.assign(new Event(type), fields));
       after?.();
+      this.#flush();
     });
-    if (type === 'sessionrestored' || type === 'sessionclosed') queueMicrotask(() => this.#flush());
   }
 
   // debug tells developers what happens. Keys of sessions, payloads and the query of
@@ -462,20 +394,4 @@ export class Client extends EventTarget {
     const { debug } = this.#options;
     if (debug) (typeof debug === 'function' ? debug : console.debug)('webwire:', ...what);
   }
-}
-
-function composed(name, payload) {
-  if (typeof name !== 'string') throw new TypeError('webwire: the name is not a string');
-  const message = { name, payload: Payload.from(payload) };
-  return { ...message, size: HEADER + name.length + message.payload.bytes.length };
-}
-
-// permanent tells whether it makes no sense to try again: a server that speaks
-// something else or sends the client away, a URL that cannot be, or that browsers
-// refuse. before is why the attempt before failed.
-function permanent(reason, before) {
-  const { code, status } = reason;
-  if (reason instanceof CloseError) return (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
-  if (reason instanceof RefusedError) return [407, 410, 505].includes(status) || (status === 401 && before?.status === status);
-  return reason instanceof VersionError || !(reason instanceof WebWireError);
 }

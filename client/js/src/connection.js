@@ -2,7 +2,7 @@
 // and the question whether it is still there. It ends once, and for good.
 
 import { Call, MAX_DELAY, later } from './call.js';
-import { ACCEPT_CONF, CLOSE_SESSION, HEARTBEAT, RESTORE_SESSION, SIGNAL, compose, parse } from './codec.js';
+import { ACCEPT_CONF, CLOSE_SESSION, HEARTBEAT, RESTORE_SESSION, compose, parse } from './codec.js';
 import {
   ClosedError, CloseError, DisconnectedError, MalformedError, ShutdownError, TimeoutError, VersionError,
 } from './errors.js';
@@ -18,7 +18,6 @@ const LATE = 1_000; // of a timer: the page was frozen, or the device slept
 export const GOING_AWAY = 1001; // the status of a server that shuts down
 const GRACE = 1_000; // for a server that shuts down to close the connection
 const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
-const ignore = () => {};
 const unopened = (cause) => new MalformedError('the server did not open the connection', cause);
 
 // now goes on steadily, whatever happens to the clock of the device.
@@ -33,10 +32,9 @@ export class Connection {
 
   #events;
   #expect;
-  #plan;
   #socket;
   #open = false;
-  #limit = 0;
+  #limit; // of the length of messages
   #heartbeat = 0; // milliseconds of silence before one is due, zero for none
   #patience = SILENCE; // the silence of the server after which it is asked
   #timers = {};
@@ -47,24 +45,23 @@ export class Connection {
   #leaving = false; // the server shuts down
 
   // expect has what the client speaks: versions and subProtocol. events has the
-  // functions open(), message(m) for what is no reply, silent() when the server was
+  // functions open(), received(message) for what is no reply, silent() when the server was
   // not heard for long, answered() when it may be asked again after quiet, and
   // end(reason), which is called once and synchronously, after the requests in flight
   // have failed.
   constructor(WebSocket, url, plan, expect, events) {
     this.#expect = expect;
     this.#events = events;
-    this.#plan = plan;
-    const socket = plan.tokens.length ? new WebSocket(url, plan.tokens) : new WebSocket(url);
+    const socket = new WebSocket(url, plan.tokens);
     this.#socket = socket;
     let failure;
     socket.binaryType = 'arraybuffer';
-    socket.onopen = () => this.#connected();
+    socket.onopen = () => this.#connected(plan);
     socket.onmessage = ({ data }) => this.#received(data);
     const close = ({ code, reason }) => this.end(new CloseError(code, reason, failure));
     socket.onclose = close;
     socket.onerror = ({ error, message }) => {
-      failure = error ?? (message ? new Error(message) : undefined); // browsers say neither
+      failure = error ?? (message && new Error(message)); // browsers say neither
       this.#later('error', NO_CLOSE, () => close({ code: 1006, reason: '' })); // Chromium, if the page's policy forbids it
     };
   }
@@ -84,20 +81,20 @@ export class Connection {
     this.#timers[what] = later(ms, run);
   }
 
-  #connected() {
+  #connected(plan) {
     const { protocol } = this.#socket;
     try {
-      this.version = agreed(this.#plan, protocol, this.#expect.versions);
+      this.version = agreed(plan, protocol, this.#expect.versions);
     } catch (error) {
       this.end(error);
       return;
     }
-    this.negotiated = this.#plan.tokens.includes(protocol);
+    this.negotiated = plan.tokens?.includes(protocol);
     if (this.version === '1.2') {
       this.#ready();
-    } else if (!this.negotiated && this.#plan.guessed) {
+    } else if (!this.negotiated && plan.guessed) {
       // A server of 2.0 speaks first, one that waits for the client never does.
-      const ms = Math.min(this.#expect.dialTimeout / 4, MAX_DELAY);
+      const ms = this.#expect.dialTimeout / 4;
       this.#later('conf', ms, () => this.end(new TimeoutError(ms, unopened())));
     }
   }
@@ -106,36 +103,24 @@ export class Connection {
     clearTimeout(this.#timers.conf);
     this.#open = true;
     if (this.negotiated) this.#watchSilence();
-    this.#events.open(this);
+    this.#events.open();
   }
 
   #received(data) {
     this.#heard = now();
     this.#doubtful = false;
-    let message;
-    try {
-      if (typeof data === 'string') throw new MalformedError('text message');
-      const bytes = new Uint8Array(data);
-      if (this.version === '1.2' && bytes[0] === ACCEPT_CONF) {
-        this.end(new VersionError(['2.0'], this.#expect.versions)); // nothing but the metadata, or the user, said 1.2
-        return;
-      }
-      message = parse(this.version, bytes);
-    } catch (error) {
-      message = { ...error, error }; // with what is known of the message
-    }
-    if (!this.#open) {
+    const message = typeof data === 'string' ? { error: new MalformedError('text message') } : parse(this.version, new Uint8Array(data));
+    if (!this.#open || (message?.type === ACCEPT_CONF && this.version === '1.2')) {
       this.#accept(message);
     } else if (message?.id !== undefined) {
       // Late and duplicate replies find no call.
       const call = this.#pending.get(message.id);
       // Published servers keep such a connection open for ever.
       if (message.error instanceof ShutdownError) this.#leaving = true;
-      if (message.error) call?.reject(message.error);
-      else call?.resolve(message.payload);
+      call?.settle(message.error, message.payload);
       this.#idle();
     } else if (message) {
-      this.#events.message(message);
+      this.#events.received(message);
     }
   }
 
@@ -143,16 +128,17 @@ export class Connection {
   #accept(conf) {
     const { versions, subProtocol } = this.#expect;
     let reason;
-    if (conf?.error || conf?.type !== ACCEPT_CONF) reason = unopened(conf?.error);
+    if (this.version === '1.2') reason = new VersionError(['2.0'], versions); // nothing but the metadata, or the user, said 1.2
+    else if (conf?.error || conf?.type !== ACCEPT_CONF) reason = unopened(conf?.error);
     else if (conf.major !== 2) reason = new VersionError([`${conf.major}.${conf.minor}`], versions);
     else if (conf.subProtocol !== subProtocol) reason = new VersionError([`2.0 with sub-protocol "${conf.subProtocol}"`], versions);
     if (reason) {
       this.end(reason);
       return;
     }
-    this.#limit = conf.limit;
+    this.#limit = conf.longest || undefined; // zero if it does not say
     this.#heartbeat = Math.min(conf.readTimeout * 0.75, MAX_DELAY);
-    if (conf.readTimeout) this.#patience = Math.min(conf.readTimeout / 2, SILENCE);
+    this.#patience = Math.min(conf.readTimeout / 2 || SILENCE, SILENCE);
     this.#beatLater();
     this.#ready();
   }
@@ -160,19 +146,16 @@ export class Connection {
   // request sends a request of any kind and lets the call have its outcome.
   request(call, type, message) {
     const id = this.#nextId++;
-    let bytes;
-    try {
-      bytes = compose(this.version, type, { ...message, id }, this.#limit);
-    } catch (error) {
-      call.reject(error);
-      return;
-    }
     this.#pending.set(id, call);
     call.release = () => {
       this.#pending.delete(id);
       this.#idle();
     };
-    this.#send(bytes);
+    try {
+      this.send(type, { ...message, id });
+    } catch (error) {
+      call.settle(error);
+    }
   }
 
   // idle ends a connection that only the requests in flight keep.
@@ -182,19 +165,16 @@ export class Connection {
     else if (this.#leaving) this.#later('leave', GRACE, () => this.end(new CloseError(GOING_AWAY, 'the server is shutting down')));
   }
 
-  signal(message) {
-    this.#send(compose(this.version, SIGNAL, message, this.#limit));
-  }
-
-  #send(bytes) {
-    this.#socket.send(bytes);
+  // send sends what has no reply.
+  send(type, message) {
+    this.#socket.send(compose(this.version, type, message, this.#limit));
     this.#beatLater();
   }
 
   #beatLater() {
     if (!this.#heartbeat) return;
     this.#later('beat', this.#heartbeat, () => {
-      if (this.#socket.readyState === OPEN) this.#send(compose(this.version, HEARTBEAT));
+      if (this.#socket.readyState === OPEN) this.send(HEARTBEAT);
     });
   }
 
@@ -219,11 +199,10 @@ export class Connection {
       this.#giveUp();
     } else if (this.negotiated && (key || !size)) {
       this.quiet = !key;
-      const answered = () => {
+      const call = new Call(() => {
         this.quiet = false;
         this.#events.answered();
-      };
-      const call = new Call({ resolve: answered, reject: answered }, Infinity);
+      }, Infinity);
       this.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
       this.#doubtful = true;
       this.#judge();
@@ -262,11 +241,10 @@ export class Connection {
     this.ended = true;
     this.#open = false;
     const socket = this.#socket;
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.onerror = ignore; // Node takes an error that nobody listens to badly
+    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {}; // in Node an error needs a listener
     socket.close(NORMAL);
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(true, reason);
-    for (const call of [...this.#pending.values()]) call.reject(lost);
+    for (const call of this.#pending.values()) call.settle(lost);
     Object.values(this.#timers).forEach(clearTimeout);
     this.#events.end(reason);
   }

@@ -18,7 +18,7 @@ export class ErrorReply extends WebWireError {
 
 export class InternalError extends WebWireError {
   constructor() {
-    super('the server failed to handle the request');
+    super('the handler failed');
   }
 }
 
@@ -30,13 +30,13 @@ export class ShutdownError extends WebWireError {
 
 export class SessionNotFoundError extends WebWireError {
   constructor() {
-    super('there is no such session');
+    super('no such session');
   }
 }
 
 export class SessionFullError extends WebWireError {
   constructor() {
-    super('the session has as many connections as it may');
+    super('the session has too many connections');
   }
 }
 
@@ -65,8 +65,9 @@ export class TimeoutError extends WebWireError {
 
 export class VersionError extends WebWireError {
   constructor(server, client) {
-    super(`no common version of the protocol: server speaks ${server.join(', ') || 'another'}, client ${client.join(', ')}`);
-    this.server = server;
+    const known = server.filter(Boolean);
+    super(`no common version: server speaks ${known.join(', ') || 'another'}, client ${client.join(', ')}`);
+    this.server = known;
     this.client = client;
   }
 }
@@ -98,7 +99,7 @@ export class QueueFullError extends WebWireError {
 
 export class CloseError extends WebWireError {
   constructor(code, reason, cause) {
-    super(`connection closed with ${code} ${reason}`.trim(), cause);
+    super(`closed with ${code} ${reason}`.trim(), cause);
     this.code = code;
     this.reason = reason;
   }
@@ -106,7 +107,7 @@ export class CloseError extends WebWireError {
 
 export class RefusedError extends WebWireError {
   constructor(status, retryAfter) {
-    super(`the server refused with HTTP status ${status}`);
+    super(`refused with HTTP status ${status}`);
     this.status = status;
     this.retryAfter = retryAfter; // milliseconds that the server asks to wait
   }

@@ -19,8 +19,7 @@ export class Keys {
   // The storage comes first: other tabs write to it too. What cannot be a key is none.
   load() {
     this.#try((storage, item) => {
-      const kept = storage.getItem(item);
-      this.#key = KEY.test(kept ?? '') ? kept : null;
+      this.#key = storage.getItem(item)?.match(KEY)?.[0] ?? null;
     });
     return this.#key;
   }
@@ -37,8 +36,8 @@ export class Keys {
 
   #try(use) {
     try {
-      if (this.#storage) use(this.#storage, this.#item());
-    } catch {
+      use(this.#storage, this.#item());
+    } catch { // there may be none
       this.#storage = undefined;
     }
   }

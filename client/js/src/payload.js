@@ -4,14 +4,11 @@
 // The order is that of the message types (see codec.js).
 export const ENCODINGS = ['binary', 'utf8', 'utf16'];
 
+export const HEADER = 12; // bytes that a message may have besides name and payload
+
 const BRAND = Symbol.for('webwire.Payload'); // there may be two copies of this package
 
 const utf8 = new TextEncoder();
-
-// A byte order mark is text like any other: it is the application's.
-const decoder = (label) => new TextDecoder(label, { ignoreBOM: true });
-const fromUTF8 = decoder('utf-8');
-const fromUTF16 = decoder('utf-16le');
 
 const tag = (value) => Object.prototype.toString.call(value).slice(8, -1);
 
@@ -29,24 +26,23 @@ export class Payload {
   static from(value) {
     if (value instanceof Payload) return value;
     if (value?.[BRAND]) return new Payload(value.bytes, value.encoding);
-    if (value === undefined) return new Payload(new Uint8Array());
     if (typeof value === 'string') return new Payload(utf8.encode(value), 'utf8');
     if (ArrayBuffer.isView(value)) return new Payload(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
-    if (tag(value) === 'ArrayBuffer') return new Payload(new Uint8Array(value));
+    if (value === undefined || tag(value) === 'ArrayBuffer') return new Payload(new Uint8Array(value));
     const json = JSON.stringify(value, checked);
     if (json === undefined) throw new TypeError(`webwire: a ${typeof value} has no JSON form`);
     return new Payload(utf8.encode(json), 'utf8');
   }
 
   static utf16(text) {
-    const bytes = new Uint8Array(text.length * 2);
-    const view = new DataView(bytes.buffer);
-    for (let i = 0; i < text.length; i++) view.setUint16(i * 2, text.charCodeAt(i), true);
+    // An element is the lower eight bits of what it is made of.
+    const bytes = Uint8Array.from({ length: text.length * 2 }, (_, i) => text.charCodeAt(i / 2) >> (i % 2) * 8);
     return new Payload(bytes, 'utf16');
   }
 
   text() {
-    return (this.encoding === 'utf16' ? fromUTF16 : fromUTF8).decode(this.bytes);
+    // A byte order mark is text like any other: it is the application's.
+    return new TextDecoder(this.encoding === 'utf16' ? 'utf-16' : 'utf8', { ignoreBOM: true }).decode(this.bytes);
   }
 
   json() {
@@ -58,8 +54,15 @@ export class Payload {
 // although they are none: what they hold would be lost without a word.
 function checked(_, value) {
   if (typeof value !== 'object' || !value) return value;
-  const kind = typeof value.then === 'function' ? 'Promise' : tag(value);
-  if (/^(Object|Array|Number|String|Boolean)$/.test(kind) || (kind !== 'Promise' && Object.keys(value).length)) return value;
-  const advice = kind === 'Promise' ? 'await it' : 'send what it holds: await it.arrayBuffer(), [...it], Object.fromEntries(it)';
-  throw new TypeError(`webwire: a ${kind} has no JSON form, ${advice}`);
+  const promise = typeof value.then === 'function';
+  if (!promise && (Object.keys(value).length || /^(Object|Array|Number|String|Boolean)$/.test(tag(value)))) return value;
+  const advice = promise ? 'await it' : 'send what it holds: await it.arrayBuffer(), [...it], Object.fromEntries(it)';
+  throw new TypeError(`webwire: a ${promise ? 'Promise' : tag(value)} has no JSON form, ${advice}`);
+}
+
+// composed returns the name and payload of a request or signal, and its size: an estimate, in bytes.
+export function composed(name, payload) {
+  if (typeof name !== 'string') throw new TypeError('webwire: the name is not a string');
+  const sent = Payload.from(payload);
+  return { name, payload: sent, size: HEADER + name.length + sent.bytes.length };
 }

@@ -1,6 +1,7 @@
 // What a client knows of its session. The key outlives connections, and in a storage
 // the page as well; other tabs may change it there.
 
+import { backoff } from './backoff.js';
 import { Call } from './call.js';
 import { RESTORE_SESSION } from './codec.js';
 import {
@@ -12,16 +13,17 @@ import { Payload } from './payload.js';
 // parseSession reads a session object: that of 1.2, that of later versions, or one
 // that is both (sections 3.4 and 4.3 of PROTOCOL.md).
 function parseSession(payload) {
-  let o;
   try {
-    o = payload.json();
+    const o = payload.json();
+    const key = o.k ?? o.key;
+    const created = new Date(o.c ?? o.crt);
+    if (key && typeof key === 'string' && !isNaN(created)) {
+      return Object.freeze({ key, created, lastSeen: new Date(o.l ?? created), info: o.i ?? o.inf ?? null });
+    }
   } catch {
-    // the check below tells
+    // what follows says it
   }
-  const key = o?.k ?? o?.key;
-  const created = new Date(o?.c ?? o?.crt);
-  if (typeof key !== 'string' || !key || isNaN(created)) throw new MalformedError('not a session');
-  return Object.freeze({ key, created, lastSeen: new Date(o.l ?? created), info: o.i ?? o.inf ?? null });
+  throw new MalformedError('not a session');
 }
 
 // After these a connection is of no use: whether it has the session is not known,
@@ -32,32 +34,33 @@ const LASTING = [SessionsDisabledError, TooLongError];
 
 const isOne = (error, types) => types.some((type) => error instanceof type);
 
-// forgotten is why a connection ends that has a session which the client has given
-// up: only a new connection makes the server forget it too.
-export const forgotten = () => new WebWireError('the session was given up');
+// gone is why a request is not sent if its session no longer exists, and why a connection
+// is ended if it has a session that the client has given up: only a new connection makes
+// the server forget it too.
+export const gone = () => new WebWireError('the session is gone');
 
 export class SessionState {
   #keys;
+  #options;
   #tell;
-  #backoff;
   #session = null;
   #active = false; // the connection has it
   #changes = 0; // of the key, by this client
-  #waived = 0; // calls of closeSession that found none: no restoreSession before them counts
+  waived = 0; // calls of closeSession that found none: no restoreSession before them counts
   #closing = 0; // requests to close it that wait for their reply
   #closed = false; // meanwhile the server said that it is closed
   #restoring; // calls that wait for the outcome of restoring the kept session, while it is in flight
-  #retries; // how often that failed on the connection
+  #retries = 0; // how often that failed on the connection
   #failure; // the name of the error of the last time
   #timer;
   #held; // a session that the server created or updated while the kept one is restored, and
   #asked; // whether that was asked for: then it goes before one that cannot be restored now
 
-  // tell dispatches an event, backoff returns the pause before a repetition.
-  constructor(keys, tell, backoff) {
+  // tell dispatches an event.
+  constructor(keys, options, tell) {
     this.#keys = keys;
+    this.#options = options;
     this.#tell = tell;
-    this.#backoff = backoff;
   }
 
   // key is that of the session that the connection has.
@@ -70,8 +73,8 @@ export class SessionState {
     return this.#active || !connected ? this.#session : null;
   }
 
-  // probe is a key that can be restored without any effect, if there is one.
-  get probe() {
+  // probeKey is a key that can be restored without any effect, if there is one.
+  get probeKey() {
     return this.#closing ? undefined : this.key;
   }
 
@@ -79,26 +82,15 @@ export class SessionState {
     return this.#keys.load();
   }
 
-  get waived() {
-    return this.#waived;
-  }
-
   // awaits tells whether the session of a key is still to be restored.
   awaits(key) {
     return !this.#active && this.keptKey === key;
   }
 
-  // prepare restores the session on a new connection, if there is one to restore, and
-  // calls ready unless the connection ends. If that is not possible for the moment it
-  // goes on trying.
-  prepare(connection, timeout, ready) {
-    this.#retries = 0;
-    this.#failure = undefined;
-    this.restore(connection, timeout, undefined, ready);
-  }
-
-  // restore restores the kept session, and lets the caller, if there is one, have the
-  // outcome.
+  // restore restores the kept session on a connection, if there is one to restore, and
+  // lets the caller, if there is one, have the outcome. For a new connection it calls ready
+  // unless the connection ends: if the session cannot be restored for the moment, it goes
+  // on trying.
   restore(connection, timeout, caller, ready) {
     const key = this.keptKey;
     if (this.#session && this.#session.key !== key) {
@@ -107,7 +99,7 @@ export class SessionState {
       this.#tell('sessionclosed');
     }
     if (!key) {
-      caller?.reject(new SessionNotFoundError());
+      caller?.settle(new SessionNotFoundError());
       ready?.();
       return;
     }
@@ -119,51 +111,43 @@ export class SessionState {
     const callers = [caller];
     this.#restoring = callers;
     const changes = this.#changes;
-    // over tells whether a session that was created meanwhile takes the place of the kept one.
-    const over = (error, adopt, done = ready) => {
-      this.#restoring = undefined;
-      done?.();
-      for (const each of callers) error ? each?.reject(error) : each?.resolve();
-      if (adopt) this.#adopt();
-    };
-    const useless = (error) => over(error, false, () => connection.end(error));
-    const call = new Call({
-      resolve: (payload) => {
+    const call = new Call((failure, payload) => {
+      let error = failure;
+      let useless = isOne(error, ENDING);
+      let adopt; // a session that was created meanwhile takes the place of the kept one
+      const given = this.#changes !== changes;
+      if (!error) {
         try {
           const session = parseSession(payload);
-          if (this.#changes !== changes || this.keptKey !== key) throw forgotten();
+          if (given || this.keptKey !== key) throw gone();
           // An update that overtook this reply is the newer one.
           this.#session = this.#held?.key === key ? this.#held : session;
           this.#active = true;
           this.#held = undefined;
           if (this.#failure) this.#tell('sessionrestored', { session: this.#session });
           this.#failure = undefined;
-          over();
-        } catch (error) {
-          useless(error);
+        } catch (reason) {
+          error = reason;
+          useless = true;
         }
-      },
-      reject: (error) => {
-        if (isOne(error, ENDING)) {
-          useless(error);
-          return;
-        }
-        const given = this.#changes !== changes;
-        const gone = error instanceof SessionNotFoundError;
-        const adopt = given || gone || this.#asked;
-        if (!given && gone) this.#gone(key);
+      } else if (!useless) {
+        const unknown = error instanceof SessionNotFoundError;
+        adopt = given || unknown || this.#asked;
+        if (!given && unknown) this.#gone(key);
         else if (!given && !(this.#asked && this.#held)) this.#failed(error, connection, timeout);
-        over(error, adopt);
-      },
-    }, timeout, () => call.reject(new TimeoutError(timeout)));
+      }
+      this.#restoring = undefined;
+      if (useless) connection.end(error);
+      else ready?.();
+      for (const each of callers) each?.settle(error);
+      if (adopt) this.#adopt(this.#held);
+    }, timeout);
     this.#asked = !ready;
     connection.request(call, RESTORE_SESSION, { payload: Payload.from(key) });
   }
 
   #gone(key) {
-    this.#changes++;
-    this.#session = null;
-    this.#failure = undefined;
+    this.#unset();
     this.#keys.drop(key);
     this.#tell('sessionclosed');
   }
@@ -176,12 +160,12 @@ export class SessionState {
     if (isOne(error, LASTING)) return;
     this.#timer = setTimeout(() => {
       if (!this.#active && connection.usable) this.restore(connection, timeout);
-    }, this.#backoff(this.#retries++, error));
+    }, backoff(this.#options, this.#retries++, error));
   }
 
-  // created takes a session that the server created or, if the client already has its
+  // createdByServer takes a session that the server created or, if the client already has its
   // key, updated. An update leaves the storage alone: another tab may have written to it.
-  created(payload) {
+  createdByServer(payload) {
     const session = parseSession(payload);
     if (this.#restoring) {
       this.#held = session;
@@ -196,12 +180,10 @@ export class SessionState {
       this.#closed = false;
       this.#tell('sessionclosed');
     }
-    this.#keep(session);
-    this.#tell('sessioncreated', { session });
+    this.#adopt(session);
   }
 
-  #adopt() {
-    const session = this.#held;
+  #adopt(session) {
     if (!session) return;
     this.#keep(session);
     this.#tell('sessioncreated', { session });
@@ -211,7 +193,7 @@ export class SessionState {
   // waived is what it was before.
   restored(payload, waived) {
     const session = parseSession(payload);
-    if (this.#waived !== waived) throw forgotten();
+    if (this.waived !== waived) throw gone();
     this.#keep(session);
   }
 
@@ -223,26 +205,28 @@ export class SessionState {
     this.#keys.save(session.key);
   }
 
+  #unset() {
+    this.#session = null;
+    this.#active = false;
+    this.#failure = undefined;
+    this.#changes++;
+  }
+
   // forget forgets the session that the connection has, and tells whether there was one.
   #forget() {
     if (!this.#active) return false;
-    this.#keys.drop(this.#session.key);
-    this.#session = null;
-    this.#active = false;
-    this.#changes++;
+    this.#keys.drop(this.key);
+    this.#unset();
     return true;
   }
 
   // renounce forgets the session although the server is not told. A connection
   // that is just restoring it finds that out.
   renounce() {
-    this.#waived++;
-    this.#changes++;
-    this.#session = null;
-    this.#active = false;
-    this.#failure = undefined;
+    this.waived++;
+    this.#unset();
     this.#keys.save(null);
-    if (!this.#restoring) this.#adopt();
+    if (!this.#restoring) this.#adopt(this.#held);
   }
 
   // closedByServer takes note that the server closed the session: because it was
@@ -255,15 +239,18 @@ export class SessionState {
   }
 
   // closeBegins takes note of a closeSession. It returns the function to be called at
-  // its end: the reply is about the session of now, not about one that came since.
-  closeBegins() {
+  // its end. Where the server does not confirm it by type 22 the reply may be about the
+  // session of now or about one that came since: only restoring that tells.
+  closeBegins(connection) {
     const { key } = this;
     this.#closing++;
     return (error) => {
       this.#closing--;
       if (this.#closed && error) this.#tell('sessionclosed');
       this.#closed = false;
-      if (!error && this.key === key) this.#forget();
+      if (error) return;
+      if (this.key === key) this.#forget();
+      else if (this.#active && connection.version !== '1.2') connection.end(gone());
     };
   }
 
@@ -271,6 +258,7 @@ export class SessionState {
   lost() {
     clearTimeout(this.#timer);
     this.#active = false;
-    this.#restoring = this.#held = undefined;
+    this.#retries = 0;
+    this.#failure = this.#restoring = this.#held = undefined;
   }
 }

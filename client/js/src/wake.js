@@ -9,25 +9,23 @@ const JUMP = INTERVAL + 65_000;
 // connect at once, and woke(false) when the device says that it is offline: which may
 // be wrong. It returns a function that ends that.
 export function watchWake(woke) {
-  const { document } = globalThis;
   const watch = new AbortController();
-  const on = (target, type, listener) => target?.addEventListener?.(type, listener, { signal: watch.signal });
-
   // This is the clock of the wall, because it goes on while a device sleeps. If it was
   // set the question does no harm, and nothing else goes by it.
   let last = Date.now();
-  const look = () => {
+  const look = ({ type, persisted } = {}) => {
     const now = Date.now();
     const jumped = now - last > JUMP;
     last = now;
-    if (jumped) woke(true);
+    if (jumped || persisted || /line|resume/.test(type)) woke(jumped || type !== 'offline');
   };
   const timer = setInterval(look, INTERVAL);
+  const on = (target, ...types) => {
+    for (const type of types) target?.addEventListener?.(type, look, { signal: watch.signal });
+  };
   // Timers may be late after a sleep, the user is not.
-  on(document, 'visibilitychange', look);
-  const wake = ({ type, persisted }) => (type !== 'pageshow' || persisted) && woke(type !== 'offline');
-  on(document, 'resume', wake);
-  for (const type of ['pageshow', 'online', 'offline']) on(globalThis, type, wake);
+  on(globalThis.document, 'visibilitychange', 'resume');
+  on(globalThis, 'pageshow', 'online', 'offline');
   return () => {
     clearInterval(timer);
     watch.abort();

@@ -96,10 +96,13 @@ describe('looks of the chatroom', { skip, timeout: 180_000 }, () => {
     await ada.page.context().setOffline(true);
     await ada.sees('Your device is offline.');
     await ada.say('written offline');
+    await ada.page.locator('#pending .message').waitFor();
+    assert.equal(await ada.page.locator('#pending .message').evaluate((item) => getComputedStyle(item).animationName), 'none', 'what is written is not seen at once');
+    const back = ada.sees('Connected again.'); // for a while
     await ada.page.context().setOffline(false);
     await bob.hears('written offline');
     await ada.hears('written offline');
-    await ada.sees('Connected again.');
+    await back;
     await ada.page.locator('#banner:empty').waitFor({ state: 'attached' });
     assert.equal((await bob.texts()).filter((text) => text === 'written offline').length, 1);
   });
@@ -199,6 +202,11 @@ describe('looks of the chatroom', { skip, timeout: 180_000 }, () => {
     await ada.field.fill('שלום');
     assert.equal(await ada.field.evaluate((e) => getComputedStyle(e).direction), 'rtl');
     await ada.field.fill('');
+    const noa = await User.enter(browser, house, 'נועה.');
+    const isolated = ada.page.locator('#typing-text bdi', { hasText: /^נועה\.$/ }).waitFor(); // for a while
+    await noa.field.pressSequentially('ab');
+    await isolated;
+    await noa.page.context().close();
   });
 
   test('times are those of the reader', async () => {

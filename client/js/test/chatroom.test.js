@@ -50,8 +50,9 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
   });
 
   test('typing is announced', async () => {
+    const typing = bob.sees('Ada is typing'); // for a while
     await ada.field.pressSequentially('Let me think');
-    await bob.sees('Ada is typing');
+    await typing;
     await ada.field.press('Enter');
     await bob.hears('Let me think');
     await bob.page.locator('#typing.active').waitFor({ state: 'detached' });
@@ -131,6 +132,7 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
     assert.equal(await ada.page.locator('#pending .message').count(), 5);
     await bob.say('so did I');
     await ada.page.goto('about:blank'); // the page is closed before anything could be sent
+    const back = bob.sees('Connected again.'); // for a while
     await house.start();
     await ada.page.goto(house.url);
     await bob.hears('while it was down 5');
@@ -147,7 +149,7 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
       assert.equal(texts.filter((text) => text === 'so did I').length, 1);
       assert.equal(await user.page.locator('#me').textContent(), user.name);
     }
-    await bob.sees('Connected again.');
+    await back;
   });
 
   test('a message whose answer is lost is there once', async () => {
@@ -162,7 +164,7 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
     });
     await ada.say('once');
     await bob.hears('once');
-    assert.equal(await ada.page.locator('#pending .message').count(), 1);
+    await ada.page.locator('#pending .message').waitFor();
     await house.kill();
     await house.start();
     await ada.hears('once');

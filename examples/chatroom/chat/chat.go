@@ -1,10 +1,10 @@
-// Package chat is the server's part of the chatroom: rooms with a history, members
-// with a name, on a [server.Server].
+// Package chat is the server side of the chatroom: rooms with a history and members with
+// a name, on a [server.Server].
 //
-// A name belongs to a session, from signing in to signing out, whoever is connected
-// meanwhile. A room's messages are numbered and stored before anybody sees them; a
-// client that was away asks for those after the last one it has, and sends again
-// what it has no answer for: the message's id tells what is there already.
+// A name belongs to a session from signing in to signing out, with or without a
+// connection. A room numbers its messages and stores them before it sends them. After
+// reconnecting, a client asks for the messages after the last one it has, and sends its
+// unconfirmed messages again: the room recognises them by their id.
 package chat
 
 import (
@@ -21,17 +21,13 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Options says what a Chat does. The zero value of every field works.
+// Options configures a Chat.
 type Options struct {
-	// Upgrader turns HTTP requests into connections. Nil: none of them.
+	// Upgrader accepts WebSocket connections. Nil: the Server accepts none over HTTP.
 	Upgrader transport.Upgrader
 
-	// Logger gets what goes wrong. Nil: slog.Default().
+	// Logger receives errors. Nil: slog.Default().
 	Logger *slog.Logger
-
-	// MessageRate is how many messages a second one user may send, after some at
-	// once. Zero: 2.
-	MessageRate float64
 }
 
 // Chat is a chatroom. Connections reach it through its Server.
@@ -42,34 +38,28 @@ type Chat struct {
 	sessions *session.FileStore
 	names    *names
 	rooms    *rooms
-	watchers *members   // who wants to know which rooms there are
-	telling  sync.Mutex // held while the watchers are told, so that the last list is the latest
+	watchers *members   // receive the list of rooms when it changes
+	telling  sync.Mutex // held while they are sent the list, so that the latest comes last
 
 	signIns limit // of a host
 	calls   limit // of a connection
-	sayings limit // of a name
 	typings limit // of a name
 }
 
-// maxMessageSize is the longest message in either direction, in bytes: what is
-// longer ends its connection. The longest reply is that of "join". It has a page of
-// messages, and the names of maxMembers, of which each takes at most 4*maxName bytes
-// and 3 for its punctuation.
+// maxMessageSize is the longest message in either direction, in bytes. The longest reply
+// is that of "join": a page of messages, and the names of maxMembers, each of which has
+// at most 4*maxName bytes and 3 for its punctuation.
 const maxMessageSize = 32 << 10
 
-// Open opens the chatroom whose files are in dir, which is made if it does not
-// exist. One process at a time uses it.
+// Open opens the chatroom whose files are in dir, which is created if it does not exist.
+// Only one process at a time may use a directory.
 func Open(dir string, opts Options) (_ *Chat, err error) {
-	if opts.MessageRate <= 0 {
-		opts.MessageRate = 2
-	}
 	c := &Chat{
 		log:      opts.Logger,
 		watchers: newMembers(0, func(string) {}),
-		signIns:  limit{burst: 30, every: 2 * time.Second},
-		calls:    limit{burst: 200, every: 50 * time.Millisecond},
-		sayings:  limit{burst: 20, every: time.Duration(float64(time.Second) / opts.MessageRate)},
-		typings:  limit{burst: 3, every: time.Second},
+		signIns:  limit{rate: rate{burst: 30, every: 2 * time.Second}},
+		calls:    limit{rate: rate{burst: 200, every: 50 * time.Millisecond}},
+		typings:  limit{rate: rate{burst: 3, every: time.Second}},
 	}
 	if c.log == nil {
 		c.log = slog.Default()
@@ -91,16 +81,14 @@ func Open(dir string, opts Options) (_ *Chat, err error) {
 	if c.rooms, err = openRooms(filepath.Join(dir, "rooms"), c.log, c.tellRooms); err != nil {
 		return nil, err
 	}
-	mux := c.mux()
 	c.Server = server.New(server.Options{
 		Upgrader:        opts.Upgrader,
 		Logger:          opts.Logger,
 		Sessions:        c.sessions,
 		MaxSessionConns: 16,
 		MaxMessageSize:  maxMessageSize,
+		Handler:         c.mux(),
 		Hooks: server.Hooks{
-			OnRequest:            mux.HandleRequest,
-			OnSignal:             mux.HandleSignal,
 			OnClientDisconnected: c.disconnected,
 			OnSessionCreated:     c.sessionCreated,
 			OnSessionLookup:      c.sessionLookup,
@@ -110,12 +98,15 @@ func Open(dir string, opts Options) (_ *Chat, err error) {
 	return c, nil
 }
 
-// Close closes the files. Shut the Server down before.
+// Close closes the files. Call it after the Server has been shut down.
 func (c *Chat) Close() error {
 	var errs []error
 	c.watchers.close()
 	if c.rooms != nil {
 		errs = append(errs, c.rooms.close())
+	}
+	if c.names != nil {
+		errs = append(errs, c.names.close())
 	}
 	if c.sessions != nil {
 		errs = append(errs, c.sessions.Close())
@@ -123,7 +114,7 @@ func (c *Chat) Close() error {
 	return errors.Join(errs...)
 }
 
-// disconnected is the end of a connection: its owner leaves, unless another
+// disconnected removes a connection from its rooms. Its user leaves them unless another
 // connection comes soon.
 func (c *Chat) disconnected(conn *server.Conn, _ error) {
 	c.watchers.leave(conn, true)
@@ -132,7 +123,7 @@ func (c *Chat) disconnected(conn *server.Conn, _ error) {
 	}
 }
 
-// list returns which rooms there are.
+// list returns the list of rooms.
 func (c *Chat) list() []Room {
 	var list []Room
 	for _, r := range c.rooms.list() {
@@ -141,7 +132,7 @@ func (c *Chat) list() []Room {
 	return list
 }
 
-// tellRooms tells who wants to know which rooms there are now.
+// tellRooms sends the list of rooms to the watchers.
 func (c *Chat) tellRooms() {
 	c.telling.Lock()
 	defer c.telling.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -35,11 +36,22 @@ func test(t *testing.T, run func(t *testing.T, h *house)) {
 	// and it crashes (seen with Go 1.26).
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(t *testing.T) {
-		h := &house{t: t, dir: t.TempDir()}
+		h := &house{t: t, dir: tempDir(t)}
 		h.start()
 		t.Cleanup(h.crash)
 		run(t, h)
 	})
+}
+
+// tempDir returns a directory in memory if the system has one: syncing thousands of
+// messages to a busy disk takes minutes.
+func tempDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "chatroom-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func (h *house) start() {
@@ -80,24 +92,24 @@ type guest struct {
 func (h *house) guest(keys client.KeyStore) *guest {
 	g := &guest{t: h.t, heard: make(chan string, 1000)}
 	g.client = client.New(h, client.Options{Keys: keys, Hooks: client.Hooks{
-		OnServerSignal: func(name string, p protocol.Payload) {
-			if name == "rooms" {
+		OnServerSignal: func(_ context.Context, s *client.Signal) {
+			if s.Name == "rooms" {
 				return
 			}
 			var m struct {
 				Presence
 				Text string
 			}
-			if err := p.DecodeJSON(&m); err != nil {
+			if err := s.Payload.DecodeJSON(&m); err != nil {
 				h.t.Error(err)
 			}
-			text := strings.TrimSpace(name + " " + m.Room + " " + m.Name + " " + m.Text)
+			text := strings.TrimSpace(s.Name + " " + m.Room + " " + m.Name + " " + m.Text)
 			if m.Again {
 				text += " again"
 			}
 			g.heard <- text
 		},
-		OnSessionClosed: func() { g.heard <- "session closed" },
+		OnSessionClosed: func(context.Context) { g.heard <- "session closed" },
 	}})
 	h.t.Cleanup(func() { g.client.Close() })
 	return g

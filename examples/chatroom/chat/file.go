@@ -7,8 +7,8 @@ import (
 	"runtime"
 )
 
-// replaceFile puts data into the place of the file, whole and on the disk: whoever
-// is killed in between leaves the file as it was.
+// replaceFile replaces the content of a file and syncs it. If the process is killed
+// meanwhile, the file has its old content or the new one.
 func replaceFile(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".new-*")
@@ -26,7 +26,7 @@ func replaceFile(path string, data []byte) (err error) {
 	return syncDir(dir)
 }
 
-// syncDir makes durable which names a directory has.
+// syncDir makes the entries of a directory durable.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // a directory cannot be synced there

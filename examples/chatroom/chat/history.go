@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	keptMessages = 2000 // of a room, and so how far back a message is known by its id
+	keptMessages = 2000 // of a room; a message that is sent again is recognised among them
 	pageSize     = 100
 	pageBytes    = 16 << 10 // of messages in JSON; the longest message is shorter
 )
 
-// history is what was said in a room: the last messages, in memory and in a file
-// with one line of JSON for each. The file is made with the first message.
+// history has the last messages of a room, in memory and in a file with one line of JSON
+// per message. The file is created with the first message.
 type history struct {
 	path string
 	keep int
@@ -38,8 +38,8 @@ type history struct {
 	last     uint64            // Seq
 }
 
-// openHistory reads the file, if there is one. What a killed process left of a
-// line at its end was never confirmed to anybody, and is cut off.
+// openHistory reads the file, if it exists. An incomplete line at the end, left by a
+// killed process, was never confirmed to a client and is cut off.
 func openHistory(path string, keep int, log *slog.Logger) (*history, error) {
 	h := &history{path: path, keep: keep, log: log, messages: []Message{}, ids: make(map[string]uint64)}
 	data, err := os.ReadFile(path)
@@ -67,7 +67,7 @@ func (h *history) parse(data []byte) error {
 		}
 		var m Message
 		if err := json.Unmarshal(line, &m); err != nil || m.Seq <= h.last {
-			return fmt.Errorf("%s: line %d is not a message that may be there", h.path, h.lines+1)
+			return fmt.Errorf("%s: line %d is not a valid message", h.path, h.lines+1)
 		}
 		h.size += int64(len(line))
 		h.lines++
@@ -75,7 +75,7 @@ func (h *history) parse(data []byte) error {
 	}
 }
 
-// open opens the file for writing behind its last whole line.
+// open opens the file for writing after its last whole line.
 func (h *history) open() error {
 	f, err := os.OpenFile(h.path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
@@ -99,8 +99,8 @@ func (h *history) take(m Message) {
 	}
 }
 
-// append gives the message its place and time. When it returns the message is on
-// the disk. If there is one with its id already that is returned, and fresh is false.
+// append gives the message its number and time, and writes it to disk. If there is a
+// message with its id, append returns that one, and fresh is false.
 func (h *history) append(m Message) (_ Message, fresh bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -117,7 +117,7 @@ func (h *history) append(m Message) (_ Message, fresh bool, err error) {
 	}
 	h.take(m)
 	if h.lines >= 2*h.keep {
-		if err := h.compact(); err != nil { // the message is stored all the same
+		if err := h.compact(); err != nil { // the message is stored anyway
 			h.log.Error("chatroom: history cannot be shortened", "error", err)
 		}
 	}
@@ -138,14 +138,14 @@ func (h *history) write(line []byte) error {
 		err = h.file.Sync()
 	}
 	if err != nil {
-		return errors.Join(err, h.shut()) // open cuts off what there may be of the line
+		return errors.Join(err, h.shut()) // open cuts off the incomplete line
 	}
 	h.size += int64(len(line))
 	h.lines++
 	return nil
 }
 
-// compact writes the file anew with the messages that are in memory.
+// compact rewrites the file with the messages in memory.
 func (h *history) compact() error {
 	var data bytes.Buffer
 	for _, m := range h.messages {
@@ -160,7 +160,7 @@ func (h *history) compact() error {
 	return h.shut()
 }
 
-// shut closes the file, which the next write opens.
+// shut closes the file; the next write opens it.
 func (h *history) shut() error {
 	f := h.file
 	h.file = nil
@@ -170,24 +170,24 @@ func (h *history) shut() error {
 	return f.Close()
 }
 
-// after returns the last messages of those after seq, at most a page, and whether
-// there are others before them.
+// after returns the last page of the messages after seq, and reports whether there are
+// messages before the page.
 func (h *history) after(seq uint64) (page []Message, earlier bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.page(h.index(seq+1), len(h.messages))
 }
 
-// before returns the last messages of those before seq, at most a page, and whether
-// there are others before them.
+// before returns the last page of the messages before seq, and reports whether there are
+// messages before the page.
 func (h *history) before(seq uint64) (page []Message, earlier bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.page(0, h.index(seq))
 }
 
-// page returns the last of the messages from start to end in memory: at most
-// pageSize of them, and at most pageBytes, but at least one if there is one.
+// page returns the last of messages[start:end]: at most pageSize of them and pageBytes
+// in total, but at least one if there is one.
 func (h *history) page(start, end int) (page []Message, earlier bool) {
 	first := end
 	for size := 0; first > max(start, end-pageSize); first-- {
@@ -199,8 +199,7 @@ func (h *history) page(start, end int) (page []Message, earlier bool) {
 	return slices.Clone(h.messages[first:end]), first > 0
 }
 
-// encodedSize returns how many bytes a message takes in a page, with the comma
-// behind it.
+// encodedSize returns the number of bytes of a message and its comma in a page.
 func encodedSize(m Message) int {
 	data, err := json.Marshal(m)
 	if err != nil {
@@ -209,7 +208,7 @@ func encodedSize(m Message) int {
 	return len(data) + 1
 }
 
-// index returns where in memory the first message is that is not before seq.
+// index returns the index of the first message that is not before seq.
 func (h *history) index(seq uint64) int {
 	i, _ := slices.BinarySearchFunc(h.messages, seq, func(m Message, seq uint64) int {
 		switch {

@@ -9,7 +9,7 @@ import (
 	"github.com/webwire-go/webwire/session"
 )
 
-// signIn creates a session for a name that nobody has.
+// signIn creates a session for a name that is free.
 func (c *Chat) signIn(ctx context.Context, r *server.Request, in SignIn) (SignIn, error) {
 	name, err := cleanName(in.Name)
 	if err != nil {
@@ -35,7 +35,7 @@ func host(conn *server.Conn) string {
 	return addr
 }
 
-// user returns the name of who has the connection.
+// user returns the name of the user of a connection.
 func (c *Chat) user(conn *server.Conn) (string, error) {
 	s, ok := conn.Session()
 	if !ok {
@@ -59,8 +59,8 @@ func (c *Chat) holder(s session.Session) (string, error) {
 	return info.Name, nil
 }
 
-// sessionCreated gives the new session its name. If that is taken the session is
-// undone, and its client told why.
+// sessionCreated gives the new session its name. If the name is taken, the session is
+// not created and the client receives the error.
 func (c *Chat) sessionCreated(_ context.Context, _ *server.Conn, s session.Session) error {
 	info, err := session.InfoAs[SignIn](s)
 	if err != nil {
@@ -78,7 +78,7 @@ func (c *Chat) sessionLookup(_ context.Context, _ *server.Conn, s session.Sessio
 	return s, err
 }
 
-// sessionClosed makes the owner of the name leave all rooms, then frees the name.
+// sessionClosed removes the user from all rooms, then frees the name.
 func (c *Chat) sessionClosed(_ context.Context, key string) error {
 	name, ok := c.names.closing(key)
 	if !ok {

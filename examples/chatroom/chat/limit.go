@@ -5,41 +5,58 @@ import (
 	"time"
 )
 
-// limit lets everybody do something so often: a burst at once, and again after
-// each interval. Its memory is bounded by how many do it at the same time.
-type limit struct {
+// rate is a token bucket: one token per interval, at most burst.
+type rate struct {
 	burst int
 	every time.Duration
-
-	mu   sync.Mutex
-	free map[string]time.Time // when the last thing done is forgotten
-	next time.Time            // when to forget who is long since free
 }
 
-// allow reports whether who may do it now, and notes that.
-func (l *limit) allow(who string) bool {
+// take takes a token from a bucket that was empty at the given time. It returns the
+// time at which a bucket with what is left would have been empty, or false if there
+// is no token.
+func (r rate) take(empty, now time.Time) (time.Time, bool) {
+	if full := r.full(now); empty.Before(full) {
+		empty = full
+	}
+	empty = empty.Add(r.every)
+	return empty, !empty.After(now)
+}
+
+// full returns the time at which a bucket that is full now was empty, or earlier.
+func (r rate) full(now time.Time) time.Time {
+	return now.Add(-time.Duration(r.burst) * r.every)
+}
+
+// limit has a bucket per key, which is full at first. It remembers only buckets that
+// are not full.
+type limit struct {
+	rate
+
+	mu    sync.Mutex
+	empty map[string]time.Time // see rate.take
+	next  time.Time            // when to forget buckets that are full again
+}
+
+// allow takes a token from the bucket of key, and reports whether there was one.
+func (l *limit) allow(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	if now.After(l.next) {
-		for other, free := range l.free {
-			if !free.After(now) {
-				delete(l.free, other)
+		for other, empty := range l.empty {
+			if !empty.After(l.full(now)) {
+				delete(l.empty, other)
 			}
 		}
 		l.next = now.Add(time.Minute)
 	}
-	free := l.free[who]
-	if free.Before(now) {
-		free = now
-	}
-	free = free.Add(l.every)
-	if free.Sub(now) > time.Duration(l.burst)*l.every {
+	empty, ok := l.take(l.empty[key], now)
+	if !ok {
 		return false
 	}
-	if l.free == nil {
-		l.free = make(map[string]time.Time)
+	if l.empty == nil {
+		l.empty = make(map[string]time.Time)
 	}
-	l.free[who] = free
+	l.empty[key] = empty
 	return true
 }

@@ -8,7 +8,7 @@ import (
 
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := limit{burst: 3, every: time.Second}
+		l := limit{rate: rate{burst: 3, every: time.Second}}
 		burst := func(who string) (n int) {
 			for l.allow(who) {
 				n++
@@ -29,8 +29,8 @@ func TestLimit(t *testing.T) {
 		if n := burst("ada"); n != 3 {
 			t.Errorf("%d after an hour, want 3", n)
 		}
-		if len(l.free) != 1 {
-			t.Errorf("%d are remembered after an hour, want only who came since", len(l.free))
+		if len(l.empty) != 1 {
+			t.Errorf("%d are remembered after an hour, want only who came since", len(l.empty))
 		}
 	})
 }

@@ -10,17 +10,17 @@ import (
 	"github.com/webwire-go/webwire/server"
 )
 
-// grace is how long somebody whose connections are lost stays a member: who
-// reloads a page, or changes from one network to another, has not left.
+// grace is how long a user stays a member after the last connection is lost: reloading
+// a page or changing networks is not leaving.
 const grace = 5 * time.Second
 
-// maxMembers is how many people fit in a room: a reply has all their names.
+// maxMembers is the number of people in a room at most: a reply has all their names.
 const maxMembers = 128
 
-// members are who is in a room, each with any number of connections.
+// members are the people in a room, each with any number of connections.
 type members struct {
 	limit int               // of people; zero: none
-	left  func(name string) // called when somebody is no member any more
+	left  func(name string) // called after somebody has left
 
 	mu     sync.Mutex
 	people map[string]*member // by folded name
@@ -38,8 +38,8 @@ func newMembers(limit int, left func(name string)) *members {
 	return &members{limit: limit, left: left, people: make(map[string]*member), conns: make(map[*server.Conn]*member)}
 }
 
-// join adds a connection, and reports whether that is news: its owner was not there.
-// It fails with ErrRoomFull if too many others are.
+// join adds a connection, and reports whether its user was not a member before. It fails
+// with ErrRoomFull if the room is full.
 func (s *members) join(c *server.Conn, name string) (news bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,8 +64,8 @@ func (s *members) join(c *server.Conn, name string) (news bool, err error) {
 	return news, nil
 }
 
-// leave removes a connection. Without another one its owner leaves: on purpose at
-// once, otherwise after a while.
+// leave removes a connection. If it was the user's last, the user leaves: on purpose at
+// once, otherwise after grace.
 func (s *members) leave(c *server.Conn, onPurpose bool) {
 	s.mu.Lock()
 	m := s.conns[c]
@@ -88,7 +88,7 @@ func (s *members) leave(c *server.Conn, onPurpose bool) {
 	}
 }
 
-// expire removes somebody whose timer ran out, unless it was stopped too late.
+// expire removes a member, unless the timer was stopped after it had fired.
 func (s *members) expire(m *member, timer **time.Timer) {
 	s.mu.Lock()
 	gone := m.leaving != nil && m.leaving == *timer
@@ -101,7 +101,7 @@ func (s *members) expire(m *member, timer **time.Timer) {
 	}
 }
 
-// drop removes somebody with all connections.
+// drop removes a member with all connections.
 func (s *members) drop(name string) {
 	s.mu.Lock()
 	m := s.people[fold(name)]
@@ -123,14 +123,14 @@ func (s *members) drop(name string) {
 	}
 }
 
-// has reports whether a connection is there.
+// has reports whether a connection has joined.
 func (s *members) has(c *server.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.conns[c] != nil
 }
 
-// names returns who is there, in alphabetical order.
+// names returns the names of the members, in alphabetical order.
 func (s *members) names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,8 +148,7 @@ func (s *members) count() int {
 	return len(s.people)
 }
 
-// all returns the connections of the moment but those of one member, if any: their
-// owner knows already.
+// all returns the current connections, without those of the member but, if any.
 func (s *members) all(but string) iter.Seq[*server.Conn] {
 	return func(yield func(*server.Conn) bool) {
 		s.mu.Lock()
@@ -168,7 +167,7 @@ func (s *members) all(but string) iter.Seq[*server.Conn] {
 	}
 }
 
-// close keeps anybody from leaving later on.
+// close stops the timers: nobody leaves from now on.
 func (s *members) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

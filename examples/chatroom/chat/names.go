@@ -14,24 +14,28 @@ import (
 )
 
 const (
-	// nameAge is how long a name, like the session that has it, waits for its
-	// owner's return.
+	// nameAge is how long a name and its session last without being used.
 	nameAge = 30 * 24 * time.Hour
 
-	// firstUse is how long a name waits for the first request of its owner. Who
-	// lost the connection before learning of the session can have the name again.
+	// firstUse is how long a name waits for the first request of its user. If the
+	// connection is lost before the client knows its session, the name is free after it.
 	firstUse = time.Minute
 
-	seenPrecision = 24 * time.Hour // of what the file says about the last use
+	seenPrecision = 24 * time.Hour // of the last use in the file
 	maxNames      = 10000
+
+	firstMessages = 20 // that a new name may send at once
 )
 
-// names knows which name belongs to which session, also while nobody is connected:
-// in memory and in a file.
+// messages limits the messages of one name. It saves up for a queue that was written
+// without a connection.
+var messages = rate{burst: 1000, every: time.Second / 2}
+
+// names has the session of each name, in memory and in a file.
 type names struct {
 	path string
 
-	mu        sync.Mutex // held while the file is written; only who signs in or out waits for that
+	mu        sync.Mutex // held while the file is written, which is when somebody signs in or out
 	byName    map[string]*holder
 	bySession map[string]*holder
 }
@@ -41,10 +45,11 @@ type holder struct {
 	Name    string    `json:"name"`
 	Session string    `json:"session"` // the hash of its key
 	Seen    time.Time `json:"seen"`
-	Used    bool      `json:"used"` // a request came: the client knows of its session
+	Used    bool      `json:"used"`  // a request came: the client knows of its session
+	Empty   time.Time `json:"empty"` // when its bucket of messages was empty, see rate.take
 
 	saved   time.Time // Seen as the file has it
-	closing bool      // the name is nobody's any more, and not to be had yet
+	closing bool      // the session has ended, and the name is not free yet
 }
 
 func hashOf(key string) string {
@@ -67,6 +72,9 @@ func openNames(path string) (*names, error) {
 	}
 	for _, h := range all {
 		h.saved = h.Seen
+		if now := time.Now(); h.Empty.After(now) { // the clock was set back
+			h.Empty = now
+		}
 		n.put(h)
 	}
 	return n, nil
@@ -92,7 +100,8 @@ func (n *names) claim(name, key string) error {
 	if len(n.byName) >= maxNames {
 		return ErrFull
 	}
-	h := &holder{Name: name, Session: hashOf(key), Seen: time.Now().UTC()}
+	now := time.Now().UTC()
+	h := &holder{Name: name, Session: hashOf(key), Seen: now, Empty: now.Add(-firstMessages * messages.every)}
 	n.put(h)
 	err := n.save()
 	if err != nil {
@@ -117,8 +126,25 @@ func (n *names) use(name, key string) (bool, error) {
 	return true, n.save()
 }
 
-// closing returns the name of a session that ends. From now on use reports false,
-// and free gives the name to whoever wants it.
+// spend counts a message. It fails with ErrTooFast if the name has sent too many. After
+// a crash the silence is counted from what the file says, which may be too long.
+func (n *names) spend(name string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.byName[fold(name)]
+	if h == nil {
+		return ErrSignedOut
+	}
+	empty, ok := messages.take(h.Empty, time.Now().UTC())
+	if !ok {
+		return ErrTooFast
+	}
+	h.Empty = empty
+	return nil
+}
+
+// closing returns the name of a session that ends. From now on use reports false, until
+// free frees the name.
 func (n *names) closing(key string) (name string, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -130,7 +156,7 @@ func (n *names) closing(key string) (name string, ok bool) {
 	return h.Name, true
 }
 
-// free ends what closing began.
+// free frees the name of a session after closing.
 func (n *names) free(key string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -142,7 +168,14 @@ func (n *names) free(key string) error {
 	return n.save()
 }
 
-// expired reports whether a name is to be had although it has a holder.
+// close saves what has changed since the last save.
+func (n *names) close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.save()
+}
+
+// expired reports whether a name can be taken from its holder.
 func (h *holder) expired() bool {
 	age := nameAge
 	if !h.Used {

@@ -23,7 +23,7 @@ func TestLongMessages(t *testing.T) {
 	for _, char := range []string{"<", "\u2028", "ü", "\U0001F984", "x"} {
 		test(t, func(t *testing.T, h *house) {
 			ada, bob := h.enter("Ada"), h.enter("Bob")
-			const count = 120
+			const count = 40 // more than fit in a message
 			for i := range count {
 				text := fmt.Sprintf("%03d%s", i, long(char, maxText-4)+".")
 				ada.say(fmt.Sprintf("message-%d", i), text)

@@ -7,11 +7,11 @@ import (
 	"github.com/webwire-go/webwire/server"
 )
 
-// mux says what clients may ask for.
+// mux has the handlers of all requests and signals.
 func (c *Chat) mux() *server.Mux {
 	var mux server.Mux
 	mux.Use(c.pace)
-	mux.Request("signin", server.Typed(c.signIn))
+	mux.Request("signin", server.JSON(c.signIn))
 	mux.Request("rooms", forMembers(c, c.listRooms))
 	mux.Request("join", forMembers(c, c.join))
 	mux.Request("leave", forMembers(c, c.leave))
@@ -32,15 +32,15 @@ func (c *Chat) pace(next server.RequestHandler) server.RequestHandler {
 	}
 }
 
-// call is a request of somebody who is signed in.
+// call is a request of a user who is signed in.
 type call struct {
 	conn *server.Conn
 	name string
 }
 
-// forMembers makes a handler of what only those may ask for who are signed in.
+// forMembers makes a handler that refuses users who are not signed in.
 func forMembers[In, Out any](c *Chat, fn func(by call, in In) (Out, error)) server.RequestHandler {
-	return server.Typed(func(_ context.Context, r *server.Request, in In) (out Out, err error) {
+	return server.JSON(func(_ context.Context, r *server.Request, in In) (out Out, err error) {
 		name, err := c.user(r.Conn)
 		if err != nil {
 			return out, err
@@ -49,7 +49,7 @@ func forMembers[In, Out any](c *Chat, fn func(by call, in In) (Out, error)) serv
 	})
 }
 
-// listRooms returns which rooms there are; changes come as signals.
+// listRooms returns the list of rooms; changes follow as signals.
 func (c *Chat) listRooms(by call, _ struct{}) ([]Room, error) {
 	if _, err := c.watchers.join(by.conn, by.name); err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (c *Chat) join(by call, in Join) (Joined, error) {
 	return out, err
 }
 
-// stillIn undoes a join of somebody who signed out meanwhile.
+// stillIn undoes a join if the user has signed out meanwhile.
 func (c *Chat) stillIn(by call, s *members) error {
 	_, err := c.user(by.conn)
 	if err != nil {
@@ -116,8 +116,8 @@ func (c *Chat) say(by call, in Say) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	if !c.sayings.allow(fold(by.name)) {
-		return Message{}, ErrTooFast
+	if err := c.names.spend(by.name); err != nil {
+		return Message{}, err
 	}
 	return r.say(Message{ID: in.ID, Name: by.name, Text: text})
 }
@@ -131,8 +131,7 @@ func (c *Chat) joined(by call, name string) (*room, error) {
 	return r, nil
 }
 
-// typing tells the others in the room. Whatever is wrong with such a signal, it is
-// not worth a word.
+// typing tells the others in the room. It ignores errors: the signal is a hint.
 func (c *Chat) typing(_ context.Context, s *server.Signal) {
 	var in InRoom
 	name, err := c.user(s.Conn)

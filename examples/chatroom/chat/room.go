@@ -14,11 +14,10 @@ type room struct {
 	log     *slog.Logger
 	members *members
 	history *history
-	changed func() // the number of members is another
+	changed func() // called when the number of members has changed
 
-	// saying is held from a message's getting its place until everybody has it in
-	// the outbox, so that they get messages in order. Nobody waits for a client
-	// meanwhile, only for the disk.
+	// saying is held from numbering a message until it is in all outboxes, so that
+	// everybody receives messages in order. That waits for the disk, not for clients.
 	saying sync.Mutex
 }
 
@@ -28,9 +27,8 @@ func newRoom(name string, h *history, log *slog.Logger, changed func()) *room {
 	return r
 }
 
-// join adds a connection, and returns what it has missed. The connection gets
-// signals from now on: a message may arrive that is also in the result, none
-// that is not in either.
+// join adds a connection and returns what it has missed. It receives signals from now
+// on: a message may be both in the result and in a signal, but never in neither.
 func (r *room) join(c *server.Conn, name string, in Join) (Joined, error) {
 	news, err := r.members.join(c, name)
 	if err != nil {
@@ -45,14 +43,14 @@ func (r *room) join(c *server.Conn, name string, in Join) (Joined, error) {
 	return out, nil
 }
 
-// left tells that somebody is no member any more.
+// left tells the others that somebody has left.
 func (r *room) left(name string) {
 	r.tell(r.members.all(name), "left", Presence{Room: r.name, Name: name})
 	r.changed()
 }
 
-// say stores a message and tells everybody in the room, or returns the message
-// that is there with its id.
+// say stores a message and sends it to everybody in the room. If there is a message with
+// its id, say returns that one.
 func (r *room) say(m Message) (Message, error) {
 	r.saying.Lock()
 	defer r.saying.Unlock()
@@ -65,8 +63,8 @@ func (r *room) say(m Message) (Message, error) {
 	return m, nil
 }
 
-// tell sends a signal. Who reads too slowly for it is disconnected, and asks for
-// what was missed after connecting again.
+// tell sends a signal. A slow consumer is disconnected; it asks for what it has missed
+// after reconnecting.
 func (r *room) tell(to connSeq, name string, v any) {
 	p, err := protocol.JSON(v)
 	if err == nil {
@@ -77,5 +75,5 @@ func (r *room) tell(to connSeq, name string, v any) {
 	}
 }
 
-// idle reports whether nothing is lost if the room is forgotten.
+// idle reports whether the room can be forgotten.
 func (r *room) idle() bool { return r.members.count() == 0 && r.history.empty() }

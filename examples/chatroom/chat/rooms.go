@@ -17,13 +17,13 @@ import (
 // connSeq is what server.Broadcast sends to.
 type connSeq = iter.Seq[*server.Conn]
 
-// permanent are the rooms that are always there, the first of them first.
+// permanent are the rooms that always exist, in the order of the list.
 var permanent = []string{"lobby", "help", "random"}
 
 const maxRooms = 32
 
-// rooms are all rooms, by folded name: case does not tell them apart. One comes to be when somebody joins it, and is
-// forgotten when everybody left and nobody said anything.
+// rooms are all rooms, by folded name. A room is created when somebody joins it, and
+// forgotten when everybody has left and it has no messages.
 type rooms struct {
 	dir     string
 	log     *slog.Logger
@@ -60,8 +60,7 @@ func openRooms(dir string, log *slog.Logger, changed func()) (*rooms, error) {
 
 const suffix = ".jsonl"
 
-// add opens the room that has this name, however it is spelled. Its messages say
-// how it was spelled first.
+// add opens the room with this name. Its messages have the name as it was spelled first.
 func (s *rooms) add(name string) error {
 	h, err := openHistory(filepath.Join(s.dir, fold(name)+suffix), keptMessages, s.log)
 	if err != nil {
@@ -74,7 +73,7 @@ func (s *rooms) add(name string) error {
 	return nil
 }
 
-// find returns a room, however its name is spelled.
+// find returns a room by its name, in any case.
 func (s *rooms) find(name string) (*room, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +81,7 @@ func (s *rooms) find(name string) (*room, bool) {
 	return r, ok
 }
 
-// join lets a connection into a room.
+// join adds a connection to a room.
 func (s *rooms) join(c *server.Conn, name string, in Join) (Joined, error) {
 	for {
 		r, err := s.enter(in.Room)
@@ -93,13 +92,13 @@ func (s *rooms) join(c *server.Conn, name string, in Join) (Joined, error) {
 		if err != nil {
 			return Joined{}, err
 		}
-		if now, _ := s.find(in.Room); now == r { // it was not forgotten meanwhile
+		if now, _ := s.find(in.Room); now == r { // otherwise it was forgotten meanwhile
 			return out, nil
 		}
 	}
 }
 
-// enter returns a room, which it makes if there is none.
+// enter returns a room, and creates it if it does not exist.
 func (s *rooms) enter(name string) (*room, error) {
 	if err := checkRoom(name); err != nil {
 		return nil, err
@@ -118,7 +117,7 @@ func (s *rooms) enter(name string) (*room, error) {
 	return s.byName[fold(name)], nil
 }
 
-// forgetIdle forgets rooms that are nothing but a name.
+// forgetIdle forgets rooms without members and messages.
 func (s *rooms) forgetIdle() {
 	for name, r := range s.byName {
 		if !slices.Contains(permanent, name) && r.idle() {

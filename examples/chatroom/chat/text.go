@@ -14,8 +14,8 @@ const (
 	maxID   = 64
 )
 
-// cleanName returns a name as everybody sees it. What it refuses includes all that
-// is invisible or changes the direction of what follows.
+// cleanName returns a name in the form in which it is shown. It refuses characters that
+// are invisible or change the direction of the text.
 func cleanName(name string) (string, error) {
 	name = strings.Join(strings.Fields(name), " ")
 	if name == "" || utf8.RuneCountInString(name) > maxName || !utf8.ValidString(name) {
@@ -37,11 +37,10 @@ func cleanName(name string) (string, error) {
 	return name, nil
 }
 
-// fold returns what names that look the same have in common.
+// fold returns a name without regard to case, for comparing.
 func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
-// checkRoom keeps names of rooms to what is safe in a file name and a URL. Case does
-// not tell rooms apart: see fold.
+// checkRoom allows what is safe in a file name and a URL.
 func checkRoom(room string) error {
 	if room == "" || len(room) > maxRoom || room[0] == '-' {
 		return ErrBadRoom
@@ -66,8 +65,7 @@ func checkID(id string) error {
 	return nil
 }
 
-// cleanText returns a text without what makes terminals do things, and without
-// empty lines around it.
+// cleanText returns a text without control characters, and without space around it.
 func cleanText(text string) (string, error) {
 	if !utf8.ValidString(text) {
 		return "", ErrBadText

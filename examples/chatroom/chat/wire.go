@@ -6,19 +6,18 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// Message is one thing that somebody said. Clients make up the ID, so that they can
-// send a message again when they do not know whether it arrived: the room takes it
-// once.
+// Message is a message in a room. The client chooses the ID, so that it can send the
+// message again if the reply is lost: the room stores it once.
 type Message struct {
 	Room string    `json:"room"`
-	Seq  uint64    `json:"seq"` // position in its room, from 1 on, without gaps
+	Seq  uint64    `json:"seq"` // position in its room: 1, 2, 3 and so on
 	ID   string    `json:"id"`
 	Name string    `json:"name"` // of the author
 	Text string    `json:"text"`
 	Time time.Time `json:"time"`
 }
 
-// Room is what the list of rooms says about one of them.
+// Room is an entry of the list of rooms.
 type Room struct {
 	Room    string `json:"room"`
 	Members int    `json:"members"`
@@ -38,8 +37,8 @@ type Join struct {
 }
 
 // Joined is the result of "join": who is in the room, and its messages after
-// Join.After, but only the last ones, at most a page. Room is the name as it was
-// spelled first: case does not matter in requests.
+// Join.After, but only the last page. Room is the name as it was spelled first: requests
+// may have it in any case.
 type Joined struct {
 	Room     string    `json:"room"`
 	Members  []string  `json:"members"`
@@ -53,8 +52,8 @@ type Earlier struct {
 	Before uint64 `json:"before"`
 }
 
-// Page is the result of "earlier": the last messages before Earlier.Before. A page
-// has at most 100 messages, and at most as many as fit in a reply.
+// Page is the result of "earlier": the last messages before Earlier.Before, at most 100
+// and at most as many as fit in a reply.
 type Page struct {
 	Messages []Message `json:"messages"`
 	Earlier  bool      `json:"earlier"` // there are messages before those
@@ -72,14 +71,14 @@ type Say struct {
 	Text string `json:"text"`
 }
 
-// Presence is what the signals "joined", "left" and "typing" tell of a member.
+// Presence is the payload of the signals "joined", "left" and "typing".
 type Presence struct {
 	Room  string `json:"room"`
 	Name  string `json:"name"`
-	Again bool   `json:"again,omitempty"` // back after a lost connection: no news
+	Again bool   `json:"again,omitempty"` // after a lost connection
 }
 
-// What requests are refused with.
+// The errors of requests.
 var (
 	ErrSignedOut    = &protocol.Error{Code: "SIGNED_OUT", Message: "sign in first"}
 	ErrNameTaken    = &protocol.Error{Code: "NAME_TAKEN", Message: "somebody else has this name"}

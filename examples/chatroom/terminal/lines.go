@@ -8,8 +8,8 @@ import (
 	"github.com/webwire-go/webwire/examples/chatroom/chat"
 )
 
-// line does what a line says: it is a command if it begins with a slash, and a
-// message otherwise. Two slashes begin a message with one.
+// line runs a command, which begins with a slash, or sends a message. Two slashes begin
+// a message that begins with one.
 func (t *talk) line(ctx context.Context, line string) error {
 	line = strings.TrimSpace(line)
 	command, isCommand := strings.CutPrefix(line, "/")
@@ -35,7 +35,7 @@ func (t *talk) line(ctx context.Context, line string) error {
 	case "help":
 		t.show.notice("/join ROOM   /rooms   /who   /quit   //text says /text")
 	default:
-		t.show.notice("There is no /%s. /help tells what there is.", name)
+		t.show.notice("There is no /%s. Type /help for the commands.", name)
 	}
 	return nil
 }
@@ -68,7 +68,7 @@ func (t *talk) whoCommand(ctx context.Context) error {
 	return nil
 }
 
-// failed shows why there is no answer to a question, which nobody repeats.
+// failed shows why a command failed. It is not repeated.
 func (t *talk) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -27,11 +27,10 @@ func (p *printer) notice(format string, args ...any) {
 func (p *printer) line(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fmt.Fprintln(p.out, plain(text)) // without a terminal there is nobody to tell
+	fmt.Fprintln(p.out, plain(text)) // there is nowhere to report an error
 }
 
-// plain returns text that makes no terminal do anything, with further lines
-// indented.
+// plain returns text without control characters, with all lines but the first indented.
 func plain(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' {

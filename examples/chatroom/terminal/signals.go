@@ -1,20 +1,20 @@
 package terminal
 
 import (
+	"context"
 	"errors"
 	"strings"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/examples/chatroom/chat"
-	"github.com/webwire-go/webwire/protocol"
 )
 
-// signal shows what happens in the room.
-func (t *talk) signal(name string, p protocol.Payload) {
-	switch name {
+// signal prints the events of the room.
+func (t *talk) signal(_ context.Context, s *client.Signal) {
+	switch s.Name {
 	case "message":
 		var m chat.Message
-		if p.DecodeJSON(&m) != nil {
+		if s.Payload.DecodeJSON(&m) != nil {
 			return
 		}
 		t.mu.Lock()
@@ -27,14 +27,14 @@ func (t *talk) signal(name string, p protocol.Payload) {
 		}
 	case "joined", "left":
 		var who chat.Presence
-		if p.DecodeJSON(&who) != nil || who.Room != t.current() || who.Again {
+		if s.Payload.DecodeJSON(&who) != nil || who.Room != t.current() || who.Again {
 			return
 		}
-		t.show.notice("%s %s", who.Name, name)
+		t.show.notice("%s %s", who.Name, s.Name)
 	}
 }
 
-// message shows a message that was not shown before. The caller holds mu.
+// message prints a message unless it was printed before. The caller holds mu.
 func (t *talk) message(m chat.Message) {
 	if m.Seq <= t.last {
 		return
@@ -47,8 +47,8 @@ func (t *talk) message(m chat.Message) {
 	t.show.message(m)
 }
 
-// connected has the room joined again.
-func (t *talk) connected() {
+// connected makes run join the room again.
+func (t *talk) connected(context.Context) {
 	if !t.lost {
 		return // the first connection
 	}
@@ -56,11 +56,11 @@ func (t *talk) connected() {
 	t.show.notice("Connected again.")
 	select {
 	case t.again <- struct{}{}:
-	default: // that is going to happen already
+	default: // it is going to do that already
 	}
 }
 
-func (t *talk) disconnected(reason error) {
+func (t *talk) disconnected(_ context.Context, reason error) {
 	if !errors.Is(reason, client.ErrClosed) {
 		t.lost = true
 		t.show.notice("Connection lost. What you type is sent when it is back.")

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	retryPause = time.Second // before a message is sent again that the server did not take
+	retryPause = time.Second // before a message is sent again
 	patience   = 15 * time.Second
 	leaveTime  = 2 * time.Second // for signing out when the program ends
 )
@@ -25,18 +25,18 @@ const (
 // talk is one user talking in one room at a time.
 type talk struct {
 	client *client.Client
-	name   string // the server may have made it tidier than it was typed
+	name   string // as the server returned it
 	show   *printer
-	again  chan struct{} // has one element when the connection was made anew
+	again  chan struct{} // has an element after reconnecting
 	quit   bool          // /quit was typed
-	lost   bool          // the connection was, for the hooks
+	lost   bool          // the connection is lost; used by the hooks
 
 	mu      sync.Mutex
 	room    string
-	last    uint64          // of the room's messages that were shown
-	joining string          // the room that early is about, if any
-	early   []chat.Message  // came before the answer to the join that they follow
-	mine    map[string]bool // ids of what was typed here, and need not be shown
+	last    uint64          // Seq of the last message that was printed
+	joining string          // the room that is being joined, if any
+	early   []chat.Message  // its messages that came before the reply
+	mine    map[string]bool // ids of messages that were typed here and are not printed
 }
 
 func newTalk(opts Options, out io.Writer) *talk {
@@ -53,7 +53,7 @@ func newTalk(opts Options, out io.Writer) *talk {
 	return t
 }
 
-// run does what lines say until they end.
+// run runs lines until they end.
 func (t *talk) run(ctx context.Context, lines <-chan string) error {
 	for !t.quit {
 		var err error
@@ -75,8 +75,7 @@ func (t *talk) run(ctx context.Context, lines <-chan string) error {
 	return nil
 }
 
-// enter joins a room, and signs in before if that is necessary. It tries again when
-// the connection is lost.
+// enter signs in if necessary and joins a room. It tries again if the connection is lost.
 func (t *talk) enter(ctx context.Context, room string) error {
 	for {
 		err := t.signIn(ctx)
@@ -93,8 +92,8 @@ func (t *talk) enter(ctx context.Context, room string) error {
 	}
 }
 
-// enterAgain enters the room after the connection was lost. If others have taken its
-// last place the talk goes on, here or in another room.
+// enterAgain enters the room after reconnecting. If the room is full by now, the user may
+// wait or join another.
 func (t *talk) enterAgain(ctx context.Context) error {
 	err := t.enter(ctx, t.current())
 	if errors.Is(err, chat.ErrRoomFull) {
@@ -124,7 +123,7 @@ func (t *talk) signIn(ctx context.Context) error {
 	return err
 }
 
-// join joins a room and shows what was said there since it was joined before.
+// join joins a room and prints the messages since it was last joined.
 func (t *talk) join(ctx context.Context, room string) error {
 	t.mu.Lock()
 	in := chat.Join{Room: room}
@@ -170,7 +169,7 @@ func (t *talk) missed(ctx context.Context, in chat.Join) (room string, messages 
 	return out.Room, slices.Concat(pages...), err
 }
 
-// earlier asks for a page, at the pace that the server allows.
+// earlier asks for a page, and waits if the server says it is too fast.
 func (t *talk) earlier(ctx context.Context, in chat.Earlier) (chat.Page, error) {
 	for {
 		page, err := client.Call[chat.Page](ctx, t.client, "earlier", in)
@@ -183,7 +182,7 @@ func (t *talk) earlier(ctx context.Context, in chat.Earlier) (chat.Page, error) 
 	}
 }
 
-// say sends a message until the server has it, or does not want it.
+// say sends a message until the server stores or refuses it.
 func (t *talk) say(ctx context.Context, text string) error {
 	say := chat.Say{Room: t.current(), ID: rand.Text(), Text: text}
 	t.mu.Lock()
@@ -210,7 +209,7 @@ func (t *talk) say(ctx context.Context, text string) error {
 	}
 }
 
-// refused shows why the server does not want something. Other errors end the talk.
+// refused shows why the server has refused something. Other errors end the program.
 func (t *talk) refused(ctx context.Context, err error) error {
 	var app *protocol.Error
 	switch {
@@ -226,15 +225,14 @@ func (t *talk) refused(ctx context.Context, err error) error {
 	return err
 }
 
-// temporary reports whether to try again: a message is taken once, so that does no
-// harm.
+// temporary reports whether to try again. A message is stored once, so that is safe.
 func temporary(err error) bool {
 	var late *client.TimeoutError
 	return errors.Is(err, client.ErrDisconnected) || errors.As(err, &late) || errors.Is(err, chat.ErrTooFast) ||
 		errors.Is(err, protocol.ErrInternal) || errors.Is(err, protocol.ErrShutdown)
 }
 
-// newcomer reports whether to enter anew, because the connection is another now.
+// newcomer reports whether to enter again, because the connection is a new one.
 func newcomer(err error) bool {
 	return errors.Is(err, chat.ErrNotInRoom) || errors.Is(err, chat.ErrSignedOut)
 }
@@ -250,7 +248,7 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// leave ends the talk, and the session if somebody else may have the name.
+// leave closes the session if the name is to be free.
 func (t *talk) leave(ctx context.Context, signOut bool) error {
 	if !signOut && !t.quit {
 		return nil

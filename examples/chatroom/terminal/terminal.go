@@ -1,5 +1,5 @@
-// Package terminal is the chatroom's client for terminals: lines that are typed
-// are said, what others say is printed, and a lost connection is made again.
+// Package terminal is the chatroom's client for terminals. It sends the lines that are
+// typed, prints the messages of others, and reconnects.
 package terminal
 
 import (
@@ -12,19 +12,19 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// Options says who talks where.
+// Options configures Run.
 type Options struct {
 	Dialer transport.Dialer // of the server
 	Name   string           // the user's
 	Room   string           // the first one
 
 	// Keys keeps the session, and so the name, while the program does not run.
-	// Nil: nobody does, and the session ends with the program.
+	// Nil: the session ends with the program.
 	Keys client.KeyStore
 }
 
-// Run talks until the input ends, /quit is typed or ctx ends. What was typed
-// before is sent first, unless ctx ends.
+// Run runs until the input ends, /quit is typed or ctx ends. Unless ctx ends, it sends
+// what was typed before it returns.
 func Run(ctx context.Context, opts Options, in io.Reader, out io.Writer) error {
 	t := newTalk(opts, out)
 	defer t.client.Close()
@@ -32,7 +32,7 @@ func Run(ctx context.Context, opts Options, in io.Reader, out io.Writer) error {
 	defer cancel()
 	err := t.enter(ctx, opts.Room)
 	if err == nil {
-		t.show.notice("You are %s, in %s. Type to talk, /help tells what else there is.", t.name, t.current())
+		t.show.notice("You are %s, in %s. Type a message, or /help.", t.name, t.current())
 		lines := make(chan string, 1024)
 		go read(ctx, in, lines) // reading a terminal cannot be interrupted: it ends with the program
 		err = t.run(ctx, lines)
@@ -43,7 +43,7 @@ func Run(ctx context.Context, opts Options, in io.Reader, out io.Writer) error {
 	return err
 }
 
-// read passes on lines, of any length, until the input or ctx ends.
+// read sends the lines of in to lines, until the input or ctx ends.
 func read(ctx context.Context, in io.Reader, lines chan<- string) {
 	defer close(lines)
 	for input := bufio.NewReader(in); ; {

@@ -1,16 +1,16 @@
-// The page: it shows what the chat tells, and tells the chat what the user does.
+// The page: it shows the events of the chat, and passes on what the user does.
 
 import { Chat, FIRST_ROOM } from './chat.js';
 import { Composer } from './composer.js';
-import { $ } from './dom.js';
+import { $, el } from './dom.js';
 import { Log } from './log.js';
 import { roomKey } from './room.js';
 import { Sidebar } from './sidebar.js';
 import { browser } from './storage.js';
 
-const NAME = 'chatroom.name'; // that was used last
-const TYPING = 4000; // that somebody who stopped typing seems to go on
-const LATE = 800; // before it is worth a word that there is no connection
+const NAME = 'chatroom.name'; // the last one that was used
+const TYPING = 4000; // after which somebody has stopped typing
+const LATE = 800; // before the banner says that there is no connection
 
 const chat = new Chat();
 let current; // key of the room that is shown
@@ -61,7 +61,7 @@ function showRoom(name) {
   composer.focusUnlessTouch();
 }
 
-// leaveRefused goes elsewhere from a room that the server does not want.
+// leaveRefused leaves a room that the server has refused.
 function leaveRefused({ key, error }) {
   const next = [...chat.open.keys()][0] ?? FIRST_ROOM;
   if (key === current) {
@@ -73,7 +73,7 @@ function leaveRefused({ key, error }) {
 
 addEventListener('hashchange', () => chat.me && showRoom(wanted() || FIRST_ROOM));
 
-// The address of the field would be taken for a room.
+// The fragment of the link would be taken for a room.
 document.querySelector('.skip').addEventListener('click', (event) => {
   event.preventDefault();
   composer.focus();
@@ -81,11 +81,11 @@ document.querySelector('.skip').addEventListener('click', (event) => {
 
 $('leave').addEventListener('click', () => {
   const others = [...chat.open.values()].filter(({ key }) => key !== current);
-  chat.leave(current).catch(() => {}); // then the connection is lost, and with it the room
+  chat.leave(current).catch(() => {}); // the connection is lost, and with it the room
   go(others.at(-1)?.name ?? FIRST_ROOM);
 });
 
-// showProblem says why the room could not be entered, if that is so.
+// showProblem shows why the room could not be joined, if it could not.
 function showProblem(room) {
   if (room.key !== current) return;
   $('problem').hidden = !room.problem;
@@ -117,9 +117,9 @@ function showMembers(room) {
   $('room-count').textContent = length ? `${length} ${length === 1 ? 'person' : 'people'} here` : '';
 }
 
-// Who types where.
+// Who is typing.
 
-const typing = new Map(); // by key of the room, then by name: the timer after which they do not
+const typing = new Map(); // by key of the room, then by name: a timer
 
 function startTyping({ key }, name) {
   stopTyping({ key }, name);
@@ -136,17 +136,20 @@ function stopTyping({ key }, name) {
 }
 
 function showTyping() {
-  const names = [...(typing.get(current)?.keys() ?? [])];
-  const who = names.length > 2 ? 'Several people are' : `${names.join(' and ')} ${names.length > 1 ? 'are' : 'is'}`;
-  $('typing-text').textContent = names.length ? `${who} typing` : '';
-  $('typing').classList.toggle('active', names.length > 0);
+  const [one, two, ...more] = [...(typing.get(current)?.keys() ?? [])].map((name) => el('bdi', {}, name));
+  let text = [];
+  if (more.length) text = ['Several people are typing'];
+  else if (two) text = [one, ' and ', two, ' are typing'];
+  else if (one) text = [one, ' is typing'];
+  $('typing-text').replaceChildren(...text);
+  $('typing').classList.toggle('active', text.length > 0);
 }
 
 // Signing in and out.
 
 function showSignIn(why) {
   composer.forget();
-  if (!why && !$('signin').hidden) return; // it may say already why
+  if (!why && !$('signin').hidden) return; // the reason may be shown already
   $('chat').hidden = true;
   $('signin').hidden = false;
   document.title = 'Chatroom';
@@ -211,7 +214,7 @@ function confirmed(dialog) {
 let bannerTimer;
 let wasLost = false;
 
-// trouble says what is wrong for the moment, if anything is.
+// trouble returns what is wrong with the connection, if anything.
 function trouble() {
   if (!navigator.onLine) return 'Your device is offline. What you write is kept, and sent when it is online again.';
   if (chat.held) return 'You cannot be signed in at the moment, maybe because too many tabs are open. What you write is kept, and sent later.';
@@ -224,7 +227,7 @@ function showStatus() {
   const connected = chat.status === 'connected';
   const text = trouble();
   $('signout').disabled = !chat.signedIn;
-  document.body.classList.toggle('offline', !connected);
+  document.body.classList.toggle('offline', !connected || Boolean(text));
   if (text) {
     const show = () => {
       wasLost = true;
@@ -247,7 +250,7 @@ function showBanner(text, kind) {
   $('banner').textContent = text;
 }
 
-// What the chat tells.
+// Events of the chat.
 
 const on = (type, listener) => chat.addEventListener(type, ({ detail }) => listener(detail));
 
@@ -269,7 +272,7 @@ on('messages', ({ room, added = [], older, reset, missed }) => {
   for (const { name } of added) stopTyping(room, name);
   const seen = room.key === current && !document.hidden;
   const news = missed && !room.seen ? [] : added.filter(({ name }) => name !== chat.me);
-  room.seen = true; // what was there before is no news
+  room.seen = true; // messages from before are not news
   if (!seen && news.length) {
     room.unread += news.length;
     showRooms();

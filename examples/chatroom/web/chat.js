@@ -1,6 +1,6 @@
-// The chat without its looks: who is signed in, which rooms are open, and what is
-// on its way. It talks to the server through one WebWire client, which connects
-// again and restores the session by itself.
+// The chat without its looks: the user, the open rooms, and the messages to send. It
+// talks to the server through one WebWire client, which reconnects and restores the
+// session by itself.
 
 import { Client, ErrorReply, SessionNotFoundError } from './webwire/index.js';
 import { Outbox } from './outbox.js';
@@ -12,24 +12,24 @@ export const MAX_TEXT = 2000;
 
 const ME = 'chatroom.me';
 const ROOMS = 'chatroom.rooms';
-const NO_ROOM = ['BAD_ROOM', 'TOO_MANY_ROOMS']; // what a room is refused with that there is not
-const PAUSE = 1000; // before a request is made again that the server refused for now
-const RESTORE_AGAIN = 3000; // after the server could not restore the session for now
-const OTHER_TAB = 5000; // that a tab has for sending what was written in it
+const NO_ROOM = ['BAD_ROOM', 'TOO_MANY_ROOMS']; // codes of a room that cannot exist
+const PAUSE = 1000; // before a request that the server has refused for now is repeated
+const RESTORE_AGAIN = 3000; // before the session is restored again
+const OTHER_TAB = 5000; // for another tab to send what was written in it
 const TYPING_EVERY = 2500;
 const ENDED = 'You were signed out.';
 
-// Events, with what they are about as detail: status, signedin, signedout (why),
+// Events, with their detail in brackets: status, signedin, signedout (why),
 // rooms, members (room), messages ({ room, added, older, reset }), notice ({ room,
 // name, what }), typing ({ room, name }), outbox, problem (room), refused ({ key,
 // error }), failed (error).
 export class Chat extends EventTarget {
-  me = browser.get(ME); // name of who is signed in, or is going to be when connected
-  list = []; // of all rooms, as the server has it
+  me = browser.get(ME); // the user's name, also while not connected
+  list = []; // of all rooms, from the server
   open = new Map(); // rooms by key
   outbox = new Outbox();
   signedIn = false; // on this connection
-  held = false; // it has no session, because the server cannot restore it for now
+  held = false; // connected without the session, which the server cannot restore for now
 
   #client = new Client('/ws', { timeout: 15_000, maxBackoff: 4000 });
   #lasting; // AbortController of the requests of this connection
@@ -61,7 +61,7 @@ export class Chat extends EventTarget {
     return this.#client.status;
   }
 
-  // start connects. What comes of it events tell.
+  // start connects. Events report the result.
   start() {
     this.#client.connect({ timeout: Infinity }).catch(() => {}); // event failed
   }
@@ -79,21 +79,21 @@ export class Chat extends EventTarget {
     this.#signedOut('');
   }
 
-  // unsent returns what the user wrote, in one room or in all, and the server does
-  // not have.
+  // unsent returns the user's messages, in one room or in all, that the server has not
+  // confirmed.
   unsent(key) {
     return this.outbox.of(this.me).filter((item) => !key || roomKey(item.room) === key);
   }
 
-  // room returns the open room of this name, which it opens if it is not.
+  // room returns the room with this name, and opens it if it is not open.
   room(name) {
     const key = roomKey(name);
     if (!this.open.has(key)) this.open.set(key, new Room(name));
     return this.open.get(key);
   }
 
-  // enter goes into a room. Event refused tells that there is none of this name and
-  // can be none, event problem that it cannot be entered now.
+  // enter joins a room. Event refused: there can be no room with this name. Event
+  // problem: it cannot be joined now.
   async enter(name) {
     const room = this.room(name);
     const online = this.#lasting;
@@ -110,7 +110,9 @@ export class Chat extends EventTarget {
 
   #notEntered(room, error) {
     if (this.open.get(room.key) !== room) return; // it was left meanwhile
-    if (NO_ROOM.includes(error.code)) {
+    if (error.code === 'TOO_FAST') { // because a long queue is being sent
+      setTimeout(() => this.open.get(room.key) === room && this.enter(room.name), PAUSE);
+    } else if (NO_ROOM.includes(error.code)) {
       for (const { id } of this.unsent(room.key)) this.outbox.fail(id, error.message);
       this.open.delete(room.key);
       this.#tell('refused', { key: room.key, error });
@@ -128,7 +130,7 @@ export class Chat extends EventTarget {
     if (this.signedIn) await this.#ask('leave', { room: name });
   }
 
-  // say keeps a message until the server has it.
+  // say keeps a message until the server has confirmed it.
   say(room, text) {
     this.outbox.add(this.me, room.name, text);
     this.#typed = 0;
@@ -145,15 +147,15 @@ export class Chat extends EventTarget {
     }
   }
 
-  // earlier shows the page of messages before those that are known.
+  // earlier loads the page of messages before the known ones.
   async earlier(room) {
     const page = await this.#ask('earlier', { room: room.name, before: room.messages[0]?.seq ?? Number.MAX_SAFE_INTEGER });
     const older = room.prepend(page);
     this.#tell('messages', { room, older });
   }
 
-  // flush sends what waits, one message after the other: the server would handle
-  // several at once in any order, and may refuse one and take those after it.
+  // flush sends the unsent messages one after another: the server handles concurrent
+  // requests in any order, and may refuse one and take the next.
   async flush() {
     if (this.#flushing) return;
     this.#flushing = true;
@@ -171,7 +173,7 @@ export class Chat extends EventTarget {
   async #send({ id, name, room: where, text }) {
     const room = this.room(where);
     if (!room.joined) {
-      await this.enter(where); // which says why if that is not possible
+      await this.enter(where); // which reports errors
       return;
     }
     try {
@@ -186,13 +188,13 @@ export class Chat extends EventTarget {
     }
   }
 
-  // speaksFor tells whether a request that is made now is one of name's.
+  // speaksFor reports whether a request made now has the session of this user.
   #speaksFor(name) {
     return this.status === 'connected' && this.#client.session?.info.name === name;
   }
 
-  // ask makes a request on this connection, which ends with it at the latest: the
-  // next one may have another session.
+  // ask makes a request that ends with this connection: the next one may have another
+  // session.
   async #ask(name, payload) {
     const { signal } = this.#lasting;
     return (await this.#client.request(name, payload, { signal })).json();
@@ -200,7 +202,7 @@ export class Chat extends EventTarget {
 
   // Connections and sessions.
 
-  // connected is the beginning of a connection, or of its session.
+  // connected handles a new connection, or a new session of the connection.
   #connected() {
     const { session } = this.#client;
     this.#lasting ??= new AbortController();
@@ -217,7 +219,7 @@ export class Chat extends EventTarget {
     }
   }
 
-  // restore tries to get the session that the connection was begun without.
+  // restore tries to restore the session of a connection that has none.
   async #restore() {
     try {
       await this.#client.restoreSession();
@@ -248,7 +250,7 @@ export class Chat extends EventTarget {
     browser.set(ME, name);
   }
 
-  // enter goes into the rooms, after signing in and after connecting again.
+  // enter joins the open rooms, after signing in and after reconnecting.
   #enter() {
     this.signedIn = true;
     this.#tell('signedin');
@@ -274,7 +276,7 @@ export class Chat extends EventTarget {
       await this.#client.restoreSession();
       this.#connected();
     } catch {
-      // then this tab has its own way in
+      // this tab asks for a name
     }
   }
 
@@ -296,7 +298,7 @@ export class Chat extends EventTarget {
     browser.set(ROOMS, [...this.open.values()].map(({ name }) => name));
   }
 
-  // join joins a room, once at a time.
+  // join joins a room, unless that is in progress.
   #join(room) {
     const { key } = room;
     if (!this.#joins.has(key)) {
@@ -326,7 +328,7 @@ export class Chat extends EventTarget {
     for (const [signal, about] of early) this.#signal(signal, about);
   }
 
-  // What the server tells.
+  // Signals of the server.
 
   #signal(name, about) {
     if (name === 'rooms') {

@@ -1,12 +1,11 @@
-// The field that messages are written in. What is in it survives a reload, room by
-// room.
+// The field for writing messages. Its text survives a reload, in each room.
 
 import { $ } from './dom.js';
 import { MAX_TEXT } from './chat.js';
 import { tab } from './storage.js';
 
 const DRAFT = 'chatroom.draft.';
-const WARN = 200; // characters before the end from which on the rest is counted
+const WARN = 200; // characters left from which on they are counted
 
 export class Composer {
   #text = $('text');
@@ -43,7 +42,7 @@ export class Composer {
     this.#fit();
   }
 
-  // forget forgets what is in the field, of all rooms: it is nobody else's business.
+  // forget removes the drafts of all rooms: another user may sign in.
   forget() {
     for (const key of tab.keys()) {
       if (key.startsWith(DRAFT)) tab.remove(key);
@@ -55,7 +54,7 @@ export class Composer {
     this.#text.focus({ preventScroll: true });
   }
 
-  // Where there is no keyboard to type with, focus would open one.
+  // On a touch screen focus would open the keyboard.
   focusUnlessTouch() {
     if (!this.#touch.matches) this.focus();
   }

@@ -15,7 +15,7 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-// avatar is a name at a glance, for those who see it.
+// avatar shows a name's initials. It is hidden from assistive technology.
 export function avatar(name) {
   const circle = el('span', { class: 'avatar', 'aria-hidden': 'true' });
   paint(circle, name);
@@ -35,13 +35,13 @@ export function hue(name) {
   return sum % 8;
 }
 
-// linked is text whose web addresses are links.
+// linked returns a text with links for its web addresses.
 export function linked(text) {
   return links(text).map((part) => (
     part.href ? el('a', { href: part.href, target: '_blank', rel: 'noopener noreferrer nofollow' }, part.href) : part));
 }
 
-// Times and dates are those of the reader, whatever the language of the page.
+// Times and dates are in the reader's language, not the page's.
 const clock = new Intl.DateTimeFormat(navigator.languages, { timeStyle: 'short' });
 const date = new Intl.DateTimeFormat(navigator.languages, { weekday: 'long', day: 'numeric', month: 'long' });
 const full = new Intl.DateTimeFormat(navigator.languages, { dateStyle: 'full', timeStyle: 'short' });

@@ -1,11 +1,11 @@
-// The conversation: messages of one room, notices among them, and below what is
-// not sent yet.
+// The conversation: the messages and notices of one room, and below the messages that
+// are not sent yet.
 
 import { $, avatar, day, dayName, el, hue, linked, locale, time } from './dom.js';
 
 const GROUP = 5 * 60_000; // messages of one author within this time belong together
-const WAITING = 50; // messages that are not sent, of which more are only counted
-const NEAR = 60; // pixels from the end that count as the end
+const WAITING = 50; // unsent messages that are shown; more are counted
+const NEAR = 60; // pixels from the end are still the end
 
 export class Log {
   #scroller = $('scroller');
@@ -17,10 +17,10 @@ export class Log {
   #atEnd = true;
   #room;
   #actions;
-  #loading; // room of which earlier messages are on their way
+  #loading; // room whose earlier messages are being loaded
   #frame; // request for settle
-  #waiting; // returns what is not sent, if that is to be shown anew
-  #follow = false; // the end comes into view
+  #waiting; // returns the unsent messages, if they have changed
+  #follow = false; // scroll to the end
 
   // actions has the functions retry(id), discard(id) and earlier(), which returns a
   // promise.
@@ -76,8 +76,7 @@ export class Log {
     this.#scroller.scrollTop = this.#scroller.scrollHeight - fromEnd;
   }
 
-  // notice shows that somebody came or left. It does not last: one line says what
-  // happened since the last message.
+  // notice shows that somebody joined or left. Leaving and joining cancel each other out.
   notice(name, what) {
     const last = this.#list.lastElementChild;
     if (last?.dataset.notice === `${name} ${what === 'left' ? 'joined' : 'left'}`) {
@@ -88,14 +87,14 @@ export class Log {
     if (this.#atEnd) this.#soon(true);
   }
 
-  // unsent shows what the server does not have yet, which items returns, with the
-  // next frame: there may be many changes until then.
+  // unsent shows the items that the function returns, in the next frame: they may change
+  // many times until then.
   unsent(items) {
     this.#waiting = items;
     this.#soon(this.#atEnd);
   }
 
-  // soon settles once per frame, whatever happens until then: layout takes long.
+  // soon settles once per frame: layout is slow.
   #soon(follow) {
     this.#follow ||= follow;
     this.#frame ??= requestAnimationFrame(() => this.#settle());
@@ -109,13 +108,13 @@ export class Log {
     if (follow) this.toEnd();
   }
 
-  // showUnsent shows these items, and reports whether one is new. Of those that wait
-  // it shows the last. What was shown already stays.
+  // showUnsent shows these items, and reports whether the last one is new. It shows only
+  // the last WAITING of the waiting ones, and keeps the elements that exist.
   #showUnsent(items) {
     const shown = new Map([...this.#pending.children].map((item) => [item.dataset.id, item]));
     const waiting = items.filter(({ failed }) => !failed);
     const hidden = new Set(waiting.slice(0, -WAITING));
-    $('pending-more').textContent = hidden.size ? `${hidden.size} more messages wait to be sent` : '';
+    $('pending-more').textContent = hidden.size ? `${hidden.size} more ${hidden.size === 1 ? 'message waits' : 'messages wait'} to be sent` : '';
     const wanted = items.filter((item) => !hidden.has(item)).map((item) => {
       const old = shown.get(item.id);
       return old?.classList.contains('failed') === Boolean(item.failed) ? old : pendingItem(item);
@@ -173,7 +172,7 @@ export class Log {
     }
   }
 
-  // nameDays: what was today when it was shown may be yesterday by now.
+  // nameDays updates the names of days: today is yesterday after midnight.
   #nameDays() {
     for (const item of this.#list.querySelectorAll('.day')) {
       const name = dayName(item.dataset.day);
@@ -224,7 +223,7 @@ function messageItem(m, me, before) {
     mine ? null : avatar(m.name),
     el(
       'div',
-      { class: 'bubble', dir: 'auto' }, // the direction of the text: a name is isolated
+      { class: 'bubble', dir: 'auto' }, // by the text: the name is isolated
       el('bdi', { class: mine || follows ? 'visually-hidden' : 'author', 'data-hue': hue(m.name) }, mine ? 'You' : m.name),
       el('p', { class: 'text' }, ...linked(m.text)),
       time(m.time),

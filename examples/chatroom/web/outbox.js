@@ -1,8 +1,7 @@
-// Messages that the server has not confirmed yet. They survive a reload, a crash
-// and a change of mind about which tab to use: each is an item of its own in the
-// browser's storage, so that tabs do not overwrite one another. The server takes a
-// message with the same id once, so any tab may send it, as long as its author is
-// signed in: others may sign in with the same browser.
+// Messages that the server has not confirmed yet. They survive a reload and a crash.
+// Each is an item of its own in the browser's storage, so that tabs do not overwrite
+// one another. The server stores an id once, so any tab may send a message, but only
+// while its author is signed in: others may use the same browser.
 
 import { browser } from './storage.js';
 
@@ -10,7 +9,7 @@ const PREFIX = 'chatroom.unsent.';
 
 // Event change: an item was added, changed or removed, here or by another tab.
 export class Outbox extends EventTarget {
-  #items = new Map(); // by id, what is in the storage: reading it takes long
+  #items = new Map(); // by id; a copy of the storage, which is slow to read
   #last = 0;
 
   constructor() {
@@ -35,7 +34,7 @@ export class Outbox extends EventTarget {
     this.#put({ id: newID(), name, room, text, time: new Date(now).toISOString(), order: this.#last });
   }
 
-  // fail keeps an item that the server refused, until the user decides.
+  // fail marks an item that the server has refused; the user decides what to do.
   fail(id, reason) {
     const item = this.#items.get(id);
     if (item) this.#put({ ...item, failed: reason });
@@ -63,7 +62,7 @@ export class Outbox extends EventTarget {
     }
   }
 
-  // take reads an item from the storage, where others may have put or removed it.
+  // take reads an item from the storage, where another tab may have changed it.
   #take(key) {
     const item = browser.get(key);
     if (item?.id && item.room && item.text) this.#items.set(item.id, item);

@@ -1,22 +1,21 @@
-// One room as this page knows it: its messages by their numbers, without gaps, and
-// who is there.
+// One room as this page knows it: its messages, without gaps, and its members.
 
-// roomKey is what names of a room have in common: case does not tell rooms apart.
+// roomKey is a room's name without regard to case.
 export const roomKey = (name) => name.toLowerCase();
 
 export class Room {
   messages = [];
-  earlier = false; // the server has messages before those
+  earlier = false; // there are messages before those
   members = [];
   unread = 0;
   joined = false; // on this connection
   known = false; // it was joined before
-  early = null; // signals that came before the answer to the join that they follow
+  early = null; // signals that came before the reply to the join
 
-  problem = ''; // why it could not be entered
+  problem = ''; // why it could not be joined
 
   constructor(name) {
-    this.name = name; // as the server spells it, once it said so
+    this.name = name; // as the server spells it, once it is known
   }
 
   get key() {
@@ -27,8 +26,8 @@ export class Room {
     return this.messages.at(-1)?.seq ?? 0;
   }
 
-  // entered takes the answer to a join. It returns the messages that are new, and
-  // whether they are all there is to show: too much was missed.
+  // entered takes the reply to a join. It returns the new messages, and whether they
+  // replace the known ones because too many were missed.
   entered({ room, messages, members, earlier }) {
     this.name = room;
     this.problem = '';
@@ -41,14 +40,14 @@ export class Room {
     return { reset, added: messages.filter((m) => this.add(m)) };
   }
 
-  // add takes a message and tells whether it is new.
+  // add adds a message and reports whether it is new.
   add(message) {
     if (message.seq <= this.last) return false;
     this.messages.push(message);
     return true;
   }
 
-  // prepend takes a page of earlier messages.
+  // prepend adds a page of earlier messages.
   prepend({ messages, earlier }) {
     const first = this.messages[0]?.seq ?? Infinity;
     const older = messages.filter((m) => m.seq < first);

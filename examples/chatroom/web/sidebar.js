@@ -1,4 +1,4 @@
-// Rooms, people, and who one is. On narrow screens it is a drawer over the room.
+// The rooms, the people here, and the user. On narrow screens it is a drawer.
 
 import { $, avatar, el, paint } from './dom.js';
 import { roomKey } from './room.js';

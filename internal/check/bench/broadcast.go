@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"time"
@@ -37,7 +38,7 @@ var fanouts = [][]fanout{
 		{"gorilla hub", "the hub of the chat example of github.com/gorilla/websocket: a queue of 256 and two goroutines per connection; one PreparedMessage per message", joinWebSocket, gorillaFanout},
 	},
 	{
-		{"webwire/stream", "server.Broadcast", joinNothing, streamFanout},
+		{"webwire/stream", "server.Broadcast", joinStream, streamFanout},
 		{"raw/tcp", "one frame encoded once, written to one connection after the other", joinNothing, tcpFanout},
 	},
 }
@@ -127,5 +128,21 @@ func (f fanout) first(b broadcaster, s *sinks, listeners int) (size int64, err e
 }
 
 func joinNothing(net.Conn, string) error { return nil }
+
+// joinStream makes the first exchange of transport/stream: an offer and an answer.
+func joinStream(c net.Conn, _ string) error {
+	const token = "webwire-1.2"
+	if _, err := c.Write(append([]byte{0x84, 0, 0, byte(len(token))}, token...)); err != nil {
+		return err
+	}
+	answer := make([]byte, 4+len(token))
+	if _, err := io.ReadFull(c, answer); err != nil {
+		return err
+	}
+	if answer[0] != 0x85 || string(answer[4:]) != token {
+		return fmt.Errorf("the answer to an offer is %q", answer)
+	}
+	return nil
+}
 
 func joinWebSocket(c net.Conn, addr string) error { return shakeHands(c, addr, "") }

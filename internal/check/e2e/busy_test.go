@@ -141,7 +141,7 @@ func TestSlowSignals(t *testing.T) {
 	var lost []error
 	c := client.New(websocket.Dialer{URL: listenHTTP(t, srv)}, client.Options{
 		WriteTimeout: busyWrite,
-		Hooks: client.Hooks{OnDisconnected: func(err error) {
+		Hooks: client.Hooks{OnDisconnected: func(_ context.Context, err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if !errors.Is(err, client.ErrClosed) {

@@ -104,7 +104,7 @@ func idleBehind(t *testing.T, path, config string, limit time.Duration) error {
 			return new(net.Dialer).DialContext(ctx, "unix", near)
 		},
 	}, client.Options{Hooks: client.Hooks{
-		OnDisconnected: func(err error) { ended <- err },
+		OnDisconnected: func(_ context.Context, err error) { ended <- err },
 	}})
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

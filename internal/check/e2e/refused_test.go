@@ -69,7 +69,7 @@ func TestFinalFailures(t *testing.T) {
 			failed := make(chan error, 1)
 			c := client.New(test.dialer, client.Options{
 				Logger: slog.New(slog.DiscardHandler), MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond,
-				Hooks: client.Hooks{OnConnectFailed: func(err error) { failed <- err }},
+				Hooks: client.Hooks{OnConnectFailed: func(_ context.Context, err error) { failed <- err }},
 			})
 			defer c.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -108,7 +108,7 @@ func TestGatewayWithoutServer(t *testing.T) {
 		defer gateway.Close()
 		c := client.New(websocket.Dialer{URL: gateway.URL}, client.Options{
 			Logger: slog.New(slog.DiscardHandler), MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
-			Hooks: client.Hooks{OnConnectError: func(err error) {
+			Hooks: client.Hooks{OnConnectError: func(_ context.Context, err error) {
 				select {
 				case refused <- err:
 				default:

@@ -182,7 +182,7 @@ func TestClientOfOtherVersions(t *testing.T) {
 			addr := rawServer(t, test.metadata, serve)
 			failed := make(chan error, 1)
 			c := newClient(t, addr, client.Options{Versions: test.versions, Hooks: client.Hooks{
-				OnConnectFailed: func(err error) { failed <- err },
+				OnConnectFailed: func(_ context.Context, err error) { failed <- err },
 			}})
 			_, err := c.Request(t.Context(), "name", protocol.Text("x"))
 			var mismatch *client.VersionError

@@ -69,10 +69,10 @@ func (r *run) client(addr string, versions []protocol.Version) *peer {
 		MaxBackoff:     200 * time.Millisecond,
 		Logger:         slog.New(slog.DiscardHandler),
 		Hooks: client.Hooks{
-			OnServerSignal:   func(name string, payload protocol.Payload) { p.signals <- describe(name, payload) },
-			OnSessionCreated: func(s session.Session) { p.created <- s },
-			OnSessionClosed:  func() { p.closed <- struct{}{} },
-			OnDisconnected:   func(reason error) { p.lost <- reason },
+			OnServerSignal:   func(_ context.Context, s *client.Signal) { p.signals <- describe(s.Name, s.Payload) },
+			OnSessionCreated: func(_ context.Context, s session.Session) { p.created <- s },
+			OnSessionClosed:  func(context.Context) { p.closed <- struct{}{} },
+			OnDisconnected:   func(_ context.Context, reason error) { p.lost <- reason },
 		},
 	})
 	r.peers = append(r.peers, p)

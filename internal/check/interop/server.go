@@ -72,8 +72,8 @@ func Start(opts Options) (*Server, error) {
 		size = MessageSize
 	}
 	s.web = server.New(server.Options{
+		Handler: mux,
 		Hooks: server.Hooks{
-			OnRequest:            mux.HandleRequest,
 			OnSignal:             s.logs.record,
 			OnClientDisconnected: s.logs.forget,
 		},

@@ -133,9 +133,9 @@ func bigReplies(r *run) error {
 		// A reply that the client would refuse must not cost the connection. Clients that
 		// negotiated the version take it.
 		_, err := p.Request(p.ctx, "big", protocol.Text(strconv.Itoa(MessageSize-8)))
-		if n, ok := r.Network.(WebSocket); ok && !n.Silent {
+		if n, ok := r.Network.(WebSocket); !ok || !n.Silent {
 			if err != nil {
-				return err
+				return fmt.Errorf("a long reply to a client that negotiated: %w", err)
 			}
 		} else if !errors.Is(err, &protocol.Error{Code: protocol.CodeTooBig}) {
 			return fmt.Errorf("a reply over the limit: %w", err)

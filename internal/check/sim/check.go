@@ -67,23 +67,14 @@ const (
 
 // mustExecute returns what an outcome says about whether the request was executed.
 func mustExecute(err error) answer {
-	var lost *client.DisconnectedError
-	var late *client.TimeoutError
 	var app *protocol.Error
 	switch {
 	case err == nil, errors.As(err, &app), errors.Is(err, protocol.ErrInternal):
 		return yes
-	case errors.As(err, &lost):
-		if lost.Sent {
-			return maybe
-		}
-		return no
-	case errors.Is(err, client.ErrDisconnected), errors.Is(err, client.ErrClosed), errors.Is(err, protocol.ErrShutdown):
-		return no
-	case errors.As(err, &late) && late.Cause != nil:
+	case !client.MaybeExecuted(err):
 		return no
 	}
-	return maybe // the context ended, or there was no reply in time
+	return maybe
 }
 
 // signals of a sender arrive at each receiver in order, at most once at all of

@@ -55,7 +55,7 @@ func TestCheckerOnForgedHistories(t *testing.T) {
 		{"failed, not executed", forged(0, outcome{"", &protocol.Error{Code: "FAILED"}}), "was executed 0 times"},
 		{"panicked, not executed", forged(0, outcome{"", protocol.ErrInternal}), "was executed 0 times"},
 		{"cancelled", forged(1, outcome{"", context.Canceled}), ""},
-		{"late", forged(1, outcome{"", &client.TimeoutError{}}), ""},
+		{"late", forged(1, outcome{"", &client.TimeoutError{Sent: true}}), ""},
 		{"never connected, executed", forged(1, outcome{"", &client.TimeoutError{Cause: errors.New("x")}}), "was executed 1 times"},
 		{"executed and never sent", func(h *history) { h.executed(7, "7") }, "nobody sent"},
 

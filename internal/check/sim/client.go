@@ -45,11 +45,11 @@ func newClient(w *world, i int, r *rand.Rand) *simClient {
 	}
 	c.client = client.New(c, client.Options{
 		Hooks: client.Hooks{
-			OnConnected:    func() { c.hook(true) },
-			OnDisconnected: func(error) { c.hook(false) },
-			OnServerSignal: func(name string, p protocol.Payload) {
-				if name == "s" {
-					w.h.received(c.name, parseSignal(p))
+			OnConnected:    func(context.Context) { c.hook(true) },
+			OnDisconnected: func(context.Context, error) { c.hook(false) },
+			OnServerSignal: func(_ context.Context, s *client.Signal) {
+				if s.Name == "s" {
+					w.h.received(c.name, parseSignal(s.Payload))
 				}
 			},
 		},

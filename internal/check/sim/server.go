@@ -45,8 +45,9 @@ func (h *host) start() {
 	w := h.w
 	srv := server.New(server.Options{
 		Hooks: server.Hooks{
-			OnClientConnected: func(c *server.Conn) {
+			OnClientConnected: func(_ context.Context, c *server.Conn) error {
 				w.h.conn(h.peer(c).name, evConnected)
+				return nil
 			},
 			OnClientDisconnected: func(c *server.Conn, _ error) {
 				w.h.conn(h.peer(c).name, evDisconnected)

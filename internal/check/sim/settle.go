@@ -128,7 +128,7 @@ func (w *world) finish() {
 	w.shutdown(last, time.Minute)
 	for _, c := range w.clients {
 		c.close()
-		if n := c.client.PendingRequests(); n != 0 {
+		if n := c.client.Stats().PendingRequests; n != 0 {
 			w.h.violated("%s: %d requests are pending after Close", c.name, n)
 		}
 		if s := c.client.Status(); s != client.Closed {

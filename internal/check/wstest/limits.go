@@ -145,7 +145,7 @@ func (s suite) testEndlessKeepAlive(t *testing.T) {
 func (s suite) testCloseIsAnswered(t *testing.T) {
 	for range 20 {
 		server, socket := s.bareServer(t, transport.Limits{})
-		socket.Write(append(header(0x88, 2, true), 0x0F, 0xA1)) // 4001
+		socket.Write(append(header(0x88, 2, true), 0x0B, 0xB8)) // 3000
 		if _, err := server.Read(nil); err == nil {
 			t.Error("Read returned a message")
 		}

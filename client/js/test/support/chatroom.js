@@ -3,7 +3,7 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -23,11 +23,8 @@ export class House {
   #dir = mkdtempSync(join(tmpdir(), 'chatroom-'));
   #process;
   #port = 0;
-  #rate;
 
-  // rate is how many messages a second one user may send.
-  constructor(rate = 2) {
-    this.#rate = rate;
+  constructor() {
     execFileSync('go', ['build', '-o', join(this.#dir, 'chatroom'), './examples/chatroom'], { cwd: ROOT, stdio: 'inherit' });
   }
 
@@ -59,13 +56,21 @@ export class House {
     for (const name of ['sessions', 'names.json']) rmSync(join(this.#data, name), { recursive: true });
   }
 
+  // silence lets an hour pass in which nobody said anything. The server must not run.
+  silence() {
+    const file = join(this.#data, 'names.json');
+    const names = JSON.parse(readFileSync(file, 'utf8'));
+    const before = (time) => new Date(new Date(time) - 3_600_000).toISOString();
+    writeFileSync(file, JSON.stringify(names.map((name) => ({ ...name, empty: before(name.empty) }))));
+  }
+
   get #data() {
     return join(this.#dir, 'data');
   }
 
   // start resolves when the server listens, at the port it had before.
   async start() {
-    const command = ['server', '-addr', `127.0.0.1:${this.#port}`, '-data', this.#data, '-rate', String(this.#rate)];
+    const command = ['server', '-addr', `127.0.0.1:${this.#port}`, '-data', this.#data];
     this.#process = spawn(join(this.#dir, 'chatroom'), command, { stdio: ['ignore', 'pipe', 'inherit'] });
     for await (const line of createInterface({ input: this.#process.stdout })) {
       this.#port = Number(/http:\/\/[^ ]*:(\d+)/.exec(line)?.[1]);

@@ -36,47 +36,58 @@ func TestCreate(t *testing.T) {
 	})
 }
 
-// What info may be: every JSON value with 1.2, an object or nothing for all.
+// What info may be: every JSON value for clients of 1.2 and those that negotiate the
+// version, an object or nothing for others.
 func TestCreateInfo(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v protocol.Version) {
-		results := make(chan error, 1)
-		var info any
-		s := open(t, v, server.Options{Hooks: server.Hooks{
-			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
-				_, err := r.Conn.CreateSession(ctx, info)
-				results <- err
-				return protocol.Payload{}, nil
-			},
-		}})
-		for _, info = range []any{nil, map[string]any{}, ann, &ann, []int{1}, "text", 7, json.RawMessage(`null`)} {
-			c := s.client(client.Options{})
-			if _, err := c.Request(t.Context(), "", protocol.Text("!")); err != nil {
-				t.Fatal(err)
-			}
-			err := <-results
-			switch info.(type) {
-			case []int, string, int:
-				if v != protocol.V1_2 {
-					wantErr(t, err, server.ErrSessionInfo)
-					wantNone(t, c)
-					continue
-				}
-			}
-			if err != nil {
-				t.Errorf("CreateSession(%#v): %v", info, err)
-			}
-			if _, ok := c.Session(); !ok {
-				t.Errorf("no session with info %#v", info)
-			}
+		for _, negotiated := range []bool{false, true} {
+			testCreateInfo(t, v, negotiated)
 		}
-		c := s.client(client.Options{})
-		info = func() {}
-		c.Request(t.Context(), "", protocol.Text("!"))
-		if err := <-results; err == nil {
-			t.Error("a function has become JSON")
-		}
-		wantNone(t, c)
 	})
+}
+
+func testCreateInfo(t *testing.T, v protocol.Version, negotiated bool) {
+	results := make(chan error, 1)
+	var info any
+	s := open(t, v, server.Options{Hooks: server.Hooks{
+		OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+			_, err := r.Conn.CreateSession(ctx, info)
+			results <- err
+			return protocol.Payload{}, nil
+		},
+	}})
+	connect := func() *client.Client { return s.client(client.Options{}) }
+	if !negotiated {
+		connect = func() *client.Client { return s.clientOver(&piped{s: s}, client.Options{}) }
+	}
+	for _, info = range []any{nil, map[string]any{}, ann, &ann, []int{1}, "text", 7, json.RawMessage(`null`)} {
+		c := connect()
+		if _, err := c.Request(t.Context(), "", protocol.Text("!")); err != nil {
+			t.Fatal(err)
+		}
+		err := <-results
+		switch info.(type) {
+		case []int, string, int:
+			if v != protocol.V1_2 && !negotiated {
+				wantErr(t, err, server.ErrSessionInfo)
+				wantNone(t, c)
+				continue
+			}
+		}
+		if err != nil {
+			t.Errorf("CreateSession(%#v): %v", info, err)
+		}
+		if _, ok := c.Session(); !ok {
+			t.Errorf("no session with info %#v", info)
+		}
+	}
+	c := connect()
+	info = func() {}
+	c.Request(t.Context(), "", protocol.Text("!"))
+	if err := <-results; err == nil {
+		t.Error("a function has become JSON")
+	}
+	wantNone(t, c)
 }
 
 func TestCreateOverActive(t *testing.T) {

@@ -16,10 +16,9 @@ func noteSignal(all *events) server.SignalHandler {
 // guests returns hooks that give every connection a session at once.
 func guests(t *testing.T, all *events) server.Hooks {
 	return server.Hooks{
-		OnClientConnected: func(c *server.Conn) {
-			if _, err := c.CreateSession(c.Context(), user{Name: "guest"}); err != nil {
-				t.Errorf("CreateSession: %v", err)
-			}
+		OnClientConnected: func(ctx context.Context, c *server.Conn) error {
+			_, err := c.CreateSession(ctx, user{Name: "guest"})
+			return err
 		},
 		OnSessionClosed: func(context.Context, string) error { all.add("closed"); return nil },
 	}

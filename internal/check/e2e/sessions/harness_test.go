@@ -17,6 +17,7 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
+	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
 )
 
@@ -94,11 +95,31 @@ func handle(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 
 // client returns a client of the site.
 func (s *site) client(opts client.Options) *client.Client {
+	s.t.Helper()
+	return s.clientOver(s.ln, opts)
+}
+
+// piped dials connections of the site that negotiate nothing.
+type piped struct{ s *site }
+
+func (p *piped) Dial(context.Context, transport.DialOptions) (transport.Conn, error) {
+	near, far := memory.Pipe()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = p.s.ServeConn(context.Background(), far)
+	}()
+	p.s.t.Cleanup(func() { near.Abort(); <-served })
+	return near, nil
+}
+
+// clientOver returns a client of the site that connects with d.
+func (s *site) clientOver(d transport.Dialer, opts client.Options) *client.Client {
 	opts.Versions = []protocol.Version{s.version}
 	if opts.Logger == nil {
 		opts.Logger = debugLogger(s.logged)
 	}
-	c := client.New(s.ln, opts)
+	c := client.New(d, opts)
 	s.t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -221,8 +242,8 @@ func (e *events) want(t *testing.T, want ...string) {
 // watch returns hooks of a client that note what it is told about its session.
 func (e *events) watch(name string) client.Hooks {
 	return client.Hooks{
-		OnSessionCreated: func(session.Session) { e.add(name + " created") },
-		OnSessionClosed:  func() { e.add(name + " closed") },
+		OnSessionCreated: func(context.Context, session.Session) { e.add(name + " created") },
+		OnSessionClosed:  func(context.Context) { e.add(name + " closed") },
 	}
 }
 

@@ -155,7 +155,7 @@ func TestKeySavedBesideHooks(t *testing.T) {
 		s := open(t, v, server.Options{})
 		keys := &keyStore{}
 		release := make(chan struct{})
-		c := s.client(client.Options{Keys: keys, Hooks: client.Hooks{OnConnected: func() { <-release }}})
+		c := s.client(client.Options{Keys: keys, Hooks: client.Hooks{OnConnected: func(context.Context) { <-release }}})
 		if err := c.Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}

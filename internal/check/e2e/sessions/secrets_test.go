@@ -112,8 +112,8 @@ func TestNoKeyIsShown(t *testing.T) {
 		}})
 		keys := &keyStore{}
 		hooks := client.Hooks{
-			OnSessionCreated: func(s session.Session) { maybe("client", s.Key) },
-			OnDisconnected:   func(reason error) { sec.seen(reason) },
+			OnSessionCreated: func(_ context.Context, s session.Session) { maybe("client", s.Key) },
+			OnDisconnected:   func(_ context.Context, reason error) { sec.seen(reason) },
 		}
 		scene := func() {
 			ctx := t.Context()
@@ -197,7 +197,7 @@ func TestNoKeyInHTTP(t *testing.T) {
 		reconnected := make(chan struct{}, 9)
 		c := client.New(&websocket.Dialer{URL: "ws" + strings.TrimPrefix(web.URL, "http")}, client.Options{
 			Versions: versions, Keys: keys, Logger: debugLogger(logged),
-			Hooks: client.Hooks{OnConnected: func() { reconnected <- struct{}{} }},
+			Hooks: client.Hooks{OnConnected: func(context.Context) { reconnected <- struct{}{} }},
 		})
 		made := login(t, c, ann)
 		<-reconnected

@@ -38,7 +38,7 @@ func TestServerReturns(t *testing.T) {
 		u.Client = newClient(srv.addr, client.Options{
 			MinBackoff: either(time.Duration(0), 100*time.Millisecond), MaxBackoff: either(time.Duration(0), time.Second),
 			Hooks: client.Hooks{
-				OnConnected: func() {
+				OnConnected: func(context.Context) {
 					if s, ok := u.Session(); ok && u.Stats().Connects > 1 && s.Key == u.key {
 						restored <- time.Now()
 					}

@@ -53,8 +53,8 @@ func TestRollingRestarts(t *testing.T) {
 	for i := range all {
 		var left time.Time
 		all[i] = newClient(p.addr(), client.Options{MinBackoff: backoff, Hooks: client.Hooks{
-			OnDisconnected: func(error) { left = time.Now() },
-			OnConnected: func() {
+			OnDisconnected: func(context.Context, error) { left = time.Now() },
+			OnConnected: func(context.Context) {
 				if left.IsZero() {
 					return
 				}
@@ -68,7 +68,7 @@ func TestRollingRestarts(t *testing.T) {
 					lostSessions.Add(1)
 				}
 			},
-			OnSessionClosed: func() { lostSessions.Add(1) },
+			OnSessionClosed: func(context.Context) { lostSessions.Add(1) },
 		}})
 	}
 	var logins sync.WaitGroup

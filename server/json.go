@@ -11,17 +11,15 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// Typed makes a RequestHandler of a function with a JSON argument and a JSON result. A
-// payload that is not the JSON form of an In is refused with protocol.CodeBadRequest and
-// a message that names the place of the fault, and no type of Go's; an empty payload is
-// the zero In.
-func Typed[In, Out any](fn func(ctx context.Context, r *Request, in In) (Out, error)) RequestHandler {
+// JSON returns a RequestHandler that decodes the payload from JSON and encodes the result
+// of fn as JSON. If the payload cannot be decoded, fn is not called and the client gets an
+// error with protocol.CodeBadRequest, whose message says where the payload is wrong and
+// contains no Go type names. An empty payload is the zero In.
+func JSON[In, Out any](fn func(ctx context.Context, r *Request, in In) (Out, error)) RequestHandler {
 	return func(ctx context.Context, r *Request) (protocol.Payload, error) {
-		var in In
-		if len(r.Payload.Data) > 0 {
-			if err := r.Payload.DecodeJSON(&in); err != nil {
-				return protocol.Payload{}, &protocol.Error{Code: protocol.CodeBadRequest, Message: whyBad(err)}
-			}
+		in, err := decodeJSON[In](r.Payload)
+		if err != nil {
+			return protocol.Payload{}, &protocol.Error{Code: protocol.CodeBadRequest, Message: whyBad(err)}
 		}
 		out, err := fn(ctx, r, in)
 		if err != nil {
@@ -31,7 +29,28 @@ func Typed[In, Out any](fn func(ctx context.Context, r *Request, in In) (Out, er
 	}
 }
 
-// whyBad returns what a client is told about a payload that cannot be decoded.
+// JSONSignal returns a SignalHandler that decodes the payload from JSON. A signal whose
+// payload cannot be decoded is dropped, and counted in Stats.Dropped. An empty payload is
+// the zero In.
+func JSONSignal[In any](fn func(ctx context.Context, s *Signal, in In)) SignalHandler {
+	return func(ctx context.Context, s *Signal) {
+		in, err := decodeJSON[In](s.Payload)
+		if err != nil {
+			s.Conn.link.Drop()
+			return
+		}
+		fn(ctx, s, in)
+	}
+}
+
+func decodeJSON[In any](p protocol.Payload) (in In, err error) {
+	if len(p.Data) > 0 {
+		err = p.DecodeJSON(&in)
+	}
+	return in, err
+}
+
+// whyBad returns the message for a client whose payload cannot be decoded.
 func whyBad(err error) string {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -40,11 +59,11 @@ func whyBad(err error) string {
 		return fmt.Sprintf("payload is not valid JSON at byte %d", syntax.Offset)
 	case errors.As(err, &kind):
 		what := "the payload"
-		// What is before the last dot may name embedded types.
+		// Before the last dot there may be names of embedded types.
 		if field := kind.Field[strings.LastIndexByte(kind.Field, '.')+1:]; field != "" {
 			what = "field " + quoted(field)
 		}
-		value, _, _ := strings.Cut(kind.Value, " ") // after it may come what the client sent
+		value, _, _ := strings.Cut(kind.Value, " ") // the client's value may follow
 		if value == "bool" {
 			value = "boolean"
 		}
@@ -53,7 +72,7 @@ func whyBad(err error) string {
 	return "payload is not of the expected JSON form"
 }
 
-// jsonKind returns the name of what JSON has for a type, as a client may know it.
+// jsonKind returns the name of the JSON value that a type is decoded from.
 func jsonKind(t reflect.Type) string {
 	if t == nil {
 		return "another kind"

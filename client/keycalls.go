@@ -4,71 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
 )
-
-// KeyStore keeps the key of a client's session while the program does not run. The
-// key is a secret. Calls come one at a time.
-type KeyStore interface {
-	// LoadKey returns the key that was saved last, and the empty string if there
-	// is none. It is called before the first connection.
-	LoadKey() (string, error)
-
-	// SaveKey keeps a key instead of the one before. The empty key means that
-	// there is none any more.
-	SaveKey(key string) error
-}
-
-// KeyFile is a KeyStore that keeps the key in the file with this name, which only
-// its owner may read. One program at a time uses it. The directory must exist.
-type KeyFile string
-
-// LoadKey returns the content of the file.
-func (f KeyFile) LoadKey() (string, error) {
-	data, err := os.ReadFile(string(f))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("client: load session key: %w", err)
-	}
-	return strings.TrimRight(string(data), "\r\n"), nil
-}
-
-// SaveKey replaces the file as a whole, or removes it.
-func (f KeyFile) SaveKey(key string) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("client: save session key: %w", err)
-		}
-	}()
-	if key == "" {
-		if err := os.Remove(string(f)); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
-	}
-	// Files of CreateTemp are for their owner alone.
-	tmp, err := os.CreateTemp(filepath.Dir(string(f)), ".webwire-key-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // fails once it is renamed
-	_, err = tmp.WriteString(key + "\n")
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), string(f))
-}
 
 // loadKey asks Options.Keys for the key, until that once succeeded. It waits within ctx.
 func (c *Client) loadKey(ctx context.Context) {
@@ -146,7 +88,7 @@ func (c *Client) saveKey(key, old string) (saved <-chan struct{}) {
 // hooks, which may take as long as they want.
 func (c *Client) callKeys(secret string, call func()) (done <-chan struct{}) {
 	k := &keyCall{client: c, secret: secret, call: call, done: make(chan struct{})}
-	c.keys.Put(nil, 0, k)
+	c.keys.Put(k)
 	return k.done
 }
 

@@ -12,9 +12,9 @@ import (
 	"github.com/webwire-go/webwire/session"
 )
 
-// hookedStore is the session store of a server together with the session hooks:
-// store first, hook second. Without a store the hooks alone are it. It never
-// panics, and no error of it contains the key.
+// hookedStore is the session store of a server together with the session hooks: the store
+// is called first, the hook second. Without a store the hooks alone are the store. It
+// recovers from panics, and its errors do not contain the key.
 type hookedStore struct {
 	hooks *Hooks
 	store session.Store // nil: none
@@ -36,7 +36,7 @@ func (h *hookedStore) newKey() (key string, err error) {
 	return key, nil
 }
 
-// create saves a new session, or leaves nothing of it behind.
+// create saves a new session. After an error nothing of the session is left.
 func (h *hookedStore) create(ctx context.Context, c *Conn, s session.Session) error {
 	created := false
 	if h.store != nil {
@@ -59,7 +59,7 @@ func (h *hookedStore) create(ctx context.Context, c *Conn, s session.Session) er
 	return nil
 }
 
-// discard deletes what the store may have of a session that was not created.
+// discard deletes a session that the store may have and that was not created.
 func (h *hookedStore) discard(ctx context.Context, key string) {
 	if h.store == nil {
 		return
@@ -75,12 +75,38 @@ func (h *hookedStore) report(err error) {
 	}
 }
 
-// detached returns a context for what has to be done although ctx may have ended.
+// detached returns a context for cleaning up after ctx may have ended.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 }
 
 const undoTimeout = 10 * time.Second
+
+// update saves the new info of a session.
+func (h *hookedStore) update(ctx context.Context, c *Conn, s session.Session) error {
+	hook := h.hooks.OnSessionUpdated
+	if h.store == nil && hook == nil {
+		return errNoUpdates
+	}
+	if h.store != nil {
+		if err := h.run("session store", s.Key, func() error { return h.store.Update(ctx, s.Key, s.Info) }); err != nil {
+			return err
+		}
+	}
+	if hook == nil {
+		return nil
+	}
+	err := h.run("OnSessionUpdated", s.Key, func() error { return hook(ctx, c, s) })
+	if err != nil && h.store != nil {
+		if !deliberate(err) {
+			h.log.write(storeFailed, "webwire: OnSessionUpdated failed", "error", textOf(err))
+		}
+		return nil
+	}
+	return err
+}
+
+var errNoUpdates = fmt.Errorf("server: session updates need a store or OnSessionUpdated: %w", errors.ErrUnsupported)
 
 // load returns the session of key and notes its use.
 func (h *hookedStore) load(ctx context.Context, c *Conn, key string) (session.Session, error) {
@@ -116,8 +142,8 @@ func (h *hookedStore) load(ctx context.Context, c *Conn, key string) (session.Se
 
 var errOtherSession = fmt.Errorf("server: the session store returned another session: %w", session.ErrDamaged)
 
-// touch notes that a session was in use at that time. Its error is
-// session.ErrNotFound; any other is logged.
+// touch notes that a session was in use at that time. It returns only session.ErrNotFound;
+// other errors are logged.
 func (h *hookedStore) touch(ctx context.Context, key string, seen time.Time) error {
 	if h.store == nil {
 		return nil
@@ -195,10 +221,79 @@ func (t *storeCall) Panicked(value any, stack []byte) {
 	t.log.panicked(t.what, concealed(value, t.key), stack)
 }
 
-// answer returns what a client is told when its session cannot be restored.
+// answer returns the error that a client gets when its session cannot be restored.
 func answer(err error) error {
 	if errors.Is(err, session.ErrNotFound) {
 		return protocol.ErrSessionNotFound
 	}
 	return err
 }
+
+// touchEvery is the interval at which the use of a session is noted while connections have
+// it. The MaxAge of a store must be longer.
+const touchEvery = 5 * time.Minute
+
+// watchUse starts to note the use of sessions, until no connection has one. The caller
+// holds mu.
+func (t *sessions) watchUse() {
+	if t.watching || t.store.store == nil {
+		return
+	}
+	t.watching = true
+	time.AfterFunc(touchEvery, t.noteUse)
+}
+
+// noteUse notes the use of each session that connections have.
+func (t *sessions) noteUse() {
+	if !t.server.begin() { // each connection noted the use when it ended
+		return
+	}
+	defer t.server.end()
+	for _, key := range t.inUse() {
+		if t.isInUse(key) { // still, after a slow store
+			ctx, cancel := detached(context.Background())
+			// A session that no longer exists is found out by the next restore.
+			_ = t.store.touch(ctx, key, time.Now())
+			cancel()
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watching = false
+	if len(t.live) > 0 {
+		t.watchUse()
+	}
+}
+
+func (t *sessions) inUse() (keys []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, l := range t.live {
+		if len(l.conns) > 0 {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func (t *sessions) isInUse(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.live[key]
+	return l != nil && len(l.conns) > 0
+}
+
+// lastUse is the task of noting when a connection left its session.
+type lastUse struct {
+	conn *Conn
+	key  string
+}
+
+func (u *lastUse) Run() {
+	ctx, cancel := detached(u.conn.link.Context())
+	defer cancel()
+	// The session may have been closed meanwhile.
+	_ = u.conn.server.sessions.store.touch(ctx, u.key, time.Now())
+}
+
+func (u *lastUse) Panicked(value any, stack []byte) { u.conn.panicked("session store", value, stack) }

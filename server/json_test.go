@@ -16,7 +16,7 @@ type sum struct{ A, B int }
 
 func TestTyped(t *testing.T) {
 	app := &protocol.Error{Code: "NEGATIVE"}
-	add := server.Typed(func(_ context.Context, r *server.Request, in sum) (map[string]int, error) {
+	add := server.JSON(func(_ context.Context, r *server.Request, in sum) (map[string]int, error) {
 		if in.A < 0 {
 			return nil, fmt.Errorf("%s: %w", r.Name, app)
 		}
@@ -53,7 +53,7 @@ func TestTypedResultWithoutJSON(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var log record
 		srv := server.New(server.Options{Logger: log.logger(), Hooks: server.Hooks{
-			OnRequest: server.Typed(func(context.Context, *server.Request, any) (func(), error) {
+			OnRequest: server.JSON(func(context.Context, *server.Request, any) (func(), error) {
 				return func() {}, nil
 			}),
 		}})
@@ -80,7 +80,7 @@ type internalPayment struct {
 
 // A client learns where its payload is wrong, and nothing of our types.
 func TestTypedTellsNoTypes(t *testing.T) {
-	pay := server.Typed(func(context.Context, *server.Request, internalPayment) (any, error) { return nil, nil })
+	pay := server.JSON(func(context.Context, *server.Request, internalPayment) (any, error) { return nil, nil })
 	for in, want := range map[string]string{
 		`{"amount":`:               "payload is not valid JSON at byte 10",
 		`{"amount":"x"}`:           `field "amount" is a JSON string, want an integer of 8 bits that is not negative (at byte 13)`,

@@ -13,16 +13,8 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// The session whose key is kept is restored on every new connection. An answer that it
-// cannot be restored now makes the client ask again, with pauses, on the same connection.
-
-// held is a session that the server created while the kept one was being restored, and
-// that becomes the client's if that fails.
-type held struct {
-	session  session.Session
-	replaces bool   // also if the kept one cannot be restored only now: it was asked for
-	event    *event // for OnSessionCreated, nil if that cannot be called in its place any more
-}
+// The session whose key is kept is restored on every new connection. If the server answers
+// that it cannot be restored now the client asks again, with pauses, on the same connection.
 
 // restoreFirst restores the kept session on a new connection, if there is one. again
 // means that it is worth trying again. An error means that the connection is of no use.
@@ -82,7 +74,7 @@ func refusal(err error) (again, refused bool) {
 	return false, false
 }
 
-// settleFirst takes note of the outcome of the first attempt. It returns err unless the
+// settleFirst records the outcome of the first attempt. It returns err unless the
 // session was restored or is gone.
 func (s *serving) settleFirst(number uint64, err error) error {
 	c := s.client
@@ -94,7 +86,7 @@ func (s *serving) settleFirst(number uint64, err error) error {
 	switch {
 	case errors.Is(err, protocol.ErrSessionNotFound):
 		if st.number == number && c.forget() {
-			s.restored.tell("OnSessionClosed", c.opts.Hooks.OnSessionClosed)
+			c.tellClosedAs(s.restored)
 		}
 		c.adopt()
 		return nil
@@ -103,7 +95,7 @@ func (s *serving) settleFirst(number uint64, err error) error {
 	case refused:
 		st.failure = err
 		if hook := c.opts.Hooks.OnSessionError; hook != nil {
-			s.restored.tell("OnSessionError", func() { hook(err) })
+			s.restored.tell("OnSessionError", func() { hook(c.ctx, err) })
 		}
 		if st.held != nil { // its hook cannot wait for the end of the attempts
 			st.held.event.skip()
@@ -165,7 +157,7 @@ func (s *serving) restoreDue(pause time.Duration) (key string, number uint64) {
 	}
 }
 
-// settleAgain takes note of the outcome of a later attempt.
+// settleAgain records the outcome of a later attempt.
 func (s *serving) settleAgain(number uint64, err error) (again, fatal bool) {
 	c := s.client
 	c.mu.Lock()
@@ -202,13 +194,16 @@ func (s *serving) settleAgain(number uint64, err error) (again, fatal bool) {
 func (c *Client) restored(s session.Session) {
 	st := &c.session
 	st.restoring = false
+	if h := st.held; h != nil && h.session.Key == s.Key { // an update that overtook the reply
+		s = h.session
+	}
 	st.current, st.active = s, true
 	recovered := st.failure != nil
 	st.failure = nil
 	st.dropHeld()
 	c.reckon(c.link.Load() != nil)
 	if hook := c.opts.Hooks.OnSessionRestored; hook != nil && recovered {
-		c.later("OnSessionRestored", func() { hook(s) })
+		c.later("OnSessionRestored", func() { hook(c.ctx, s) })
 	}
 }
 
@@ -237,29 +232,7 @@ func (c *Client) sessionError(err error) {
 		latest := st.failure
 		c.mu.Unlock()
 		if latest != nil {
-			hook(latest)
+			hook(c.ctx, latest)
 		}
 	})
-}
-
-// adopt makes the session the client's that was held back, if there is one. The caller
-// holds mu.
-func (c *Client) adopt() {
-	h := c.session.held
-	if h == nil {
-		return
-	}
-	c.session.held = nil
-	if h.event == nil {
-		h.event = newEvent(c)
-		c.hooks.Put(nil, 0, h.event)
-	}
-	c.tellCreated(h.session, h.event)
-}
-
-// releaseHeld lets go of what waits for the outcome of restoring.
-func (c *Client) releaseHeld() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.session.dropHeld()
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/transport"
 )
 
@@ -16,11 +18,14 @@ const dialGrace = 100 * time.Millisecond
 
 var errDialerExited = errors.New("dialer called runtime.Goexit")
 
-// answer is what a call of the dialer returned.
+var errHeaderPanicked = errors.New("Options.Header panicked")
+
+// answer is what a call of the dialer, or of Options.Header, returned.
 type answer struct {
-	conn transport.Conn // of Dial
-	body []byte         // of Probe
-	err  error
+	conn   transport.Conn // of Dial
+	body   []byte         // of Probe
+	header http.Header    // of Options.Header
+	err    error
 }
 
 // drop releases what came too late.
@@ -30,17 +35,29 @@ func (a answer) drop() {
 	}
 }
 
-func (c *Client) callDial(ctx context.Context) (transport.Conn, error) {
+func (c *Client) callHeader(ctx context.Context) (http.Header, error) {
+	if c.opts.Header == nil {
+		return nil, nil
+	}
+	a := c.callDialer(ctx, func() answer {
+		a := answer{err: errHeaderPanicked}
+		tasks.Run(&within{hook{c, "Options.Header", func() { a.header, a.err = c.opts.Header(ctx) }}})
+		return a
+	})
+	return a.header, a.err
+}
+
+func (c *Client) callDial(ctx context.Context, header http.Header) (transport.Conn, error) {
 	a := c.callDialer(ctx, func() (a answer) {
-		a.conn, a.err = c.dialer.Dial(ctx, transport.DialOptions{Protocols: c.tokens(), Limits: c.opts.limits()})
+		a.conn, a.err = c.dialer.Dial(ctx, transport.DialOptions{Protocols: c.tokens(), Header: header, Limits: c.opts.limits()})
 		return a
 	})
 	return a.conn, a.err
 }
 
-func (c *Client) callProbe(ctx context.Context, p transport.Prober) ([]byte, error) {
+func (c *Client) callProbe(ctx context.Context, p transport.Prober, header http.Header) ([]byte, error) {
 	a := c.callDialer(ctx, func() (a answer) {
-		a.body, a.err = p.Probe(ctx, transport.DialOptions{})
+		a.body, a.err = p.Probe(ctx, transport.DialOptions{Header: header})
 		return a
 	})
 	return a.body, a.err
@@ -56,7 +73,7 @@ func (c *Client) callDialer(ctx context.Context, call func() answer) answer {
 	select {
 	case c.dialling <- struct{}{}:
 	case <-ctx.Done():
-		return answer{err: fmt.Errorf("an earlier call of the dialer does not return: %w", ctx.Err())}
+		return answer{err: fmt.Errorf("an earlier call of the call does not return: %w", ctx.Err())}
 	}
 	answers, left := make(chan answer), make(chan struct{})
 	defer close(left)
@@ -79,7 +96,7 @@ func (c *Client) callDialer(ctx context.Context, call func() answer) answer {
 		select {
 		case a = <-answers:
 		case <-time.After(dialGrace):
-			return answer{err: fmt.Errorf("the dialer does not return: %w", ctx.Err())}
+			return answer{err: fmt.Errorf("the call does not return: %w", ctx.Err())}
 		}
 	}
 	if a.err == nil && ctx.Err() != nil {

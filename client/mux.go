@@ -1,0 +1,45 @@
+package client
+
+import (
+	"context"
+
+	"github.com/webwire-go/webwire/internal/mux"
+)
+
+// Mux chooses the handler of a signal by its name. The zero value is ready to use:
+//
+//	var mux client.Mux
+//	mux.Signal("chat.said", said)
+//	mux.Signal("cursor.*", moveCursor)
+//	c := client.New(d, client.Options{Handler: &mux})
+//
+// A pattern is an exact name, or a prefix followed by "*". An exact name wins over a
+// prefix and a longer prefix over a shorter one; "*" alone matches every name, including
+// the empty one. Signals that match no pattern are dropped, and counted in Stats.
+//
+// Patterns and middleware may be added at any time.
+type Mux struct {
+	signals mux.Table[SignalHandler]
+}
+
+// Signal registers the handler of signals whose name matches the pattern. It panics if
+// the pattern already has a handler.
+func (m *Mux) Signal(pattern string, h SignalHandler) {
+	m.signals.MustAdd("client", "signal", pattern, h)
+}
+
+// UseSignal adds middleware around every handler, and around the dropping of signals
+// without a handler. The first acts first. UseSignal calls each function once; the
+// handler it returns serves all signals.
+func (m *Mux) UseSignal(middleware ...func(next SignalHandler) SignalHandler) {
+	m.signals.Use(middleware, dropSignal, func(next func(name string) SignalHandler) SignalHandler {
+		return func(ctx context.Context, s *Signal) { next(s.Name)(ctx, s) }
+	})
+}
+
+// HandleSignal calls the handler of the signal's name, or drops the signal.
+func (m *Mux) HandleSignal(ctx context.Context, s *Signal) {
+	m.signals.Find(s.Name, dropSignal)(ctx, s)
+}
+
+func dropSignal(_ context.Context, s *Signal) { s.Client.unhandled.Add(1) }

@@ -1,0 +1,85 @@
+package client
+
+import (
+	"time"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/tasks"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// serving is a Client in its part as the role of one connection's link.
+type serving struct {
+	client *Client
+	link   *link.Link
+	since  time.Time // when the connection could be used, zero if it never could
+
+	// Hooks that come before those for messages of this connection: what became of
+	// the session that was kept, and OnConnected.
+	restored, connected *event
+}
+
+// newServing returns the role of l, whose messages are not read yet.
+func newServing(c *Client, l *link.Link) *serving {
+	s := &serving{client: c, link: l, restored: newEvent(c, 0), connected: newEvent(c, 0)}
+	c.hooks.Put(s.restored)
+	c.hooks.Put(s.connected)
+	return s
+}
+
+// Receive does what the server's messages ask for.
+func (s *serving) Receive(m protocol.Message) {
+	c := s.client
+	switch m.Kind {
+	case protocol.Signal:
+		if c.onSignal == nil {
+			s.link.Drop()
+			return
+		}
+		cost := c.inbox.cost(m)
+		s.queue(newSignalCall(c, m, cost), cost)
+	case protocol.SessionCreated:
+		e := newEvent(c, c.inbox.cost(m))
+		if !s.queue(e, e.cost) {
+			return
+		}
+		if err := c.sessionCreated(m.Payload.Data, e); err != nil {
+			s.violated(err)
+		}
+	case protocol.SessionClosed:
+		e := newEvent(c, c.inbox.cost(m))
+		if s.queue(e, e.cost) {
+			c.sessionClosed(e)
+		}
+	default: // replies that nobody waits for, what only clients send
+		s.link.Drop()
+	}
+}
+
+// queue puts a task into the queue of the hooks, and reports whether it did.
+func (s *serving) queue(t tasks.Task, cost int) bool {
+	if !s.client.inbox.charge(s.link, cost) {
+		s.link.Drop()
+		s.link.Disconnect(transport.StatusPolicyViolation, "signals are not taken", ErrSlowHooks)
+		return false
+	}
+	s.client.hooks.Put(t)
+	return true
+}
+
+// Malformed drops a message that breaks the protocol: whatever it was, it says
+// nothing about the others.
+func (s *serving) Malformed(m protocol.Message, err error) {
+	if m.Kind == protocol.SessionCreated {
+		s.violated(err) // the server believes in a session that the client does not know
+		return
+	}
+	s.link.Drop()
+}
+
+func (s *serving) violated(err error) {
+	s.link.Disconnect(transport.StatusProtocolError, "protocol error", err)
+}
+
+var _ link.Role = (*serving)(nil)

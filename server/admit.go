@@ -1,0 +1,92 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// reserve takes one of Options.MaxConns places and reports whether there was one. The
+// caller calls release, unless add made the place that of a connection.
+func (s *Server) reserve() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opts.MaxConns > 0 && len(s.conns)+s.reserved >= s.opts.MaxConns {
+		return false
+	}
+	s.reserved++
+	return true
+}
+
+func (s *Server) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reserved--
+}
+
+// helloOf returns what Info tells of an HTTP request: a copy that holds neither the
+// body nor the context of the request.
+func helloOf(r *http.Request) *http.Request {
+	r = r.Clone(context.Background())
+	r.Body, r.GetBody, r.MultipartForm = http.NoBody, nil, nil
+	return r
+}
+
+// connected is the task that calls OnClientConnected. It runs before every other task
+// of the connection.
+type connected Conn
+
+func (t *connected) Run() {
+	c := (*Conn)(t)
+	err := c.server.opts.Hooks.OnClientConnected(c.link.Context(), c)
+	c.hello.Store(nil)
+	if err != nil {
+		c.turnAway(err)
+		return
+	}
+	c.admitted.Store(true)
+}
+
+func (t *connected) Panicked(value any, stack []byte) {
+	c := (*Conn)(t)
+	c.hello.Store(nil)
+	c.panicked("OnClientConnected", value, stack)
+	c.turnAway(errConnectedPanicked)
+}
+
+var errConnectedPanicked = fmt.Errorf("server: OnClientConnected panicked: %w", protocol.ErrInternal)
+
+// turnAway closes a connection that OnClientConnected refused.
+func (c *Conn) turnAway(err error) {
+	c.refused = true
+	if made := c.server.sessions.made(c, ""); made != nil {
+		c.server.sessions.undo(c.link.Context(), made.key)
+	}
+	status, reason := transport.StatusInternalError, ""
+	var refusal *transport.CloseError
+	switch {
+	case errors.As(err, &refusal) && !refusal.Local && refusal.Status.Sendable():
+		status, reason = refusal.Status, refusal.Reason
+	case c.link.Context().Err() != nil || deliberate(err):
+	default:
+		c.log(connectFailed, "webwire: OnClientConnected failed", "error", loggable(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
+	}
+	c.close(status, reason, fmt.Errorf("server: connection refused: %w", err))
+}
+
+// disconnected is the task that calls OnClientDisconnected.
+type disconnected struct {
+	conn   *Conn
+	reason error
+}
+
+func (t *disconnected) Run() { t.conn.server.opts.Hooks.OnClientDisconnected(t.conn, t.reason) }
+
+func (t *disconnected) Panicked(value any, stack []byte) {
+	t.conn.panicked("OnClientDisconnected", value, stack)
+}

@@ -1,0 +1,466 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/webwire-go/webwire/internal/manners"
+	"github.com/webwire-go/webwire/internal/tasks"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/session"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// sessions is the registry of which connections have which session. One lock guards it
+// and the sessionSlot of every connection; nothing waits while it is held. Messages about
+// sessions are put into the outboxes while it is held, so that clients get them in the
+// order of the changes.
+type sessions struct {
+	server  *Server
+	store   *hookedStore // nil: sessions are disabled
+	max     int          // connections of one session; zero: no limit
+	replace bool         // of more than max connections the oldest loses the session
+
+	mu       sync.Mutex
+	live     map[string]*live // by key
+	joins    uint64           // so far
+	watching bool             // a timer will call noteUse
+}
+
+// live is a session that connections have or are about to get, or that is being closed.
+type live struct {
+	key     string
+	conns   map[*Conn]struct{}
+	held    int           // places taken: by conns, and by connections about to join
+	busy    chan struct{} // closed when the attempt to close or update the session is over; nil if there is none
+	updates int           // so far
+	dead    bool          // closed or forgotten; it is in no map any more
+}
+
+// sessionSlot is the session of a connection.
+type sessionSlot struct {
+	state   slotState
+	session session.Session // if taken; if left, the last one
+	live    *live           // if taken
+	number  uint64          // of the join, if taken
+	made    bool            // if taken, by CreateSession
+}
+
+type slotState uint8
+
+const (
+	free    slotState = iota
+	claimed           // a session is being created or restored
+	taken
+	left // the connection has ended
+)
+
+func (t *sessions) init(s *Server) {
+	t.server = s
+	t.max = s.opts.MaxSessionConns
+	t.replace = s.opts.SessionPolicy == ReplaceOldest
+	t.live = make(map[string]*live)
+	if !s.opts.DisableSessions {
+		t.store = &hookedStore{hooks: &s.opts.Hooks, store: s.opts.Sessions, log: &s.log}
+	}
+}
+
+// claim reserves the connection's slot.
+func (t *sessions) claim(c *Conn) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch c.session.state {
+	case free:
+		c.session.state = claimed
+		return nil
+	case left:
+		return ErrConnClosed
+	}
+	return ErrSessionActive
+}
+
+// made returns the session that was created for the connection, unless its key is key. It
+// returns nil if there is none.
+func (t *sessions) made(c *Conn, key string) *live {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.session.state == taken && c.session.made && c.session.live.key != key {
+		return c.session.live
+	}
+	return nil
+}
+
+// unclaim undoes claim, if join did not follow.
+func (t *sessions) unclaim(c *Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.session.state == claimed {
+		c.session.state = free
+	}
+}
+
+// hold takes one of the places of a session. It waits while the session is being closed or
+// updated.
+func (t *sessions) hold(ctx context.Context, key string, fresh bool) (*live, error) {
+	for {
+		t.mu.Lock()
+		l := t.live[key]
+		switch {
+		case l == nil:
+			l = t.enter(key)
+			fallthrough
+		case l.busy == nil && !fresh && (t.max <= 0 || t.replace || l.held < t.max):
+			l.held++
+			t.mu.Unlock()
+			return l, nil
+		case fresh:
+			t.mu.Unlock()
+			return nil, errKeyInUse
+		case l.busy == nil:
+			t.mu.Unlock()
+			return nil, protocol.ErrSessionFull
+		}
+		busy := l.busy
+		t.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (t *sessions) enter(key string) *live {
+	l := &live{key: key, conns: make(map[*Conn]struct{})}
+	t.live[key] = l
+	return l
+}
+
+// release undoes hold, if join did not follow.
+func (t *sessions) release(l *live) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.held--
+	t.tidy(l)
+}
+
+func (t *sessions) tidy(l *live) {
+	if l.held == 0 && l.busy == nil && !l.dead {
+		l.dead = true
+		delete(t.live, l.key)
+	}
+}
+
+// joining is what join gives to a connection.
+type joining struct {
+	session session.Session
+	msg     []byte // for the client
+	made    bool   // by CreateSession
+	instead *live  // the session that the connection has until then; nil: none
+	updates int    // of the session when it was loaded
+}
+
+// join gives the connection the session whose place it holds, and tells the client. It
+// returns errUpdated if the session was updated since it was loaded.
+func (t *sessions) join(c *Conn, l *live, j joining) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case l.dead:
+		return protocol.ErrSessionNotFound
+	case c.session.state == left:
+		return ErrConnClosed
+	case j.instead != nil && c.session.live != j.instead && c.session.state != free:
+		return ErrSessionActive // it was closed meanwhile, and followed by another
+	case l.updates != j.updates:
+		return errUpdated
+	}
+	// Once the client has its reply, nothing begins on the connections that it replaces.
+	for t.replace && t.max > 0 && len(l.conns) >= t.max {
+		oldest := l.oldest()
+		t.detach(oldest)
+		oldest.session = sessionSlot{state: left, session: oldest.session.session}
+		oldest.replaced()
+	}
+	if err := c.link.TrySendEncoded(j.msg); err != nil {
+		return c.sendError(err) // c is about to end
+	}
+	if c.session.state == taken {
+		t.detach(c)
+	}
+	t.joins++
+	c.session = sessionSlot{taken, j.session, l, t.joins, j.made}
+	l.conns[c] = struct{}{}
+	t.watchUse()
+	return nil
+}
+
+var errUpdated = errors.New("server: session was updated")
+
+// updates returns the number of updates of a session so far.
+func (t *sessions) updates(l *live) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return l.updates
+}
+
+// update replaces the info of the session that the connection has, in the store and at all
+// connections that have it. It returns the session of the connection.
+func (t *sessions) update(ctx context.Context, c *Conn, info []byte) (session.Session, error) {
+	l, err := t.occupy(ctx, c)
+	if err != nil {
+		return session.Session{}, err
+	}
+	defer func() { // also if a hook ends this goroutine
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		close(l.busy)
+		l.busy = nil
+		t.tidy(l)
+	}()
+	s, err := t.readable(c, l, info)
+	if err != nil {
+		return session.Session{}, err
+	}
+	if err := t.store.update(ctx, c, s); err != nil {
+		return session.Session{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.updates++
+	for other := range l.conns {
+		other.session.session.Info = info
+		other.tellSession()
+	}
+	return s, nil
+}
+
+// occupy makes the session of the connection busy, after another attempt to close or
+// update it is over.
+func (t *sessions) occupy(ctx context.Context, c *Conn) (*live, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for {
+		switch c.session.state {
+		case taken:
+		case left:
+			return nil, ErrConnClosed
+		default:
+			return nil, ErrNoSession
+		}
+		l := c.session.live
+		if l.busy == nil {
+			l.busy = make(chan struct{})
+			return l, nil
+		}
+		busy := l.busy
+		t.mu.Unlock()
+		err := error(nil)
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		t.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// readable returns the session of the connection with info, or an error if the client of a
+// connection that has the session cannot read it.
+func (t *sessions) readable(c *Conn, l *live, info []byte) (session.Session, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for other := range l.conns {
+		if err := other.readsSession(info); err != nil {
+			return session.Session{}, err
+		}
+	}
+	s := c.session.session
+	s.Info = info
+	return s, nil
+}
+
+// readsSession returns an error if the client cannot read its session with that info.
+func (c *Conn) readsSession(info []byte) error {
+	s := c.session.session
+	s.Info = info
+	err := c.checkInfo(info)
+	if err == nil {
+		_, err = c.sessionMessage(protocol.SessionCreated, protocol.ID{}, s)
+	}
+	return err
+}
+
+// tellSession sends the client the current state of its session. The caller holds mu of
+// the registry. A client that cannot read it, because it joined after readable, is
+// disconnected; its next restore says why.
+func (c *Conn) tellSession() {
+	s := c.session.session
+	err := c.checkInfo(s.Info)
+	if err == nil {
+		var msg []byte
+		if msg, err = c.sessionMessage(protocol.SessionCreated, protocol.ID{}, s); err == nil {
+			c.tell(msg)
+		}
+	}
+	if err != nil {
+		c.link.DisconnectLater(transport.StatusInternalError, "the session cannot be read by this client", err)
+	}
+}
+
+// detach removes a connection from its session. The caller holds mu and changes the
+// connection's slot.
+func (t *sessions) detach(c *Conn) {
+	l := c.session.live
+	delete(l.conns, c)
+	l.held--
+	t.tidy(l)
+}
+
+// oldest returns the connection that joined first. The caller holds mu.
+func (l *live) oldest() (oldest *Conn) {
+	for c := range l.conns {
+		if oldest == nil || c.session.number < oldest.session.number {
+			oldest = c
+		}
+	}
+	return oldest
+}
+
+// replaced ends a connection that lost its session to another one. Its further requests
+// are not handled, because they were made under the session.
+func (c *Conn) replaced() {
+	c.link.Drain()
+	c.link.DisconnectLater(transport.StatusReplaced, "the session was taken over by another connection", ErrSessionReplaced)
+}
+
+// again answers the request id to restore the session that the connection already has.
+func (t *sessions) again(c *Conn, id protocol.ID, key string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.session.state != taken || c.session.session.Key != key {
+		return ErrSessionActive
+	}
+	msg, err := c.sessionMessage(protocol.Reply, id, c.session.session)
+	if err != nil {
+		return err
+	}
+	return c.sendError(c.link.TrySendEncoded(msg))
+}
+
+// vacate takes the session from a connection that has ended, so that others get its place
+// before its last handler has returned. It returns the key of the session that it had.
+func (t *sessions) vacate(c *Conn) (key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slot := c.session
+	if slot.state == taken {
+		t.detach(c)
+	}
+	c.session = sessionSlot{state: left, session: slot.session}
+	return slot.session.Key
+}
+
+// leave is vacate after the last handler has returned. It also notes the use.
+func (t *sessions) leave(c *Conn) {
+	if key := t.vacate(c); key != "" {
+		tasks.Run(&lastUse{c, key})
+	}
+}
+
+// close deletes a session and takes it from all connections that have it, whose clients
+// are told. If by is not nil it is the session of that connection, key is ignored, and
+// nothing happens if by has no session. r is the request of by's client to answer, or nil.
+func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRequest) error {
+	t.mu.Lock()
+	var l *live
+	for {
+		if by != nil {
+			key = by.session.session.Key
+		}
+		if key == "" {
+			r.confirm()
+			t.mu.Unlock()
+			return nil
+		}
+		if l = t.live[key]; l == nil || l.busy == nil {
+			break
+		}
+		busy := l.busy
+		t.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		t.mu.Lock()
+		if l.dead && (by == nil || by.session.state == left) { // another call closed it
+			t.mu.Unlock()
+			return nil
+		}
+	}
+	if l == nil {
+		l = t.enter(key)
+	}
+	l.busy = make(chan struct{})
+	exists := len(l.conns) > 0
+	t.mu.Unlock()
+
+	deleted := false
+	defer func() { // also if a hook ends this goroutine
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		close(l.busy)
+		l.busy = nil
+		if !deleted {
+			t.tidy(l)
+			return
+		}
+		l.dead = true
+		delete(t.live, key)
+		for c := range l.conns {
+			c.session = sessionSlot{state: free}
+			if c != by || r == nil || manners.Of(c.info.Version).ConfirmClose {
+				c.tellClosed()
+			}
+		}
+		clear(l.conns)
+		r.confirm()
+	}()
+	if !exists {
+		if has, err := t.store.has(ctx, key); !has {
+			return err
+		}
+	}
+	if err := t.store.remove(ctx, key); err != nil {
+		return err
+	}
+	deleted = true
+	t.store.removed(ctx, key)
+	return nil
+}
+
+// undo closes a session whose client does not need it any more.
+func (t *sessions) undo(ctx context.Context, key string) {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	t.store.report(t.close(ctx, key, nil, nil))
+}
+
+// count returns the number of sessions that connections have.
+func (t *sessions) count() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, l := range t.live {
+		if len(l.conns) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+var errKeyInUse = errors.New("server: OnSessionKeyGeneration returned the key of a session that exists")
