@@ -27,6 +27,8 @@ type record struct {
 	Info     json.RawMessage `json:"info,omitempty"`
 }
 
+var errInfo = errors.New("natsengine: info of a session is not valid JSON")
+
 // Save implements [session.Store].
 func (s sessions) Save(ctx context.Context, ses session.Session) error {
 	attached, err := s.ready(ctx)
@@ -47,7 +49,7 @@ func (s sessions) Save(ctx context.Context, ses session.Session) error {
 // message returns a session as it is stored.
 func (s sessions) message(hash [32]byte, ses session.Session) (*nats.Msg, error) {
 	if len(ses.Info) > 0 && !json.Valid(ses.Info) {
-		return nil, errors.New("natsengine: info of a session is not valid JSON")
+		return nil, errInfo
 	}
 	m := &nats.Msg{Subject: s.subjects.session(hash), Header: make(nats.Header)}
 	if maxAge := s.opts.MaxSessionAge; maxAge > 0 {
@@ -127,6 +129,17 @@ func (s sessions) Touch(ctx context.Context, key string, seen time.Time) error {
 			return false
 		}
 		ses.LastSeen = seen
+		return true
+	})
+}
+
+// Update implements [session.Store].
+func (s sessions) Update(ctx context.Context, key string, info json.RawMessage) error {
+	if len(info) > 0 && !json.Valid(info) {
+		return errInfo
+	}
+	return s.change(ctx, key, func(ses *session.Session) bool {
+		ses.Info = info
 		return true
 	})
 }

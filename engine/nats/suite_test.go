@@ -2,6 +2,7 @@ package natsengine_test
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"testing"
 	"time"
@@ -149,6 +150,10 @@ func (r *rotating) Load(ctx context.Context, key string) (session.Session, error
 
 func (r *rotating) Touch(ctx context.Context, key string, seen time.Time) error {
 	return r.next().Touch(ctx, key, seen)
+}
+
+func (r *rotating) Update(ctx context.Context, key string, info json.RawMessage) error {
+	return r.next().Update(ctx, key, info)
 }
 
 func (r *rotating) Delete(ctx context.Context, key string) error { return r.next().Delete(ctx, key) }
