@@ -158,8 +158,7 @@ func (n *node) open(ctx context.Context) error {
 // reconnectDelay grows from 100 ms to 2 s, each with up to a third more, so that the
 // nodes do not come all at once. Attempts count rounds through all servers.
 func reconnectDelay(attempts int) time.Duration {
-	d := 100 * time.Millisecond << min(attempts-1, 5)
-	d = min(max(d, 100*time.Millisecond), 2*time.Second)
+	d := min(100*time.Millisecond<<min(max(attempts-1, 0), 5), 2*time.Second)
 	return d + jitter(d/3)
 }
 

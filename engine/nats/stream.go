@@ -59,11 +59,10 @@ func (s *stream) epochOf(seq uint64) uint64 {
 func (s *stream) set(st streamState) (missing error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := s.epoch != 0
 	switch {
-	case known && s.epoch != st.epoch:
+	case s.epoch != 0 && s.epoch != st.epoch:
 		missing = fmt.Errorf("natsengine: stream %s is another one", s.name)
-	case known && s.leader != st.leader:
+	case s.leader != "" && st.leader != "" && s.leader != st.leader:
 		missing = fmt.Errorf("natsengine: stream %s has another leader", s.name)
 	case s.failing:
 		missing = fmt.Errorf("natsengine: stream %s was away", s.name)
@@ -72,7 +71,10 @@ func (s *stream) set(st streamState) (missing error) {
 		s.newest, s.last = 0, 0
 	}
 	s.failing = false
-	s.epoch, s.leader, s.keep = st.epoch, st.leader, st.keep
+	s.epoch, s.keep = st.epoch, st.keep
+	if st.leader != "" { // else it is not known, or there is none
+		s.leader = st.leader
+	}
 	s.last = max(s.last, st.last)
 	return missing
 }
