@@ -61,6 +61,7 @@ func appender(t *testing.T, e engine.Engine, topic string) (stop func() []string
 				pause(10 * time.Millisecond)
 			}
 			all = append(all, s)
+			pause(time.Millisecond)
 		}
 	})
 	stop = sync.OnceValue(func() []string {
@@ -78,7 +79,8 @@ func pause(d time.Duration) { <-time.After(d) }
 // wantAll waits until the follower has seen everything, in order and without a gap.
 func wantAll(t *testing.T, w *enginetest.Follower, want []string) {
 	t.Helper()
-	eventually(t, 20*time.Second, fmt.Sprintf("all %d publications", len(want)), func() bool { return w.Len() >= len(want) })
+	late := time.Now().Add(20 * time.Second)
+	eventually(t, 30*time.Second, "all publications", func() bool { return w.Len() >= len(want) || time.Now().After(late) })
 	if err := w.Verify(want); err != nil || w.Gaps() > 0 {
 		t.Errorf("%v, %d gaps", err, w.Gaps())
 	}
