@@ -95,6 +95,7 @@ func progress(t *testing.T, w *enginetest.Follower, count int) {
 // The connection of the appending node is cut under load: what is repeated with its
 // id is stored once, in order.
 func TestAppendsOverCutConnections(t *testing.T) {
+	t.Parallel()
 	c := start(t, 1)
 	o := c.settings(t, 0)
 	p := newProxy(t, c.url)
@@ -118,6 +119,7 @@ func TestAppendsOverCutConnections(t *testing.T) {
 // The leader of the log steps down under load: nothing is missing, doubled or told
 // as a gap.
 func TestLeadersStepDown(t *testing.T) {
+	t.Parallel()
 	c := start(t, 3)
 	o := c.settings(t, 0)
 	o.Classes[0].History = 5000
@@ -145,6 +147,7 @@ func TestLeadersStepDown(t *testing.T) {
 
 // A server of three stops and comes back: nodes connect to the others.
 func TestServerStops(t *testing.T) {
+	t.Parallel()
 	c := start(t, 3)
 	o := c.settings(t, 0)
 	o.Classes[0].History = 20_000
@@ -166,6 +169,7 @@ func TestServerStops(t *testing.T) {
 // The only server stops and comes back, with its files and without: either nothing is
 // missing, or it is told.
 func TestNATSRestarts(t *testing.T) {
+	t.Parallel()
 	c := start(t, 1)
 	o := c.settings(t, 0)
 	o.Classes[0].History = 20_000
@@ -197,6 +201,7 @@ func TestNATSRestarts(t *testing.T) {
 // Whoever subscribes right after a publication on another node sees it, and the next
 // one within a second or so, also if the news of the subscription is late.
 func TestSubscribeAfterPublish(t *testing.T) {
+	t.Parallel()
 	count := 300
 	if long {
 		count = 100_000

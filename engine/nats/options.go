@@ -28,7 +28,7 @@
 //
 // # What is promised
 //
-// What package engine says. Within it: a node finds out within about five seconds
+// What package engine says. Within it: a node finds out within about six seconds
 // that it is separated from NATS, and within one second that a stream was recreated
 // or has another leader; it calls Lost then. A partition of NATS itself can show a
 // node on the smaller side an old state of the logs for about ten seconds, until

@@ -221,11 +221,13 @@ func (b *membership) checkRecord() {
 	if err != nil {
 		return
 	}
-	record, err := n.get(n.ctx, attached, "check", n.nodes, lastBySubject{n.subjects.nodeRecord(n.self)})
+	ctx, cancel := context.WithTimeout(n.ctx, 2*beatEvery) // heartbeats wait meanwhile
+	defer cancel()
+	record, err := n.get(ctx, attached, "check", n.nodes, lastBySubject{n.subjects.nodeRecord(n.self)})
 	if err != nil || record != nil {
 		return
 	}
-	if err := b.putRecord(n.ctx, attached); err == nil {
+	if err := b.putRecord(ctx, attached); err == nil {
 		n.report(errors.New("natsengine: others took the node for dead"))
 	}
 }
@@ -245,7 +247,9 @@ func (b *membership) buryUnknown() {
 			Subjects map[string]uint64 `json:"subjects"`
 		} `json:"state"`
 	}
-	if err := n.api(n.ctx, attached, "clean up", "STREAM.INFO."+n.nodes.name, query, &answer); err != nil {
+	ctx, cancel := context.WithTimeout(n.ctx, 2*beatEvery) // heartbeats wait meanwhile
+	defer cancel()
+	if err := n.api(ctx, attached, "clean up", "STREAM.INFO."+n.nodes.name, query, &answer); err != nil {
 		return
 	}
 	for subject := range answer.State.Subjects {

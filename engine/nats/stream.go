@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -181,7 +182,33 @@ func (n *node) ensure(ctx context.Context, s *stream) error {
 		return fmt.Errorf("stream %s: %w", s.name, err)
 	}
 	s.set(stateOf(info))
+	if err := n.reach(ctx, s); err != nil {
+		return fmt.Errorf("stream %s: %w", s.name, err)
+	}
 	return nil
+}
+
+// reach waits until what is published here arrives at the stream: a new one has a
+// leader before all servers know that it listens. The message that it tries with is
+// refused, because it is for another stream.
+func (n *node) reach(ctx context.Context, s *stream) error {
+	ctx, cancel := context.WithTimeout(ctx, n.opts.Timeout)
+	defer cancel()
+	m := &nats.Msg{
+		Subject: strings.ReplaceAll(s.want.Subjects[0], "*", "probe"),
+		Header:  nats.Header{"Nats-Expected-Stream": {"none"}},
+	}
+	for {
+		_, err := n.nc.RequestMsgWithContext(ctx, m)
+		if !errors.Is(err, nats.ErrNoResponders) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func (n *node) create(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {

@@ -20,8 +20,10 @@ var sizes = map[string]int{"OneServer": 1, "ThreeServers": 3}
 // The promises of an engine, with real servers, connections that are cut and streams
 // that are deleted.
 func TestEngine(t *testing.T) {
+	t.Parallel()
 	for name, servers := range sizes {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := start(t, servers)
 			var app string // of the nodes made last
 			proxies := make(map[engine.Bus]*proxy)
@@ -102,8 +104,10 @@ func open(t testing.TB, o natsengine.Options, in engine.Inlet) (engine.Engine, e
 
 // The promises of a store of sessions. Each call goes to another of three nodes.
 func TestSessions(t *testing.T) {
+	t.Parallel()
 	for name, servers := range sizes {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := start(t, servers)
 			stores := func(t *testing.T, o natsengine.Options) session.Store {
 				s := &rotating{options: o}

@@ -31,6 +31,7 @@ func newSession() session.Session {
 
 // Tests that mostly wait share a server and run at the same time.
 func TestTraps(t *testing.T) {
+	t.Parallel()
 	c := start(t, 1)
 	for name, test := range map[string]func(*testing.T, *cluster){
 		"WritesRenewTheTTL":     testTTL,
@@ -143,7 +144,7 @@ func testSilence(t *testing.T, c *cluster) {
 	if _, err := writer.Log.Append(t.Context(), "log", []byte("unheard"), ""); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 9*time.Second, "another connection", func() bool { return reader.in.Losses() > 0 })
+	eventually(t, 15*time.Second, "another connection", func() bool { return reader.in.Losses() > 0 })
 	wantAll(t, w, []string{"unheard"})
 }
 
@@ -462,6 +463,7 @@ func testQuiet(t *testing.T, c *cluster) {
 
 // A session that one node has saved is found by another at once.
 func TestLoadAfterSave(t *testing.T) {
+	t.Parallel()
 	c := start(t, 3)
 	o := c.settings(t, 0)
 	var stores []session.Store
