@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -16,13 +17,14 @@ import (
 // and again when the connection is lost. Its methods may be called from any goroutine,
 // including those of hooks.
 type Client struct {
-	dialer   transport.Dialer
-	dialling chan struct{} // holds one element while a call of the dialer runs
-	opts     Options
-	hooks    tasks.Queue
-	inbox    inbox
-	onSignal SignalHandler // nil: signals are dropped
-	keys     tasks.Queue   // calls of Options.Keys
+	dialer    transport.Dialer
+	dialling  chan struct{} // holds one element while a call of the dialer runs
+	opts      Options
+	hooks     tasks.Queue
+	inbox     inbox
+	onSignal  SignalHandler // nil: signals are dropped
+	onRequest RequestHandler
+	keys      tasks.Queue // calls of Options.Keys
 
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]
@@ -70,7 +72,7 @@ func New(d transport.Dialer, opts Options) *Client {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.inbox.size = c.opts.InboxSize
-	c.onSignal = c.opts.onSignal()
+	c.onSignal, c.onRequest = c.opts.onSignal(), c.opts.onRequest()
 	return c
 }
 
@@ -117,9 +119,10 @@ func (c *Client) Connect(ctx context.Context) error {
 //     has the cause, for instance the error of the last attempt;
 //   - ErrClosed, ErrDisconnected, or a *DisconnectedError with the reason why the client
 //     gave up connecting: the request was not sent;
-//   - one that wraps protocol.ErrMalformed, if the protocol version does not allow the
-//     name or the payload, or protocol.ErrTooBig, if the message is longer than the
-//     server accepts: the request was not sent.
+//   - one that wraps protocol.ErrMalformed if the protocol version does not allow the
+//     name or the payload, or protocol.ErrTooBig if the message is longer than the
+//     server accepts: the request was not sent;
+//   - one that wraps protocol.ErrMalformed if the reply cannot be decoded.
 func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (protocol.Payload, error) {
 	if err := c.enter(); err != nil {
 		return protocol.Payload{}, err
@@ -136,7 +139,7 @@ func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (
 			w.gone = l // the connection ended before the request began: there is none
 			continue
 		}
-		if peer, ok := err.(*protocol.PeerError); ok && peer.Err == protocol.ErrShutdown {
+		if peer, ok := err.(*protocol.PeerError); ok && errors.Is(peer.Err, protocol.ErrShutdown) {
 			c.leave(l)
 		}
 		err = public(err)
@@ -203,6 +206,14 @@ func (c *Client) notConnected() error {
 		return &DisconnectedError{Cause: c.failure}
 	}
 	return ErrDisconnected
+}
+
+// requestFailed logs the error of a handler of a request of the server.
+func (c *Client) requestFailed(name string, err error) {
+	c.mu.Lock()
+	key := c.session.key
+	c.mu.Unlock()
+	c.log(slog.LevelError, "webwire: request of the server failed", "request", name, "error", link.ConcealText(err.Error(), key))
 }
 
 func (c *Client) log(level slog.Level, msg string, args ...any) {

@@ -90,7 +90,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn, header http.Hea
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(protocol.Versions(), version) {
+	if !version.Known() {
 		return nil, &VersionError{Server: []protocol.Version{version}, Client: protocol.Versions()}
 	}
 	rules := manners.Of(version)
@@ -101,30 +101,29 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn, header http.Hea
 	}
 
 	conf := protocol.Conf{ReadTimeout: meta.ReadTimeout}
-	opening := 0
-	if rules.Conf {
-		if conf, opening, err = c.awaitConf(ctx, conn, version); err != nil {
-			return nil, err
-		}
+	into := link.Config{Conn: conn, Version: version, Heartbeat: rules.Heartbeats}
+	switch {
+	case rules.Hello:
+		conf, err = c.greet(ctx, conn, &into)
+	case rules.Conf:
+		conf, into.Opening, err = c.awaitConf(ctx, conn, version)
+	}
+	if err != nil {
+		return nil, err
 	}
 	silence := c.opts.ReadTimeout
 	if conf.ReadTimeout > 0 {
 		silence = min(silence, conf.ReadTimeout)
 	}
-	return link.New(context.Background(), link.Config{
-		Conn:       conn,
-		Version:    version,
-		Heartbeat:  rules.Heartbeats,
-		MaxMessage: conf.MessageSize,
-		Opening:    opening,
-		Limits: &link.Limits{
-			OutboxSize:   c.opts.OutboxSize,
-			WriteTimeout: c.opts.WriteTimeout,
-			KeepAlive:    silence / 3,
-			WakeCheck:    true,
-			Tasks:        tasks.Limits{Concurrency: 1, Budget: c.opts.InboxSize},
-		},
-	}), nil
+	into.MaxMessage = conf.MessageSize
+	into.Limits = &link.Limits{
+		OutboxSize:   c.opts.OutboxSize,
+		WriteTimeout: c.opts.WriteTimeout,
+		KeepAlive:    silence / 3,
+		WakeCheck:    true,
+		Tasks:        tasks.Limits{Concurrency: requestsAtOnce, Budget: c.opts.InboxSize},
+	}
+	return link.New(context.Background(), into), nil
 }
 
 // version returns the version to speak on a connection: the one that both ends
@@ -208,17 +207,22 @@ func (c *Client) awaitConf(ctx context.Context, conn transport.Conn, v protocol.
 	if conf, err = m.Conf(); err != nil {
 		return conf, 0, err
 	}
+	return conf, len(b), c.checkConf(conf, v)
+}
+
+// checkConf returns an error if the client cannot speak to a server that sent conf.
+func (c *Client) checkConf(conf protocol.Conf, v protocol.Version) error {
 	if conf.Version.Major() != v.Major() {
-		return conf, 0, &VersionError{Server: []protocol.Version{conf.Version}, Client: c.opts.Versions}
+		return &VersionError{Server: []protocol.Version{conf.Version}, Client: c.opts.Versions}
 	}
 	if conf.SubProtocol != c.opts.SubProtocol {
-		return conf, 0, &VersionError{
+		return &VersionError{
 			Server: []protocol.Version{conf.Version},
 			Client: c.opts.Versions,
 			Cause:  fmt.Errorf("sub-protocol of the server is %q, not %q", conf.SubProtocol, c.opts.SubProtocol),
 		}
 	}
-	return conf, len(b), nil
+	return nil
 }
 
 // pingsIgnored reports whether the peer is one of the published servers that do not

@@ -18,12 +18,15 @@ const dialGrace = 100 * time.Millisecond
 
 var errDialerExited = errors.New("dialer called runtime.Goexit")
 
-var errHeaderPanicked = errors.New("Options.Header panicked")
+var (
+	errHeaderPanicked      = errors.New("Options.Header panicked")
+	errCredentialsPanicked = errors.New("Options.Credentials panicked")
+)
 
 // answer is what a call of the dialer, or of Options.Header, returned.
 type answer struct {
 	conn   transport.Conn // of Dial
-	body   []byte         // of Probe
+	body   []byte         // of Probe, or of Options.Credentials
 	header http.Header    // of Options.Header
 	err    error
 }
@@ -45,6 +48,15 @@ func (c *Client) callHeader(ctx context.Context) (http.Header, error) {
 		return a
 	})
 	return a.header, a.err
+}
+
+func (c *Client) callCredentials(ctx context.Context) ([]byte, error) {
+	a := c.callDialer(ctx, func() answer {
+		a := answer{err: errCredentialsPanicked}
+		tasks.Run(&within{hook{c, "Options.Credentials", func() { a.body, a.err = c.opts.Credentials(ctx) }}})
+		return a
+	})
+	return a.body, a.err
 }
 
 func (c *Client) callDial(ctx context.Context, header http.Header) (transport.Conn, error) {

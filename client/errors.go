@@ -34,6 +34,8 @@ var (
 	// restores the client's session, if there is one.
 	ErrSessionDoubtful = errors.New("client: client and server may disagree about the session")
 
+	errStreamUsed = errors.New("client: a stream is iterated a second time")
+
 	// errNoRoom is why a request was not sent that waited for room in the outbox.
 	errNoRoom = errors.New("client: the server reads too slowly")
 

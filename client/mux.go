@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/webwire-go/webwire/internal/mux"
+	"github.com/webwire-go/webwire/protocol"
 )
 
 // Mux chooses the handler of a signal by its name. The zero value is ready to use:
@@ -19,7 +20,21 @@ import (
 //
 // Patterns and middleware may be added at any time.
 type Mux struct {
-	signals mux.Table[SignalHandler]
+	signals  mux.Table[SignalHandler]
+	requests mux.Table[RequestHandler]
+}
+
+// Request registers the handler of requests of the server whose name matches the pattern.
+// It panics if the pattern already has a handler. Requests that match no pattern are
+// answered with protocol.ErrNoHandler.
+func (m *Mux) Request(pattern string, h RequestHandler) {
+	m.requests.MustAdd("client", "request", pattern, h)
+}
+
+// HandleRequest calls the handler of the request's name, or answers with
+// protocol.ErrNoHandler.
+func (m *Mux) HandleRequest(ctx context.Context, r *Request) (protocol.Payload, error) {
+	return m.requests.Find(r.Name, noHandler)(ctx, r)
 }
 
 // Signal registers the handler of signals whose name matches the pattern. It panics if

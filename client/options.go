@@ -40,6 +40,11 @@ type Options struct {
 	// Nil: no header.
 	Header func(ctx context.Context) (http.Header, error)
 
+	// Credentials returns what proves to a server of 3.0 who the client is, for instance a
+	// token that expires; at most 8 KiB. It is called as Header is, once the connection to
+	// the server is made. Earlier versions do not send them. Nil: none.
+	Credentials func(ctx context.Context) ([]byte, error)
+
 	// GiveUp reports whether the client stops connecting after an attempt failed, or a
 	// connection ended, with err. It is called once for each of them, delays the next
 	// attempt until it returns, and must not call Close. Nil: the function GiveUp.
@@ -57,6 +62,7 @@ type Options struct {
 	// Versions are the protocol versions that the client speaks, in order of preference.
 	// The server chooses one of them. If it does not negotiate, the client asks for its
 	// metadata; if the transport does not negotiate, the client speaks the first version.
+	// protocol.V3_0, which is not published yet, may be among them.
 	// Nil: 2.0, then 1.2.
 	Versions []protocol.Version
 

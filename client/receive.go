@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -52,7 +53,21 @@ func (s *serving) Receive(m protocol.Message) {
 		if s.queue(e, e.cost) {
 			c.sessionClosed(e)
 		}
+	case protocol.Request:
+		if s.link.Version() >= protocol.V3_0 {
+			s.serve(m)
+			return
+		}
+		s.link.Drop()
+	case protocol.Welcome:
+		if w, err := m.Welcome(); err != nil || w.Outcome != protocol.OutcomeFresh {
+			s.violated(errors.Join(errWelcome, err))
+		}
 	default: // replies that nobody waits for, what only clients send
+		if v := s.link.Version(); v >= protocol.V3_0 && !v.FromServer(m.Kind) {
+			s.violated(protocol.ErrMalformed)
+			return
+		}
 		s.link.Drop()
 	}
 }
@@ -68,15 +83,24 @@ func (s *serving) queue(t tasks.Task, cost int) bool {
 	return true
 }
 
-// Malformed drops a message that breaks the protocol: whatever it was, it says
-// nothing about the others.
+// Malformed drops a message of a version before 3.0 that breaks the protocol: whatever
+// it was, it says nothing about the others.
 func (s *serving) Malformed(m protocol.Message, err error) {
-	if m.Kind == protocol.SessionCreated {
-		s.violated(err) // the server believes in a session that the client does not know
+	if m.Kind == protocol.SessionCreated || s.link.Version() >= protocol.V3_0 {
+		s.violated(err) // the server may believe in a session that the client does not know
 		return
 	}
 	s.link.Drop()
 }
+
+// Overflow ends a connection whose server does not read the answers to its requests.
+func (s *serving) Overflow() {
+	s.link.DisconnectLater(transport.StatusPolicyViolation, "answers are not read", errOverflow)
+}
+
+var errWelcome = errors.New("client: the server welcomes a connection that the client did not ask for")
+
+var errOverflow = errors.New("client: the server does not read the answers to its requests")
 
 func (s *serving) violated(err error) {
 	s.link.Disconnect(transport.StatusProtocolError, "protocol error", err)

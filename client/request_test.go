@@ -239,8 +239,13 @@ func TestPayloadsAreTheCallers(t *testing.T) {
 			cancel()
 			clear(data)
 		}
-		for i := range all {
-			if m := p.receive(); !bytes.Equal(m.Payload.Data, bytes.Repeat([]byte{byte('a' + i)}, 10_000)) {
+		// Requests that were given up before they were written are missing.
+		for i := 0; i < all-1; i++ {
+			m := p.receive()
+			if got := int(m.Payload.Data[0] - 'a'); m.Kind == protocol.Signal && got == i+1 {
+				i++
+			}
+			if !bytes.Equal(m.Payload.Data, bytes.Repeat([]byte{byte('a' + i)}, 10_000)) {
 				t.Errorf("message %d arrives as %q...", i, m.Payload.Data[:10])
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/session/sessiontest"
+	"github.com/webwire-go/webwire/transport/memory"
 )
 
 // What clients do about sessions is in testdata/session.json, see TestScenarios. Here it
@@ -70,4 +71,65 @@ func created(t *testing.T, key string) protocol.Message {
 		t.Fatal(err)
 	}
 	return protocol.Message{Kind: protocol.SessionCreated, Payload: protocol.Payload{Encoding: protocol.UTF8, Data: data}}
+}
+
+// An update of the session is what Session returns from then on. One that overtakes the
+// reply to restoring is newer than that.
+func TestSessionUpdated(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t)
+		n.serve(server.Options{Sessions: &session.MemoryStore{}, Hooks: server.Hooks{
+			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+				if r.Name == "login" {
+					return login(ctx, r)
+				}
+				_, err := r.Conn.UpdateSession(ctx, map[string]string{"name": r.Payload.Text()})
+				return protocol.Payload{}, err
+			},
+		}})
+		updates := make(chan session.Session, 10)
+		c := n.client(client.Options{Hooks: client.Hooks{
+			OnSessionUpdated: func(_ context.Context, s session.Session) { updates <- s },
+		}})
+		for _, name := range []string{"login", "rename"} {
+			if _, err := c.Request(t.Context(), name, text("bob")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, has := c.Session()
+		if info, err := session.InfoAs[map[string]string](s); !has || err != nil || info["name"] != "bob" {
+			t.Errorf("after the reply the session is %v, %v", info, err)
+		}
+		if told := <-updates; told.Key != s.Key || string(told.Info) != string(s.Info) {
+			t.Errorf("OnSessionUpdated got %s, want %s", told.Info, s.Info)
+		}
+		n.near().Cut()
+		connect(t, c)
+		if again, _ := c.Session(); string(again.Info) != string(s.Info) || len(updates) != 0 {
+			t.Errorf("restored %s, want %s, and %d updates", again.Info, s.Info, len(updates))
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		ln := memory.Listen()
+		c := dial(t, ln, client.Options{Keys: &keptKey{key: "K"}})
+		connected := make(chan error, 1)
+		go func() { connected <- c.Connect(t.Context()) }()
+		p := accept(t, ln, protocol.V1_2, protocol.Conf{})
+		restore := p.receive()
+		object := func(info string) protocol.Payload {
+			data, err := protocol.V1_2.AppendSession(nil, protocol.Session{Key: "K", Created: time.Now(), Info: []byte(info)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return protocol.Payload{Encoding: protocol.UTF8, Data: data}
+		}
+		p.send(protocol.Message{Kind: protocol.SessionCreated, Payload: object(`"new"`)})
+		p.send(protocol.Message{Kind: protocol.Reply, ID: restore.ID, Payload: object(`"old"`)})
+		if err := <-connected; err != nil {
+			t.Fatal(err)
+		}
+		if s, _ := c.Session(); string(s.Info) != `"new"` {
+			t.Errorf("the session is %s", s.Info)
+		}
+	})
 }

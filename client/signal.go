@@ -17,7 +17,9 @@ type Signal struct {
 // SignalHandler handles a signal. It is called as a hook is, see Hooks.
 type SignalHandler func(ctx context.Context, s *Signal)
 
-// Handler handles what the server sends. A *Mux is one.
+// Handler handles what the server sends. A *Mux is one. If it also has the method
+// HandleRequest of a *Mux, it handles the requests of servers that speak 3.0; without it
+// they are answered with protocol.ErrNoHandler.
 type Handler interface {
 	HandleSignal(ctx context.Context, s *Signal)
 }

@@ -11,9 +11,9 @@ func (m Message) Clone(space []byte) Message {
 	if len(data)+len(head) == 0 {
 		return m
 	}
-	b := append(space[:0], data...)
+	b := append(slices.Grow(space[:0], len(data)+len(head)), data...)
 	if len(head) > 0 {
-		b = append(slices.Grow(b, len(head)), head...)
+		b = append(b, head...)
 		m.Head = slices.Clip(Head(b[len(data):]))
 	}
 	if len(data) > 0 {

@@ -388,7 +388,7 @@ func TestKinds(t *testing.T) {
 // everyVersion has the versions that are known but not spoken too.
 var everyVersion = append([]protocol.Version{protocol.V3_0}, protocol.Versions()...)
 
-// Servers and clients offer what Versions returns: not 3.0, which they do not speak yet.
+// Servers and clients offer what Versions returns: not 3.0, which is not published yet.
 func TestVersionsAreSpoken(t *testing.T) {
 	if slices.Contains(protocol.Versions(), protocol.V3_0) {
 		t.Error("3.0 is offered")

@@ -29,6 +29,7 @@ func FuzzParse(f *testing.F) {
 			v = everyVersion[int(minor)%len(everyVersion)]
 		}
 		checkParse(t, v, b)
+		partsOf(t, v, b)
 		// None of these may panic, whatever the message.
 		m, _ := v.Parse(b)
 		_ = m.Err()

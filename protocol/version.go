@@ -12,7 +12,7 @@ import (
 type Version uint16 // the major number in the high byte, the minor in the low one
 
 // The versions (sections 3 to 7 and 11 of PROTOCOL.md). V3_0 is not published yet: the
-// codec knows it, the servers and clients of this module do not speak it.
+// servers and clients of this module speak it only where they are set to it.
 const (
 	V1_2 Version = 0x0102
 	V1_3 Version = 0x0103
@@ -22,7 +22,7 @@ const (
 	V3_0 Version = 0x0300
 )
 
-// Versions returns the versions that the servers and clients of this module speak, newest
+// Versions returns the versions that the servers and clients of this module offer, newest
 // first. V3_0 is known, but not one of them yet.
 func Versions() []Version { return []Version{V2_0, V1_5, V1_4, V1_3, V1_2} }
 

@@ -37,6 +37,22 @@ func helloOf(r *http.Request) *http.Request {
 	return r
 }
 
+// meet keeps what hello tells for OnClientConnected.
+func (c *Conn) meet(hello protocol.HelloBody) {
+	if proof, ok := hello.Head.Credentials(); ok && c.server.opts.Hooks.OnClientConnected != nil {
+		c.proof.Store(&proof)
+	}
+	if name, version := hello.Head.Client(); c.info.UserAgent == "" && name != "" {
+		c.info.UserAgent = cutUserAgent(name + "/" + version)
+	}
+}
+
+// forget drops what only OnClientConnected gets.
+func (c *Conn) forget() {
+	c.hello.Store(nil)
+	c.proof.Store(nil)
+}
+
 // connected is the task that calls OnClientConnected. It runs before every other task
 // of the connection.
 type connected Conn
@@ -44,7 +60,7 @@ type connected Conn
 func (t *connected) Run() {
 	c := (*Conn)(t)
 	err := c.server.opts.Hooks.OnClientConnected(c.link.Context(), c)
-	c.hello.Store(nil)
+	c.forget()
 	if err != nil {
 		c.turnAway(err)
 		return
@@ -54,7 +70,7 @@ func (t *connected) Run() {
 
 func (t *connected) Panicked(value any, stack []byte) {
 	c := (*Conn)(t)
-	c.hello.Store(nil)
+	c.forget()
 	c.panicked("OnClientConnected", value, stack)
 	c.turnAway(errConnectedPanicked)
 }
@@ -76,7 +92,11 @@ func (c *Conn) turnAway(err error) {
 	default:
 		c.log(connectFailed, "webwire: OnClientConnected failed", "error", loggable(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
 	}
-	c.close(status, reason, fmt.Errorf("server: connection refused: %w", err))
+	// Not in good order: draining would answer requests with the shutdown error, after
+	// which a client leaves before it has read the status, and comes back.
+	if !c.closing.Swap(true) {
+		c.link.DisconnectLater(status, reason, fmt.Errorf("server: connection refused: %w", err))
+	}
 }
 
 // disconnected is the task that calls OnClientDisconnected.

@@ -68,16 +68,8 @@ func TestConnectionRefused(t *testing.T) {
 					t.Error("the connection is in Conns before it is accepted")
 				}
 				close(decide)
-				var refused []uint64
-				for range 2 {
-					m := p.receive()
-					if m.Kind != protocol.ReplyShutdown {
-						t.Errorf("got %v", m)
-					}
-					refused = append(refused, m.ID.Uint64())
-				}
-				if slices.Sort(refused); !slices.Equal(refused, []uint64{1, 2}) {
-					t.Errorf("answers to %v", refused)
+				for m := range p.got { // an answer could make the client leave before it reads the status
+					t.Errorf("got %v", m)
 				}
 				ours, theirs := p.over()
 				var closed *transport.CloseError
@@ -112,11 +104,6 @@ func TestRefusalClosesSession(t *testing.T) {
 			},
 		}})
 		p := connect(t, srv, protocol.V1_2)
-		for _, want := range []protocol.Kind{protocol.SessionCreated, protocol.SessionClosed} {
-			if m := p.receive(); m.Kind != want {
-				t.Errorf("got %v, want %v", m.Kind, want)
-			}
-		}
 		p.over()
 		if _, err := store.Load(t.Context(), key); !errors.Is(err, session.ErrNotFound) {
 			t.Errorf("the session is still there: %v", err)

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,20 +22,21 @@ type Conn struct {
 	server *Server
 	link   *link.Link
 	info   Info
-	stop   func() bool // of the watch over the context given to ServeConn; nil if that never ends
+	stop   func() bool // ends the watch over the context given to ServeConn; nil if that never ends
 
 	hello      atomic.Pointer[http.Request] // for Info; nil once OnClientConnected has returned
+	proof      atomic.Pointer[[]byte]       // for Credentials; nil once OnClientConnected has returned
 	value      atomic.Pointer[any]
-	closing    atomic.Bool // in good order
+	closing    atomic.Bool // Close was called, or the connection was refused
 	admitted   atomic.Bool // OnClientConnected has returned nil, or there is none
-	refused    bool        // it has not; set before any other task runs
-	spoke      bool        // a request or signal has arrived; of the goroutine that reads
-	negotiated bool        // the version, by a token: a client that knows PROTOCOL.md
-	limit      int         // of what is sent, in bytes; zero: none
+	refused    bool        // OnClientConnected has failed; set before any other task runs
+	spoke      bool        // a request or signal has arrived; used by the reader only
+	negotiated bool        // the version was negotiated, so the client is not a published one
+	limit      int         // of the messages sent, in bytes; zero: none
 	session    sessionSlot // guarded by server.sessions
-	fails      int         // restores that failed in a row; those run one at a time
+	fails      int         // failed restores in a row; restores run one at a time
 	index      int         // in server.conns; guarded by server.mu
-	callers    int         // of Shutdown, in handlers and hooks; guarded by server.mu
+	callers    int         // handlers and hooks of it that are in Shutdown; guarded by server.mu
 }
 
 // Info describes a connection.
@@ -91,7 +91,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 	info.RemoteAddr, info.LocalAddr = known(conn.RemoteAddr()), known(conn.LocalAddr())
 	info.SubProtocol = e.opts.SubProtocol
 	info.Connected = time.Now()
-	if !slices.Contains(versions, info.Version) {
+	if !e.speaks(info.Version) {
 		_ = conn.Close(transport.StatusInternalError, "unknown protocol version") // the error below says more
 		return nil, ErrVersion
 	}
@@ -105,10 +105,17 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 		Version: info.Version,
 		Limits:  &s.limits,
 	}
-	if rules.Conf && !negotiated { // published clients refuse what is longer than their own limit, which is that
+	if rules.Conf && !negotiated { // published clients accept no longer messages than the server does
 		conf.MaxMessage = e.opts.MaxMessageSize
 	}
+	var hello protocol.HelloBody
+	if rules.Hello {
+		if hello, err = e.greet(ctx, conn, &conf); err != nil {
+			return nil, err
+		}
+	}
 	c := &Conn{server: s, info: info, negotiated: negotiated, limit: conf.MaxMessage}
+	c.meet(hello)
 	if info.Request != nil {
 		c.hello.Store(info.Request)
 		c.info.Request = nil
@@ -117,26 +124,24 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 	c.link = link.New(context.WithValue(ctx, connKey{s}, c), conf)
 	if rules.Conf { // before anything else can be sent
 		// A failure to send it is found by the reader.
-		_ = c.link.Send(context.Background(), protocol.Conf{
-			Version:     info.Version,
-			ReadTimeout: s.opts.ReadTimeout,
-			MessageSize: e.opts.MaxMessageSize,
-			SubProtocol: e.opts.SubProtocol,
-		}.Message())
+		_ = c.link.Send(context.Background(), e.conf(info.Version).Message())
+	}
+	if rules.Hello {
+		c.welcome(hello)
 	}
 	if !s.add(c) {
 		_ = conn.Close(transport.StatusGoingAway, "server shutting down") // the error below says more
 		c.link.Abort(ErrServerClosed)                                     // releases it from ctx
 		return nil, ErrServerClosed
 	}
-	if ctx.Done() != nil { // else it would only cost memory
+	if ctx.Done() != nil { // otherwise it would only cost memory
 		c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 	}
 	return c, nil
 }
 
-// connKey is the key of the *Conn in the contexts of its handlers. A context may have
-// one of each server: a connection may be served inside a handler of another.
+// connKey is the key of the *Conn in the contexts of its handlers. There is one for each
+// server, because a connection may be served inside a handler of another server.
 type connKey struct{ server *Server }
 
 // serve runs the connection until its end.
@@ -170,6 +175,16 @@ func (c *Conn) Info() Info {
 		info.Request, info.TLS = r, r.TLS
 	}
 	return info
+}
+
+// Credentials returns what a client of 3.0 sent to prove who it is, for OnClientConnected
+// to check. It returns nil if the client sent none, and once OnClientConnected has
+// returned.
+func (c *Conn) Credentials() []byte {
+	if proof := c.proof.Load(); proof != nil {
+		return *proof
+	}
+	return nil
 }
 
 // Value returns what SetValue stored last, nil before.

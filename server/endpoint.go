@@ -71,7 +71,7 @@ func (e *Endpoint) ServeConn(ctx context.Context, conn transport.Conn) error {
 
 // AcceptOptions is [Server.AcceptOptions] for the endpoint.
 func (e *Endpoint) AcceptOptions() transport.AcceptOptions {
-	return transport.AcceptOptions{Protocols: slices.Clone(tokens), Limits: e.limits()}
+	return transport.AcceptOptions{Protocols: slices.Clone(e.tokens()), Limits: e.limits()}
 }
 
 // ServeHTTP is [Server.ServeHTTP] for the endpoint.
@@ -131,7 +131,7 @@ func (e *Endpoint) serveMetadata(w http.ResponseWriter) {
 	// An error means that the peer went away.
 	_ = json.NewEncoder(w).Encode(protocol.Metadata{
 		Version:     e.opts.Version,
-		Versions:    versions,
+		Versions:    e.versions(),
 		ReadTimeout: e.server.opts.ReadTimeout,
 	})
 }
@@ -162,7 +162,7 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
 			s.release()
 		}
 	}()
-	conn, err := s.opts.Upgrader.Upgrade(w, r, transport.UpgradeOptions{Protocols: tokens, Limits: e.limits()})
+	conn, err := s.opts.Upgrader.Upgrade(w, r, transport.UpgradeOptions{Protocols: e.tokens(), Limits: e.limits()})
 	if err != nil {
 		s.upgradeFailed(r, err)
 		return

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"sync/atomic"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/session"
+	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
 )
 
@@ -144,6 +147,78 @@ func ExampleRequestHandler() {
 	_, err := c.Request(context.Background(), "say", protocol.Text("hello"))
 	fmt.Println(err, errors.Is(err, protocol.ErrInternal))
 	// Output: protocol: internal error of the server true
+}
+
+// A guest gets a number as long as the connection lasts, and no more than two are let in.
+// Status 4501 is final: the client of the third does not try again.
+func ExampleConn_SetValue() {
+	var guests atomic.Int64
+	var mux server.Mux
+	mux.Request("number", func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+		return protocol.JSON(r.Conn.Value())
+	})
+	srv := server.New(server.Options{
+		Handler: &mux,
+		Hooks: server.Hooks{OnClientConnected: func(_ context.Context, c *server.Conn) error {
+			n := guests.Add(1)
+			if n > 2 {
+				return &transport.CloseError{Status: 4501, Reason: "the house is full"}
+			}
+			c.SetValue(n)
+			return nil
+		}},
+	})
+	listener := memory.Listen()
+	go srv.Serve(listener)
+	defer srv.Close()
+
+	for range 3 {
+		c := client.New(listener, client.Options{})
+		defer c.Close()
+		number, err := c.Request(context.Background(), "number", protocol.Text("?"))
+		var closed *transport.CloseError
+		if errors.As(err, &closed) {
+			fmt.Println(closed.Status, closed.Reason)
+		} else {
+			fmt.Println(number.Text(), err)
+		}
+	}
+	// Output:
+	// 1 <nil>
+	// 2 <nil>
+	// 4501 the house is full
+}
+
+// All connections of a session get the change.
+func ExampleConn_UpdateSession() {
+	type cart struct{ Items []string }
+	srv := server.New(server.Options{Hooks: server.Hooks{
+		OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+			s, ok := r.Conn.Session()
+			if !ok {
+				_, err := r.Conn.CreateSession(ctx, cart{})
+				return protocol.Payload{}, err
+			}
+			c, err := session.InfoAs[cart](s)
+			if err != nil {
+				return protocol.Payload{}, err
+			}
+			c.Items = append(c.Items, r.Payload.Text())
+			_, err = r.Conn.UpdateSession(ctx, c)
+			return protocol.Payload{}, err
+		},
+	}})
+	c, stop := over(srv)
+	defer stop()
+
+	for _, item := range []string{"a cart", "tea", "cups"} {
+		if _, err := c.Request(context.Background(), "add", protocol.Text(item)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	s, _ := c.Session()
+	fmt.Println(string(s.Info))
+	// Output: {"Items":["tea","cups"]}
 }
 
 // over returns a client of srv in the same program.

@@ -15,36 +15,46 @@ const inlineSize = 64
 // request is a Request in flight; one allocation holds all of it.
 type request struct {
 	Request
-	id    protocol.ID
+	call  link.Incoming
 	space [inlineSize]byte
 }
 
 func newRequest(c *Conn, m protocol.Message) *request {
-	in := &request{id: m.ID}
+	in := &request{}
 	m = m.Clone(in.space[:0])
-	in.Request = Request{Conn: c, Name: m.Name, Payload: m.Payload}
+	in.Request = Request{Conn: c, Name: m.Name, Payload: m.Payload, Meta: m.Head}
 	return in
 }
 
 func (in *request) Run() {
 	c := in.Conn
+	if !in.call.Begin() {
+		return
+	}
 	if c.refused {
-		c.refuse(in.id)
+		in.call.End()
+		c.link.Drop()
 		return
 	}
 	began := c.link.Begin()
-	p, err := c.server.opts.Hooks.OnRequest(c.link.Context(), &in.Request)
+	p, err := c.server.opts.Hooks.OnRequest(in.call.Context(), &in.Request)
 	c.link.Took(began)
-	if err != nil {
-		c.fail(in.id, in.Name, err)
+	in.call.End()
+	if err == nil {
+		c.reply(protocol.Message{Kind: protocol.Reply, ID: in.call.ID(), Payload: p})
 		return
 	}
-	c.reply(protocol.Message{Kind: protocol.Reply, ID: in.id, Payload: p})
+	if m, theirs := in.call.Failure(err); theirs {
+		c.reply(m)
+	} else {
+		c.failWith(m, in.Name, err)
+	}
 }
 
 func (in *request) Panicked(value any, stack []byte) {
 	in.Conn.panicked("handler of request "+quoted(in.Name), value, stack)
-	in.Conn.reply(in.Conn.info.Version.Failure(in.id, protocol.ErrInternal))
+	in.call.End()
+	in.Conn.reply(in.Conn.info.Version.Failure(in.call.ID(), protocol.ErrInternal))
 }
 
 // signal is a Signal in flight.
@@ -56,7 +66,7 @@ type signal struct {
 func newSignal(c *Conn, m protocol.Message) *signal {
 	in := &signal{}
 	m = m.Clone(in.space[:0])
-	in.Signal = Signal{Conn: c, Name: m.Name, Payload: m.Payload}
+	in.Signal = Signal{Conn: c, Name: m.Name, Payload: m.Payload, Meta: m.Head}
 	return in
 }
 
@@ -97,8 +107,12 @@ func (c *Conn) reply(m protocol.Message) {
 
 // fail answers a request whose handler returned err.
 func (c *Conn) fail(id protocol.ID, name string, err error) {
-	m := c.info.Version.Failure(id, err)
-	if m.Kind == protocol.ReplyInternalError && !deliberate(err) {
+	c.failWith(c.info.Version.Failure(id, err), name, err)
+}
+
+// failWith is fail with m as the answer.
+func (c *Conn) failWith(m protocol.Message, name string, err error) {
+	if isInternal(m) && !deliberate(err) {
 		e := requestFailed
 		if c.endedBy(err) {
 			e = requestLeft
@@ -106,6 +120,12 @@ func (c *Conn) fail(id protocol.ID, name string, err error) {
 		c.log(e, "webwire: request failed", "request", loggable(name), "error", loggable(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
 	}
 	c.reply(m)
+}
+
+// isInternal reports whether m answers that the handler failed.
+func isInternal(m protocol.Message) bool {
+	return m.Kind == protocol.ReplyInternalError ||
+		m.Kind == protocol.ReplyFailure && protocol.FailureCode(m.Payload.Data[0]) == protocol.FailureInternal
 }
 
 // deliberate reports whether err needs no log record: a handler returned

@@ -32,8 +32,8 @@ type Hooks struct {
 	// An error refuses the connection. If it wraps a *transport.CloseError, the client
 	// reads its Status and Reason: a final status, see Conn.Close, keeps the client from
 	// coming back. Any other error is logged and the client reads StatusInternalError
-	// without a reason. A session that the hook created is closed. Requests that the
-	// client has sent already are answered with protocol.ErrShutdown: not executed.
+	// without a reason. A session that the hook created is closed. What the
+	// client has sent already is dropped.
 	//
 	// If the hook creates a session and the client then restores one that it had before,
 	// the new session is closed, see Conn.CreateSession.
@@ -102,7 +102,9 @@ type Handler interface {
 // connects again. Any other error is logged, and the client gets protocol.ErrInternal. So
 // does a *protocol.PeerError, which is what another server answered to the handler.
 //
-// ctx ends with the connection. It has the values of Options.ConnContext, or those of the
+// ctx ends with the connection. With clients of 3.0 it also ends when the client cancels
+// the request, at the client's deadline, and when the handler has returned; context.Cause
+// says which. It has the values of Options.ConnContext, or those of the
 // context given to ServeConn, and none of the HTTP request's context.
 type RequestHandler func(ctx context.Context, r *Request) (protocol.Payload, error)
 
@@ -114,6 +116,7 @@ type Request struct {
 	Conn    *Conn
 	Name    string // empty if the client gave none
 	Payload protocol.Payload
+	Meta    protocol.Head // trace context and metadata of a client of 3.0, nil before
 }
 
 // Signal is a signal of a client. It belongs to the handler, which may keep it.
@@ -121,6 +124,7 @@ type Signal struct {
 	Conn    *Conn
 	Name    string // empty if the client gave none
 	Payload protocol.Payload
+	Meta    protocol.Head // trace context and metadata of a client of 3.0, nil before
 }
 
 // NotFound is a RequestHandler that answers every request with an error whose code is

@@ -98,7 +98,8 @@ type Options struct {
 
 	// Version is spoken to peers that negotiate nothing, as published clients do. With
 	// peers that negotiate, the server speaks the best version that both know.
-	// Zero: protocol.V1_2.
+	// protocol.V3_0, which is not published yet, is offered to peers that negotiate only if
+	// it is the Version. Zero: protocol.V1_2.
 	Version protocol.Version
 
 	// SubProtocol is the name of the application's protocol on top of WebWire. Clients

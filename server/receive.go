@@ -17,7 +17,7 @@ func (r *receiver) Receive(m protocol.Message) {
 	switch m.Kind {
 	case protocol.Request:
 		c.spoke = true
-		if in := newRequest(c, m); !c.link.Go(size, in) {
+		if in := newRequest(c, m); !c.link.Serve(&in.call, &m, size, in) {
 			c.refuse(m.ID)
 		}
 	case protocol.Signal:
@@ -44,6 +44,9 @@ func (r *receiver) Malformed(m protocol.Message, _ error) {
 	c := (*Conn)(r)
 	c.react(manners.Of(c.info.Version).Malformed(m), m.ID)
 }
+
+// Overflow ends a connection that has no room for an answer.
+func (r *receiver) Overflow() { (*Conn)(r).tooSlow() }
 
 func (c *Conn) react(reaction manners.Reaction, id protocol.ID) {
 	switch reaction {

@@ -91,7 +91,7 @@ func newSessionRequest(c *Conn, m protocol.Message) *sessionRequest {
 func (r *sessionRequest) Run() {
 	c, id, ctx := r.conn, r.msg.ID, r.conn.link.Context()
 	if c.refused {
-		c.refuse(id)
+		c.link.Drop()
 		return
 	}
 	if r.msg.Kind == protocol.RestoreSession {

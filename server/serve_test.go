@@ -202,7 +202,7 @@ func TestServeConn(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 
-		for _, unspoken := range []protocol.Version{0x0900, protocol.V3_0} {
+		for _, unspoken := range []protocol.Version{0x0900, 0x0301} {
 			p = connectDeaf(t, context.Background(), server.New(server.Options{Version: unspoken}), protocol.V1_2)
 			if err := p.wait(); !errors.Is(err, server.ErrVersion) {
 				t.Errorf("%v: got %v", unspoken, err)

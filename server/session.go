@@ -99,35 +99,6 @@ func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, er
 	return s, nil
 }
 
-// UpdateSession replaces the Info of the connection's session by info, encoded as JSON.
-// The change is saved, and then every connection of this server that has the session gets
-// it, as a SessionCreated message with the same key, before the reply to the request that
-// is being handled. Section 8 of PROTOCOL.md says what clients of each version do with
-// it. Concurrent updates of a session take effect one after the other, in the same order
-// everywhere.
-//
-// After an error the session is unchanged, except that a store may have saved a change
-// whose confirmation was lost. The error is ErrNoSession if the connection has no session,
-// session.ErrNotFound if the session no longer exists in the store, ErrSessionInfo or
-// protocol.ErrTooBig if a client that has the session cannot read info or not that much,
-// see CreateSession, protocol.ErrSessionsDisabled, or the error of the store. Without a
-// store OnSessionUpdated saves the change; if that hook is nil the error wraps
-// errors.ErrUnsupported.
-//
-// OnSessionLookup is not called: if that hook changes what clients get, apply the same
-// change to info.
-func (c *Conn) UpdateSession(ctx context.Context, info any) (session.Session, error) {
-	t := &c.server.sessions
-	if t.store == nil {
-		return session.Session{}, protocol.ErrSessionsDisabled
-	}
-	data, err := encodeInfo(info)
-	if err != nil {
-		return session.Session{}, err
-	}
-	return t.update(ctx, c, data)
-}
-
 // encodeInfo returns info as JSON, nil for null.
 func encodeInfo(info any) ([]byte, error) {
 	data, err := json.Marshal(info)

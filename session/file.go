@@ -24,7 +24,7 @@ type FileStoreOptions struct {
 
 // FileStore is a Store in a directory, with one file per session.
 //
-// When Save returns, the complete session is on disk: its file is written under a
+// When Save or Update returns, the complete session is on disk: its file is written under a
 // temporary name, synced and renamed, and the directory is synced. A process that is
 // killed in between leaves the session unchanged. If a file is damaged nevertheless,
 // Load returns [ErrDamaged] and the file stays.

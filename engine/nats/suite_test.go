@@ -80,6 +80,19 @@ func (c *cluster) age(t *testing.T, name string) {
 	update(t, js, config)
 }
 
+func (c *cluster) purge(t *testing.T, name string) {
+	t.Helper()
+	nc, js := c.connect(t)
+	defer nc.Close()
+	s, err := js.Stream(t.Context(), name)
+	if err == nil {
+		err = s.Purge(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func update(t *testing.T, js jetstream.JetStream, config jetstream.StreamConfig) {
 	t.Helper()
 	if _, err := js.UpdateStream(t.Context(), config); err != nil {
@@ -109,23 +122,27 @@ func TestSessions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := start(t, servers)
-			stores := func(t *testing.T, o natsengine.Options) session.Store {
-				s := &rotating{options: o}
+			o := c.settings(t, 0)
+			// The tests come one after the other and share the streams.
+			stores := func(t *testing.T, maxAge time.Duration) session.Store {
+				s := &rotating{}
 				for i := range 3 {
-					o.URL = c.urlOf(i)
+					o := o
+					o.URL, o.MaxSessionAge = c.urlOf(i), maxAge
 					e, _ := open(t, o, &enginetest.Inlet{})
 					s.stores = append(s.stores, e.Sessions)
 				}
 				return s
 			}
+			empty := func(t *testing.T, maxAge time.Duration) session.Store {
+				s := stores(t, maxAge)
+				c.purge(t, "WW_"+o.App+"_sessions")
+				return s
+			}
 			sessiontest.Harness{
-				Open: func(t *testing.T) session.Store { return stores(t, c.settings(t, 0)) },
-				OpenExpiring: func(t *testing.T, maxAge time.Duration) session.Store {
-					o := c.settings(t, 0)
-					o.MaxSessionAge = maxAge
-					return stores(t, o)
-				},
-				Reopen: func(t *testing.T, st session.Store) session.Store { return stores(t, st.(*rotating).options) },
+				Open:         func(t *testing.T) session.Store { return empty(t, -1) },
+				OpenExpiring: empty,
+				Reopen:       func(t *testing.T, _ session.Store) session.Store { return stores(t, -1) },
 			}.Run(t)
 		})
 	}
@@ -133,10 +150,9 @@ func TestSessions(t *testing.T) {
 
 // rotating is a store that is another node for each call.
 type rotating struct {
-	options natsengine.Options
-	mu      sync.Mutex
-	n       int
-	stores  []session.Store
+	mu     sync.Mutex
+	n      int
+	stores []session.Store
 }
 
 func (r *rotating) next() session.Store {

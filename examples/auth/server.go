@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
-	"sort"
+	"slices"
 	"time"
 
 	"github.com/webwire-go/webwire/protocol"
@@ -113,18 +114,14 @@ func (s *service) devices(_ context.Context, r *server.Request, _ struct{}) ([]s
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	seen := make(map[string]bool) // a device that reconnects may still have its old connection, too
+	names := make(map[string]string) // by session: a device that reconnects may still have its old connection
 	for c := range s.srv.Conns() {
 		if other, err := identify(c); err == nil && other.User == who.User {
-			if own, _ := c.Session(); !seen[own.Key] {
-				seen[own.Key] = true
-				names = append(names, other.Device)
-			}
+			own, _ := c.Session()
+			names[own.Key] = other.Device
 		}
 	}
-	sort.Strings(names)
-	return names, nil
+	return slices.Sorted(maps.Values(names)), nil
 }
 
 // logout signs the user out on all devices. Connected devices learn it at once, the

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
@@ -19,12 +19,10 @@ const (
 	maxName    = 64
 )
 
-// broker has the topics of each subscriber.
+// broker forwards what is published. The Value of a subscriber's connection is its topics.
 type broker struct {
+	srv  *server.Server
 	left func(reason error) // called when a subscriber has disconnected; may be nil
-
-	mu          sync.Mutex
-	subscribers map[*server.Conn][]string // and their topics
 }
 
 func (b *broker) mux() *server.Mux {
@@ -39,12 +37,7 @@ func (b *broker) subscribe(_ context.Context, r *server.Request, topics []string
 	if len(topics) > maxTopics || slices.ContainsFunc(topics, badTopic) {
 		return struct{}{}, &protocol.Error{Code: "BAD_TOPIC", Message: "topics have 1 to 64 letters, digits, dots, dashes and slashes"}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.subscribers == nil {
-		b.subscribers = make(map[*server.Conn][]string)
-	}
-	b.subscribers[r.Conn] = topics
+	r.Conn.SetValue(topics)
 	return struct{}{}, nil
 }
 
@@ -63,31 +56,26 @@ type published struct {
 // that does not read, which is disconnected when its queue is full.
 func (b *broker) publish(_ context.Context, r *server.Request) (protocol.Payload, error) {
 	name := strings.TrimPrefix(r.Name, publishing)
-	sent, err := server.Broadcast(slices.Values(b.of(name)), topic+name, r.Payload)
+	sent, err := server.Broadcast(b.subscribers(name), topic+name, r.Payload)
 	if err != nil {
 		return protocol.Payload{}, err
 	}
 	return protocol.JSON(published{sent})
 }
 
-// of returns the subscribers of a topic.
-func (b *broker) of(name string) (conns []*server.Conn) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for c, topics := range b.subscribers {
-		if slices.Contains(topics, name) {
-			conns = append(conns, c)
+// subscribers returns the subscribers of a topic.
+func (b *broker) subscribers(topic string) iter.Seq[*server.Conn] {
+	return func(yield func(*server.Conn) bool) {
+		for c := range b.srv.Conns() {
+			if topics, _ := c.Value().([]string); slices.Contains(topics, topic) && !yield(c) {
+				return
+			}
 		}
 	}
-	return conns
 }
 
 func (b *broker) disconnected(c *server.Conn, reason error) {
-	b.mu.Lock()
-	_, subscribed := b.subscribers[c]
-	delete(b.subscribers, c)
-	b.mu.Unlock()
-	if subscribed && b.left != nil {
+	if c.Value() != nil && b.left != nil {
 		b.left(reason)
 	}
 }

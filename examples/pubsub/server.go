@@ -16,10 +16,10 @@ const outboxSize = 256 << 10
 
 // running is a server that has been started.
 type running struct {
-	addr    string
-	webwire *server.Server
-	web     *http.Server
-	served  chan error
+	*broker
+	addr   string
+	web    *http.Server
+	served chan error
 }
 
 func start(addr string, b *broker) (*running, error) {
@@ -27,15 +27,15 @@ func start(addr string, b *broker) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &running{addr: ln.Addr().String(), served: make(chan error, 1)}
-	s.webwire = server.New(server.Options{
+	s := &running{broker: b, addr: ln.Addr().String(), served: make(chan error, 1)}
+	s.srv = server.New(server.Options{
 		Upgrader:       &websocket.Upgrader{},
 		Handler:        b.mux(),
 		Hooks:          server.Hooks{OnClientDisconnected: b.disconnected},
 		MaxMessageSize: 1 << 20,
 		OutboxSize:     outboxSize,
 	})
-	s.web = &http.Server{Handler: s.webwire, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	s.web = &http.Server{Handler: s.srv, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
 	go func() { s.served <- s.web.Serve(ln) }()
 	return s, nil
 }
@@ -44,7 +44,7 @@ func start(addr string, b *broker) (*running, error) {
 func (s *running) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := errors.Join(s.webwire.Shutdown(ctx), s.web.Shutdown(ctx))
+	err := errors.Join(s.srv.Shutdown(ctx), s.web.Shutdown(ctx))
 	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/invariant"
@@ -85,11 +86,18 @@ type call struct {
 	place    outbox.Mark
 	timeout  time.Duration
 	deadline time.Duration // see now; zero: none
+
+	// For 3.0:
+
+	in      *inflow  // of items; nil if the reply is not to be streamed
+	cancels bool     // the peer knows how to stop executing it
+	space   [16]byte // for the head
 }
 
 type outcome struct {
 	payload protocol.Payload
 	err     error
+	gaveUp  gaveUp
 }
 
 // calls is the table of the requests in flight, guarded by the Link's mutex.
@@ -100,6 +108,11 @@ type calls struct {
 	count   uint64 // requests so far
 	sweepAt time.Duration
 	sweep   *time.Timer // fails the overdue at sweepAt; nil until the first deadline
+
+	// For 3.0:
+
+	abandoned map[uint64]bool // given up and not answered; whether their replies are streamed
+	streams   int             // requests without an answer whose reply is streamed
 }
 
 // take returns a call for a new request, nil if there are too many.
@@ -121,16 +134,24 @@ func (t *calls) take() *call {
 	return c
 }
 
-// decide returns the call that waits as the given number, which is the caller's to
-// send the outcome to, or nil.
-func (t *calls) decide(number uint64) *call {
+// find returns the call that waits as the given number, or nil.
+func (t *calls) find(number uint64) *call {
 	index := number & (maxCalls - 1)
 	if t == nil || number == 0 || index >= uint64(len(t.all)) || t.all[index].number != number {
 		return nil
 	}
-	c := t.all[index]
+	return t.all[index]
+}
+
+// decide is find, after which the call is the caller's to send the outcome to.
+func (t *calls) decide(number uint64) *call {
+	c := t.find(number)
+	if c == nil {
+		return nil
+	}
 	c.number = 0
 	t.waiting--
+	invariant.Check(t.waiting >= 0, "more requests have an outcome than were sent")
 	return c
 }
 
@@ -138,8 +159,9 @@ func (t *calls) decide(number uint64) *call {
 // of the reply, which is the caller's. The error is that of a refusing reply (see
 // protocol.Message.Err), a *LostError, a *TimeoutError, or ctx.Err(). If the request
 // was not sent the error is a *LostError that says so or an *UnsentError, which wraps
-// protocol.ErrMalformed or protocol.ErrTooBig if the request cannot be sent at all.
-// After any other error the peer may have executed the request, or may yet do so.
+// protocol.ErrMalformed or protocol.ErrTooBig if the request cannot be sent at all, and in
+// 3.0 protocol.ErrTooMany if the peer takes no more requests at once. After any other
+// error the peer may have executed the request, or may yet do so.
 //
 // A timeout of zero is none. If then is not nil it gets the payload of a Reply first, on
 // the goroutine that reads: no later message was received before it returned, and its
@@ -148,29 +170,64 @@ func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Dur
 	if err := ctx.Err(); err != nil {
 		return protocol.Payload{}, &UnsentError{err}
 	}
-	c, number, err := l.register(timeout, then)
+	c, number, err := l.register(timeout, then, nil)
 	if err != nil {
 		return protocol.Payload{}, unsent(err)
 	}
-	m.ID = protocol.NewID(number)
-	refused := l.sendRequest(ctx, &m, &c.place, timeout)
-	if refused != nil {
-		// Unless the outcome is decided, it is that the request was not sent.
-		if c := l.decide(number); c != nil {
-			c.done <- outcome{err: refused}
-		}
-	}
+	refused := l.begin(ctx, c, number, &m, timeout)
 	var out outcome
 	select {
 	case out = <-c.done:
 	default:
 		out = l.await(ctx, c, number)
 	}
+	if out.gaveUp != notGivenUp {
+		out.err = l.withdraw(c, number, out)
+	}
 	l.release(c)
 	if refused != nil {
 		out.err = unsent(out.err)
 	}
 	return out.payload, out.err
+}
+
+// begin sends the request of a call. If that fails it decides the call, unless the outcome
+// is decided already.
+func (l *Link) begin(ctx context.Context, c *call, number uint64, m *protocol.Message, timeout time.Duration) error {
+	m.ID = protocol.NewID(number)
+	if l.modern != nil && m.Kind == protocol.Request {
+		c.cancels = true
+		m.Head = c.head(ctx, m.Head, timeout)
+	}
+	err := l.sendRequest(ctx, m, &c.place, timeout)
+	if err != nil {
+		if c := l.decide(number); c != nil {
+			c.done <- outcome{err: err}
+		}
+	}
+	return err
+}
+
+// head returns h with the fields of the call itself. They are in the memory of the call,
+// unless h has fields already.
+func (c *call) head(ctx context.Context, h protocol.Head, timeout time.Duration) protocol.Head {
+	if len(h) == 0 {
+		h = c.space[:0]
+	} else {
+		h = slices.Clip(h)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		if left := max(time.Until(deadline), 0); timeout == 0 || left < timeout {
+			timeout = max(left, 1) // it is rounded up
+		}
+	}
+	if timeout > 0 {
+		h = h.AppendDeadline(timeout)
+	}
+	if c.in != nil {
+		h = h.AppendStream()
+	}
+	return h
 }
 
 // sendRequest sends m within ctx and, unless it is zero, timeout.
@@ -215,8 +272,8 @@ func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
 	case out := <-c.done:
 		return out
 	case <-cancelled:
-		if l.decide(number) != nil {
-			return outcome{err: ctx.Err()}
+		if l.giveUp(number) {
+			return outcome{err: ctx.Err(), gaveUp: whyEnded(ctx)}
 		}
 		return <-c.done // the outcome was decided first, and is here or about to be
 	}
@@ -224,7 +281,7 @@ func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
 
 // register returns the call of a new request and its number, which the call itself
 // may have lost already: the connection may end, or the time be over.
-func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error) (c *call, number uint64, err error) {
+func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error, in *inflow) (c *call, number uint64, err error) {
 	deadline := time.Duration(0)
 	if timeout > 0 {
 		deadline = now() + timeout
@@ -237,20 +294,29 @@ func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error
 	if s.calls == nil {
 		s.calls = new(calls)
 	}
+	if x := l.modern; x != nil && (s.calls.waiting+len(s.calls.abandoned) >= x.peer.Requests || in != nil && s.calls.streams >= MaxStreams) {
+		return nil, 0, protocol.FailureTooMany.Failure()
+	}
 	if c = s.calls.take(); c == nil {
 		return nil, 0, ErrTooMany
 	}
-	c.then, c.timeout, c.deadline = then, timeout, deadline
+	c.then, c.timeout, c.deadline, c.in, c.cancels = then, timeout, deadline, in, false
+	if in != nil {
+		s.calls.streams++
+	}
 	if deadline != 0 {
 		l.armSweep(s.calls, deadline)
 	}
 	return c, c.number, nil
 }
 
-// decide is calls.decide under the lock.
+// decide is calls.decide under the lock, for a call that is answered or was not sent.
 func (l *Link) decide(number uint64) *call {
 	s := l.lock()
 	c := s.calls.decide(number)
+	if c != nil && c.in != nil {
+		s.calls.streams--
+	}
 	l.unlock()
 	return c
 }
@@ -258,7 +324,7 @@ func (l *Link) decide(number uint64) *call {
 func (l *Link) release(c *call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.then = nil
+	c.then, c.in = nil, nil
 	t := l.state.calls
 	invariant.Check(c.number == 0 && len(c.done) == 0, "a call is released before its outcome is taken")
 	invariant.Check(len(t.free) < len(t.all) && t.all[c.index] == c, "a call is released twice")
@@ -278,6 +344,9 @@ func (l *Link) settle(m protocol.Message, err error) bool {
 	l.out.WasRead(&c.place)
 	if err == nil {
 		err = m.Err()
+	}
+	if _, unsupported := m.Head.Unsupported(); unsupported {
+		err = errUnsupported
 	}
 	out := outcome{err: err}
 	if err == nil {
@@ -309,7 +378,7 @@ func (l *Link) armSweep(t *calls, deadline time.Duration) {
 
 func (l *Link) failOverdue() {
 	for _, c := range l.overdue() {
-		c.done <- outcome{err: &TimeoutError{After: c.timeout}}
+		c.done <- outcome{err: &TimeoutError{After: c.timeout}, gaveUp: wasLate}
 	}
 }
 
@@ -324,7 +393,7 @@ func (l *Link) overdue() (late []*call) {
 		switch {
 		case c.number == 0 || c.deadline == 0:
 		case c.deadline <= at:
-			late = append(late, s.calls.decide(c.number))
+			late = append(late, l.abandon(s.calls, c.number))
 		case next == 0 || c.deadline < next:
 			next = c.deadline
 		}

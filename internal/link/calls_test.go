@@ -165,13 +165,13 @@ func TestTimeoutWhileAWriteIsStuck(t *testing.T) {
 				began = time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), limit)
 				defer cancel()
-				if _, err := l.Request(ctx, request("x"), 0, nil); err != context.DeadlineExceeded || time.Since(began) != limit {
+				if _, err := l.Request(ctx, request("x"), 0, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != limit {
 					t.Errorf("with one: got %v after %v", err, time.Since(began))
 				}
 				ctx, stop := context.WithCancel(t.Context())
 				time.AfterFunc(limit, stop)
 				began = time.Now()
-				if _, err := l.Request(ctx, request("x"), time.Minute, nil); err != context.Canceled || time.Since(began) != limit {
+				if _, err := l.Request(ctx, request("x"), time.Minute, nil); !errors.Is(err, context.Canceled) || time.Since(began) != limit {
 					t.Errorf("cancelled: got %v after %v", err, time.Since(began))
 				}
 				if n, _ := l.InFlight(); n != 0 {

@@ -159,6 +159,7 @@ type ignoring struct{}
 
 func (ignoring) Receive(protocol.Message)          {}
 func (ignoring) Malformed(protocol.Message, error) {}
+func (ignoring) Overflow()                         {}
 
 // answering is the Role of an end that answers requests with their payload.
 type answering struct {
@@ -179,6 +180,7 @@ func (a *answering) Receive(m protocol.Message) {
 }
 
 func (a *answering) Malformed(protocol.Message, error) {}
+func (a *answering) Overflow()                         {}
 
 // pair returns a link whose requests another one answers.
 func pair(t *testing.T, conf Config) (asks *running, answers *answering) {

@@ -32,6 +32,7 @@ func (b *blocking) Receive(m protocol.Message) {
 }
 
 func (b *blocking) Malformed(protocol.Message, error) {}
+func (b *blocking) Overflow()                         {}
 
 func runBlocking(t *testing.T, conf Config, ordered bool) (*running, *blocking) {
 	role := &blocking{release: make(chan struct{}), ordered: ordered}
@@ -141,6 +142,37 @@ func TestStarved(t *testing.T) {
 		}
 		if d := time.Since(start); d > (maxStarved+1)*conf.Limits.KeepAlive {
 			t.Errorf("it ended after %v", d)
+		}
+	})
+}
+
+// While the inbox is full the peer is pinged twice in each interval: whatever it writes
+// waits, and must not count as late there, whose limit may be an interval as well.
+func TestPingsWhileHeldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &monitored{wire: newWire()}
+		conf := config(m)
+		conf.Limits.Tasks.Budget = 1 << 10
+		conf.Limits.KeepAlive = 10 * time.Second
+		l, role := runBlocking(t, conf, false)
+		msg := encoded(t, 1000)
+		for range 1000 {
+			m.arrive(msg)
+		}
+		for range 20 {
+			before := m.pings.Load()
+			time.Sleep(conf.Limits.KeepAlive/2 + time.Millisecond)
+			if m.pings.Load() == before {
+				t.Errorf("no ping in half of an interval, after %d messages", l.received.Load())
+			}
+		}
+		close(role.release)
+		synctest.Wait()
+		time.Sleep(conf.Limits.KeepAlive + time.Millisecond) // from the last message
+		before := m.pings.Load()
+		time.Sleep(10 * conf.Limits.KeepAlive)
+		if n := m.pings.Load() - before; n > 10 {
+			t.Errorf("%d pings in 10 intervals when there is room again", n)
 		}
 	})
 }

@@ -8,6 +8,11 @@
 //     (calls.go), notices a peer that is gone (liveness.go), and drains and ends
 //     (link.go, end.go).
 //
+// Protocol 3.0 adds, in files of their own: how a socket is opened (open.go), what the
+// messages of 3.0 do (modern.go), the requests of the peer (incoming.go) and their
+// contexts (context.go), giving up own requests (giveup.go), and the items of streamed
+// replies that are received (stream.go) and sent (items.go).
+//
 // The two other packages know nothing of one another or of this one: a [Link] is the
 // Owner that each of them asks for (owner.go).
 //
@@ -35,8 +40,13 @@ type Role interface {
 	// payload is valid until it returns.
 	Receive(m protocol.Message)
 
-	// Malformed gets what Parse returned for a message that it rejected.
+	// Malformed gets what Parse returned for a message that it rejected. In 3.0 it also
+	// gets other messages that break the protocol, and ends the connection.
 	Malformed(m protocol.Message, err error)
+
+	// Overflow is called when there is no room in the outbox for an answer that cannot
+	// wait. It ends the connection without waiting. Only 3.0 needs it.
+	Overflow()
 }
 
 // Limits may be shared by many links. They must not change once they are used.
@@ -57,6 +67,11 @@ type Config struct {
 	Opening    int  // length in bytes of the message that was read before, for Stats; zero: none was
 	Limits     *Limits
 	Ended      Ender // optional
+
+	// For 3.0:
+
+	Own, Peer Terms         // what this end and the other announced
+	First     protocol.Kind // of the first message; zero: any
 }
 
 // Ender has a method that is called once, when the connection has ended. Run waits for it.
@@ -82,6 +97,7 @@ type Link struct {
 	reading    sync.WaitGroup // reading, whichever goroutine does it
 	background sync.WaitGroup // goroutines started with enter
 	pulse      pulse
+	modern     *modern // nil before 3.0
 
 	received, receivedBytes atomic.Uint64
 }
@@ -117,6 +133,9 @@ func New(ctx context.Context, conf Config) *Link {
 		Size:       conf.Limits.OutboxSize,
 		MaxMessage: conf.MaxMessage,
 	}, (*outboxOwner)(l))
+	if conf.Version >= protocol.V3_0 {
+		l.modern = newModern(conf)
+	}
 	if conf.Opening > 0 {
 		l.countReceived(conf.Opening)
 	}

@@ -92,7 +92,7 @@ func (l *Link) beat() {
 	}
 	if do.heartbeat {
 		// If there is no room something better is about to be sent.
-		_ = l.Send(outbox.DontWait, protocol.Message{Kind: protocol.Heartbeat})
+		_ = l.Send(outbox.DontWait, l.heartbeatMessage())
 	}
 	if !ping {
 		return
@@ -104,6 +104,13 @@ func (l *Link) beat() {
 	if err != nil {
 		l.end(err)
 	}
+}
+
+func (l *Link) heartbeatMessage() protocol.Message {
+	if l.modern != nil {
+		return protocol.Message{Kind: protocol.Ack, Number: l.counted()}
+	}
+	return protocol.Message{Kind: protocol.Heartbeat}
 }
 
 // pingNow pings the peer, and does not wait for that.

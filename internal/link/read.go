@@ -37,6 +37,7 @@ func (l *Link) read(own bool) {
 		l.countReceived(len(b))
 		m, err := l.out.Version().Parse(b)
 		switch {
+		case l.modern != nil && l.modern.receive(l, &m, err):
 		case m.Kind.IsReply() && l.settle(m, err):
 		case err != nil:
 			l.role.Malformed(m, err)

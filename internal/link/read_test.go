@@ -39,6 +39,7 @@ func (q *quickly) Receive(m protocol.Message) {
 }
 
 func (q *quickly) Malformed(protocol.Message, error) {}
+func (q *quickly) Overflow()                         {}
 
 func (q *quickly) run(m protocol.Message) {
 	text := string(m.Payload.Data)

@@ -14,6 +14,10 @@ type Manners struct {
 	// sends messages longer than it says (section 7.1).
 	Conf bool
 
+	// Hello: both ends speak first, the server with AcceptConf and the client with Hello,
+	// which the server answers with Welcome (section 11.4).
+	Hello bool
+
 	// TextFrames: a WebSocket text message is treated as a binary one. Otherwise it
 	// ends the connection (section 9).
 	TextFrames bool
@@ -25,6 +29,8 @@ type Manners struct {
 	badRequest Reaction // to malformed messages that want a reply
 	badOther   Reaction // to other malformed messages, unknown types, empty messages
 	strayReply Reaction // to special replies sent by a client
+
+	misdirected Reaction // to other messages that only servers send
 }
 
 // Of returns how peers that speak v behave, or the zero value if v is unknown.
@@ -54,6 +60,12 @@ func Of(v protocol.Version) Manners {
 		return Manners{
 			Heartbeats: true, Conf: true,
 			badRequest: Disconnect, badOther: Disconnect,
+		}
+	case protocol.V3_0:
+		return Manners{
+			Heartbeats: true, Hello: true,
+			badRequest: Disconnect, badOther: Disconnect, strayReply: Disconnect,
+			misdirected: Disconnect,
 		}
 	}
 	return Manners{}
@@ -86,5 +98,5 @@ func (m Manners) Misdirected(k protocol.Kind) Reaction {
 	if k >= protocol.ReplyShutdown && k <= protocol.ReplyProtocolError {
 		return m.strayReply
 	}
-	return Ignore
+	return m.misdirected
 }

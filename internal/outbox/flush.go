@@ -10,7 +10,7 @@ import (
 
 // begin makes the caller the flusher if one is needed.
 func (o *Outbox) begin() bool {
-	if o.flushing && !o.promised || o.holdsBack() || len(o.queue) == 0 || o.err != nil {
+	if o.flushing && !o.promised || o.holdsBack() || o.hasNothing() || o.err != nil {
 		return false
 	}
 	o.flushing, o.promised = true, false
@@ -88,11 +88,15 @@ func (o *Outbox) flush(rounds int) (done bool) {
 		if b == nil {
 			return done
 		}
+		msgs := b.live()
+		if len(msgs) == 0 { // all were removed
+			continue
+		}
 		o.owner.Writing()
-		if err := o.conf.Conn.Write(b.msgs...); err != nil {
+		if err := o.conf.Conn.Write(msgs...); err != nil {
 			var partial *transport.PartialError
 			if errors.As(err, &partial) {
-				o.unsent(len(b.msgs) - min(max(partial.Sent, 0), len(b.msgs)))
+				o.unsent(b, len(msgs)-min(max(partial.Sent, 0), len(msgs)))
 			}
 			o.owner.Failed(err) // first: whoever finds the outbox failed asks for the cause
 			o.Fail(err)
@@ -108,15 +112,10 @@ func (o *Outbox) next(written *batch, goOn bool) (b *batch, done bool) {
 	defer o.mu.Unlock()
 	invariant.Check(o.flushing && !o.promised, "a batch is written by a goroutine that is not the flusher")
 	if written != nil {
-		o.bytes -= len(written.msgs)*addedCost + written.size
-		o.sent += uint64(written.size)
-		invariant.Check(o.bytes >= 0 && o.sent <= o.added.end, "more is written than was added")
-		if o.waits != nil {
-			wake(&o.waits.room)
-		}
+		o.over(written)
 	}
 	switch {
-	case o.err != nil || len(o.queue) == 0:
+	case o.err != nil || o.hasNothing():
 		invariant.Check(o.err != nil || o.bytes == 0 && o.sent == o.added.end, "an empty outbox counts bytes")
 		o.flushing = false
 		if o.waits != nil {
@@ -130,11 +129,26 @@ func (o *Outbox) next(written *batch, goOn bool) (b *batch, done bool) {
 	case !goOn:
 		return nil, false
 	}
-	b = o.queue[0]
-	o.queue = append(o.queue[:0], o.queue[1:]...)
-	o.handed += uint64(len(b.msgs))
+	b = o.pop()
+	o.counts.messages += uint64(len(b.msgs) - b.removed)
+	if !b.urgent {
+		o.handed += uint64(len(b.msgs))
+	}
 	invariant.Check(o.handed <= o.added.number, "more messages are written than were added")
 	return b, false
+}
+
+// over gives back what a batch took, which was written or is not to be.
+func (o *Outbox) over(b *batch) {
+	o.bytes -= b.cost()
+	o.counts.bytes += uint64(b.liveSize())
+	if !b.urgent {
+		o.sent += uint64(b.size)
+	}
+	invariant.Check(o.bytes >= 0 && o.sent <= o.added.end, "more is written than was added")
+	if o.waits != nil {
+		wake(&o.waits.room)
+	}
 }
 
 // addPromised is addEncoded for a caller that is about to do the same for many

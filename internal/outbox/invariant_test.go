@@ -21,7 +21,7 @@ func TestImpossibleStates(t *testing.T) {
 			o.flush(MaxRounds)
 		},
 		"a mark of nothing":  func(o *box) { o.WasRead(&Mark{number: 1, end: 1}) },
-		"unsent before sent": func(o *box) { o.unsent(1) },
+		"unsent before sent": func(o *box) { o.unsent(new(batch), 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

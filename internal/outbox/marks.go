@@ -9,6 +9,9 @@ type Mark struct {
 	end    uint64 // bytes added up to its end
 }
 
+// IsZero reports whether the message was not added, or was removed.
+func (m *Mark) IsZero() bool { return m.number == 0 }
+
 // sureRoom is a number of bytes that the network takes without waiting for the peer to
 // read: less than the buffers of any system.
 const sureRoom = 8 << 10
@@ -37,11 +40,20 @@ func (o *Outbox) WasHanded(at *Mark) bool {
 	return at.number != 0 && at.number <= o.handed
 }
 
-// unsent records that of the messages given to the connection, this many at the end
-// cannot have reached the peer.
-func (o *Outbox) unsent(messages int) {
+// unsent records that of the messages of b, which were given to the connection, this many
+// at the end cannot have reached the peer.
+func (o *Outbox) unsent(b *batch, messages int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	invariant.Check(0 <= messages && uint64(messages) <= o.handed, "more messages are unsent than were sent")
-	o.handed -= uint64(messages)
+	invariant.Check(0 <= messages && messages <= len(b.msgs)-b.removed, "more messages are unsent than were sent")
+	o.counts.messages -= uint64(messages)
+	if b.urgent {
+		return
+	}
+	for i := len(b.msgs) - 1; messages > 0; i-- {
+		if len(b.msgs[i]) > 0 {
+			messages--
+		}
+		o.handed--
+	}
 }

@@ -11,6 +11,8 @@
 //   - batch.go: the memory of the messages that are written together;
 //   - flush.go: the flusher, and holding back for a larger batch;
 //   - marks.go: how far the peer has read, and what it cannot have got;
+//   - remove.go: taking out a message that was not written;
+//   - urgent.go: messages that are written before all others;
 //   - fanout.go: one message to many outboxes.
 //
 // What a connection is beyond that, and how it ends, is its [Owner]'s to know; that of
@@ -36,9 +38,11 @@ const (
 	// one batch is one Write, which has a time limit.
 	maxBatch = 128 << 10
 
-	// overhead is the most that a message may have besides its name and payload: type
-	// byte, id, length of the name, pad byte.
-	overhead = 11
+	// overhead is the most that a message may have besides its name and payload before
+	// 3.0: type byte, id, length of the name, pad byte. overhead3 is the most that it may
+	// have besides its head, name and payload in 3.0.
+	overhead  = 11
+	overhead3 = 17
 
 	// addedCost is the memory, in bytes, of a message in a batch besides its bytes.
 	addedCost = 24
@@ -77,14 +81,16 @@ type Outbox struct {
 
 	mu       sync.Mutex
 	queue    []*batch // to be written; messages are added to the last one
+	urgent   *batch   // to be written before queue; nil: nothing
 	bytes    int      // cost of what was added and is not yet written
 	flushing bool     // there is a flusher
 	promised bool     // but it has yet to begin, see addPromised
 	held     bool     // more is about to be added: what is queued waits for Let
 	added    Mark     // of the message added last
 	read     uint64   // bytes that the peer has certainly read
-	handed   uint64   // messages given to the connection so far
-	sent     uint64   // bytes written so far
+	handed   uint64   // the last number of a message given to the connection
+	sent     uint64   // the end of the last message written
+	counts   counts   // for statistics
 	err      error    // why nothing can be added any more
 	flusher  func()   // is flushAll; nil before the first use; the flusher's
 
@@ -139,30 +145,28 @@ func (o *Outbox) TrySend(msg []byte) error {
 // flush is true the caller is the flusher and must call Write.
 func (o *Outbox) Add(ctx context.Context, m *protocol.Message, at *Mark) (flush bool, err error) {
 	size := len(m.Name) + len(m.Payload.Data)
+	most := size + overhead
+	if o.conf.Version >= protocol.V3_0 {
+		most = size + overhead3 + len(m.Head)
+	}
 	// A message that is too long in any case need not wait for room. Its exact size is
 	// known once it is encoded.
 	if err := o.check(size); err != nil {
 		return false, err
 	}
-	if err := o.lockRoom(ctx, overhead+size); err != nil {
+	if err := o.lockRoom(ctx, most); err != nil {
 		return false, err
 	}
 	defer o.mu.Unlock()
 	b := o.last()
-	i := b.room(overhead + size)
-	start := len(b.pieces[i])
-	buf, err := o.conf.Version.Append(b.pieces[i], *m)
-	if err == nil {
-		err = o.check(len(buf) - start)
-	}
+	msg, err := b.encode(o.conf.Version, m, most, o.conf.MaxMessage)
 	if err != nil {
 		if len(b.msgs) == 0 {
 			o.dropLast()
 		}
 		return false, err
 	}
-	b.pieces[i], b.piece = buf, i
-	return o.append(b, buf[start:len(buf):len(buf)], at), nil
+	return o.append(b, msg, at), nil
 }
 
 // addEncoded is Add for a message that is already encoded. It does not copy it.
@@ -175,8 +179,10 @@ func (o *Outbox) addEncoded(ctx context.Context, msg []byte) (flush bool, err er
 }
 
 // check returns an error if a message of the given size is longer than the peer takes.
-func (o *Outbox) check(size int) error {
-	if limit := o.conf.MaxMessage; limit > 0 && size > limit {
+func (o *Outbox) check(size int) error { return tooBig(size, o.conf.MaxMessage) }
+
+func tooBig(size, limit int) error {
+	if limit > 0 && size > limit {
 		return fmt.Errorf("%w: %d bytes instead of at most %d", protocol.ErrTooBig, size, limit)
 	}
 	return nil
@@ -200,8 +206,7 @@ func (o *Outbox) dropLast() {
 }
 
 func (o *Outbox) append(b *batch, msg []byte, at *Mark) (flush bool) {
-	b.msgs = append(b.msgs, msg)
-	b.size += len(msg)
+	b.add(msg)
 	o.bytes += addedCost + len(msg)
 	o.added.number++
 	o.added.end += uint64(len(msg))
@@ -224,6 +229,10 @@ func (o *Outbox) Fail(err error) {
 		b.release()
 	}
 	o.queue = nil
+	if o.urgent != nil {
+		o.urgent.release()
+		o.urgent = nil
+	}
 	if w := o.waits; w != nil {
 		wake(&w.room)
 		wake(&w.idle)
@@ -237,15 +246,18 @@ func (o *Outbox) Empty() <-chan struct{} {
 	defer o.mu.Unlock()
 	w := o.waiters()
 	idle := await(&w.idle)
-	if len(o.queue) == 0 && !o.flushing || o.err != nil {
+	if o.hasNothing() && !o.flushing || o.err != nil {
 		wake(&w.idle)
 	}
 	return idle
 }
 
+// counts are those of messages given to the connection, and of bytes written.
+type counts struct{ messages, bytes uint64 }
+
 // Counts returns the messages given to the connection so far, and the bytes written.
 func (o *Outbox) Counts() (messages, bytes uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.handed, o.sent
+	return o.counts.messages, o.counts.bytes
 }

@@ -101,6 +101,10 @@ func (r *Runner) Go(size int, t Task) bool {
 	return true
 }
 
+// IsFree reports whether a task given to Go now would not have to wait. The caller is the
+// one of Go.
+func (r *Runner) IsFree() bool { return r.order.Idle() && r.Count() < r.limits.Concurrency }
+
 // Order runs t alone: after every task that came before was started, those of
 // Order ended, and before any later task is started. It returns as Go does.
 func (r *Runner) Order(size int, t Task) bool {

@@ -18,7 +18,7 @@ export class ErrorReply extends WebWireError {
 
 export class InternalError extends WebWireError {
   constructor() {
-    super('the handler failed');
+    super('the server failed');
   }
 }
 

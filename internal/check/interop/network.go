@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -42,6 +43,11 @@ type WebSocket struct {
 	// Silent makes clients offer no protocol tokens, as the published ones do:
 	// the endpoint's own version is spoken then.
 	Silent bool
+
+	// These are for clients. Servers have none of them.
+	TLS    *tls.Config // nil: no TLS
+	Header http.Header // nil: none
+	Path   string      // zero: "/"
 }
 
 // Upgrader returns the upgrader for servers on the network.
@@ -68,11 +74,23 @@ func (WebSocket) Listen(addr string, srv *server.Server) (Port, error) {
 
 // Dialer implements Network.
 func (n WebSocket) Dialer(addr string) transport.Dialer {
-	d := websocket.Dialer{URL: "ws://" + addr + "/"}
+	d := websocket.Dialer{URL: n.url("ws", addr, "/"), Header: n.Header, TLS: n.TLS}
 	if n.Silent {
 		return silentDialer{d}
 	}
 	return d
+}
+
+// url returns the URL at an address with a scheme of ws or http, with its s if there is
+// TLS. The path "/" stands for that of the network.
+func (n WebSocket) url(scheme, addr, path string) string {
+	if n.TLS != nil {
+		scheme += "s"
+	}
+	if path == "/" && n.Path != "" {
+		path = n.Path
+	}
+	return scheme + "://" + addr + path
 }
 
 type silentDialer struct{ websocket.Dialer }
@@ -97,7 +115,9 @@ func (p *httpPort) Close() error {
 }
 
 // Stream is the network of TCP connections without HTTP.
-type Stream struct{}
+type Stream struct {
+	TLS *tls.Config // of clients. Nil: no TLS
+}
 
 // Listen implements Network.
 func (Stream) Listen(addr string, srv *server.Server) (Port, error) {
@@ -109,7 +129,9 @@ func (Stream) Listen(addr string, srv *server.Server) (Port, error) {
 }
 
 // Dialer implements Network.
-func (Stream) Dialer(addr string) transport.Dialer { return stream.Dialer{Address: addr} }
+func (s Stream) Dialer(addr string) transport.Dialer {
+	return stream.Dialer{Address: addr, TLS: s.TLS}
+}
 
 // serving is the Port of a transport.Listener.
 type serving struct {

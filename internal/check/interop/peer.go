@@ -120,7 +120,11 @@ func (r *run) spawn(options string) (addr string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return p.ask("spawn", options)
+	addr, err = p.ask("spawn", options)
+	if errors.Is(err, &protocol.Error{Code: codeUnknown}) || errors.Is(err, protocol.ErrNoHandler) {
+		return "", skip("the server has no request spawn, which starts another one")
+	}
+	return addr, err
 }
 
 // received returns the next value that a hook put into ch.

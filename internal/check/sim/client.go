@@ -147,6 +147,9 @@ func (c *simClient) act() {
 			c.connect()
 		case 10:
 			if r.IntN(6) == 0 && len(c.w.clients) > 1 {
+				if r.IntN(2) == 0 {
+					c.shutdown(upTo(r, 5*time.Second))
+				}
 				c.close()
 				return
 			}
@@ -261,6 +264,20 @@ func (c *simClient) connect() {
 	c.w.within("Connect", c.w.timeout+time.Second, func() {
 		_ = c.client.Connect(context.Background()) // may fail for many reasons
 	})
+}
+
+// shutdown lets the requests in flight end, for limit at most.
+func (c *simClient) shutdown(limit time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	c.w.within("Shutdown of a client", limit+5*time.Second, func() {
+		if err := c.client.Shutdown(ctx); err != nil && ctx.Err() == nil {
+			c.w.h.violated("Shutdown of a client: %v", err)
+		}
+	})
+	if s := c.client.Status(); s != client.Closed {
+		c.w.h.violated("after Shutdown a client is %v", s)
+	}
 }
 
 func (c *simClient) close() {

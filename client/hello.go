@@ -1,0 +1,43 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// hello returns what the client announces on a socket of 3.0.
+func (c *Client) hello(ctx context.Context) (protocol.HelloBody, error) {
+	hello := protocol.HelloBody{
+		MessageSize:  c.opts.MaxMessageSize,
+		StreamCredit: link.DefaultStreamCredit,
+		Requests:     requestsAtOnce,
+	}
+	if c.opts.Credentials != nil {
+		proof, err := c.callCredentials(ctx)
+		if err != nil {
+			return hello, fmt.Errorf("client: credentials: %w", err)
+		}
+		hello.Head = hello.Head.AppendCredentials(proof)
+	}
+	return hello, nil
+}
+
+// greet opens a socket of 3.0.
+func (c *Client) greet(ctx context.Context, conn transport.Conn, into *link.Config) (conf protocol.Conf, err error) {
+	hello, err := c.hello(ctx)
+	if err != nil {
+		return conf, err
+	}
+	conf, err = link.SayHello(ctx, conn, hello)
+	if err != nil {
+		return conf, fmt.Errorf("client: server did not open the connection: %w", err)
+	}
+	into.Own, into.Peer = link.TermsOfClient(hello), link.TermsOfServer(conf)
+	into.First = protocol.Welcome
+	into.Opening = len(conf.Message().Payload.Data) + 1
+	return conf, c.checkConf(conf, protocol.V3_0)
+}

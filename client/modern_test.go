@@ -1,0 +1,339 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// dial3 returns a client of 3.0 of a server of 3.0.
+func dial3(t *testing.T, so server.Options, co client.Options) (*server.Server, *client.Client) {
+	t.Helper()
+	so.Version, so.Logger = protocol.V3_0, discard
+	srv, ln := serve(t, so)
+	co.Versions, co.Logger = []protocol.Version{protocol.V3_0}, discard
+	return srv, dial(t, ln, co)
+}
+
+// Whatever works in 2.0 works in 3.0: requests, errors, signals, sessions that are restored.
+func Test3_0(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var mux server.Mux
+		mux.Request("echo", func(_ context.Context, r *server.Request) (protocol.Payload, error) { return r.Payload, nil })
+		mux.Request("no", func(context.Context, *server.Request) (protocol.Payload, error) {
+			return protocol.Payload{}, &protocol.Error{Code: "NO"}
+		})
+		mux.Request("fails", func(context.Context, *server.Request) (protocol.Payload, error) {
+			return protocol.Payload{}, errors.New("secret")
+		})
+		mux.Request("login", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+			_, err := r.Conn.CreateSession(ctx, nil)
+			return protocol.Payload{}, err
+		})
+		mux.Request("panics", func(context.Context, *server.Request) (protocol.Payload, error) { panic("x") })
+		signals := make(chan string, 10)
+		srv, c := dial3(t, server.Options{Handler: &mux}, client.Options{Hooks: client.Hooks{
+			OnServerSignal: func(_ context.Context, s *client.Signal) { signals <- s.Name },
+		}})
+		if p, err := c.Request(t.Context(), "echo", protocol.Text("x")); err != nil || p.Text() != "x" {
+			t.Fatal(p.Text(), err)
+		}
+		if _, err := c.Request(t.Context(), "no", protocol.Text("x")); protocol.CodeOf(err) != "NO" {
+			t.Error(err)
+		}
+		for _, name := range []string{"fails", "panics"} {
+			if _, err := c.Request(t.Context(), name, protocol.Text("x")); !errors.Is(err, protocol.ErrInternal) {
+				t.Error(name, err)
+			}
+		}
+		if _, err := c.Request(t.Context(), "login", protocol.Text("x")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		first, _ := c.Session()
+		conn := slices.Collect(srv.Conns())[0]
+		if v := conn.Info().Version; v != protocol.V3_0 {
+			t.Errorf("they speak %v", v)
+		}
+		if err := conn.Signal(t.Context(), "hello", protocol.Text("x")); err != nil || <-signals != "hello" {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Minute) // heartbeats keep it
+		conn.Abort()
+		synctest.Wait()
+		if _, err := c.Request(t.Context(), "echo", protocol.Text("x")); err != nil {
+			t.Error(err)
+		}
+		if second, ok := c.Session(); !ok || second.Key != first.Key {
+			t.Errorf("the session is %q, not %q", second.Key, first.Key)
+		}
+		if err := c.CloseSession(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The context of a handler ends with the caller's, at the caller's deadline, and with the
+// connection.
+func TestHandlersAreCancelled(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		began, causes := make(chan struct{}, 10), make(chan error, 10)
+		_, c := dial3(t, server.Options{Hooks: server.Hooks{
+			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+				began <- struct{}{}
+				<-ctx.Done()
+				causes <- context.Cause(ctx)
+				return protocol.Payload{}, ctx.Err()
+			},
+		}}, client.Options{Timeout: time.Minute})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-began
+			cancel()
+		}()
+		if _, err := c.Request(ctx, "x", protocol.Text("x")); !errors.Is(err, context.Canceled) || !client.MaybeExecuted(err) {
+			t.Error(err)
+		}
+		if cause := <-causes; !errors.Is(cause, context.Canceled) {
+			t.Errorf("cancel: the cause is %v", cause)
+		}
+		start := time.Now()
+		if _, err := c.Request(t.Context(), "x", protocol.Text("x")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		<-began
+		if cause := <-causes; !errors.Is(cause, context.DeadlineExceeded) && !errors.Is(cause, context.Canceled) || time.Since(start) > 61*time.Second {
+			t.Errorf("timeout: the cause is %v after %v", cause, time.Since(start))
+		}
+	})
+}
+
+// The server asks the client, whose handlers ask back.
+func TestServerAsks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var mux client.Mux
+		mux.Request("twice", func(ctx context.Context, r *client.Request) (protocol.Payload, error) {
+			return r.Client.Request(ctx, "echo", protocol.Text(r.Payload.Text()+r.Payload.Text()))
+		})
+		mux.Request("never", func(ctx context.Context, _ *client.Request) (protocol.Payload, error) {
+			<-ctx.Done()
+			return protocol.Payload{}, ctx.Err()
+		})
+		mux.Request("panics", func(context.Context, *client.Request) (protocol.Payload, error) { panic("x") })
+		srv, c := dial3(t, server.Options{Hooks: server.Hooks{
+			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+				if r.Name == "ask" {
+					return r.Conn.Request(ctx, "twice", r.Payload)
+				}
+				return r.Payload, nil
+			},
+		}}, client.Options{Handler: &mux})
+		if p, err := c.Request(t.Context(), "ask", protocol.Text("x")); err != nil || p.Text() != "xx" {
+			t.Fatal(p.Text(), err)
+		}
+		conn := slices.Collect(srv.Conns())[0]
+		if _, err := conn.Request(t.Context(), "unknown", protocol.Text("x")); !errors.Is(err, protocol.ErrNoHandler) {
+			t.Errorf("without a handler: %v", err)
+		}
+		if _, err := conn.Request(t.Context(), "panics", protocol.Text("x")); !errors.Is(err, protocol.ErrInternal) {
+			t.Errorf("after a panic: %v", err)
+		}
+		start := time.Now()
+		if _, err := conn.Request(t.Context(), "never", protocol.Text("x")); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 30*time.Second {
+			t.Errorf("no answer: %v after %v", err, time.Since(start))
+		}
+		synctest.Wait()
+		done := make(chan error, 17)
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 17 {
+			go func() {
+				_, err := conn.Request(ctx, "never", protocol.Text("x"))
+				done <- err
+			}()
+		}
+		if err := <-done; !errors.Is(err, protocol.ErrTooMany) {
+			t.Errorf("one too many: %v", err)
+		}
+		cancel()
+		for range 16 {
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		}
+		type pair struct{ A, B int }
+		mux.Request("json", func(_ context.Context, r *client.Request) (protocol.Payload, error) { return r.Payload, nil })
+		if got, err := server.Call[pair](t.Context(), conn, "json", pair{1, 2}); err != nil || got != (pair{1, 2}) {
+			t.Error(got, err)
+		}
+		c.Close()
+		synctest.Wait()
+		if _, err := conn.Request(t.Context(), "json", protocol.Text("x")); !errors.Is(err, server.ErrConnClosed) {
+			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+// Streams: all items, an error after some, and one that is left early.
+func TestStreams(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var mux server.Mux
+		left := make(chan error, 1)
+		mux.Stream("count", server.JSONStream(func(_ context.Context, _ *server.Request, n int) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) {
+				for i := range n {
+					if !yield(i, nil) {
+						return
+					}
+				}
+				if n == 3 {
+					yield(0, &protocol.Error{Code: "THREE"})
+				}
+			}
+		}))
+		mux.Stream("tail", func(ctx context.Context, _ *server.Request, send func(protocol.Payload) error) error {
+			for i := 0; ; i++ {
+				if err := send(protocol.Text(fmt.Sprint(i))); err != nil {
+					left <- err
+					return err
+				}
+			}
+		})
+		_, c := dial3(t, server.Options{Handler: &mux}, client.Options{})
+		sum := 0
+		for i, err := range client.CallStream[int](t.Context(), c, "count", 2000) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += i
+		}
+		if sum != 1999*1000 {
+			t.Errorf("the sum is %d", sum)
+		}
+		var last error
+		items := 0
+		for _, err := range client.CallStream[int](t.Context(), c, "count", 3) {
+			if last = err; err == nil {
+				items++
+			}
+		}
+		if items != 3 || protocol.CodeOf(last) != "THREE" {
+			t.Errorf("%d items, then %v", items, last)
+		}
+		stream := c.Stream(t.Context(), "tail", protocol.Text("x"))
+		for p, err := range stream {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Text() == "5000" {
+				break
+			}
+		}
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("the handler was told %v", err)
+		}
+		for _, err := range stream {
+			if last = err; err == nil {
+				t.Error("it is iterated twice")
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, err := range c.Stream(ctx, "tail", protocol.Text("x")) {
+			if last = err; err == nil {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		if !errors.Is(last, context.DeadlineExceeded) {
+			t.Errorf("at the deadline: %v", last)
+		}
+		<-left
+		if _, err := c.Request(t.Context(), "tail", protocol.Text("x")); !errors.Is(err, protocol.ErrUnsupported) {
+			t.Errorf("without asking for a stream: %v", err)
+		}
+	})
+}
+
+// The server sees the credentials of each attempt before anything else, and refuses with a
+// status that the client keeps to.
+func TestCredentials(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		attempts := 0
+		var seen []string
+		var kept *server.Conn
+		srv, c := dial3(t, server.Options{Hooks: server.Hooks{
+			OnClientConnected: func(_ context.Context, conn *server.Conn) error {
+				proof := string(conn.Credentials())
+				seen = append(seen, proof)
+				kept = conn
+				switch proof {
+				case "1":
+					return &transport.CloseError{Status: 4000, Reason: "expired"}
+				case "3":
+					return &transport.CloseError{Status: 4500, Reason: "banned"}
+				}
+				return nil
+			},
+			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) { return r.Payload, nil },
+		}}, client.Options{Credentials: func(context.Context) ([]byte, error) {
+			attempts++
+			return fmt.Append(nil, attempts), nil
+		}})
+		if err := c.Connect(t.Context()); err != nil { // which is accepted before it is refused
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := c.Request(t.Context(), "x", protocol.Text("x")); err != nil {
+			t.Fatal(err)
+		}
+		if kept.Credentials() != nil {
+			t.Error("the credentials are kept")
+		}
+		slices.Collect(srv.Conns())[0].Abort()
+		time.Sleep(time.Minute)
+		var closed *transport.CloseError
+		if _, err := c.Request(t.Context(), "x", protocol.Text("x")); !errors.As(err, &closed) || closed.Status != 4500 {
+			t.Errorf("after a final refusal: %v", err)
+		}
+		if !slices.Equal(seen, []string{"1", "2", "3"}) {
+			t.Errorf("the server saw %q", seen)
+		}
+	})
+}
+
+// What older versions cannot do says so.
+func TestBefore3_0(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var mux server.Mux
+		mux.Stream("s", func(context.Context, *server.Request, func(protocol.Payload) error) error { return nil })
+		mux.Request("x", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+			_, err := r.Conn.Request(ctx, "x", r.Payload)
+			if !errors.Is(err, protocol.ErrUnsupported) {
+				t.Errorf("Conn.Request: %v", err)
+			}
+			return r.Payload, nil
+		})
+		_, ln := serve(t, server.Options{Handler: &mux, Version: protocol.V3_0, Logger: discard})
+		c := dial(t, ln, client.Options{})
+		if _, err := c.Request(t.Context(), "x", protocol.Text("x")); err != nil {
+			t.Error(err)
+		}
+		for _, err := range c.Stream(t.Context(), "s", protocol.Text("x")) {
+			if !errors.Is(err, protocol.ErrUnsupported) || client.MaybeExecuted(err) {
+				t.Errorf("Stream: %v", err)
+			}
+		}
+		if _, err := c.Request(t.Context(), "s", protocol.Text("x")); protocol.CodeOf(err) != protocol.CodeBadRequest {
+			t.Errorf("a request for a stream: %v", err)
+		}
+	})
+}

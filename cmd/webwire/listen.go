@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/session"
+)
+
+const listenHelp = `It runs until it is interrupted, and connects again when the connection is lost.
+It ends if it cannot connect at first, or if connecting again would not help.
+`
+
+func listen(ctx context.Context, p *program, flags *flag.FlagSet, args []string) error {
+	conn := connectionFlags(flags)
+	conn.sessionFlag(flags)
+	args, err := parse(flags, args, 1, 1)
+	if err != nil {
+		return err
+	}
+	out := newPrinter(p.stdout, conn.json)
+	failed := make(chan error, 1)
+	opts := conn.options()
+	opts.DisableAutoconnect = false
+	opts.Hooks = listenHooks(out, failed)
+	c, err := conn.client(args[0], opts)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	connected, cancel := context.WithTimeout(ctx, conn.timeout)
+	defer cancel()
+	go func() {
+		if err := c.Connect(connected); err != nil {
+			fail(failed, connectError{err})
+		}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+// fail reports why listening ends, unless that is known already.
+func fail(failed chan<- error, err error) {
+	select {
+	case failed <- err:
+	default:
+	}
+}
+
+// listenHooks print what happens on the connection.
+func listenHooks(out *printer, failed chan<- error) client.Hooks {
+	connected := false // hooks are called one at a time
+	say := func(what string, s session.Session) { out.event(event{Event: what, Session: fingerprint(s)}) }
+	return client.Hooks{
+		OnConnected: func(context.Context) {
+			connected = true
+			out.event(event{Event: "connected"})
+		},
+		OnDisconnected: func(_ context.Context, reason error) {
+			if !errors.Is(reason, client.ErrClosed) {
+				out.event(event{Event: "disconnected", Detail: ending(reason)})
+			}
+		},
+		OnConnectError: func(_ context.Context, err error) {
+			if !connected {
+				fail(failed, connectError{err})
+				return
+			}
+			out.event(event{Event: "connect error", Detail: err.Error()})
+		},
+		OnConnectFailed: func(_ context.Context, err error) { fail(failed, connectError{err}) },
+		OnServerSignal: func(_ context.Context, s *client.Signal) {
+			out.event(event{Event: "signal", Name: &s.Name, Payload: newPayload(s.Payload)})
+		},
+		OnSessionCreated:  func(_ context.Context, s session.Session) { say("session created", s) },
+		OnSessionUpdated:  func(_ context.Context, s session.Session) { say("session updated", s) },
+		OnSessionRestored: func(_ context.Context, s session.Session) { say("session restored", s) },
+		OnSessionClosed:   func(context.Context) { out.event(event{Event: "session closed"}) },
+		OnSessionError: func(_ context.Context, err error) {
+			out.event(event{Event: "session error", Detail: err.Error()})
+		},
+	}
+}

@@ -1,0 +1,138 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/webwire-go/webwire/internal/outbox"
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// MaxStreams is the number of streamed replies that an end takes at once.
+const MaxStreams = 128
+
+var (
+	errFirst       = fmt.Errorf("%w: another message comes first", protocol.ErrMalformed)
+	errOverrun     = fmt.Errorf("%w: item beyond the limit of its stream", protocol.ErrMalformed)
+	errNoStream    = fmt.Errorf("%w: item of a reply that is not to be streamed", protocol.ErrMalformed)
+	errUnsupported = fmt.Errorf("%w: a critical field of its reply", protocol.ErrUnsupported)
+)
+
+// modern is what a connection of 3.0 needs in addition.
+type modern struct {
+	own, peer Terms
+	first     protocol.Kind // that has to come next; zero: any; the reader's
+	uncounted atomic.Uint64 // messages received, see protocol.Version.Counted
+
+	mu       sync.Mutex
+	incoming incomingTable
+}
+
+func newModern(conf Config) *modern {
+	x := &modern{own: conf.Own, peer: conf.Peer, first: conf.First}
+	if conf.Opening > 0 { // what was read is counted among all, and is not a counted message
+		x.uncounted.Store(1)
+	}
+	if x.own.StreamCredit <= 0 {
+		x.own.StreamCredit = DefaultStreamCredit
+	}
+	return x
+}
+
+// receive does what a message of 3.0 asks for, except what the role has to do: then it
+// returns false. err is what Parse said.
+func (x *modern) receive(l *Link, m *protocol.Message, err error) (done bool) {
+	if x.first != 0 && err == nil {
+		if m.Kind != x.first {
+			err = errFirst
+		}
+		x.first = 0
+	}
+	if err == nil {
+		done, err = x.dispatch(l, m)
+	}
+	if err != nil {
+		l.role.Malformed(*m, err)
+		return true
+	}
+	return done
+}
+
+func (x *modern) dispatch(l *Link, m *protocol.Message) (done bool, err error) {
+	switch m.Kind {
+	case protocol.Request:
+		if _, unsupported := m.Head.Unsupported(); unsupported {
+			l.Answer(protocol.FailureUnsupported.Failure().Message(m.ID))
+			return true, nil
+		}
+		return false, nil
+	case protocol.Reply, protocol.ReplyError:
+		x.settle(l, m)
+	case protocol.ReplyFailure:
+		if _, err := m.Failure(); err != nil {
+			return true, err
+		}
+		x.settle(l, m)
+	case protocol.Signal, protocol.Publication:
+		_, unsupported := m.Head.Unsupported()
+		if unsupported {
+			l.Drop()
+		}
+		return unsupported, nil
+	case protocol.Item:
+		return true, l.receiveItem(m)
+	case protocol.Credit:
+		x.uncounted.Add(1)
+		x.credit(m)
+	case protocol.Cancel:
+		x.uncounted.Add(1)
+		c, err := m.Cancel()
+		if err != nil {
+			return true, err
+		}
+		x.cancel(l, c)
+	case protocol.Ack: // that it arrived is all it says while no connection is resumed
+		x.uncounted.Add(1)
+	default:
+		if !protocol.V3_0.Counted(m.Kind) {
+			x.uncounted.Add(1)
+		}
+		return false, nil
+	}
+	return true, nil
+}
+
+// settle gives an answer to the request that waits for it, if there is one.
+func (x *modern) settle(l *Link, m *protocol.Message) {
+	if !l.settle(*m, nil) && !l.answered(m.ID.Uint64()) {
+		l.Drop()
+	}
+}
+
+// counted returns the number of counted messages that were received.
+func (l *Link) counted() uint64 {
+	uncounted := l.modern.uncounted.Load() // first: it must not be the larger one
+	return l.received.Load() - uncounted
+}
+
+// Answer sends a message without waiting, for the goroutine that reads. If there is no
+// room the connection ends.
+func (l *Link) Answer(m protocol.Message) {
+	flush, err := l.out.Add(outbox.DontWait, &m, nil)
+	if flush {
+		l.out.Write(0)
+	}
+	if errors.Is(err, outbox.ErrFull) {
+		l.role.Overflow()
+	}
+}
+
+// urge sends a message before all that waits. Nothing is left to do about an error: the
+// connection has ended.
+func (l *Link) urge(m protocol.Message) {
+	if flush, _ := l.out.Urge(&m); flush {
+		l.out.Write(0)
+	}
+}

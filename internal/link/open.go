@@ -1,0 +1,117 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// ErrNoHello is why a server closes a socket whose client did not say hello in time.
+var ErrNoHello = errors.New("webwire: the client did not say hello")
+
+// helloTime is how long a server waits for hello.
+const helloTime = 10 * time.Second
+
+// DefaultStreamCredit is the first limit of a streamed reply, in bytes.
+const DefaultStreamCredit = 64 << 10
+
+// Terms are what an end of 3.0 announces besides the longest message that it takes.
+type Terms struct {
+	Requests     int // of the other end that it takes at once
+	StreamCredit int // the first limit of each streamed reply to it, in bytes
+}
+
+// TermsOfServer returns what a server's accept-conf announces.
+func TermsOfServer(c protocol.Conf) Terms { return Terms{c.Requests, c.StreamCredit} }
+
+// TermsOfClient returns what a client's hello announces.
+func TermsOfClient(h protocol.HelloBody) Terms { return Terms{h.Requests, h.StreamCredit} }
+
+// AwaitHello opens a socket of 3.0 at the server's end: it writes conf and returns the
+// hello of the client, which is the caller's. Before it has written anything else, the
+// server answers that with a welcome. After an error the socket is closed: if ctx ends the
+// error is its cause, and if hello does not arrive within ten seconds it is ErrNoHello.
+func AwaitHello(ctx context.Context, conn transport.Conn, conf protocol.Conf) (protocol.HelloBody, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, helloTime, ErrNoHello)
+	defer cancel()
+	m, err := exchange(ctx, conn, conf.Message(), protocol.Hello)
+	if err != nil {
+		return protocol.HelloBody{}, err
+	}
+	hello, err := m.Hello()
+	if tag, ok := m.Head.Unsupported(); ok && err == nil {
+		err = fmt.Errorf("%w: hello has the critical field %d", protocol.ErrUnsupported, tag)
+	}
+	if err != nil {
+		_ = conn.Close(transport.StatusProtocolError, "protocol error") // err says more
+		return protocol.HelloBody{}, err
+	}
+	return hello, nil
+}
+
+// SayHello opens a socket of 3.0 at the client's end: it writes hello and returns the
+// accept-conf of the server. The link then expects protocol.Welcome as the first message,
+// which need not be awaited. After an error the socket is closed; if ctx ends the error is
+// its cause.
+func SayHello(ctx context.Context, conn transport.Conn, hello protocol.HelloBody) (protocol.Conf, error) {
+	m, err := exchange(ctx, conn, hello.Message(), protocol.AcceptConf)
+	if err != nil {
+		return protocol.Conf{}, err
+	}
+	conf, err := m.Conf()
+	if err != nil {
+		_ = conn.Close(transport.StatusProtocolError, "protocol error") // err says more
+		return protocol.Conf{}, err
+	}
+	return conf, nil
+}
+
+// exchange writes m and at the same time reads the first message of the peer, which must
+// be of the kind.
+func exchange(ctx context.Context, conn transport.Conn, m protocol.Message, kind protocol.Kind) (protocol.Message, error) {
+	first, err := protocol.V3_0.Append(nil, m)
+	if err != nil {
+		_ = conn.Abort() // nobody can be told more
+		return m, err
+	}
+	released := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(released)
+		if context.Cause(ctx) == ErrNoHello {
+			_ = conn.Close(transport.StatusProtocolError, "no hello") // the error of Read says it
+		} else {
+			_ = conn.Abort() // as above
+		}
+	})
+	written := make(chan error, 1)
+	go func() { written <- conn.Write(first) }()
+	b, err := conn.Read(nil)
+	if err != nil {
+		_ = conn.Abort() // so that the write returns
+	}
+	writeErr := <-written
+	if !stop() {
+		<-released
+		return m, context.Cause(ctx)
+	}
+	if err == nil && writeErr != nil {
+		_ = conn.Abort() // writeErr says more
+		err = writeErr
+	}
+	if err != nil {
+		return m, err
+	}
+	m, err = protocol.V3_0.Parse(b)
+	if err == nil && m.Kind != kind {
+		err = fmt.Errorf("%w: first message is %v instead of %v", protocol.ErrMalformed, m.Kind, kind)
+	}
+	if err != nil {
+		_ = conn.Close(transport.StatusProtocolError, "protocol error") // err says more
+		return m, err
+	}
+	return m.Clone(nil), nil
+}

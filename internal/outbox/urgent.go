@@ -1,0 +1,47 @@
+package outbox
+
+import "github.com/webwire-go/webwire/protocol"
+
+// Urge adds a short message that is written before all that is queued. It neither waits
+// for room nor counts against the budget, so that a full outbox does not hold it up: the
+// peer may have to receive it before there is room. The caller limits the number of such
+// messages. If flush is true the caller is the flusher and must call Write.
+func (o *Outbox) Urge(m *protocol.Message) (flush bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return false, o.err
+	}
+	b := o.urgent
+	if b == nil {
+		b = batches.Get().(*batch)
+		b.urgent = true
+	}
+	msg, err := b.encode(o.conf.Version, m, overhead3+len(m.Payload.Data), 0)
+	if err != nil {
+		if o.urgent == nil {
+			b.release()
+		}
+		return false, err
+	}
+	b.add(msg)
+	o.urgent = b
+	return o.begin(), nil
+}
+
+// hasNothing reports whether nothing is queued.
+func (o *Outbox) hasNothing() bool { return len(o.queue) == 0 && o.urgent == nil }
+
+// pop takes out the batch to be written next, nil if there is none.
+func (o *Outbox) pop() *batch {
+	if b := o.urgent; b != nil {
+		o.urgent = nil
+		return b
+	}
+	if len(o.queue) == 0 {
+		return nil
+	}
+	b := o.queue[0]
+	o.queue = append(o.queue[:0], o.queue[1:]...)
+	return b
+}

@@ -1,0 +1,88 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// maxRequests is the number of requests of a client that 3.0 lets a server announce.
+// What limits them is Options.InboxSize.
+const maxRequests = 1<<16 - 1
+
+// conf returns the first message of a server of 2.0 or 3.0.
+func (e *Endpoint) conf(v protocol.Version) protocol.Conf {
+	return protocol.Conf{
+		Version:      v,
+		ReadTimeout:  e.server.opts.ReadTimeout,
+		MessageSize:  e.opts.MaxMessageSize,
+		SubProtocol:  e.opts.SubProtocol,
+		StreamCredit: link.DefaultStreamCredit,
+		Requests:     maxRequests,
+	}
+}
+
+// greet opens a socket of 3.0 and stores what the client announces in conf. It waits for
+// hello until ctx or the server ends. After an error the socket is closed.
+func (e *Endpoint) greet(ctx context.Context, conn transport.Conn, conf *link.Config) (protocol.HelloBody, error) {
+	s := e.server
+	within, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-s.closing:
+			cancel(ErrServerClosed)
+		case <-within.Done():
+		}
+	})
+	own := e.conf(conf.Version)
+	hello, err := link.AwaitHello(within, conn, own)
+	cancel(nil)
+	watching.Wait()
+	switch {
+	case errors.Is(err, ErrServerClosed):
+		return hello, ErrServerClosed
+	case err != nil:
+		return hello, fmt.Errorf("server: %w", err)
+	}
+	conf.MaxMessage = hello.MessageSize
+	conf.Own, conf.Peer = link.TermsOfServer(own), link.TermsOfClient(hello)
+	return hello, nil
+}
+
+// welcome answers hello. This server does not resume connections.
+func (c *Conn) welcome(hello protocol.HelloBody) {
+	answer := protocol.WelcomeBody{Outcome: protocol.OutcomeFresh, From: 1}
+	if hello.Resume != nil {
+		answer.Outcome = protocol.OutcomeExpired
+	}
+	// A failure to send it is found by the reader.
+	_ = c.link.Send(context.Background(), answer.Message())
+}
+
+// speaks reports whether the endpoint speaks a version: 3.0 only if it is set to it.
+func (e *Endpoint) speaks(v protocol.Version) bool {
+	return slices.Contains(e.versions(), v)
+}
+
+// versions returns what the endpoint speaks, the best first.
+func (e *Endpoint) versions() []protocol.Version {
+	if e.opts.Version == protocol.V3_0 {
+		return versions3
+	}
+	return versions
+}
+
+// tokens returns the tokens of versions.
+func (e *Endpoint) tokens() []string {
+	if e.opts.Version == protocol.V3_0 {
+		return tokens3
+	}
+	return tokens
+}
