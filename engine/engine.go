@@ -69,6 +69,9 @@ func (id NodeID) String() string { return hex.EncodeToString(id[:]) }
 // log loses what it stored; positions of different epochs have no order. The zero
 // Position is no position: that of a publication that was not logged, and of a reader
 // that has not seen anything.
+//
+// An engine returns numbers below 2^53, which clients in JavaScript can keep. What it
+// is given may come from a client, and be anything.
 type Position struct{ Epoch, Offset uint64 }
 
 // IsZero reports whether p is no position.

@@ -89,8 +89,8 @@ func orDefault[T comparable](value, byDefault T) T {
 // twice.
 func newEpoch() uint64 {
 	var b [8]byte
-	rand.Read(b[:]) // never fails, see its documentation
-	return binary.BigEndian.Uint64(b[:]) | 1
+	rand.Read(b[:])                              // never fails, see its documentation
+	return binary.BigEndian.Uint64(b[:])>>11 | 1 // below 2^53
 }
 
 // deliver queues d for all nodes that subscribed. m.mu is held, so that all of them

@@ -388,6 +388,18 @@ var broken = map[string]struct {
 			in.Deliver(subject, d)
 		}
 	}},
+	"HasHugeEpochs": {found: "Append", bug: func(m *mutant) {
+		m.append = func(ctx context.Context, topic string, data []byte, id string) (engine.Position, error) {
+			at, err := m.Log.Append(ctx, topic, data, id)
+			at.Epoch <<= 11
+			return at, err
+		}
+		m.deliver = func(in engine.Inlet, subject string, d engine.Delivery) {
+			d.At.Epoch <<= 11
+			d.Prev.Epoch <<= 11
+			in.Deliver(subject, d)
+		}
+	}},
 	"StoresOnly": {found: "Append", bug: func(m *mutant) {
 		fifth := every(5)
 		m.deliver = func(in engine.Inlet, subject string, d engine.Delivery) {

@@ -151,9 +151,7 @@ func (n *node) append(t *testing.T, topic, data string) engine.Position {
 	if err != nil {
 		t.Fatalf("Append: %v", err)
 	}
-	if at.IsZero() {
-		t.Fatal("Append returns no position")
-	}
+	wantPosition(t, "Append", at)
 	return at
 }
 
@@ -166,9 +164,7 @@ func (n *node) read(t *testing.T, topic string, after engine.Position, most int)
 	if len(page.Entries) > most {
 		t.Fatalf("Read returns %d entries, at most %d were asked for", len(page.Entries), most)
 	}
-	if page.Now.IsZero() {
-		t.Fatal("Read returns a page without a position")
-	}
+	wantPosition(t, "Read", page.Now)
 	return page
 }
 
@@ -178,10 +174,17 @@ func (n *node) top(t *testing.T, topic string) engine.Top {
 	if err != nil || len(tops) != 1 {
 		t.Fatalf("Tops: %v, %v", tops, err)
 	}
-	if tops[0].Now.IsZero() {
-		t.Fatal("Tops returns no end")
-	}
+	wantPosition(t, "Tops", tops[0].Now)
 	return tops[0]
+}
+
+// wantPosition fails the test unless an operation returned a position, of numbers that
+// are exact in JavaScript.
+func wantPosition(t *testing.T, op string, p engine.Position) {
+	t.Helper()
+	if p.IsZero() || p.Epoch >= 1<<53 || p.Offset >= 1<<53 {
+		t.Fatalf("%s returns the position %v", op, p)
+	}
 }
 
 // awaitData waits until a subject has delivered as many as want, and fails the test

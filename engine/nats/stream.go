@@ -284,7 +284,7 @@ func pick[T any](first bool, a, b T) T {
 
 func stateOf(info *jetstream.StreamInfo) streamState {
 	st := streamState{
-		epoch: uint64(info.Created.UnixNano()),
+		epoch: uint64(info.Created.UnixMicro()), // below 2^53
 		first: info.State.FirstSeq, last: info.State.LastSeq,
 		keep: info.Config.MaxMsgsPerSubject,
 	}
