@@ -135,6 +135,16 @@ func eventually(t testing.TB, limit time.Duration, what string, done func() bool
 	}
 }
 
+// atOnce runs a test for each case, all at the same time. Not t.Parallel, which also
+// limits tests that only wait to GOMAXPROCS.
+func atOnce[T any](t *testing.T, cases map[string]T, test func(*testing.T, T)) {
+	var all sync.WaitGroup
+	for name, c := range cases {
+		all.Go(func() { t.Run(name, func(t *testing.T) { test(t, c) }) })
+	}
+	all.Wait()
+}
+
 var apps atomic.Int64
 
 // settings returns those of an application of its own on server i.

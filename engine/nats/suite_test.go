@@ -21,43 +21,40 @@ var sizes = map[string]int{"OneServer": 1, "ThreeServers": 3}
 // that are deleted.
 func TestEngine(t *testing.T) {
 	t.Parallel()
-	for name, servers := range sizes {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := start(t, servers)
-			var app string // of the nodes made last
-			proxies := make(map[engine.Bus]*proxy)
-			enginetest.Run(t, enginetest.Harness{
-				Nodes: func(t *testing.T, n int) []engine.Engine {
-					o := c.settings(t, 0)
-					app = o.App
-					var nodes []engine.Engine
-					for i := range n {
-						p := newProxy(t, c.urlOf(i))
-						o.URL = p.url()
-						e := natsengine.New(o)
-						proxies[e.Bus] = p
-						nodes = append(nodes, e)
-					}
-					return nodes
-				},
-				History: 100,
-				Disconnect: func(_ *testing.T, e engine.Engine) func() {
-					proxies[e.Bus].cut()
-					return proxies[e.Bus].heal
-				},
-				Crash: func(_ *testing.T, e engine.Engine) { proxies[e.Bus].cut() },
-				Restart: func(t *testing.T, _ []engine.Engine) {
-					nc, js := c.connect(t)
-					defer nc.Close()
-					if err := js.DeleteStream(t.Context(), "WW_"+app+"_log_recent"); err != nil {
-						t.Fatal(err)
-					}
-				},
-				Age: func(t *testing.T) { c.age(t, "WW_"+app+"_log_recent") },
-			})
+	atOnce(t, sizes, func(t *testing.T, servers int) {
+		c := start(t, servers)
+		var app string // of the nodes made last
+		proxies := make(map[engine.Bus]*proxy)
+		enginetest.Run(t, enginetest.Harness{
+			Nodes: func(t *testing.T, n int) []engine.Engine {
+				o := c.settings(t, 0)
+				app = o.App
+				var nodes []engine.Engine
+				for i := range n {
+					p := newProxy(t, c.urlOf(i))
+					o.URL = p.url()
+					e := natsengine.New(o)
+					proxies[e.Bus] = p
+					nodes = append(nodes, e)
+				}
+				return nodes
+			},
+			History: 100,
+			Disconnect: func(_ *testing.T, e engine.Engine) func() {
+				proxies[e.Bus].cut()
+				return proxies[e.Bus].heal
+			},
+			Crash: func(_ *testing.T, e engine.Engine) { proxies[e.Bus].cut() },
+			Restart: func(t *testing.T, _ []engine.Engine) {
+				nc, js := c.connect(t)
+				defer nc.Close()
+				if err := js.DeleteStream(t.Context(), "WW_"+app+"_log_recent"); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Age: func(t *testing.T) { c.age(t, "WW_"+app+"_log_recent") },
 		})
-	}
+	})
 }
 
 // age lets everything in a stream expire, and gives it back its limits.
@@ -118,34 +115,31 @@ func open(t testing.TB, o natsengine.Options, in engine.Inlet) (engine.Engine, e
 // The promises of a store of sessions. Each call goes to another of three nodes.
 func TestSessions(t *testing.T) {
 	t.Parallel()
-	for name, servers := range sizes {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := start(t, servers)
-			o := c.settings(t, 0)
-			// The tests come one after the other and share the streams.
-			stores := func(t *testing.T, maxAge time.Duration) session.Store {
-				s := &rotating{}
-				for i := range 3 {
-					o := o
-					o.URL, o.MaxSessionAge = c.urlOf(i), maxAge
-					e, _ := open(t, o, &enginetest.Inlet{})
-					s.stores = append(s.stores, e.Sessions)
-				}
-				return s
+	atOnce(t, sizes, func(t *testing.T, servers int) {
+		c := start(t, servers)
+		o := c.settings(t, 0)
+		// The tests come one after the other and share the streams.
+		stores := func(t *testing.T, maxAge time.Duration) session.Store {
+			s := &rotating{}
+			for i := range 3 {
+				o := o
+				o.URL, o.MaxSessionAge = c.urlOf(i), maxAge
+				e, _ := open(t, o, &enginetest.Inlet{})
+				s.stores = append(s.stores, e.Sessions)
 			}
-			empty := func(t *testing.T, maxAge time.Duration) session.Store {
-				s := stores(t, maxAge)
-				c.purge(t, "WW_"+o.App+"_sessions")
-				return s
-			}
-			sessiontest.Harness{
-				Open:         func(t *testing.T) session.Store { return empty(t, -1) },
-				OpenExpiring: empty,
-				Reopen:       func(t *testing.T, _ session.Store) session.Store { return stores(t, -1) },
-			}.Run(t)
-		})
-	}
+			return s
+		}
+		empty := func(t *testing.T, maxAge time.Duration) session.Store {
+			s := stores(t, maxAge)
+			c.purge(t, "WW_"+o.App+"_sessions")
+			return s
+		}
+		sessiontest.Harness{
+			Open:         func(t *testing.T) session.Store { return empty(t, -1) },
+			OpenExpiring: empty,
+			Reopen:       func(t *testing.T, _ session.Store) session.Store { return stores(t, -1) },
+		}.Run(t)
+	})
 }
 
 // rotating is a store that is another node for each call.

@@ -33,7 +33,7 @@ func newSession() session.Session {
 func TestTraps(t *testing.T) {
 	t.Parallel()
 	c := start(t, 1)
-	for name, test := range map[string]func(*testing.T, *cluster){
+	atOnce(t, map[string]func(*testing.T, *cluster){
 		"WritesRenewTheTTL":     testTTL,
 		"SessionsExpire":        testSessionExpires,
 		"Silence":               testSilence,
@@ -47,12 +47,7 @@ func TestTraps(t *testing.T) {
 		"TooBig":                testTooBig,
 		"RepeatedRecreation":    testRecreation,
 		"QuietTopicsAreCurrent": testQuiet,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, c)
-		})
-	}
+	}, func(t *testing.T, test func(*testing.T, *cluster)) { test(t, c) })
 }
 
 // latest returns the newest message of a session, and its header.
