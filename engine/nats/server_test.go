@@ -15,7 +15,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/webwire-go/webwire/engine"
 	natsengine "github.com/webwire-go/webwire/engine/nats"
 )
 
@@ -188,15 +187,4 @@ func (c *cluster) connect(t testing.TB) (*nats.Conn, jetstream.JetStream) {
 		t.Fatal(err)
 	}
 	return nc, js
-}
-
-// nodes returns engines of n nodes of one application, spread over the servers.
-func (c *cluster) nodes(t testing.TB, n int) []engine.Engine {
-	o := c.settings(t, 0)
-	var nodes []engine.Engine
-	for i := range n {
-		o.URL = c.urlOf(i)
-		nodes = append(nodes, natsengine.New(o))
-	}
-	return nodes
 }
