@@ -325,7 +325,7 @@ func TestMessageTooBigForServer(t *testing.T) {
 // outcome of the request says why. A server of 3.0 knows the client's limit.
 func TestReplyTooBig(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		reasons := make(chan error, 1)
+		reasons := make(chan error, 3)
 		_, ln := serve(t, server.Options{Hooks: server.Hooks{
 			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
 				if r.Name == "big" {

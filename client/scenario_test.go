@@ -92,7 +92,7 @@ func TestScenarios(t *testing.T) {
 		var all []scenario
 		readJSON(t, file, &all)
 		for _, s := range all {
-			versions := []protocol.Version{protocol.V1_2, protocol.V2_0, protocol.V3_0}
+			versions := []protocol.Version{protocol.V2_0, protocol.V3_0}
 			if s.Options.Version != "" {
 				v, err := protocol.ParseVersion(s.Options.Version)
 				if err != nil {
