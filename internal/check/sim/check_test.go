@@ -21,7 +21,7 @@ func TestCheckerOnForgedHistories(t *testing.T) {
 			r := h.request("echo")
 			r.want = "re"
 			for range executions {
-				h.executed(r.id, "")
+				h.executed(r.id, "").end(context.Background())
 			}
 			for _, o := range outcomes {
 				h.outcome(r, o.reply, o.err)
@@ -57,7 +57,7 @@ func TestCheckerOnForgedHistories(t *testing.T) {
 		{"cancelled", forged(1, outcome{"", context.Canceled}), ""},
 		{"late", forged(1, outcome{"", &client.TimeoutError{Sent: true}}), ""},
 		{"never connected, executed", forged(1, outcome{"", &client.TimeoutError{Cause: errors.New("x")}}), "was executed 1 times"},
-		{"executed and never sent", func(h *history) { h.executed(7, "7") }, "nobody sent"},
+		{"executed and never sent", func(h *history) { h.executed(7, "7").end(context.Background()) }, "nobody sent"},
 
 		{"signals", func(h *history) {
 			signals(h, "a", 3)
