@@ -208,7 +208,7 @@ func (c *simClient) request(name string, ms int, ctx context.Context) (string, e
 	var err error
 	gaveUp := make(chan time.Time, 1)
 	stop := context.AfterFunc(ctx, func() { gaveUp <- time.Now() })
-	c.w.within("a request", time.Until(q.due)+time.Second, func() {
+	c.w.within("a request", max(0, time.Until(q.due))+time.Second, func() {
 		reply, err = c.client.Request(ctx, name, protocol.Bytes([]byte(payload)))
 	})
 	if !stop() {
