@@ -58,6 +58,11 @@ type reading struct {
 
 // stream reads a streamed reply and notes its outcome.
 func (c *simClient) stream(how reading, ctx context.Context) (*request, error) {
+	if c.w.damaging { // a credit may be lost
+		bounded, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		ctx = bounded
+	}
 	q := c.w.h.request(c.name + " " + how.name)
 	q.items = new(items)
 	q.due, _ = ctx.Deadline()
