@@ -58,7 +58,7 @@ type reading struct {
 
 // stream reads a streamed reply and notes its outcome.
 func (c *simClient) stream(how reading, ctx context.Context) (*request, error) {
-	if c.w.damaging { // a credit may be lost
+	if c.w.damaging || c.w.mutate != nil { // a credit, or the answer, may be lost
 		bounded, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		ctx = bounded
