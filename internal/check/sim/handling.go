@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -74,18 +75,20 @@ func (h *history) running(r *request) bool {
 	return false
 }
 
-// stream is a server.StreamHandler. The payload says how many items it sends, and of which
-// size; a tail has no end.
-func (e *handling) stream(_ context.Context, r *server.Request, send func(protocol.Payload) error) error {
-	numbers := strings.Fields(string(r.Payload.Data))
-	if e.r == nil || e.r.items == nil || len(numbers) < 3 { // the request was damaged
+// onStream answers with as many items as the payload says, of the size that it says; a
+// tail has no end.
+func (h *host) onStream(ctx context.Context, r *server.Request, send func(protocol.Payload) error) error {
+	h.w.h.conn(h.peer(r.Conn).name, evHandler)
+	id, n, size := -1, 0, 0
+	if _, err := fmt.Sscanf(string(r.Payload.Data), "%d %d %d", &id, &n, &size); err != nil {
+		id = -1
+	}
+	e := h.w.h.executed(id, string(r.Payload.Data))
+	defer e.end(ctx)
+	e.start(ctx, true)                  // send fails when its context ends
+	if e.r == nil || e.r.items == nil { // the request was damaged
 		return &protocol.Error{Code: "DAMAGED"}
 	}
-	n, _ := strconv.Atoi(numbers[1])
-	size, _ := strconv.Atoi(numbers[2])
-	e.h.mu.Lock()
-	e.waits = true // send fails when its context ends
-	e.h.mu.Unlock()
 	for i := 0; i < n || r.Name == "tail"; i++ {
 		e.h.mu.Lock()
 		e.r.items.sent++

@@ -45,6 +45,10 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // start starts a server, unless there is one, or there shall be none any more.
 func (h *host) start() {
 	w := h.w
+	var mux server.Mux
+	mux.Request("*", h.onRequest)
+	mux.Stream("count", h.onStream)
+	mux.Stream("tail", h.onStream)
 	srv := server.New(server.Options{
 		Hooks: server.Hooks{
 			OnClientConnected: func(_ context.Context, c *server.Conn) error {
@@ -54,9 +58,9 @@ func (h *host) start() {
 			OnClientDisconnected: func(c *server.Conn, _ error) {
 				w.h.conn(h.peer(c).name, evDisconnected)
 			},
-			OnSignal:  h.onSignal,
-			OnRequest: h.onRequest,
+			OnSignal: h.onSignal,
 		},
+		Handler:     &mux,
 		Sessions:    w.store,
 		Version:     w.version,
 		Concurrency: w.concurrency,
@@ -145,8 +149,6 @@ func (h *host) onRequest(ctx context.Context, r *server.Request) (protocol.Paylo
 	case "wait":
 		<-ctx.Done()
 		return protocol.Payload{}, ctx.Err()
-	case "count", "tail":
-		return server.Streamed(begun.stream)(ctx, r)
 	}
 	if ms > 0 && ms < 60_000 {
 		h.work(ctx, time.Duration(ms)*time.Millisecond, ms%2 == 0)
