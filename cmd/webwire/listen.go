@@ -12,8 +12,8 @@ import (
 
 const listenHelp = `It runs until it is interrupted, and connects again when the connection is lost.
 It ends if it cannot connect at first, or if connecting again would not help.
-Requests of servers that speak 3.0 are refused, or answered with their own payload
-if there is -echo.
+Requests of servers that speak 3.0 are refused, or answered with their own
+payload if there is -echo.
 `
 
 func listen(ctx context.Context, p *program, flags *flag.FlagSet, args []string) error {

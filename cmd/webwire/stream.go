@@ -10,10 +10,11 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-const streamHelp = `PAYLOAD is sent as UTF-8 text; - is the standard input. Items are printed as they
-arrive: text with a newline at its end, binary as it is, or as a dump if the
-standard output is a terminal. The stream may take any time; -timeout limits the
-wait for the connection. An interrupt leaves the stream. It needs protocol 3.0.
+const streamHelp = `PAYLOAD is sent as UTF-8 text; - is the standard input. Items are printed as
+they arrive: text with a newline at its end, binary as it is, or as a dump if
+the standard output is a terminal. The stream may take any time; -timeout limits
+the wait for the connection. An interrupt leaves the stream. It needs protocol
+3.0.
 `
 
 // enough is when a stream is left early.
