@@ -71,6 +71,7 @@ func serve(ctx context.Context, p *program, flags *flag.FlagSet, args []string) 
 	defer l.Close()
 
 	in := &inspector{quiet: *quiet, out: newPrinter(p.stdout, *json), conns: map[*server.Conn]int{}}
+	in.streams.Stream("count", count)
 	in.srv = server.New(server.Options{
 		Upgrader:    websocket.Upgrader{Origins: origins},
 		Version:     version,
@@ -155,6 +156,8 @@ type inspector struct {
 	srv   *server.Server
 	out   *printer
 	quiet bool
+
+	streams server.Mux
 
 	mu    sync.Mutex
 	last  int
@@ -285,7 +288,7 @@ func whyEnded(ctx context.Context) error {
 func (in *inspector) answer(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 	switch r.Name {
 	case "count":
-		return server.Streamed(count)(ctx, r)
+		return in.streams.HandleRequest(ctx, r)
 	case "ask":
 		first := in.first()
 		if first == r.Conn {
