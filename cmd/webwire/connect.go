@@ -57,7 +57,11 @@ func connectionFlags(flags *flag.FlagSet) *connection {
 
 // versions returns what clients and servers speak, the best first.
 func versions() []protocol.Version {
-	return append([]protocol.Version{protocol.V3_0}, protocol.Versions()...)
+	all := protocol.Versions()
+	if all[0] != protocol.V3_0 {
+		all = append([]protocol.Version{protocol.V3_0}, all...)
+	}
+	return all
 }
 
 // spoken returns the version of that name, if clients and servers speak it.

@@ -264,13 +264,13 @@ func (in *inspector) request(ctx context.Context, r *server.Request) (protocol.P
 	in.print(event{Conn: in.number(r.Conn), Event: "request", Name: &r.Name, Payload: newPayload(r.Payload)})
 	got, err := in.answer(ctx, r)
 	if err != nil {
-		what := "failed"
+		what, detail := "failed", err
 		if ctx.Err() != nil {
-			what, err = "ended", whyEnded(ctx)
+			what, detail = "ended", whyEnded(ctx)
 		} else if protocol.CodeOf(err) != "" {
 			what = "refused"
 		}
-		in.print(event{Conn: in.number(r.Conn), Event: what, Name: &r.Name, Detail: err.Error()})
+		in.print(event{Conn: in.number(r.Conn), Event: what, Name: &r.Name, Detail: detail.Error()})
 	}
 	return got, err
 }
