@@ -54,7 +54,7 @@ type Options struct {
 	// random, from zero to a limit that starts at MinBackoff and triples with each
 	// attempt while it is within MaxBackoff. A server may ask for a longer pause. Backoff
 	// resets after a connection has lasted at least MaxBackoff, or MinBackoff if the
-	// server closed it with transport.StatusGoingAway. The pauses between attempts to
+	// server closed it with transport.StatusGoingAway or StatusCredentialsExpired. The pauses between attempts to
 	// restore the session on one connection have the same limits.
 	// Zero: one second and ten seconds.
 	MinBackoff, MaxBackoff time.Duration
