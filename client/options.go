@@ -66,7 +66,7 @@ type Options struct {
 	Versions []protocol.Version
 
 	// SubProtocol is the name of the application's protocol on top of WebWire. Connecting
-	// to a server of 2.0 that announces a different one fails with a *VersionError.
+	// to a server of 2.0 or 3.0 that announces a different one fails with a *VersionError.
 	// Empty: none.
 	SubProtocol string
 

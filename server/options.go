@@ -68,9 +68,10 @@ type Options struct {
 	Concurrency int
 
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer message
-	// ends its connection. Clients of 2.0 and 3.0 learn this limit. Published ones, which do not
-	// negotiate the version, refuse longer messages themselves: a longer reply to them
-	// becomes an error with protocol.CodeTooBig, and a longer signal fails with
+	// ends its connection. Clients of 2.0 and 3.0 learn this limit. Published clients of
+	// 2.0, which do not negotiate the version, refuse longer messages themselves, and
+	// clients of 3.0 announce a limit of their own: a longer reply to them becomes an
+	// error with protocol.CodeTooBig, and a longer signal fails with
 	// protocol.ErrTooBig. At least 1024. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
@@ -102,7 +103,7 @@ type Options struct {
 	Version protocol.Version
 
 	// SubProtocol is the name of the application's protocol on top of WebWire. Clients
-	// of 2.0 disconnect unless they expect the same name. Empty: none.
+	// of 2.0 and 3.0 disconnect unless they expect the same name. Empty: none.
 	SubProtocol string
 
 	// Logger gets what no caller and no client learns: errors of handlers that the

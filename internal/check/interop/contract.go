@@ -47,6 +47,7 @@ func init() {
 	steps = append(steps, signalSteps...)
 	steps = append(steps, sessionSteps...)
 	steps = append(steps, lossSteps...)
+	steps = append(steps, modernSteps...)
 	steps = append(steps, httpSteps...)
 }
 

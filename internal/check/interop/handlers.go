@@ -45,6 +45,7 @@ func (s *Server) handlers() *server.Mux {
 	mux.Request("kill", kill)
 	mux.Request("spawn", s.handleSpawn)
 	mux.Request("shutdown", s.handleShutdown)
+	s.handle3(&mux)
 	return &mux
 }
 
@@ -195,17 +196,21 @@ func (s *Server) handleSpawn(_ context.Context, r *server.Request) (protocol.Pay
 		Sessions        *bool `json:"sessions"`
 		MaxSessionConns int   `json:"maxSessionConns"`
 		ReadTimeoutMs   int   `json:"readTimeoutMs"`
+		Concurrency     int   `json:"concurrency"`
 	}
 	if len(r.Payload.Data) > 0 {
 		if err := r.Payload.DecodeJSON(&want); err != nil {
 			return protocol.Payload{}, badPayload(err)
 		}
 	}
+	if want.Concurrency == 0 {
+		want.Concurrency = s.opts.Concurrency
+	}
 	addr, err := s.spawn(Options{
 		DisableSessions: want.Sessions != nil && !*want.Sessions,
 		MaxSessionConns: want.MaxSessionConns,
 		ReadTimeout:     time.Duration(want.ReadTimeoutMs) * time.Millisecond,
-		Concurrency:     s.opts.Concurrency,
+		Concurrency:     want.Concurrency,
 	})
 	if err != nil {
 		return protocol.Payload{}, fmt.Errorf("spawn: %w", err)

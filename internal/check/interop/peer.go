@@ -68,6 +68,7 @@ func (r *run) client(addr string, versions []protocol.Version) *peer {
 		MinBackoff:     20 * time.Millisecond,
 		MaxBackoff:     200 * time.Millisecond,
 		Logger:         slog.New(slog.DiscardHandler),
+		Handler:        clientHandlers(),
 		Hooks: client.Hooks{
 			OnServerSignal:   func(_ context.Context, s *client.Signal) { p.signals <- describe(s.Name, s.Payload) },
 			OnSessionCreated: func(_ context.Context, s session.Session) { p.created <- s },

@@ -43,6 +43,8 @@ type Server struct {
 	port Port
 	logs signalLogs
 
+	causes causes
+
 	stop sync.Once     // begins the shutdown
 	done chan struct{} // closed when all is over
 
@@ -74,8 +76,11 @@ func Start(opts Options) (*Server, error) {
 	s.web = server.New(server.Options{
 		Handler: mux,
 		Hooks: server.Hooks{
-			OnSignal:             s.logs.record,
-			OnClientDisconnected: s.logs.forget,
+			OnSignal: s.logs.record,
+			OnClientDisconnected: func(c *server.Conn, _ error) {
+				s.logs.forget(c)
+				s.causes.forget(c)
+			},
 		},
 		Upgrader:        WebSocket{}.Upgrader(),
 		DisableSessions: opts.DisableSessions,

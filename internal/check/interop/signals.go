@@ -58,7 +58,7 @@ func (l *signalLogs) of(c *server.Conn) []described {
 	return append([]described{}, l.all[c]...)
 }
 
-func (l *signalLogs) forget(c *server.Conn, _ error) {
+func (l *signalLogs) forget(c *server.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.all, c)
