@@ -296,7 +296,8 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// Answers that the reader has to give end a connection whose peer does not read.
+// Answers that the reader has to give end a connection whose peer does not read. That the
+// outbox is full of something else does not.
 func TestAnswersHaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
@@ -305,10 +306,18 @@ func TestAnswersHaveRoom(t *testing.T) {
 		conf.Limits.OutboxSize = 1000
 		conf.Own.Requests = 0
 		l := start(t, conf, echo)
-		for id := range uint64(200) {
-			w.say(t, ask(id, "x", nil))
+		for range 100 {
+			go l.Send(t.Context(), signal("s", "x"))
 		}
 		synctest.Wait()
+		answers := uint64(0)
+		for ; answers < 5000 && l.overflow == 0; answers++ {
+			w.say(t, ask(answers, "x", nil))
+			synctest.Wait()
+		}
+		if answers < 500 {
+			t.Errorf("there is room for %d answers", answers)
+		}
 		if l.overflow == 0 {
 			t.Error("the answers have no limit")
 		}

@@ -114,10 +114,11 @@ func (l *Link) counted() uint64 {
 	return l.received.Load() - uncounted
 }
 
-// Answer sends a message without waiting, for the goroutine that reads. If there is no
-// room the connection ends.
+// Answer sends a short answer without waiting, for the goroutine that reads. It may
+// exceed the budget of the outbox by outbox.Beyond, because what fills the outbox may have
+// nothing to do with the request. If there is no room even so the connection ends.
 func (l *Link) Answer(m protocol.Message) {
-	flush, err := l.out.Add(outbox.DontWait, &m, nil)
+	flush, err := l.out.AddBeyond(&m)
 	if flush {
 		l.out.Write(0)
 	}

@@ -12,7 +12,7 @@
 //   - flush.go: the flusher, and holding back for a larger batch;
 //   - marks.go: how far the peer has read, and what it cannot have got;
 //   - remove.go: taking out a message that was not written;
-//   - urgent.go: messages that are written before all others;
+//   - urgent.go: messages that need no room, and those that are written before all others;
 //   - fanout.go: one message to many outboxes.
 //
 // What a connection is beyond that, and how it ends, is its [Owner]'s to know; that of
@@ -158,6 +158,11 @@ func (o *Outbox) Add(ctx context.Context, m *protocol.Message, at *Mark) (flush 
 		return false, err
 	}
 	defer o.mu.Unlock()
+	return o.encode(m, most, at)
+}
+
+// encode appends m, whose size is most at most. The caller holds the lock.
+func (o *Outbox) encode(m *protocol.Message, most int, at *Mark) (flush bool, err error) {
 	b := o.last()
 	msg, err := b.encode(o.conf.Version, m, most, o.conf.MaxMessage)
 	if err != nil {

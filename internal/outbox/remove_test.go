@@ -212,6 +212,51 @@ func TestRemovedInAPartialWrite(t *testing.T) {
 	})
 }
 
+// A short message of a caller that cannot wait exceeds the budget, within a limit, and keeps
+// its place among the others.
+func TestAddBeyond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		w.gate = make(chan struct{})
+		o := newBox(w, Config{Conn: w, Version: protocol.V3_0, Size: 100})
+		defer func() {
+			o.abort(errTestOver)
+			o.goroutines.Wait()
+		}()
+		o.add(t, "first")
+		o.Write(0)
+		synctest.Wait()
+		before := 0
+		for m := signal("", "queued"); ; before++ {
+			if _, err := o.Add(DontWait, &m, nil); errors.Is(err, ErrFull) {
+				break
+			}
+		}
+		beyond := 0
+		for m := (protocol.Message{Kind: protocol.Reply}); ; beyond++ {
+			if _, err := o.AddBeyond(&m); err != nil {
+				if !errors.Is(err, ErrFull) {
+					t.Error(err)
+				}
+				break
+			}
+		}
+		if n := Beyond / (addedCost + overhead3); beyond < n || o.bytes > 100+Beyond {
+			t.Errorf("%d messages, %d bytes", beyond, o.bytes)
+		}
+		close(w.gate)
+		synctest.Wait()
+		writes := w.written()
+		if len(writes) != 2 || len(writes[1]) != before+beyond || !strings.HasSuffix(writes[1][before-1], "queued") {
+			t.Errorf("%d writes", len(writes))
+		}
+		o.abort(errTestOver)
+		if _, err := o.AddBeyond(new(protocol.Message)); err != errTestOver {
+			t.Error(err)
+		}
+	})
+}
+
 func TestUrgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()

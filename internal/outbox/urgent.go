@@ -29,6 +29,25 @@ func (o *Outbox) Urge(m *protocol.Message) (flush bool, err error) {
 	return o.begin(), nil
 }
 
+// Beyond is by how many bytes AddBeyond may exceed the budget.
+const Beyond = 64 << 10
+
+// AddBeyond is Add for a short message of a caller that cannot wait. Other messages for
+// which the budget has no more room do not keep it out: it fails with ErrFull only if the
+// budget would be exceeded by more than Beyond.
+func (o *Outbox) AddBeyond(m *protocol.Message) (flush bool, err error) {
+	most := len(m.Head) + len(m.Name) + len(m.Payload.Data) + overhead3
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.err != nil:
+		return false, o.err
+	case !o.fits(most) && o.bytes+addedCost+most > o.conf.Size+Beyond:
+		return false, ErrFull
+	}
+	return o.encode(m, most, nil)
+}
+
 // hasNothing reports whether nothing is queued.
 func (o *Outbox) hasNothing() bool { return len(o.queue) == 0 && o.urgent == nil }
 

@@ -33,7 +33,7 @@ func (c *simClient) actModern(r *rand.Rand, busy *sync.WaitGroup) {
 		ctx := c.some(r)
 		busy.Go(func() { c.request("ask", 0, ctx) })
 	default:
-		s := reading{name: "count", n: r.IntN(40), size: pick(r, 1, 100, 100, 5_000, 30_000), leave: -1}
+		s := reading{name: "count", n: r.IntN(40), size: pick(r, 1, 100, 100, 100, 3_000, 20_000), leave: -1}
 		if r.IntN(3) == 0 {
 			s.name = "tail"
 		}
@@ -122,7 +122,7 @@ func (c *simClient) useModern() {
 
 	q, _ = c.stream(reading{name: "tail", size: 1000, leave: 3}, context.Background())
 	c.stops(q)
-	if q, err := c.stream(reading{name: "count", n: 20, size: 10_000, leave: -1}, ctx); err != nil && !errors.Is(err, client.ErrDisconnected) {
+	if q, err := c.stream(reading{name: "count", n: 20, size: 4_000, leave: -1}, ctx); err != nil && !errors.Is(err, client.ErrDisconnected) {
 		w.h.violated("request %d (%s) fails without a fault: %v", q.id, q.what, err)
 	}
 
