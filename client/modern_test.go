@@ -324,7 +324,7 @@ func TestBefore3_0(t *testing.T) {
 			return r.Payload, nil
 		})
 		_, ln := serve(t, server.Options{Handler: &mux, Version: protocol.V3_0, Logger: discard})
-		c := dial(t, ln, client.Options{})
+		c := dial(t, ln, client.Options{Versions: []protocol.Version{protocol.V2_0}})
 		if _, err := c.Request(t.Context(), "x", protocol.Text("x")); err != nil {
 			t.Error(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -93,7 +94,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 	info.RemoteAddr, info.LocalAddr = known(conn.RemoteAddr()), known(conn.LocalAddr())
 	info.SubProtocol = e.opts.SubProtocol
 	info.Connected = time.Now()
-	if !e.speaks(info.Version) {
+	if !slices.Contains(versions, info.Version) {
 		_ = conn.Close(transport.StatusInternalError, "unknown protocol version") // the error below says more
 		return nil, ErrVersion
 	}
