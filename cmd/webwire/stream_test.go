@@ -88,6 +88,7 @@ func TestListenAnswers(t *testing.T) {
 		}
 		b.interrupt()
 		srv.out.await(t, "#1 disconnected")
+		srv.out.await(t, "#2 disconnected")
 		if r := webwire(t, "", "request", url, "ask", "x"); r.code != exitFailed || !strings.Contains(r.stderr, "NOBODY") {
 			t.Errorf("%+v", r)
 		}
