@@ -10,7 +10,7 @@ import (
 // that its exit code says.
 func TestStream(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "tcp://127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "socket")} {
-		url, srv := startServer(t, "-version", "3.0", "-addr", addr)
+		url, srv := startServer(t, "-addr", addr)
 		if r := webwire(t, "", "stream", url, "count", "3"); r != (ran{"1\n2\n3\n", "", 0}) {
 			t.Errorf("%s: %+v", url, r)
 		}
@@ -29,7 +29,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestStreamJSON(t *testing.T) {
-	url, _ := startServer(t, "-version", "3.0")
+	url, _ := startServer(t)
 	const items = `{"item":{"encoding":"utf8","text":"1"}}` + "\n" + `{"item":{"encoding":"utf8","text":"2"}}` + "\n"
 	for args, want := range map[string]string{
 		"count 2":                items + `{"ok":true,"ms":1}` + "\n",
@@ -46,7 +46,7 @@ func TestStreamJSON(t *testing.T) {
 
 // A stream needs 3.0, and a server that streams the reply. A request for items gets none.
 func TestStreamFails(t *testing.T) {
-	url, _ := startServer(t, "-version", "3.0")
+	url, _ := startServer(t)
 	for args, want := range map[string]ran{
 		"stream -version 2.0 URL count 3":     {"", "webwire: protocol: peer does not support what the request requires\n", 1},
 		"stream URL fail NO why":              {"", "webwire: unexpected argument \"why\"\nusage: webwire stream [flags] URL NAME [PAYLOAD]\nwebwire help stream lists the flags\n", 2},
@@ -62,7 +62,7 @@ func TestStreamFails(t *testing.T) {
 
 // An interrupt leaves the stream.
 func TestStreamInterrupted(t *testing.T) {
-	url, b := startServer(t, "-version", "3.0")
+	url, b := startServer(t)
 	cmd, out := process(t, "stream", url, "count")
 	out.await(t, "\n3\n")
 	if code := interrupted(t, cmd); code != exitInterrupted {
@@ -75,7 +75,7 @@ func TestStreamInterrupted(t *testing.T) {
 // listen prints the requests of the server, and answers them if -echo is set.
 func TestListenAnswers(t *testing.T) {
 	for _, flags := range [][]string{{"-echo"}, nil} {
-		url, srv := startServer(t, "-version", "3.0")
+		url, srv := startServer(t)
 		b := start(t, append([]string{"listen", url}, flags...)...)
 		srv.out.await(t, "#1 connected")
 		r := webwire(t, "", "request", url, "ask", "are you there")
@@ -88,6 +88,7 @@ func TestListenAnswers(t *testing.T) {
 		}
 		b.interrupt()
 		srv.out.await(t, "#1 disconnected")
+		srv.out.await(t, "#2 disconnected")
 		if r := webwire(t, "", "request", url, "ask", "x"); r.code != exitFailed || !strings.Contains(r.stderr, "NOBODY") {
 			t.Errorf("%+v", r)
 		}

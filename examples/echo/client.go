@@ -19,10 +19,7 @@ func try(ctx context.Context, addr string, out io.Writer) error {
 		fmt.Fprintln(out, "client: the server asks for a name")
 		return protocol.Text("echo"), nil
 	})
-	c := client.New(&websocket.Dialer{URL: "ws://" + addr}, client.Options{
-		Versions: []protocol.Version{protocol.V3_0},
-		Handler:  &mux,
-	})
+	c := client.New(&websocket.Dialer{URL: "ws://" + addr}, client.Options{Handler: &mux})
 	defer c.Close()
 	if err := c.Connect(ctx); err != nil {
 		return err

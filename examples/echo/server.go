@@ -63,7 +63,6 @@ func handlers(out io.Writer) *server.Mux {
 // the address it listens at to listening, if that is not nil.
 func serve(ctx context.Context, addr string, out io.Writer, listening chan<- string) error {
 	srv := server.New(server.Options{
-		Version:  protocol.V3_0,
 		Upgrader: &websocket.Upgrader{},
 		Handler:  handlers(out),
 	})

@@ -54,9 +54,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 // tail prints what is appended to the file until ctx ends.
 func tail(ctx context.Context, addr string, out io.Writer) error {
-	c := client.New(&websocket.Dialer{URL: "ws://" + addr}, client.Options{
-		Versions: []protocol.Version{protocol.V3_0},
-	})
+	c := client.New(&websocket.Dialer{URL: "ws://" + addr}, client.Options{})
 	defer c.Close()
 	for item, err := range c.Stream(ctx, "tail", protocol.Payload{}) {
 		if err == nil {

@@ -27,7 +27,7 @@ func serve(quit context.Context, addr, name string, out io.Writer) error {
 		fmt.Fprintln(out, "a stream has ended:", err)
 		return err
 	})
-	srv := server.New(server.Options{Version: protocol.V3_0, Upgrader: &websocket.Upgrader{}, Handler: &mux})
+	srv := server.New(server.Options{Upgrader: &websocket.Upgrader{}, Handler: &mux})
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err

@@ -166,6 +166,13 @@ func TestCausesOfHandlers(t *testing.T) {
 			synctest.Wait()
 			l.Abort(errTestOver)
 		}, context.DeadlineExceeded, ErrDeadline, protocol.FailureDeadline},
+		"peer's deadline": {func(t *testing.T, l *handling, w *wire) {
+			w.say(t, cancel(1, protocol.CancelDeadline))
+			synctest.Wait()
+			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
+			l.Abort(errTestOver)
+		}, context.Canceled, context.DeadlineExceeded, protocol.FailureCancelled},
 		"connection": {func(t *testing.T, l *handling, w *wire) {
 			l.Abort(errTestOver)
 			time.Sleep(2 * time.Second)

@@ -87,13 +87,17 @@ func newWebwire(up transport.Upgrader, v protocol.Version) *wwserver.Server {
 // tailName is the name of requests whose reply is streamed.
 const tailName = "log.tail"
 
-var tail = wwserver.Streamed(func(_ context.Context, r *wwserver.Request, send func(protocol.Payload) error) error {
-	for {
-		if err := send(r.Payload); err != nil {
-			return err
+var tail = func() wwserver.RequestHandler {
+	var mux wwserver.Mux
+	mux.Stream(tailName, func(_ context.Context, r *wwserver.Request, send func(protocol.Payload) error) error {
+		for {
+			if err := send(r.Payload); err != nil {
+				return err
+			}
 		}
-	}
-})
+	})
+	return mux.HandleRequest
+}()
 
 type webwireConn struct {
 	*client.Client
