@@ -337,3 +337,52 @@ func TestBefore3_0(t *testing.T) {
 		}
 	})
 }
+
+// Metadata travels in both directions, with requests, streams and signals.
+func TestMeta(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		all := func(h protocol.Head) (text string) {
+			for key, value := range h.Metadata() {
+				text += fmt.Sprintf("%s=%s ", key, value)
+			}
+			trace, _ := h.Trace()
+			return text + trace.String()
+		}
+		trace, err := protocol.ParseTraceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+		if err != nil {
+			t.Fatal(err)
+		}
+		head := protocol.Head{}.AppendTrace(trace).AppendMetadata("k", "v")
+		want := all(head)
+		var mux server.Mux
+		mux.Request("r", func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+			return protocol.Text(all(r.Meta)), nil
+		})
+		mux.Stream("s", func(_ context.Context, r *server.Request, send func(protocol.Payload) error) error {
+			return send(protocol.Text(all(r.Meta)))
+		})
+		signals := make(chan string, 1)
+		mux.Signal("*", func(_ context.Context, s *server.Signal) { signals <- all(s.Meta) })
+		var ofServer client.Mux
+		ofServer.Request("r", func(_ context.Context, r *client.Request) (protocol.Payload, error) {
+			return protocol.Text(all(r.Meta)), nil
+		})
+		srv, c := dial3(t, server.Options{Handler: &mux}, client.Options{Handler: &ofServer})
+		ctx := client.WithMeta(t.Context(), head)
+		if p, err := c.Request(ctx, "r", protocol.Text("x")); err != nil || p.Text() != want {
+			t.Errorf("request: %q, %v", p.Text(), err)
+		}
+		for p, err := range c.Stream(ctx, "s", protocol.Text("x")) {
+			if err != nil || p.Text() != want {
+				t.Errorf("stream: %q, %v", p.Text(), err)
+			}
+		}
+		if err := c.Signal(ctx, "x", protocol.Text("x")); err != nil || <-signals != want {
+			t.Errorf("signal: %v", err)
+		}
+		conn := slices.Collect(srv.Conns())[0]
+		if p, err := conn.Request(server.WithMeta(t.Context(), head), "r", protocol.Text("x")); err != nil || p.Text() != want {
+			t.Errorf("request of the server: %q, %v", p.Text(), err)
+		}
+	})
+}

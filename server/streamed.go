@@ -19,10 +19,10 @@ type StreamHandler func(ctx context.Context, r *Request, send func(protocol.Payl
 // Stream registers the handler of requests whose name matches the pattern and whose reply
 // is streamed. It panics if the pattern already has a handler of requests. Clients of
 // versions before 3.0, and those that did not ask for a stream, get an error.
-func (m *Mux) Stream(pattern string, h StreamHandler) { m.Request(pattern, Streamed(h)) }
+func (m *Mux) Stream(pattern string, h StreamHandler) { m.Request(pattern, streamed(h)) }
 
-// Streamed makes a RequestHandler of a StreamHandler, see Mux.Stream.
-func Streamed(h StreamHandler) RequestHandler {
+// streamed makes a RequestHandler of a StreamHandler, see Mux.Stream.
+func streamed(h StreamHandler) RequestHandler {
 	return func(ctx context.Context, r *Request) (protocol.Payload, error) {
 		in := link.IncomingOf(ctx)
 		switch {

@@ -197,6 +197,7 @@ func (l *Link) begin(ctx context.Context, c *call, number uint64, m *protocol.Me
 	m.ID = protocol.NewID(number)
 	if l.modern != nil && m.Kind == protocol.Request {
 		c.cancels = true
+		l.addMeta(ctx, m)
 		m.Head = c.head(ctx, m.Head, timeout)
 	}
 	err := l.sendRequest(ctx, m, &c.place, timeout)

@@ -334,9 +334,9 @@ func TestRapidReset(t *testing.T) {
 			}
 			w.say(t, cancel(id, 0))
 			synctest.Wait()
-		}
-		if _, n := l.InFlight(); n > 5 {
-			t.Errorf("%d tasks are held", n)
+			if _, n := l.InFlight(); n > 5 {
+				t.Fatalf("%d tasks are held after %d requests", n, id)
+			}
 		}
 		if n := l.held().requests; n > 5 {
 			t.Errorf("%d requests are held", n)

@@ -10,7 +10,7 @@
 //
 // Protocol 3.0 adds, in files of their own: how a socket is opened (open.go), what the
 // messages of 3.0 do (modern.go), the requests of the peer (incoming.go) and their
-// contexts (context.go), giving up own requests (giveup.go), and the items of streamed
+// contexts (context.go), metadata (meta.go), giving up own requests (giveup.go), and the items of streamed
 // replies that are received (stream.go) and sent (items.go).
 //
 // The two other packages know nothing of one another or of this one: a [Link] is the
@@ -190,7 +190,12 @@ func (l *Link) Run(role Role) error {
 
 // Send adds a message to the outbox and waits for room until ctx ends. That it
 // returned nil does not mean that the message was written.
-func (l *Link) Send(ctx context.Context, m protocol.Message) error { return l.out.Send(ctx, &m) }
+func (l *Link) Send(ctx context.Context, m protocol.Message) error {
+	if l.modern != nil {
+		l.addMeta(ctx, &m)
+	}
+	return l.out.Send(ctx, &m)
+}
 
 // TrySendEncoded adds a message that is already encoded, without copying it, and never
 // blocks. The error is outbox.ErrFull if there is no room.

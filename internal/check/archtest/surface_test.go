@@ -47,11 +47,17 @@ var surfaces = []struct {
 	{pkg: "session", lines: 12, over: []reason{
 		{"Stores of files and of memory are checked alike.", []string{"MaxKeyLength", "CheckKey"}},
 	}},
-	{pkg: "server", lines: 24},
+	{pkg: "server", lines: 24, over: []reason{
+		{"The server asks clients as they ask it, and sends metadata.", []string{"Call", "WithMeta"}},
+		{"A streamed reply has a handler of its own, with a form for JSON.", []string{"StreamHandler", "JSONStream"}},
+	}},
 	{pkg: "client", lines: 14, over: []reason{
 		{"What failed, and whether it was executed, is told by types and one function.", []string{"MaybeExecuted", "RepeatedError", "TimeoutError"}},
 		{"The default of Options.GiveUp can be called by one that adds to it.", []string{"GiveUp"}},
 		{"Signals have a handler and a Mux as on the server.", []string{"Handler", "Mux", "Signal", "SignalHandler"}},
+		{"Requests of the server have a handler as on the server.", []string{"Request", "RequestHandler"}},
+		{"A streamed reply has a form for JSON, as a request has.", []string{"CallStream"}},
+		{"Metadata is sent by the context, as on the server.", []string{"WithMeta"}},
 		{"A key can be kept while the program does not run.", []string{"KeyFile", "KeyStore"}},
 	}},
 }
