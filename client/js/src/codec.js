@@ -53,7 +53,7 @@ function head({ deadline, stream, credentials, meta = [] } = {}) {
   const put = (tag, value) => fields.push(tag, ...little(value.length, 2), ...value);
   if (deadline < 2 ** 32) put(DEADLINE, little(deadline, 4));
   if (stream) put(STREAM, []);
-  if (credentials) put(CREDENTIALS, credentials);
+  if (credentials?.length) put(CREDENTIALS, credentials);
   for (const [key, value] of meta) put(METADATA, utf8(`${key}\0${value}`));
   if (fields.length > LARGEST_HEAD) throw new MalformedError(`metadata are up to ${LARGEST_HEAD} bytes`);
   return [...little(fields.length, 2), ...fields];
@@ -113,7 +113,8 @@ export function parse(version, message) {
     at += size;
     return message.subarray(at - size, at);
   };
-  const number = (size) => take(size).reduceRight((n, byte) => n * 256 + byte, 0); // little endian
+  const value = (bytes) => bytes.reduceRight((n, byte) => n * 256 + byte, 0); // little endian
+  const number = (size) => value(take(size));
   const name = () => String.fromCharCode(...take(number(1)));
   const rest = (encoding = 'utf8') => {
     if (encoding === 'utf16') {
@@ -172,15 +173,14 @@ export function parse(version, message) {
     m.meta = [];
     while (at < end) {
       const tag = number(1);
-      const value = take(number(2));
-      const text = new Payload(value, 'utf8').text();
-      need(at <= end && (SIZES[tag] ?? value.length) === value.length);
+      const field = take(number(2));
+      need(at <= end && (SIZES[tag] ?? field.length) === field.length);
       if (tag === CLIENT || (tag >= METADATA && tag < CRITICAL)) {
-        const [, ...pair] = /^([^\0]+)\0(.*)$/s.exec(text) ?? [];
+        const [, ...pair] = /^([^\0]+)\0(.*)$/s.exec(new Payload(field, 'utf8').text()) ?? [];
         need(pair.length);
         if (tag !== CLIENT) m.meta.push(pair);
       }
-      if (tag === DEADLINE) m.deadline ??= value.reduceRight((n, byte) => n * 256 + byte, 0);
+      if (tag === DEADLINE) m.deadline ??= value(field);
       if (tag >= CRITICAL) m.critical = true;
     }
   }

@@ -26,9 +26,10 @@ const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
 
 // What follows is of 3.0.
 const REQUESTS = 16; // of the server at once
-const MAX_STREAMS = 128;
-const ACK_AFTER = 32; // counted messages
+// An ack is due after 32 messages, 64 KiB, or some of both: each message counts this besides
+// its bytes.
 const ACK_BYTES = 64 << 10;
+const ACK_MESSAGE = ACK_BYTES / 32;
 const ACK_DELAY = 1_000;
 const GAVE_UP = 0; // the reasons of a cancel
 const LATE_REPLY = 1;
@@ -68,8 +69,7 @@ export class Connection {
   #tasks = new Map(); // how to abort the handlers of requests of the server, by id
   #conf; // that of a server of 2.0 or later
   #counted = 0; // messages that came
-  #uncounted = 0; // of these, those that the server does not know of, and their bytes
-  #uncountedBytes = 0;
+  #due = 0; // what those count of which the server does not know
   #nextId = 1;
   #heard = now();
   #doubtful = false; // whether it is there will show when a reply comes or is late
@@ -141,10 +141,10 @@ export class Connection {
 
   async #hello() {
     try {
-      const credentials = await this.#expect.credentials?.();
+      const credentials = Payload.from(await this.#expect.credentials?.()).bytes;
       if (this.ended) return;
       this.send(HELLO, {
-        head: { credentials: credentials === undefined ? undefined : Payload.from(credentials).bytes },
+        head: { credentials },
         payload: new Payload([0, ...little(0, 4), ...little(FIRST_CREDIT, 4), ...little(REQUESTS, 2)]),
       });
     } catch (error) {
@@ -227,57 +227,51 @@ export class Connection {
 
   // request sends a request of any kind and lets the call have its outcome.
   request(call, type, message) {
-    if (call.stream) {
-      const streams = [...this.#pending.values(), ...this.#queue.keys()].filter(({ stream }) => stream).length;
-      let error;
-      if (!this.#modern) error = new FailureError(UNSUPPORTED, 'no', `${this.version} has no streams: the server does not speak 3.0`);
-      else if (streams >= MAX_STREAMS) error = new FailureError(TOO_MANY, 'no', `more than ${MAX_STREAMS} streams`);
-      if (error) {
-        call.settle(error);
-        return;
-      }
+    const { stream } = call;
+    if (stream && !this.#modern) {
+      call.settle(new FailureError(UNSUPPORTED, 'no', `${this.version} has no streams`));
+      return;
     }
-    call.release = () => this.#queue.delete(call);
-    this.#queue.set(call, [() => this.#ask(call, type, message), message.size ?? 0]);
-    if (type === REQUEST) this.#begin();
-    else this.#take(call);
+    const ask = () => {
+      const id = this.#nextId++;
+      this.#pending.set(id, call);
+      call.release = (error) => {
+        if (this.#modern && this.#pending.has(id)) {
+          // The caller gave up. Its place is free when the last answer has come.
+          const reason = error instanceof TimeoutError ? LATE_REPLY : GAVE_UP;
+          this.#say(CANCEL, { id, payload: new Payload([stream?.left ? ENOUGH : reason]) });
+        } else {
+          this.#pending.delete(id);
+        }
+        this.#idle();
+      };
+      if (stream) stream.raise = (limit) => this.#say(CREDIT, { id, payload: new Payload(little(limit, 8)) });
+      try {
+        const deadline = Math.max(0, call.until - now());
+        this.send(type, { ...message, id, head: { ...message.head, stream, deadline } });
+      } catch (error) {
+        this.#pending.delete(id);
+        call.settle(error);
+      }
+    };
+    if (type === REQUEST && this.#full) {
+      call.release = () => this.#queue.delete(call);
+      this.#queue.set(call, [ask, message.size]);
+    } else {
+      ask();
+    }
+  }
+
+  get #full() {
+    return this.#pending.size >= (this.#conf?.requests ?? Infinity);
   }
 
   // begin begins as many of the calls that wait as the server takes.
   #begin() {
-    for (const call of this.#queue.keys()) {
-      if (this.#pending.size >= (this.#conf?.requests ?? Infinity)) break;
-      this.#take(call);
-    }
-  }
-
-  #take(call) {
-    const [ask] = this.#queue.get(call);
-    this.#queue.delete(call);
-    ask();
-  }
-
-  #ask(call, type, { head, ...message }) {
-    const id = this.#nextId++;
-    const { stream } = call;
-    this.#pending.set(id, call);
-    call.release = (error) => {
-      if (this.#modern && this.usable && this.#pending.has(id)) {
-        // The caller gave up. Its place is free when the last answer has come.
-        const reason = error instanceof TimeoutError ? LATE_REPLY : GAVE_UP;
-        this.send(CANCEL, { id, payload: new Payload([stream?.left ? ENOUGH : reason]) });
-      } else {
-        this.#pending.delete(id);
-      }
-      this.#idle();
-    };
-    if (stream) stream.raise = (limit) => this.usable && this.send(CREDIT, { id, payload: new Payload(little(limit, 8)) });
-    try {
-      const deadline = Math.max(0, Math.ceil(call.until - now()));
-      this.send(type, { ...message, id, head: { ...head, stream, deadline } });
-    } catch (error) {
-      this.#pending.delete(id);
-      call.settle(error);
+    for (const [call, [ask]] of this.#queue) {
+      if (this.#full) break;
+      this.#queue.delete(call);
+      ask();
     }
   }
 
@@ -294,35 +288,38 @@ export class Connection {
     this.#beatLater();
   }
 
+  // say sends what nobody misses if the connection is about to end.
+  #say(type, message) {
+    if (!this.ended && this.#socket.readyState === OPEN) this.send(type, message);
+  }
+
   #beatLater() {
     if (!this.#heartbeat) return;
     this.#later('beat', this.#heartbeat, () => {
-      if (this.#socket.readyState !== OPEN) return;
       if (this.#modern) this.#ack();
-      else this.send(HEARTBEAT);
+      else this.#say(HEARTBEAT);
     });
   }
 
   // count counts a message, and tells the server in time.
   #count(bytes) {
     this.#counted++;
-    this.#uncounted++;
-    this.#uncountedBytes += bytes;
-    if (this.#uncounted >= ACK_AFTER || this.#uncountedBytes >= ACK_BYTES) this.#ack();
+    this.#due += ACK_MESSAGE + bytes;
+    if (this.#due > ACK_BYTES) this.#ack();
     else this.#timers.ack ??= later(ACK_DELAY, () => this.#ack());
   }
 
   #ack() {
     clearTimeout(this.#timers.ack);
     this.#timers.ack = undefined;
-    this.#uncounted = this.#uncountedBytes = 0;
-    if (this.#socket.readyState === OPEN) this.send(ACK, { id: this.#counted });
+    this.#due = 0;
+    this.#say(ACK, { id: this.#counted });
   }
 
   // serve executes a request of the server, beside others. Its place is free when the
   // handler has returned, also if the request is cancelled. There is always one answer.
   async #serve({ id, name, payload, meta, deadline, critical }) {
-    const answer = (type, message) => this.usable && this.send(type, { id, ...message });
+    const answer = (type, message) => this.#say(type, { id, ...message });
     const fail = (code, executed) => answer(FAILURE, { payload: new Payload([code, executed]) });
     const handler = this.#events.handler(name);
     if (critical || !handler || this.#tasks.size >= REQUESTS) {

@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  DisconnectedError, ErrorReply, FailureError, InternalError, MalformedError, Payload, ShutdownError, TimeoutError, TooLongError,
-} from '../src/index.js';
 import { settled } from './support/clock.js';
-import { CONF3, FakeServer, ID, WELCOME, bytes, outcome, text } from './support/fakes.js';
+import { CONF3, FakeServer, ID, WELCOME, bytes, outcome, text, webwire } from './support/fakes.js';
+
+const {
+  DisconnectedError, ErrorReply, FailureError, InternalError, MalformedError, Payload, ShutdownError, TimeoutError, TooLongError,
+} = webwire;
 
 const CANCEL = 9;
 const FAILURE = 13;
@@ -474,15 +475,6 @@ test('an item beyond the limit ends the connection', async (t) => {
   await settled();
   for (let i = 0; i < 3; i++) item(socket, next, 'x'.repeat(40_000));
   assert.equal(client.status, 'disconnected');
-});
-
-test('128 streams at once; one more is an error', async (t) => {
-  const { client, socket } = await connected(t, {}, conf(1000));
-  for (let i = 0; i < 128; i++) outcome(client.stream('tail', 'x').next());
-  const one = client.stream('tail', 'x');
-  const { error } = await outcome(one.next());
-  assert.deepEqual([error.name, error.code, error.executed], ['FailureError', 8, 'no']);
-  assert.equal(socket.sent.length, 128);
 });
 
 test('the end of the connection ends a stream', async (t) => {

@@ -4,7 +4,9 @@ import { mock } from 'node:test';
 import { Clock, settled } from './clock.js';
 
 // The bundle is tested as the source is.
-const { Client } = await import(process.env.WEBWIRE_MODULE ?? '../../src/index.js');
+export const webwire = await import(process.env.WEBWIRE_MODULE ?? '../../src/index.js');
+
+const { Client } = webwire;
 
 export const text = (bytes) => new TextDecoder().decode(bytes);
 export const bytes = (...parts) => Uint8Array.from(parts.flatMap((p) => (typeof p === 'string' ? [...new TextEncoder().encode(p)] : p)));
