@@ -13,7 +13,7 @@ const LIMIT = 9500; // bytes, minified and compressed
 // the platform.
 const INTERNAL = [
   'answered', 'attempt', 'awaits', 'closeBegins', 'closedByServer', 'createdByServer', 'critical', 'deadline', 'current',
-  'drop', 'end', 'ended', 'explicit', 'failed', 'guessed', 'handler', 'holding', 'keptKey', 'left', 'load',
+  'drop', 'end', 'ended', 'explicit', 'failed', 'guessed', 'handler', 'holding', 'keptKey', 'late', 'left', 'load',
   'longest', 'lost', 'major', 'minor', 'negotiated', 'open', 'owner', 'probeKey', 'queued', 'quiet', 'raise', 'read',
   'readTimeout', 'received', 'release', 'renounce', 'requests', 'restore', 'restored', 'save', 'settle', 'silence',
   'silent', 'skipPause', 'start', 'stopped', 'tokens', 'until', 'usable', 'verify', 'version', 'waived',

@@ -43,6 +43,7 @@ export class Call {
   constructor(done, timeout, late = () => this.settle(new TimeoutError(timeout)), signal) {
     this.#done = done;
     this.until = performance.now() + timeout;
+    this.late = late;
     this.#timer = later(timeout, late);
     this.#unwatch = signal && watch(signal, this);
   }

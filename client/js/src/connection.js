@@ -176,7 +176,7 @@ export class Connection {
     } else if (type === REQUEST) {
       this.#serve(message);
     } else if (type === CANCEL) {
-      this.#tasks.get(id)?.(new WebWireError('the server cancelled the request'), CANCELLED);
+      this.#tasks.get(id)?.(new WebWireError('cancelled by the server'), CANCELLED);
     } else if (type === ITEM) {
       const { stream } = this.#pending.get(id) ?? {};
       try {
@@ -190,8 +190,10 @@ export class Connection {
       this.#pending.delete(id);
       // Published servers keep such a connection open for ever.
       if (message.error instanceof ShutdownError) this.#leaving = true;
-      const unknown = message.critical && new FailureError(UNSUPPORTED, 'maybe', 'the reply has a field that must be understood');
-      call?.settle(message.error || unknown, payload);
+      const unknown = message.critical && new FailureError(UNSUPPORTED, 'maybe', 'a critical field');
+      // The server's clock may be a little ahead of ours.
+      if (message.error?.code === DEADLINE && call?.until < Infinity) call.late();
+      else call?.settle(message.error || unknown, payload);
       this.#begin();
       this.#idle();
     } else if (message && !message.critical) {
@@ -247,7 +249,7 @@ export class Connection {
       };
       if (stream) stream.raise = (limit) => this.#say(CREDIT, { id, payload: new Payload(little(limit, 8)) });
       try {
-        const deadline = Math.max(0, call.until - now());
+        const deadline = Math.max(0, Math.ceil(call.until - now()));
         this.send(type, { ...message, id, head: { ...message.head, stream, deadline } });
       } catch (error) {
         this.#pending.delete(id);

@@ -190,6 +190,18 @@ test('a late request is cancelled as late; what waited carries the time that is 
   assert.equal(deadlineOf(socket.take()), 3500);
 });
 
+test('a deadline that passes at the server first is a timeout', async (t) => {
+  const { client, socket } = await connected(t);
+  const request = client.request('n', 'x', { timeout: 1000 });
+  socket.say(FAILURE, socket.take().id, [7, 2]);
+  const { error } = await outcome(request);
+  assert.ok(error instanceof TimeoutError && error.after === 1000);
+  assert.equal(socket.take(), undefined, 'no cancel');
+  const unlimited = client.request('n', 'x', { timeout: Infinity });
+  socket.say(FAILURE, socket.take().id, [7, 2]);
+  assert.equal((await outcome(unlimited)).error.code, 7);
+});
+
 test('the end of the connection decides what is pending', async (t) => {
   const { client, socket } = await connected(t, {}, conf(1));
   const first = outcome(client.request('first', 'x'));
