@@ -176,11 +176,15 @@ func (c *Client) givesUp(err error) (final bool) {
 }
 
 // stable returns how long a connection that ended with err must have lasted for the
-// pauses to start anew. A server that goes away in good order is none that fails.
+// pauses to start anew. A server that goes away in good order is none that fails, nor is
+// one that wants new credentials.
 func (c *Client) stable(err error) time.Duration {
 	var closed *transport.CloseError
-	if errors.As(err, &closed) && closed.Status == transport.StatusGoingAway {
-		return c.opts.MinBackoff
+	if errors.As(err, &closed) {
+		switch closed.Status {
+		case transport.StatusGoingAway, transport.StatusCredentialsExpired:
+			return c.opts.MinBackoff
+		}
 	}
 	return c.opts.MaxBackoff
 }

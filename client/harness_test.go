@@ -52,8 +52,8 @@ type peer struct {
 	version protocol.Version
 }
 
-// accept returns the end of the connection that the client is about to make. A 2.0
-// client is told conf, whose version may be left out.
+// accept returns the end of the connection that the client is about to make. A client of
+// 2.0 or 3.0 is told conf, whose version may be left out.
 func accept(t *testing.T, ln *memory.Listener, v protocol.Version, conf protocol.Conf) *peer {
 	t.Helper()
 	conn, err := ln.Accept(transport.AcceptOptions{Protocols: []string{v.Token()}})
@@ -62,11 +62,39 @@ func accept(t *testing.T, ln *memory.Listener, v protocol.Version, conf protocol
 	}
 	t.Cleanup(func() { conn.Abort() })
 	p := &peer{t, conn, v}
-	if manners.Of(v).Conf {
+	rules := manners.Of(v)
+	if rules.Hello {
+		welcome(t, conn, conf)
+	}
+	if rules.Conf {
 		conf.Version = v
 		p.send(conf.Message())
 	}
 	return p
+}
+
+// welcome opens a connection of 3.0 for the server.
+func welcome(t *testing.T, conn transport.Conn, conf protocol.Conf) {
+	t.Helper()
+	conf.Version, conf.StreamCredit, conf.Requests = protocol.V3_0, 64<<10, 1<<16-1
+	for _, m := range []protocol.Message{conf.Message(), protocol.WelcomeBody{From: 1}.Message()} {
+		b, err := protocol.V3_0.Append(nil, m)
+		if err == nil {
+			err = conn.Write(b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// heard skips what a client of 3.0 says about the connection itself.
+func heard(k protocol.Kind) bool {
+	switch k {
+	case protocol.Hello, protocol.Ack, protocol.Heartbeat:
+		return false
+	}
+	return true
 }
 
 func (p *peer) send(m protocol.Message) {

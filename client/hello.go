@@ -38,6 +38,5 @@ func (c *Client) greet(ctx context.Context, conn transport.Conn, into *link.Conf
 	}
 	into.Own, into.Peer = link.TermsOfClient(hello), link.TermsOfServer(conf)
 	into.First = protocol.Welcome
-	into.Opening = len(conf.Message().Payload.Data) + 1
 	return conf, c.checkConf(conf, protocol.V3_0)
 }

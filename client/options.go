@@ -54,7 +54,7 @@ type Options struct {
 	// random, from zero to a limit that starts at MinBackoff and triples with each
 	// attempt while it is within MaxBackoff. A server may ask for a longer pause. Backoff
 	// resets after a connection has lasted at least MaxBackoff, or MinBackoff if the
-	// server closed it with transport.StatusGoingAway. The pauses between attempts to
+	// server closed it with transport.StatusGoingAway or StatusCredentialsExpired. The pauses between attempts to
 	// restore the session on one connection have the same limits.
 	// Zero: one second and ten seconds.
 	MinBackoff, MaxBackoff time.Duration
@@ -62,8 +62,7 @@ type Options struct {
 	// Versions are the protocol versions that the client speaks, in order of preference.
 	// The server chooses one of them. If it does not negotiate, the client asks for its
 	// metadata; if the transport does not negotiate, the client speaks the first version.
-	// protocol.V3_0, which is not published yet, may be among them.
-	// Nil: 2.0, then 1.2.
+	// Nil: 3.0, then 2.0, then 1.2.
 	Versions []protocol.Version
 
 	// SubProtocol is the name of the application's protocol on top of WebWire. Connecting
@@ -72,7 +71,7 @@ type Options struct {
 	SubProtocol string
 
 	// MaxMessageSize is the length in bytes of the longest message that is accepted. A
-	// longer one closes the connection. Zero: transport.DefaultMaxMessageSize.
+	// longer one closes the connection. At least 1024. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
 	// OutboxSize limits the bytes queued for sending. An empty queue accepts a message of
@@ -113,12 +112,14 @@ const (
 	defaultMinBackoff  = time.Second
 	defaultMaxBackoff  = 10 * time.Second
 	defaultBoxSize     = 1 << 20
+	leastMessageSize   = 1024             // that 3.0 lets an end announce
 	maxRetryAfter      = 10 * time.Minute // what a server may ask for
 )
 
 func (o Options) withDefaults() Options {
 	limits := o.limits().WithDefaults()
 	o.MaxMessageSize, o.ReadTimeout, o.WriteTimeout = limits.MaxMessageSize, limits.ReadTimeout, limits.WriteTimeout
+	o.MaxMessageSize = max(o.MaxMessageSize, leastMessageSize)
 	defaultTo(&o.Timeout, defaultTimeout)
 	defaultTo(&o.DialTimeout, defaultDialTimeout)
 	defaultTo(&o.MinBackoff, defaultMinBackoff)
@@ -126,7 +127,7 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.OutboxSize, defaultBoxSize)
 	defaultTo(&o.InboxSize, defaultBoxSize)
 	if len(o.Versions) == 0 {
-		o.Versions = []protocol.Version{protocol.V2_0, protocol.V1_2}
+		o.Versions = []protocol.Version{protocol.V3_0, protocol.V2_0, protocol.V1_2}
 	}
 	if o.GiveUp == nil {
 		o.GiveUp = GiveUp

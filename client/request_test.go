@@ -321,21 +321,28 @@ func TestMessageTooBigForServer(t *testing.T) {
 	})
 }
 
-// A reply that is longer than the client takes ends the connection, and the
-// outcome of the request says why.
+// A reply that is longer than the client takes ends a connection of 2.0, and the
+// outcome of the request says why. A server of 3.0 knows the client's limit.
 func TestReplyTooBig(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		reasons := make(chan error, 1)
+		reasons := make(chan error, 3)
 		_, ln := serve(t, server.Options{Hooks: server.Hooks{
 			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
 				if r.Name == "big" {
-					return protocol.Bytes(make([]byte, 1000)), nil
+					return protocol.Bytes(make([]byte, 2000)), nil
 				}
-				return protocol.Bytes(make([]byte, 991)), nil
+				return protocol.Bytes(make([]byte, 1989)), nil
 			},
 			OnClientDisconnected: func(_ *server.Conn, reason error) { reasons <- reason },
 		}})
-		c := dial(t, ln, client.Options{MaxMessageSize: 1000})
+		newest := dial(t, ln, client.Options{MaxMessageSize: 2000})
+		if _, err := newest.Request(t.Context(), "big", protocol.Text("x")); protocol.CodeOf(err) != protocol.CodeTooBig {
+			t.Errorf("3.0: %v", err)
+		}
+		if _, err := newest.Request(t.Context(), "fits", protocol.Text("x")); err != nil || newest.Stats().Connects != 1 {
+			t.Errorf("3.0: %v after %d connects", err, newest.Stats().Connects)
+		}
+		c := dial(t, ln, client.Options{MaxMessageSize: 2000, Versions: []protocol.Version{protocol.V2_0}})
 		if _, err := c.Request(t.Context(), "fits", protocol.Text("x")); err != nil {
 			t.Error(err)
 		}

@@ -92,9 +92,19 @@ func TestScenarios(t *testing.T) {
 		var all []scenario
 		readJSON(t, file, &all)
 		for _, s := range all {
-			t.Run(s.Name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { s.run(t) })
-			})
+			versions := []protocol.Version{protocol.V2_0, protocol.V3_0}
+			if s.Options.Version != "" {
+				v, err := protocol.ParseVersion(s.Options.Version)
+				if err != nil {
+					t.Fatal(err)
+				}
+				versions = []protocol.Version{v}
+			}
+			for _, v := range versions {
+				t.Run(s.Name+" in "+v.String(), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { s.run(t, v) })
+				})
+			}
 		}
 	}
 }
@@ -112,13 +122,10 @@ func readJSON(t *testing.T, file string, v any) {
 	}
 }
 
-func (s scenario) run(t *testing.T) {
+func (s scenario) run(t *testing.T, v protocol.Version) {
 	st := &stage{
-		t: t, version: protocol.V2_0, dialler: &heldDialer{attempts: make(chan chan answer)}, keys: &keptKey{key: s.Options.Kept},
+		t: t, version: v, dialler: &heldDialer{attempts: make(chan chan answer)}, keys: &keptKey{key: s.Options.Kept},
 		calls: make(map[string]*stagedCall), ids: make(map[string]protocol.ID),
-	}
-	if v := s.Options.Version; v != "" {
-		st.version, _ = protocol.ParseVersion(v)
 	}
 	ms := func(n, otherwise int) time.Duration {
 		if n == 0 {

@@ -93,7 +93,11 @@ func (st *stage) play(step scenarioStep) {
 			return
 		}
 		st.peer = newFarEnd(far)
-		if manners.Of(st.version).Conf {
+		rules := manners.Of(st.version)
+		if rules.Hello {
+			welcome(t, far, protocol.Conf{})
+		}
+		if rules.Conf {
 			st.write(protocol.Conf{Version: st.version}.Message())
 		}
 	case step.Fail != "":

@@ -78,7 +78,7 @@ func (st *stage) session(key string) []byte {
 	return data
 }
 
-// next returns the next message of the client that is no heartbeat.
+// next returns the next message of the client that scenarios speak of.
 func (st *stage) next() (protocol.Message, bool) {
 	for st.peer != nil {
 		b, ok := st.peer.take()
@@ -89,7 +89,7 @@ func (st *stage) next() (protocol.Message, bool) {
 		if err != nil {
 			st.t.Errorf("the client sent %q: %v", b, err)
 		}
-		if m.Kind != protocol.Heartbeat {
+		if heard(m.Kind) && m.Kind != protocol.Cancel {
 			return m, true
 		}
 	}

@@ -34,11 +34,11 @@ func TestSubProtocol(t *testing.T) {
 	}
 }
 
-// A version that has a codec only is not spoken.
+// A version without a codec is not spoken.
 func TestUnspokenVersion(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		_, ln := serve(t, server.Options{})
-		err := dial(t, ln, client.Options{Versions: []protocol.Version{protocol.V3_0}}).Connect(context.Background())
+		err := dial(t, ln, client.Options{Versions: []protocol.Version{0x0900}}).Connect(context.Background())
 		var mismatch *client.VersionError
 		if !errors.As(err, &mismatch) {
 			t.Errorf("got %v", err)

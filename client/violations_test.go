@@ -54,8 +54,13 @@ func (s *rawServer) connect() {
 	if s.conn, err = s.accept.Accept(transport.AcceptOptions{Protocols: []string{s.version.Token()}}); err != nil {
 		s.t.Fatal(err)
 	}
-	if manners.Of(s.version).Conf {
-		s.send(protocol.Conf{Version: s.version, ReadTimeout: time.Minute}.Message())
+	conf := protocol.Conf{Version: s.version, ReadTimeout: time.Minute}
+	rules := manners.Of(s.version)
+	if rules.Hello {
+		welcome(s.t, s.conn, conf)
+	}
+	if rules.Conf {
+		s.send(conf.Message())
 	}
 	if err := <-connected; err != nil {
 		s.t.Fatal(err)
@@ -98,6 +103,15 @@ func (s *rawServer) request() (id protocol.ID, outcome <-chan error) {
 	}
 }
 
+// over returns why the connection ended, once it has.
+func (s *rawServer) over() error {
+	for {
+		if _, err := s.conn.Read(nil); err != nil {
+			return err
+		}
+	}
+}
+
 // works makes sure that the connection is of use.
 func (s *rawServer) works() {
 	s.t.Helper()
@@ -118,18 +132,45 @@ func eachVersion(t *testing.T, test func(t *testing.T, v protocol.Version)) {
 	}
 }
 
-// No message of a server, whole or not, hurts the client: it is handled, or dropped
-// and counted. Only a session that cannot be read costs the connection, because the
-// server believes that the client has it.
+// fatal reports whether a message of a server ends the connection. Before 3.0 only a
+// session that cannot be read does, because the server believes that the client has it.
+func fatal(v protocol.Version, msg []byte) bool {
+	m, err := v.Parse(msg)
+	switch {
+	case len(msg) > 0 && msg[0] == 21:
+		return true
+	case v < protocol.V3_0:
+		return false
+	case err != nil:
+		return true
+	case m.Kind == protocol.ReplyFailure:
+		_, err := m.Failure()
+		return err != nil
+	case m.Kind == protocol.Welcome:
+		w, err := m.Welcome()
+		return err != nil || w.Outcome != protocol.OutcomeFresh
+	}
+	return !v.FromServer(m.Kind)
+}
+
+// known reports whether a version has messages of a type.
+func known(v protocol.Version, typ byte) bool {
+	m, _ := v.Parse([]byte{typ})
+	return m.Kind != 0
+}
+
+// No message of a server, whole or not, hurts the client: it is handled, dropped and
+// counted, or ends the connection.
 func TestEveryTypeAndLength(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v protocol.Version) {
 		s := newRawServer(t, v)
 		defer s.close()
 		s.connect()
+		ended := 0
 		for typ := range 256 {
 			for length := range 65 {
-				if length == 0 && typ > 0 {
-					continue
+				if length == 0 && typ > 0 || !known(v, byte(typ)) && length != 0 && length != 1 && length != 9 && length != 64 {
+					continue // seen already, or seen enough
 				}
 				for _, fill := range []byte{0, 3, 'a'} {
 					msg := make([]byte, length)
@@ -142,10 +183,11 @@ func TestEveryTypeAndLength(t *testing.T) {
 					if err := s.conn.Write(msg); err != nil {
 						t.Fatal(err)
 					}
-					if typ == 21 {
+					if fatal(v, msg) {
+						ended++
 						var closed *transport.CloseError
-						if _, err := s.conn.Read(nil); !errors.As(err, &closed) || closed.Status != transport.StatusProtocolError {
-							t.Fatalf("after a session %q: %v", msg, err)
+						if err := s.over(); !errors.As(err, &closed) || closed.Status != transport.StatusProtocolError {
+							t.Fatalf("after %q: %v", msg, err)
 						}
 						if err := <-s.lost; err == nil {
 							t.Fatal("OnDisconnected got no reason")
@@ -156,8 +198,8 @@ func TestEveryTypeAndLength(t *testing.T) {
 			}
 			s.works()
 		}
-		if n := s.connects(); n != 1+64*3 {
-			t.Errorf("%d connections", n)
+		if n := s.connects(); n != uint64(1+ended) {
+			t.Errorf("%d connections, %d ended", n, ended)
 		}
 		if _, ok := s.client.Session(); ok {
 			t.Error("the client has a session")
@@ -182,8 +224,11 @@ func TestRandomBytes(t *testing.T) {
 				for i := range msg {
 					msg[i] = byte(rng.Uint32())
 				}
-				if len(msg) > 0 && msg[0] == 21 {
-					continue // costs the connection
+				if len(msg) > 0 && v >= protocol.V3_0 && rng.IntN(2) == 0 {
+					msg[0] = []byte{0, 9, 10, 11, 12, 13, 22, 63, 66, 69, 72, 127, 128, 191, 192}[rng.IntN(15)]
+				}
+				if fatal(v, msg) {
+					continue
 				}
 				if err := s.conn.Write(msg); err != nil {
 					t.Fatal(err)
@@ -219,7 +264,7 @@ func TestStrayReplies(t *testing.T) {
 		ids := []protocol.ID{old, {}, protocol.NewID(^uint64(0)), protocol.NewID(id.Uint64() + 1), protocol.NewID(1)}
 		for _, stray := range ids {
 			s.send(protocol.Message{Kind: protocol.Reply, ID: stray, Payload: protocol.Text("stray")})
-			s.send(protocol.Message{Kind: protocol.ReplyShutdown, ID: stray})
+			s.send(v.Failure(stray, protocol.ErrShutdown))
 		}
 		synctest.Wait()
 		select {
@@ -230,7 +275,7 @@ func TestStrayReplies(t *testing.T) {
 		if n := s.client.Stats().Dropped - dropped; n != uint64(2*len(ids)) {
 			t.Errorf("%d messages were dropped, want %d", n, 2*len(ids))
 		}
-		s.send(protocol.Message{Kind: protocol.ReplyInternalError, ID: id})
+		s.send(v.Failure(id, protocol.ErrInternal))
 		if err := <-outcome; !errors.Is(err, protocol.ErrInternal) {
 			t.Errorf("outcome %v", err)
 		}
@@ -264,6 +309,13 @@ func TestMalformedReplies(t *testing.T) {
 			if err := <-outcome; !errors.Is(err, protocol.ErrMalformed) {
 				t.Errorf("%s: outcome %v", name, err)
 			}
+			if v >= protocol.V3_0 { // which ends the connection
+				<-s.lost
+				s.connect()
+			}
+		}
+		if v >= protocol.V3_0 {
+			return
 		}
 		// One that is cut inside its id is nobody's.
 		id, outcome := s.request()
@@ -289,6 +341,9 @@ func TestRefusalsInEveryVersion(t *testing.T) {
 			protocol.ErrSessionsDisabled, protocol.ErrProtocol, &protocol.Error{Code: "CODE", Message: "é"},
 		} {
 			id, outcome := s.request()
+			if want == protocol.ErrProtocol && v >= protocol.V3_0 { // which closes the connection for it
+				want = protocol.ErrInternal
+			}
 			msg, err := v.Append(nil, v.Failure(id, want))
 			if err != nil { // there is no such refusal in the version
 				msg, want = append([]byte{2}, id[:]...), protocol.ErrInternal

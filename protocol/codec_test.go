@@ -17,7 +17,7 @@ import (
 // Every type byte in every length up to 64, with several fillings: Parse returns
 // a message or ErrMalformed, and what it returns with an error is what it says.
 func TestParseEverything(t *testing.T) {
-	for _, v := range everyVersion {
+	for _, v := range protocol.Versions() {
 		for typ := range 256 {
 			for size := range 65 {
 				for _, fill := range []byte{0, 1, 2, ' ', 63, 255} {
@@ -118,10 +118,10 @@ func TestAppendRules(t *testing.T) {
 		{protocol.Message{}, ""},
 		{protocol.Message{Kind: 200}, ""},
 		{request("", protocol.Payload{}), ""},
-		{request("n", protocol.Payload{}), "1.3 1.4 1.5 2.0"},
-		{request("n", protocol.Text("")), "1.3 1.4 1.5 2.0"},
-		{request("n", protocol.UTF16Text("")), "1.3 1.4 1.5 2.0"},
-		{request("nn", protocol.UTF16Text("")), "1.3 1.4 1.5 2.0"},
+		{request("n", protocol.Payload{}), "1.3 1.4 1.5 2.0 3.0"},
+		{request("n", protocol.Text("")), "1.3 1.4 1.5 2.0 3.0"},
+		{request("n", protocol.UTF16Text("")), "1.3 1.4 1.5 2.0 3.0"},
+		{request("nn", protocol.UTF16Text("")), "1.3 1.4 1.5 2.0 3.0"},
 		{request("", protocol.Text("x")), "all"},
 		{request(long, protocol.Text("x")), "all"},
 		{request(long+"n", protocol.Text("x")), ""},
@@ -131,9 +131,9 @@ func TestAppendRules(t *testing.T) {
 		{request("\x80eight bytes", protocol.Text("x")), ""},
 		{request("n", protocol.Payload{Encoding: protocol.UTF16, Data: []byte("odd")}), ""},
 		{request("n", protocol.Payload{Encoding: 3, Data: []byte("x")}), ""},
-		{signal("n", protocol.Payload{}), "2.0"},
-		{signal("n", protocol.Text("")), "2.0"},
-		{signal("n", protocol.UTF16Text("")), ""},
+		{signal("n", protocol.Payload{}), "2.0 3.0"},
+		{signal("n", protocol.Text("")), "2.0 3.0"},
+		{signal("n", protocol.UTF16Text("")), "3.0"},
 		{signal("", protocol.Bytes([]byte{0})), "all"},
 		{protocol.Message{Kind: protocol.Reply, Name: "n"}, ""},
 		{protocol.Message{Kind: protocol.Reply}, "all"},
@@ -146,7 +146,7 @@ func TestAppendRules(t *testing.T) {
 		{protocol.Message{Kind: protocol.ReplyError, Name: "a\nb", Payload: protocol.Text("")}, ""},
 		{protocol.Message{Kind: protocol.ReplyError, Name: "é", Payload: protocol.Text("")}, ""},
 		{protocol.Message{Kind: protocol.ReplyError, Name: "a\xff", Payload: protocol.Text("")}, ""},
-		{protocol.Message{Kind: protocol.ReplyShutdown}, "all"},
+		{protocol.Message{Kind: protocol.ReplyShutdown}, "1.2 1.3 1.4 1.5 2.0"},
 		{protocol.Message{Kind: protocol.ReplyShutdown, Payload: protocol.Bytes([]byte{0})}, ""},
 		{protocol.Message{Kind: protocol.ReplyShutdown, Name: "n"}, ""},
 		{protocol.Message{Kind: protocol.ReplyProtocolError}, "1.4 1.5"},
@@ -230,7 +230,7 @@ func TestNoAllocations(t *testing.T) {
 		{Kind: protocol.Publication, Ref: 7, Number: 9, Name: "n"},
 		{Kind: protocol.Request, Name: "n", Head: protocol.Head(nil).AppendDeadline(time.Second).AppendMetadata("k", "v")},
 	}
-	for _, v := range everyVersion {
+	for _, v := range protocol.Versions() {
 		for _, m := range messages {
 			buf := make([]byte, 0, len(m.Head)+len(m.Name)+len(m.Payload.Data)+room(v))
 			if n := testing.AllocsPerRun(100, func() { buf, _ = v.Append(buf[:0], m) }); n != 0 {
@@ -360,7 +360,7 @@ func TestKinds(t *testing.T) {
 		}
 		names[k.String()] = true
 		sent := false
-		for _, v := range everyVersion {
+		for _, v := range protocol.Versions() {
 			sent = sent || v.FromClient(k) || v.FromServer(k)
 			if v == protocol.V3_0 {
 				continue
@@ -381,22 +381,6 @@ func TestKinds(t *testing.T) {
 		}
 		if err := m.Err(); k.IsReply() == errors.Is(err, protocol.ErrMalformed) {
 			t.Errorf("%v: IsReply is %v, Err is %v", k, k.IsReply(), err)
-		}
-	}
-}
-
-// everyVersion has the versions that are known but not spoken too.
-var everyVersion = append([]protocol.Version{protocol.V3_0}, protocol.Versions()...)
-
-// Servers and clients offer what Versions returns: not 3.0, which is not published yet.
-func TestVersionsAreSpoken(t *testing.T) {
-	if slices.Contains(protocol.Versions(), protocol.V3_0) {
-		t.Error("3.0 is offered")
-	}
-	for _, v := range everyVersion {
-		got, err := protocol.ParseToken(v.Token())
-		if !v.Known() || err != nil || got != v {
-			t.Errorf("%v: known %v, token %q is of %v (%v)", v, v.Known(), v.Token(), got, err)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package protocol encodes and decodes the messages of all published versions of the
-// WebWire protocol. It does no I/O and imports only the standard library.
+// Package protocol encodes and decodes the messages of all versions of the WebWire
+// protocol. It does no I/O and imports only the standard library.
 // PROTOCOL.md in its directory is the specification.
 //
 // A [Version] parses and appends messages:
@@ -17,9 +17,8 @@
 // [Version.Failure] converts an error to a reply, and [Message.Err] converts
 // a reply to an error.
 //
-// [V3_0] is not published and not one of [Versions] yet. Its messages have a [Head], which
-// carries deadlines, trace contexts and metadata; its control messages have types such as
-// [HelloBody] for their payloads.
+// Messages of [V3_0] have a [Head], which carries deadlines, trace contexts and metadata;
+// its control messages have types such as [HelloBody] for their payloads.
 //
 // Values of all types may be used by several goroutines at once, as long as none of
 // the goroutines changes them.

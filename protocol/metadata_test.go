@@ -22,7 +22,7 @@ func TestMetadata(t *testing.T) {
 		{protocol.Metadata{Version: protocol.V1_5, ReadTimeout: math.MaxInt64}, `{"protocol-version":"1.5","read-timeout":4294967295}`},
 		{
 			protocol.Metadata{Version: protocol.V1_2, Versions: protocol.Versions(), ReadTimeout: time.Minute},
-			`{"protocol-version":"1.2","read-timeout":60,"versions":["2.0","1.5","1.4","1.3","1.2"]}`,
+			`{"protocol-version":"1.2","read-timeout":60,"versions":["3.0","2.0","1.5","1.4","1.3","1.2"]}`,
 		},
 	} {
 		got, err := json.Marshal(test.metadata)

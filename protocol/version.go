@@ -11,8 +11,7 @@ import (
 // order in which they were published.
 type Version uint16 // the major number in the high byte, the minor in the low one
 
-// The versions (sections 3 to 7 and 11 of PROTOCOL.md). V3_0 is not published yet: the
-// servers and clients of this module speak it only where they are set to it.
+// The versions (sections 3 to 7 and 11 of PROTOCOL.md).
 const (
 	V1_2 Version = 0x0102
 	V1_3 Version = 0x0103
@@ -22,12 +21,9 @@ const (
 	V3_0 Version = 0x0300
 )
 
-// Versions returns the versions that the servers and clients of this module offer, newest
-// first. V3_0 is known, but not one of them yet.
-func Versions() []Version { return []Version{V2_0, V1_5, V1_4, V1_3, V1_2} }
-
-// known are all versions with a codec, newest first.
-var known = append([]Version{V3_0}, Versions()...)
+// Versions returns the versions that this package has a codec for, newest first. The
+// servers of this module offer all of them.
+func Versions() []Version { return []Version{V3_0, V2_0, V1_5, V1_4, V1_3, V1_2} }
 
 // Major returns the number before the dot, 0 to 255.
 func (v Version) Major() int { return int(v >> 8) }
@@ -45,7 +41,7 @@ func (v Version) Known() bool { return v.spec() != nil }
 
 // ParseVersion returns the known version with the given name, such as "1.2".
 func ParseVersion(text string) (Version, error) {
-	for _, v := range known {
+	for _, v := range Versions() {
 		if v.String() == text {
 			return v, nil
 		}

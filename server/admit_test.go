@@ -247,15 +247,19 @@ func TestEndpointOptions(t *testing.T) {
 		}{
 			{server.EndpointOptions{}, server.EndpointOptions{Version: protocol.V1_4, MaxMessageSize: 2000, SubProtocol: "chat"}},
 			{
-				server.EndpointOptions{Version: protocol.V2_0, MaxMessageSize: 1000, SubProtocol: "admin"},
-				server.EndpointOptions{Version: protocol.V2_0, MaxMessageSize: 1000, SubProtocol: "admin"},
+				server.EndpointOptions{Version: protocol.V2_0, MaxMessageSize: 3000, SubProtocol: "admin"},
+				server.EndpointOptions{Version: protocol.V2_0, MaxMessageSize: 3000, SubProtocol: "admin"},
+			},
+			{ // 3.0 lets nobody announce less than 1 KiB
+				server.EndpointOptions{Version: protocol.V3_0, MaxMessageSize: 1000},
+				server.EndpointOptions{Version: protocol.V3_0, MaxMessageSize: 1024, SubProtocol: "chat"},
 			},
 		} {
 			e := srv.Endpoint(test.opts)
 			p := dialEndpoint(t, e, test.want.Version)
 			if test.want.Version == protocol.V2_0 {
 				conf, err := p.receive().Conf()
-				if err != nil || conf.MessageSize != 1000 || conf.SubProtocol != "admin" {
+				if err != nil || conf.MessageSize != 3000 || conf.SubProtocol != "admin" {
 					t.Errorf("conf %+v, %v", conf, err)
 				}
 			}

@@ -51,13 +51,13 @@ func TestBroadcast(t *testing.T) {
 			}
 		}
 
-		// 2.0 carries a signal that is a name only; the others do not.
+		// From 2.0 on a signal may be a name only.
 		n, err = server.Broadcast(srv.Conns(), "ping", protocol.Payload{})
-		if n != 2 || !errors.Is(err, protocol.ErrMalformed) {
+		if n != 4 || !errors.Is(err, protocol.ErrMalformed) {
 			t.Errorf("got %d, %v", n, err)
 		}
 		for _, p := range peers {
-			if p.version == protocol.V2_0 {
+			if p.version >= protocol.V2_0 {
 				p.receive()
 			}
 			p.quiet()
@@ -85,17 +85,18 @@ func TestBroadcast(t *testing.T) {
 	})
 }
 
-// A message that 2.0 clients do not take is sent to all others.
+// A message that clients of 2.0 and 3.0 do not take is sent to all others.
 func TestBroadcastTooBig(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		srv := server.New(server.Options{MaxMessageSize: 100})
-		old, recent := connectEndpoint(t, srv, protocol.V1_2), connectEndpoint(t, srv, protocol.V2_0)
-		n, err := server.Broadcast(srv.Conns(), "big", protocol.Bytes(make([]byte, 100)))
+		srv := server.New(server.Options{MaxMessageSize: 1024})
+		old, recent, newest := connectEndpoint(t, srv, protocol.V1_2), connectEndpoint(t, srv, protocol.V2_0), connectEndpoint(t, srv, protocol.V3_0)
+		n, err := server.Broadcast(srv.Conns(), "big", protocol.Bytes(make([]byte, 1024)))
 		if n != 1 || err == nil || errors.Is(err, protocol.ErrMalformed) {
 			t.Errorf("got %d, %v", n, err)
 		}
 		old.receive()
 		recent.quiet()
+		newest.quiet()
 	})
 }
 

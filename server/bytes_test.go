@@ -22,10 +22,18 @@ func expected(v protocol.Version, msg []byte) reaction {
 	case protocol.Request, protocol.CloseSession:
 		r.reply = protocol.Reply
 	case protocol.RestoreSession:
-		r.reply = protocol.ReplySessionNotFound
+		r.reply = v.Failure(m.ID, protocol.ErrSessionNotFound).Kind
+	case protocol.Subscribe:
+		r.reply = protocol.ReplyFailure
 	case protocol.Signal, protocol.Heartbeat:
 		return reaction{}
+	case protocol.ReplyFailure:
+		_, err := m.Failure()
+		return reaction{ends: err != nil}
 	default: // misdirected
+		if v >= protocol.V3_0 {
+			return reaction{ends: !v.FromClient(m.Kind) || m.Kind == protocol.Hello}
+		}
 		return reaction{ends: v == protocol.V1_2 && msg[0] >= 1 && msg[0] <= 5}
 	}
 	return r
@@ -57,7 +65,7 @@ func TestEveryTypeAndLength(t *testing.T) {
 							switch {
 							case want.ends:
 								p = s.open(t, v)
-							case want.reply == protocol.ReplySessionNotFound: // too many of these end it
+							case typ == 32: // too many of these end it
 								s.hangUp(p)
 								p = s.open(t, v)
 							}
@@ -113,7 +121,7 @@ func TestRandomBytes(t *testing.T) {
 	}
 }
 
-var kinds = []byte{0, 1, 5, 6, 21, 22, 23, 31, 32, 33, 63, 64, 65, 127, 128, 129, 191, 192, 193}
+var kinds = []byte{0, 1, 5, 6, 8, 9, 10, 11, 12, 13, 21, 22, 23, 24, 25, 31, 32, 33, 34, 35, 63, 64, 65, 66, 67, 68, 69, 72, 127, 128, 129, 191, 192, 193}
 
 func probe(t *testing.T, v protocol.Version) []byte {
 	msg, err := v.Append(nil, protocol.Message{
@@ -155,8 +163,8 @@ func TestDuplicateIDs(t *testing.T) {
 	}
 }
 
-// What only servers send is ignored, but for what 1.2 does not know its clients
-// to parse; whatever it replies to, there is nothing to be settled.
+// What only servers send is ignored, except by 3.0, and for what 1.2 does not know its
+// clients to parse; whatever it replies to, there is nothing to be settled.
 func TestMisdirected(t *testing.T) {
 	id := protocol.NewID(1)
 	for _, v := range protocol.Versions() {
@@ -167,6 +175,11 @@ func TestMisdirected(t *testing.T) {
 			{Kind: protocol.ReplyShutdown, ID: id},
 			{Kind: protocol.ReplySessionsDisabled, ID: id},
 			{Kind: protocol.ReplyProtocolError, ID: id},
+			protocol.V3_0.Failure(id, protocol.ErrShutdown),
+			{Kind: protocol.Item, ID: id, Payload: protocol.Text("x")},
+			protocol.WelcomeBody{From: 1}.Message(),
+			{Kind: protocol.Publication, Ref: 1, Name: "n"},
+			{Kind: protocol.Presence, Ref: 1, Payload: protocol.Bytes([]byte{2})},
 			{Kind: protocol.SessionCreated, Payload: protocol.Text("{}")},
 			{Kind: protocol.SessionClosed},
 			protocol.Conf{Version: v}.Message(),
@@ -210,7 +223,7 @@ func TestEverythingDuringShutdown(t *testing.T) {
 					{Kind: protocol.RestoreSession, ID: protocol.NewID(3), Payload: protocol.Text("key")},
 				} {
 					p.send(m)
-					p.reply(m.ID.Uint64(), protocol.ReplyShutdown)
+					p.reply(m.ID.Uint64(), v.Failure(m.ID, protocol.ErrShutdown).Kind)
 					p.quiet() // once
 				}
 				p.signal("s", "x")

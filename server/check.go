@@ -43,7 +43,7 @@ func (o Options) faults() (all []error) {
 		fault(d.value < 0, "Options.%s is negative: %v", d.name, d.value)
 		fault(d.value > 0 && d.value < time.Millisecond, "Options.%s is %v, perhaps its unit is missing", d.name, d.value)
 	}
-	fault(o.Version != 0 && !slices.Contains(versions3, o.Version), "Options.Version %v does not exist", o.Version)
+	fault(o.Version != 0 && !slices.Contains(versions, o.Version), "Options.Version %v does not exist", o.Version)
 
 	h := &o.Hooks
 	fault(o.Handler != nil && h.OnRequest != nil && h.OnSignal != nil,

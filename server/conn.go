@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,10 @@ type Conn struct {
 
 	hello      atomic.Pointer[http.Request] // for Info; nil once OnClientConnected has returned
 	proof      atomic.Pointer[[]byte]       // for Credentials; nil once OnClientConnected has returned
+	expiry     atomic.Pointer[time.Timer]   // of the credentials; nil if they do not expire
 	value      atomic.Pointer[any]
 	closing    atomic.Bool // Close was called, or the connection was refused
+	overdue    atomic.Bool // its credentials have expired
 	admitted   atomic.Bool // OnClientConnected has returned nil, or there is none
 	refused    bool        // OnClientConnected has failed; set before any other task runs
 	spoke      bool        // a request or signal has arrived; used by the reader only
@@ -91,7 +94,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 	info.RemoteAddr, info.LocalAddr = known(conn.RemoteAddr()), known(conn.LocalAddr())
 	info.SubProtocol = e.opts.SubProtocol
 	info.Connected = time.Now()
-	if !e.speaks(info.Version) {
+	if !slices.Contains(versions, info.Version) {
 		_ = conn.Close(transport.StatusInternalError, "unknown protocol version") // the error below says more
 		return nil, ErrVersion
 	}
@@ -157,6 +160,7 @@ func (c *Conn) serve() error {
 	if c.stop != nil {
 		c.stop()
 	}
+	c.neverExpires()
 	c.server.sessions.leave(c)
 	if hooks.OnClientDisconnected != nil && c.admitted.Load() {
 		tasks.Run(&disconnected{c, reason})

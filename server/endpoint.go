@@ -26,7 +26,7 @@ type EndpointOptions struct {
 	Version protocol.Version
 
 	// MaxMessageSize is the longest message that is accepted, in bytes, see
-	// Options.MaxMessageSize. Zero: Options.MaxMessageSize.
+	// Options.MaxMessageSize. At least 1024. Zero: Options.MaxMessageSize.
 	MaxMessageSize int
 
 	// SubProtocol is the name of the application's protocol, see Options.SubProtocol.
@@ -47,6 +47,7 @@ func (s *Server) Endpoint(opts EndpointOptions) *Endpoint {
 	if opts.MaxMessageSize <= 0 {
 		opts.MaxMessageSize = s.opts.MaxMessageSize
 	}
+	opts.MaxMessageSize = max(opts.MaxMessageSize, leastMessageSize)
 	if opts.SubProtocol == "" {
 		opts.SubProtocol = s.opts.SubProtocol
 	}
@@ -71,7 +72,7 @@ func (e *Endpoint) ServeConn(ctx context.Context, conn transport.Conn) error {
 
 // AcceptOptions is [Server.AcceptOptions] for the endpoint.
 func (e *Endpoint) AcceptOptions() transport.AcceptOptions {
-	return transport.AcceptOptions{Protocols: slices.Clone(e.tokens()), Limits: e.limits()}
+	return transport.AcceptOptions{Protocols: slices.Clone(tokens), Limits: e.limits()}
 }
 
 // ServeHTTP is [Server.ServeHTTP] for the endpoint.
@@ -131,7 +132,7 @@ func (e *Endpoint) serveMetadata(w http.ResponseWriter) {
 	// An error means that the peer went away.
 	_ = json.NewEncoder(w).Encode(protocol.Metadata{
 		Version:     e.opts.Version,
-		Versions:    e.versions(),
+		Versions:    slices.Clone(versions),
 		ReadTimeout: e.server.opts.ReadTimeout,
 	})
 }
@@ -162,7 +163,7 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
 			s.release()
 		}
 	}()
-	conn, err := s.opts.Upgrader.Upgrade(w, r, transport.UpgradeOptions{Protocols: e.tokens(), Limits: e.limits()})
+	conn, err := s.opts.Upgrader.Upgrade(w, r, transport.UpgradeOptions{Protocols: tokens, Limits: e.limits()})
 	if err != nil {
 		s.upgradeFailed(r, err)
 		return

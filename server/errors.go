@@ -38,6 +38,9 @@ var (
 	// Options.SessionPolicy.
 	ErrSessionReplaced = errors.New("server: another connection took the session over")
 
+	// ErrCredentialsExpired is the reason after the time given to Conn.ExpiresAt.
+	ErrCredentialsExpired = errors.New("server: credentials expired")
+
 	// ErrSessionInfo is wrapped by errors of CreateSession and UpdateSession for an info
 	// that a client cannot read.
 	ErrSessionInfo = errors.New("server: session info is not a JSON object")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -64,25 +63,4 @@ func (c *Conn) welcome(hello protocol.HelloBody) {
 	}
 	// A failure to send it is found by the reader.
 	_ = c.link.Send(context.Background(), answer.Message())
-}
-
-// speaks reports whether the endpoint speaks a version: 3.0 only if it is set to it.
-func (e *Endpoint) speaks(v protocol.Version) bool {
-	return slices.Contains(e.versions(), v)
-}
-
-// versions returns what the endpoint speaks, the best first.
-func (e *Endpoint) versions() []protocol.Version {
-	if e.opts.Version == protocol.V3_0 {
-		return versions3
-	}
-	return versions
-}
-
-// tokens returns the tokens of versions.
-func (e *Endpoint) tokens() []string {
-	if e.opts.Version == protocol.V3_0 {
-		return tokens3
-	}
-	return tokens
 }

@@ -94,8 +94,9 @@ func TestUnsendableReplies(t *testing.T) {
 	}{
 		"odd UTF-16":       {protocol.V1_2, protocol.Payload{Encoding: protocol.UTF16, Data: []byte("abc")}, 1000, protocol.ReplyInternalError},
 		"unknown encoding": {protocol.V1_2, protocol.Payload{Encoding: 77, Data: []byte("abc")}, 1000, protocol.ReplyInternalError},
-		"too big for 2.0":  {protocol.V2_0, protocol.Bytes(make([]byte, 1000)), 1000, protocol.ReplyError},
-		"too big to say":   {protocol.V2_0, protocol.Bytes(make([]byte, 1000)), 32, protocol.ReplyInternalError},
+		"too big for 2.0":  {protocol.V2_0, protocol.Bytes(make([]byte, 2000)), 2000, protocol.ReplyError},
+		"too big for 3.0":  {protocol.V3_0, protocol.Bytes(make([]byte, 2000)), 2000, protocol.ReplyError},
+		"odd in 3.0":       {protocol.V3_0, protocol.Payload{Encoding: protocol.UTF16, Data: []byte("abc")}, 2000, protocol.ReplyFailure},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -115,7 +116,7 @@ func TestUnsendableReplies(t *testing.T) {
 				}
 				p.request(1, "bad", "x")
 				m := p.reply(1, test.told)
-				if told := (*protocol.Error)(nil); errors.As(m.Err(), &told) && (told.Code != protocol.CodeTooBig || !strings.Contains(told.Message, "at most 1000")) {
+				if told := (*protocol.Error)(nil); errors.As(m.Err(), &told) && (told.Code != protocol.CodeTooBig || !strings.Contains(told.Message, "at most 2000")) {
 					t.Errorf("the client is told %v", told)
 				}
 				if text := log.take(); !strings.Contains(text, "reply cannot be sent") {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
@@ -71,7 +72,25 @@ func attach(t *testing.T, v protocol.Version, limits transport.Limits, accept tr
 		reason = serve(theirs)
 	}()
 	t.Cleanup(func() { p.conn.Abort() })
+	if manners.Of(v).Hello {
+		p.hello(accept.Limits.MaxMessageSize)
+	}
 	return p
+}
+
+// hello opens a connection of 3.0 for a client that takes messages of a size.
+func (p *peer) hello(size int) {
+	p.t.Helper()
+	p.send(protocol.HelloBody{MessageSize: size, StreamCredit: 64 << 10, Requests: 16}.Message())
+	for _, want := range []protocol.Kind{protocol.AcceptConf, protocol.Welcome} {
+		b, err := p.conn.Read(nil)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if m, err := p.version.Parse(b); err != nil || m.Kind != want {
+			p.t.Fatalf("the connection begins with %v, %v, want %v", m.Kind, err, want)
+		}
+	}
 }
 
 // pair returns the two ends of a connection whose dialling end negotiates nothing.

@@ -43,8 +43,8 @@ type Hooks struct {
 	// OnClientConnected returned nil, or for every connection if that hook is nil, after
 	// its last handler has returned. reason is a *transport.CloseError if the client
 	// closed the connection; ErrSlowConsumer, ErrServerClosed, ErrProtocolViolation,
-	// ErrConnClosed, ErrSessionReplaced or ErrTooManyRestores if this side ended it; and
-	// an error of the network otherwise. The context of c has ended.
+	// ErrConnClosed, ErrSessionReplaced, ErrCredentialsExpired or ErrTooManyRestores if
+	// this side ended it; and an error of the network otherwise. The context of c has ended.
 	OnClientDisconnected func(c *Conn, reason error)
 
 	// OnSignal handles signals. Nil: Options.Handler does.

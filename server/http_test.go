@@ -67,7 +67,7 @@ func TestMetadata(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &meta); err != nil {
 			t.Fatalf("%s: %q: %v", name, w.Body, err)
 		}
-		if meta.Version != test.version || len(meta.Versions) != 5 || meta.ReadTimeout != 20*time.Second {
+		if meta.Version != test.version || len(meta.Versions) != 6 || meta.Versions[0] != protocol.V3_0 || meta.ReadTimeout != 20*time.Second {
 			t.Errorf("%s: got %+v", name, meta)
 		}
 	}

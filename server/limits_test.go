@@ -123,11 +123,11 @@ func heap() int {
 
 func TestMessageTooBig(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		srv := server.New(server.Options{MaxMessageSize: 100, Hooks: server.Hooks{OnRequest: echo}})
+		srv := server.New(server.Options{MaxMessageSize: 1024, Hooks: server.Hooks{OnRequest: echo}})
 		p := connect(t, srv, protocol.V1_2)
-		p.request(1, "", string(make([]byte, 90))) // 10 bytes come before the payload
+		p.request(1, "", string(make([]byte, 1014))) // 10 bytes come before the payload
 		p.reply(1, protocol.Reply)
-		p.request(2, "", string(make([]byte, 91)))
+		p.request(2, "", string(make([]byte, 1015)))
 		ours, theirs := p.over()
 		for _, err := range []error{ours, theirs} {
 			var closed *transport.CloseError
@@ -141,26 +141,26 @@ func TestMessageTooBig(t *testing.T) {
 // What a 2.0 client takes is what it was told, to the byte.
 func TestReplyOfTheGreatestSize(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		srv := server.New(server.Options{MaxMessageSize: 100, Version: protocol.V2_0, Logger: discard, Hooks: server.Hooks{
+		srv := server.New(server.Options{MaxMessageSize: 1024, Version: protocol.V2_0, Logger: discard, Hooks: server.Hooks{
 			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
 				return protocol.Bytes(make([]byte, len(r.Payload.Data)+1)), nil
 			},
 		}})
 		p := connect(t, srv, protocol.V2_0)
-		if conf, err := p.receive().Conf(); err != nil || conf.MessageSize != 100 {
+		if conf, err := p.receive().Conf(); err != nil || conf.MessageSize != 1024 {
 			t.Fatal(conf, err)
 		}
-		p.request(1, "", string(make([]byte, 90)))
-		if m := p.reply(1, protocol.Reply); len(m.Payload.Data) != 91 { // 9 bytes come before it
+		p.request(1, "", string(make([]byte, 1014)))
+		if m := p.reply(1, protocol.Reply); len(m.Payload.Data) != 1015 { // 9 bytes come before it
 			t.Errorf("%d bytes", len(m.Payload.Data))
 		}
 		c := grab(t, srv)
-		if err := c.Signal(t.Context(), "", protocol.Bytes(make([]byte, 98))); err != nil {
+		if err := c.Signal(t.Context(), "", protocol.Bytes(make([]byte, 1022))); err != nil {
 			t.Error(err)
 		}
 		p.receive()
-		if err := c.Signal(t.Context(), "", protocol.Bytes(make([]byte, 99))); err == nil {
-			t.Error("a signal of 101 bytes was sent")
+		if err := c.Signal(t.Context(), "", protocol.Bytes(make([]byte, 1023))); err == nil {
+			t.Error("a signal of 1025 bytes was sent")
 		}
 		p.quiet()
 	})

@@ -68,10 +68,10 @@ type Options struct {
 	Concurrency int
 
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer message
-	// ends its connection. Clients of 2.0 learn this limit. Published ones, which do not
+	// ends its connection. Clients of 2.0 and 3.0 learn this limit. Published ones, which do not
 	// negotiate the version, refuse longer messages themselves: a longer reply to them
 	// becomes an error with protocol.CodeTooBig, and a longer signal fails with
-	// protocol.ErrTooBig. Zero: transport.DefaultMaxMessageSize.
+	// protocol.ErrTooBig. At least 1024. Zero: transport.DefaultMaxMessageSize.
 	MaxMessageSize int
 
 	// OutboxSize limits the bytes queued for sending on one connection. An empty
@@ -97,9 +97,8 @@ type Options struct {
 	WriteTimeout time.Duration
 
 	// Version is spoken to peers that negotiate nothing, as published clients do. With
-	// peers that negotiate, the server speaks the best version that both know.
-	// protocol.V3_0, which is not published yet, is offered to peers that negotiate only if
-	// it is the Version. Zero: protocol.V1_2.
+	// peers that negotiate, the server speaks the newest version that both know.
+	// Zero: protocol.V1_2.
 	Version protocol.Version
 
 	// SubProtocol is the name of the application's protocol on top of WebWire. Clients
@@ -133,12 +132,14 @@ const (
 const (
 	defaultConcurrency = 64
 	defaultBoxSize     = 1 << 20
-	retryAfter         = "1" // seconds until clients of HTTP may try again
+	leastMessageSize   = 1024 // that 3.0 lets an end announce
+	retryAfter         = "1"  // seconds until clients of HTTP may try again
 )
 
 func (o Options) withDefaults() Options {
 	limits := o.limits().WithDefaults()
 	o.MaxMessageSize, o.ReadTimeout, o.WriteTimeout = limits.MaxMessageSize, limits.ReadTimeout, limits.WriteTimeout
+	o.MaxMessageSize = max(o.MaxMessageSize, leastMessageSize)
 	if o.Concurrency <= 0 {
 		o.Concurrency = defaultConcurrency
 	}

@@ -29,6 +29,10 @@ func (r *receiver) Receive(m protocol.Message) {
 		if !c.link.Order(size, newSessionRequest(c, m)) {
 			c.refuse(m.ID)
 		}
+	case protocol.Subscribe: // there are no topics
+		c.answer(protocol.FailureUnsupported.Failure().Message(m.ID))
+	case protocol.Unsubscribe:
+		c.link.Drop()
 	case protocol.Heartbeat:
 		// Its arrival is its meaning.
 	default:

@@ -38,7 +38,7 @@ func TestServe(t *testing.T) {
 		served := make(chan error, 2)
 		go func() { served <- srv.Serve(ln) }()
 		go func() {
-			served <- srv.Endpoint(server.EndpointOptions{Version: protocol.V2_0, MaxMessageSize: 500}).Serve(v2)
+			served <- srv.Endpoint(server.EndpointOptions{Version: protocol.V2_0, MaxMessageSize: 5000}).Serve(v2)
 		}()
 		for range 3 {
 			p := dial(t, ln, protocol.V1_2)
@@ -46,7 +46,7 @@ func TestServe(t *testing.T) {
 			p.reply(1, protocol.Reply)
 		}
 		p := dial(t, v2, protocol.V2_0)
-		if conf, err := p.receive().Conf(); err != nil || conf.MessageSize != 500 || conf.Version != protocol.V2_0 {
+		if conf, err := p.receive().Conf(); err != nil || conf.MessageSize != 5000 || conf.Version != protocol.V2_0 {
 			t.Errorf("got %+v, %v", conf, err)
 		}
 		p.request(1, "", "hello")

@@ -199,15 +199,10 @@ func passing(err error) bool {
 // versions are all that the server speaks, the best first.
 var versions = protocol.Versions()
 
-// versions3 are those of an endpoint that is set to 3.0.
-var versions3 = append([]protocol.Version{protocol.V3_0}, versions...)
-
-var tokens, tokens3 = tokensOf(versions), tokensOf(versions3)
-
-func tokensOf(versions []protocol.Version) []string {
-	var all []string
+// tokens are those of versions.
+var tokens = func() (all []string) {
 	for _, v := range versions {
 		all = append(all, v.Token())
 	}
 	return slices.Clip(all)
-}
+}()

@@ -9,8 +9,10 @@ import (
 )
 
 // StreamHandler answers a request with any number of items. send sends one; it waits
-// until the client wants more, and fails when ctx ends, with its cause. It may be called
-// from any goroutine until the handler returns. A client that leaves early cancels ctx.
+// until the client wants more, and fails when ctx ends, with its cause. It does not retain
+// the payload. It may be called from any goroutine until the handler returns. A client
+// that leaves early cancels ctx. Server.Shutdown waits for the handler: an endless stream
+// ends itself then, with protocol.ErrShutdown for instance.
 //
 // Otherwise it is a RequestHandler: after nil the client knows that it has all items, and
 // an error comes after those that were sent.

@@ -37,7 +37,7 @@ func toMalformed(v protocol.Version, msg []byte) reaction {
 		r.id = protocol.ID(msg[1:9])
 	}
 	switch v {
-	case protocol.V1_2, protocol.V2_0:
+	case protocol.V1_2, protocol.V2_0, protocol.V3_0:
 		return reaction{ends: true}
 	case protocol.V1_3:
 		r.reply = protocol.ReplyInternalError
@@ -160,6 +160,7 @@ var variants = map[protocol.Version][]string{
 	protocol.V1_4: {"1.4", "1.4b"},
 	protocol.V1_5: {"1.5"},
 	protocol.V2_0: {"2.0"},
+	protocol.V3_0: {"3.0"},
 }
 
 // Everything that the published parser of a version rejects gets the reaction of

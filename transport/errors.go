@@ -31,6 +31,7 @@ const (
 	StatusTryAgainLater           Status = 1013 // the server is overloaded
 	StatusBadGateway              Status = 1014 // a server behind the server failed
 	StatusSlowConsumer            Status = 3000 // the peer did not read fast enough (WebWire)
+	StatusCredentialsExpired      Status = 3001 // the client's credentials expired; it may connect again with new ones (WebWire)
 	StatusReplaced                Status = 3500 // another connection took over the session (WebWire)
 )
 
@@ -50,6 +51,7 @@ var statusNames = map[Status]string{
 	StatusTryAgainLater:           "try again later",
 	StatusBadGateway:              "bad gateway",
 	StatusSlowConsumer:            "slow consumer",
+	StatusCredentialsExpired:      "credentials expired",
 	StatusReplaced:                "replaced",
 }
 

@@ -49,12 +49,13 @@ func TestBench(t *testing.T) {
 func stallingServer(t *testing.T, stall time.Duration) (url string) {
 	t.Helper()
 	var handled atomic.Int64
+	closing := make(chan struct{})
 	srv := server.New(server.Options{Concurrency: 1, Hooks: server.Hooks{
-		OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
 			if handled.Add(1) == 1 {
 				select {
 				case <-time.After(stall):
-				case <-ctx.Done():
+				case <-closing: // and not when the client gives up
 				}
 			}
 			return r.Payload, nil
@@ -66,7 +67,7 @@ func stallingServer(t *testing.T, stall time.Duration) (url string) {
 	}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close(); <-served })
+	t.Cleanup(func() { close(closing); _ = srv.Close(); <-served })
 	return "tcp://" + l.Addr().String()
 }
 

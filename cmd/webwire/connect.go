@@ -55,10 +55,19 @@ func connectionFlags(flags *flag.FlagSet) *connection {
 	return c
 }
 
+// versions returns what clients and servers speak, the best first.
+func versions() []protocol.Version {
+	all := protocol.Versions()
+	if all[0] != protocol.V3_0 {
+		all = append([]protocol.Version{protocol.V3_0}, all...)
+	}
+	return all
+}
+
 // spoken returns the version of that name, if clients and servers speak it.
 func spoken(text string) (protocol.Version, error) {
 	var names []string
-	for _, v := range protocol.Versions() {
+	for _, v := range versions() {
 		if v.String() == text {
 			return v, nil
 		}
@@ -129,7 +138,7 @@ func (c *connection) dialer(e endpoint) (transport.Dialer, error) {
 // options are those of a client that tries to connect once.
 func (c *connection) options() client.Options {
 	opts := client.Options{
-		Versions:           protocol.Versions(),
+		Versions:           versions(),
 		SubProtocol:        c.subProtocol,
 		Timeout:            c.timeout,
 		DialTimeout:        c.timeout,

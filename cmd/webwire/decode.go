@@ -42,7 +42,7 @@ var decodable = []protocol.Version{
 
 func decode(_ context.Context, p *program, flags *flag.FlagSet, args []string) error {
 	var only []protocol.Version
-	flags.Func("version", "`version` of the protocol, also 3.0; may be repeated\n(default: all in which the message is well-formed)", func(text string) error {
+	flags.Func("version", "`version` of the protocol; may be repeated\n(default: all in which the message is well-formed)", func(text string) error {
 		v, err := protocol.ParseVersion(text)
 		only = append(only, v)
 		return err

@@ -129,7 +129,7 @@ func newShell(t *testing.T) *shell {
 		t.Fatal(err)
 	}
 	contract := contractServer(t, interop.WebSocket{}, protocol.V1_2)
-	for _, port := range []string{"8080", "8081"} {
+	for _, port := range []string{"8080", "8081", "8082"} {
 		s.addrs[port] = closedPort(t)
 	}
 	s.addrs["9000"] = strings.TrimPrefix(contract, "ws://")

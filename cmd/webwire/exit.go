@@ -54,7 +54,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &unreachable):
 		return exitUnreachable
-	case errors.As(err, &refused):
+	case errors.As(err, &refused) && !errors.Is(err, context.DeadlineExceeded): // which the server may notice first
 		return exitFailed
 	case errors.Is(err, protocol.ErrMalformed), errors.Is(err, protocol.ErrTooBig):
 		return exitUsage

@@ -6,16 +6,20 @@ import (
 	"flag"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 )
 
 const listenHelp = `It runs until it is interrupted, and connects again when the connection is lost.
 It ends if it cannot connect at first, or if connecting again would not help.
+Requests of servers that speak 3.0 are refused, or answered with their own
+payload if there is -echo.
 `
 
 func listen(ctx context.Context, p *program, flags *flag.FlagSet, args []string) error {
 	conn := connectionFlags(flags)
 	conn.sessionFlag(flags)
+	echo := flags.Bool("echo", false, "answer requests of the server with their own payload")
 	args, err := parse(flags, args, 1, 1)
 	if err != nil {
 		return err
@@ -25,6 +29,7 @@ func listen(ctx context.Context, p *program, flags *flag.FlagSet, args []string)
 	opts := conn.options()
 	opts.DisableAutoconnect = false
 	opts.Hooks = listenHooks(out, failed)
+	opts.Handler = &asked{out, *echo}
 	c, err := conn.client(args[0], opts)
 	if err != nil {
 		return err
@@ -44,6 +49,23 @@ func listen(ctx context.Context, p *program, flags *flag.FlagSet, args []string)
 		return err
 	}
 }
+
+// asked handles the requests of the server.
+type asked struct {
+	out  *printer
+	echo bool
+}
+
+func (a *asked) HandleRequest(_ context.Context, r *client.Request) (protocol.Payload, error) {
+	a.out.event(event{Event: "request", Name: &r.Name, Payload: newPayload(r.Payload)})
+	if !a.echo {
+		return protocol.Payload{}, protocol.ErrNoHandler
+	}
+	return r.Payload, nil
+}
+
+// HandleSignal is not called: there is a hook for signals.
+func (a *asked) HandleSignal(context.Context, *client.Signal) {}
 
 // fail reports why listening ends, unless that is known already.
 func fail(failed chan<- error, err error) {

@@ -31,8 +31,9 @@ func (c command) synopsis() string { return strings.TrimSpace(c.name + " [flags]
 var commands = []command{
 	{"serve", "", "serve clients: echo what they send, and print it", serve},
 	{"request", "URL NAME [PAYLOAD]", "send a request and print the reply", request},
+	{"stream", "URL NAME [PAYLOAD]", "send a request and print a streamed reply", streamItems},
 	{"signal", "URL NAME [PAYLOAD]", "send a signal", sendSignal},
-	{"listen", "URL", "print the signals and sessions of a server", listen},
+	{"listen", "URL", "print signals, requests and sessions", listen},
 	{"bench", "URL", "put load on a server and measure its replies", bench},
 	{"decode", "HEX...", "explain a message byte by byte", decode},
 	{"conform", "URL", "try a server on the contract of implementations", conform},
@@ -142,6 +143,7 @@ func (p *program) commandHelp(c command, flags *flag.FlagSet) {
 var details = map[string]string{
 	"serve":   serveHelp,
 	"request": requestHelp,
+	"stream":  streamHelp,
 	"signal":  signalHelp,
 	"listen":  listenHelp,
 	"bench":   benchHelp,

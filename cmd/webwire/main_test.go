@@ -33,7 +33,7 @@ func TestMistakes(t *testing.T) {
 		{"dance"},
 		{"help", "dance"},
 		{"serve", "surplus"},
-		{"serve", "-version", "3.0"},
+		{"serve", "-version", "9.9"},
 		{"serve", "-cert", "only.pem"},
 		{"serve", "-addr", "wss://localhost:0"},
 		{"serve", "-addr", "localhost"},

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +29,8 @@ const serveHelp = `Every request is answered with its own payload, except for th
   logout   closes the session
   fail     is refused: a payload "CODE text" chooses the error
   sleep    is answered after the payload, a duration such as 2s
+  count    streams numbers, up to the payload or without end
+  ask      is sent on, as a request, to the client that connected first
 
 Every signal is sent on to all clients. It runs until it is interrupted; then it
 lets requests finish and closes the connections. A second interrupt ends it at
@@ -67,6 +71,7 @@ func serve(ctx context.Context, p *program, flags *flag.FlagSet, args []string) 
 	defer l.Close()
 
 	in := &inspector{quiet: *quiet, out: newPrinter(p.stdout, *json), conns: map[*server.Conn]int{}}
+	in.streams.Stream("count", count)
 	in.srv = server.New(server.Options{
 		Upgrader:    websocket.Upgrader{Origins: origins},
 		Version:     version,
@@ -151,6 +156,8 @@ type inspector struct {
 	srv   *server.Server
 	out   *printer
 	quiet bool
+
+	streams server.Mux
 
 	mu    sync.Mutex
 	last  int
@@ -255,15 +262,70 @@ func (in *inspector) signal(_ context.Context, s *server.Signal) {
 
 func (in *inspector) request(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 	in.print(event{Conn: in.number(r.Conn), Event: "request", Name: &r.Name, Payload: newPayload(r.Payload)})
-	got, err := answerTo(ctx, r)
+	got, err := in.answer(ctx, r)
 	if err != nil {
-		what := "failed"
-		if protocol.CodeOf(err) != "" {
+		what, detail := "failed", err
+		if ctx.Err() != nil {
+			what, detail = "ended", whyEnded(ctx)
+		} else if protocol.CodeOf(err) != "" {
 			what = "refused"
 		}
-		in.print(event{Conn: in.number(r.Conn), Event: what, Name: &r.Name, Detail: err.Error()})
+		in.print(event{Conn: in.number(r.Conn), Event: what, Name: &r.Name, Detail: detail.Error()})
 	}
 	return got, err
+}
+
+// whyEnded returns why the context of a handler has ended. The deadline of a request ends
+// it at both ends at about the same time.
+func whyEnded(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return errors.New("the deadline has passed")
+	}
+	return errors.New(ending(cause))
+}
+
+func (in *inspector) answer(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+	switch r.Name {
+	case "count":
+		return in.streams.HandleRequest(ctx, r)
+	case "ask":
+		first := in.first()
+		if first == r.Conn {
+			return protocol.Payload{}, &protocol.Error{Code: "NOBODY", Message: "no client connected before this one"}
+		}
+		return first.Request(ctx, r.Name, r.Payload)
+	}
+	return answerTo(ctx, r)
+}
+
+// first returns the connection with the lowest number.
+func (in *inspector) first() (first *server.Conn) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for c, n := range in.conns {
+		if first == nil || n < in.conns[first] {
+			first = c
+		}
+	}
+	return first
+}
+
+// count streams the numbers up to the payload.
+func count(ctx context.Context, r *server.Request, send func(protocol.Payload) error) error {
+	last := math.MaxInt
+	if text := r.Payload.Text(); text != "" {
+		var err error
+		if last, err = strconv.Atoi(text); err != nil {
+			return &protocol.Error{Code: protocol.CodeBadRequest, Message: "not a number"}
+		}
+	}
+	for i := 1; i <= last; i++ {
+		if err := send(protocol.Text(strconv.Itoa(i))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func answerTo(ctx context.Context, r *server.Request) (protocol.Payload, error) {

@@ -143,7 +143,7 @@ func TestServeFails(t *testing.T) {
 func TestServeVersion(t *testing.T) {
 	url, b := startServer(t, "-version", "1.5")
 	must(t, "request", url, "x", "y")
-	b.out.await(t, "protocol 2.0")
+	b.out.await(t, "protocol 3.0")
 	data, err := websocket.Dialer{URL: url}.Probe(t.Context(), dialOptions)
 	if err != nil || !strings.Contains(string(data), `"1.5"`) {
 		t.Errorf("metadata %s, %v", data, err)

@@ -1,5 +1,6 @@
-// Command echo is the smallest useful WebWire program: a server that answers each
-// request with its payload and each signal with a signal, and a client that tries both.
+// Command echo is a small WebWire program: a server that answers each request with its
+// payload and each signal with a signal, and a client that tries both. The client also
+// cancels a request, leaves a stream early and answers a request of the server.
 //
 //	go run ./examples/echo                          both, in one process, over a real WebSocket
 //	go run ./examples/echo server -addr :8080       the server alone, until it is interrupted

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/webwire-go/webwire/protocol"
@@ -14,9 +15,8 @@ import (
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// serve runs the server until ctx ends, then shuts it down gracefully. It sends
-// the address it listens at to listening, if that is not nil.
-func serve(ctx context.Context, addr string, out io.Writer, listening chan<- string) error {
+// handlers returns the handlers of the server.
+func handlers(out io.Writer) *server.Mux {
 	var mux server.Mux
 	mux.Request("*", func(_ context.Context, r *server.Request) (protocol.Payload, error) {
 		return r.Payload, nil
@@ -26,9 +26,46 @@ func serve(ctx context.Context, addr string, out io.Writer, listening chan<- str
 			fmt.Fprintln(out, "server: signal not sent:", err)
 		}
 	})
+	// ended tells the client why the context of a handler has ended.
+	ended := func(ctx context.Context, r *server.Request) {
+		why := protocol.Text(context.Cause(ctx).Error())
+		if err := r.Conn.Signal(r.Conn.Context(), "ended", why); err != nil {
+			fmt.Fprintln(out, "server: signal not sent:", err)
+		}
+	}
+	mux.Request("wait", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		defer ended(ctx, r)
+		if err := r.Conn.Signal(ctx, "waiting", protocol.Payload{}); err != nil {
+			return protocol.Payload{}, err
+		}
+		<-ctx.Done()
+		return protocol.Payload{}, ctx.Err()
+	})
+	mux.Stream("count", func(ctx context.Context, r *server.Request, send func(protocol.Payload) error) error {
+		defer ended(ctx, r)
+		for i := 1; ; i++ {
+			if err := send(protocol.Text(strconv.Itoa(i))); err != nil {
+				return err
+			}
+		}
+	})
+	mux.Request("greet me", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		name, err := r.Conn.Request(ctx, "your name", protocol.Payload{})
+		if err != nil {
+			return protocol.Payload{}, err
+		}
+		return protocol.Text("hello, " + name.Text()), nil
+	})
+	return &mux
+}
+
+// serve runs the server until ctx ends, then shuts it down gracefully. It sends
+// the address it listens at to listening, if that is not nil.
+func serve(ctx context.Context, addr string, out io.Writer, listening chan<- string) error {
 	srv := server.New(server.Options{
+		Version:  protocol.V3_0,
 		Upgrader: &websocket.Upgrader{},
-		Handler:  &mux,
+		Handler:  handlers(out),
 	})
 
 	ln, err := net.Listen("tcp", addr)

@@ -18,7 +18,7 @@ func (deadlineError) Error() string { return "webwire: the deadline of the reque
 func (deadlineError) Unwrap() error { return context.DeadlineExceeded }
 
 // CancelError is the cause of the context of a request that the peer cancelled. It is a
-// context.Canceled.
+// context.DeadlineExceeded if the peer's deadline has passed, otherwise a context.Canceled.
 type CancelError struct{ Reason protocol.CancelReason }
 
 func (e *CancelError) Error() string {
@@ -33,7 +33,12 @@ func (e *CancelError) Error() string {
 	return fmt.Sprintf("webwire: the requester cancelled the request (reason %d)", e.Reason)
 }
 
-func (e *CancelError) Unwrap() error { return context.Canceled }
+func (e *CancelError) Unwrap() error {
+	if e.Reason == protocol.CancelDeadline {
+		return context.DeadlineExceeded
+	}
+	return context.Canceled
+}
 
 // Context returns the context of the handler. In 3.0 it ends when the peer cancels the
 // request, at the deadline, with the connection, and when the handler has returned;

@@ -470,3 +470,56 @@ func TestViolationsOf3(t *testing.T) {
 		})
 	}
 }
+
+// chained is a wire whose next message is there before the reader comes for it.
+type chained struct{ *wire }
+
+func (chained) Buffered() bool { return true }
+
+// The deadline of a request is measured from its own arrival, also if the reader was busy
+// with what arrived before, and never found nothing to read.
+func TestDeadlineBehindABusyReader(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before int
+		full   bool // the inbox is full while a handler runs
+	}{
+		{"full inbox", 3, true},
+		{"many messages", 200, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				deadlines := make(chan time.Time, 1)
+				budget := func(conf *Config) {
+					conf.Conn = chained{conf.Conn.(*wire)}
+					if c.full {
+						conf.Limits.Tasks.Budget = 2 * Cost(ask(1, "busy", nil))
+					}
+				}
+				_, w := alone(t, func(ctx context.Context, _ *Incoming, m protocol.Message) (protocol.Payload, error) {
+					if m.Payload.Text() == "busy" {
+						time.Sleep(time.Second)
+						return m.Payload, nil
+					}
+					deadline, _ := ctx.Deadline()
+					deadlines <- deadline
+					return m.Payload, nil
+				}, budget)
+				for i := range c.before {
+					if !c.full {
+						time.Sleep(10 * time.Millisecond)
+					}
+					w.say(t, ask(uint64(i+1), "busy", nil))
+				}
+				time.Sleep(1500 * time.Millisecond)
+				sent := time.Now()
+				w.say(t, ask(1000, "x", protocol.Head(nil).AppendDeadline(5*time.Second)))
+				// As much as the messages that were read together may take.
+				const slack = maxTogether * 10 * time.Millisecond
+				if early := sent.Add(5 * time.Second).Sub(<-deadlines); !c.full && early > slack+1500*time.Millisecond || c.full && early > 0 {
+					t.Errorf("the deadline is %v early", early)
+				}
+			})
+		})
+	}
+}

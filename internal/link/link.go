@@ -64,7 +64,7 @@ type Config struct {
 	Version    protocol.Version
 	Heartbeat  bool // also send protocol.Heartbeat when nothing was sent for KeepAlive
 	MaxMessage int  // the longest message the peer takes, in bytes; zero: any
-	Opening    int  // length in bytes of the message that was read before, for Stats; zero: none was
+	Opening    int  // length in bytes of the message that was read before, for Stats; zero: none was; not for 3.0
 	Limits     *Limits
 	Ended      Ender // optional
 

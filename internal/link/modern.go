@@ -32,9 +32,6 @@ type modern struct {
 
 func newModern(conf Config) *modern {
 	x := &modern{own: conf.Own, peer: conf.Peer, first: conf.First}
-	if conf.Opening > 0 { // what was read is counted among all, and is not a counted message
-		x.uncounted.Store(1)
-	}
 	if x.own.StreamCredit <= 0 {
 		x.own.StreamCredit = DefaultStreamCredit
 	}

@@ -14,9 +14,11 @@ func (l *Link) read(own bool) {
 	peeker, peeks := transport.As[transport.Peeker](l.out.Conn())
 	var buf []byte
 	buffered := false
+	together := 0 // messages since the time was taken
 	for {
 		if l.tasks.Full() {
 			l.awaitRoom()
+			together = maxTogether
 		}
 		b, err := l.out.Conn().Read(buf)
 		if err != nil {
@@ -24,7 +26,8 @@ func (l *Link) read(own bool) {
 			l.reading.Done()
 			return
 		}
-		if !buffered {
+		if together++; !buffered || together > maxTogether {
+			together = 0
 			l.pulse.heard.Store(int64(now()))
 		}
 		// While more is here the outbox waits for what this reader's tasks send: then
@@ -58,6 +61,11 @@ func (l *Link) read(own bool) {
 		buf = reuse(b)
 	}
 }
+
+// maxTogether is the number of messages that count as arrived at the time of the first,
+// if each was there before the reader came for it. The deadlines of requests are measured
+// from that time.
+const maxTogether = 16
 
 // maxHeldFor is for how many messages the outbox is held back at most: so many share a
 // write well enough, and the peer need not wait for the answers to all.

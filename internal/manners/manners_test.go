@@ -62,17 +62,24 @@ func TestMannersAgreeWithMessages(t *testing.T) {
 			return err == nil
 		}
 		m := manners.Of(v)
-		if m.Heartbeats != has(protocol.Message{Kind: protocol.Heartbeat}) {
+		heartbeat := protocol.Message{Kind: protocol.Heartbeat}
+		if m.Hello {
+			heartbeat.Kind = protocol.Ack
+		}
+		if m.Heartbeats != has(heartbeat) {
 			t.Errorf("%v: heartbeats %v", v, m.Heartbeats)
 		}
 		if m.Conf != has(protocol.Conf{}.Message()) {
 			t.Errorf("%v: conf %v", v, m.Conf)
 		}
+		if m.Hello != (v.FromClient(protocol.Hello) && v.FromServer(protocol.Welcome)) {
+			t.Errorf("%v: hello %v", v, m.Hello)
+		}
 		answers := m.Malformed(protocol.Message{Kind: protocol.Request}) == manners.AnswerProtocolError
 		if answers != has(protocol.Message{Kind: protocol.ReplyProtocolError}) {
 			t.Errorf("%v: protocol errors %v", v, answers)
 		}
-		if m.ConfirmClose != (v != protocol.V2_0) {
+		if m.ConfirmClose != (v < protocol.V2_0) {
 			t.Errorf("%v: confirms close: %v", v, m.ConfirmClose)
 		}
 	}

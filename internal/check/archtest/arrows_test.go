@@ -41,6 +41,9 @@ var arrows = []struct {
 	{"session", []string{"protocol"}},
 	{"session/sessiontest", []string{"session"}},
 
+	{"engine", []string{"session"}},
+	{"engine/enginetest", []string{"engine"}},
+
 	{"internal/invariant", nil},
 	{"internal/outbox", []string{"protocol", "transport", "internal/invariant"}},
 	{"internal/tasks", []string{"internal/invariant"}},

@@ -47,6 +47,7 @@ var surfaces = []struct {
 	{pkg: "session", lines: 12, over: []reason{
 		{"Stores of files and of memory are checked alike.", []string{"MaxKeyLength", "CheckKey"}},
 	}},
+	{pkg: "engine", lines: 21},
 	{pkg: "server", lines: 24, over: []reason{
 		{"The server asks clients as they ask it, and sends metadata.", []string{"Call", "WithMeta"}},
 		{"A streamed reply has a handler of its own, with a form for JSON.", []string{"StreamHandler", "JSONStream"}},

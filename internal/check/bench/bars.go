@@ -27,7 +27,10 @@ type relation struct {
 	most    float64 // zero: none
 }
 
-const ofDefault = "webwire/websocket"
+const (
+	ofDefault = "webwire/websocket"
+	ofModern  = "webwire/websocket 3.0"
+)
 
 // relations are what users may expect of the default transport.
 var relations = []relation{
@@ -43,9 +46,22 @@ var relations = []relation{
 	{ofDefault + withDeadline, ofDefault, 32, "1x1", rps, 0.85, 0},
 	{ofDefault + withDeadline, ofDefault, 32, "1x64", rps, 0.85, 0},
 	{ofDefault + withDeadline, ofDefault, 32, "64x1", rps, 0.85, 0},
+	{ofModern, ofDefault, 32, "1x1", rps, 0.95, 0},
+	{ofModern, ofDefault, 32, "1x64", rps, 0.95, 0},
+	{ofModern, ofDefault, 32, "64x1", rps, 0.95, 0},
 	{ofDefault, "grpc", 64 << 10, "1x1", rps, 1.2, 0},
 	{ofDefault, "grpc", 64 << 10, "1x64", rps, 1.2, 0},
 	{ofDefault, "grpc", 64 << 10, "64x1", rps, 1.2, 0},
+}
+
+// streamRelations are those of streamed replies, in items per second.
+var streamRelations = []struct {
+	of, to string
+	least  float64
+}{
+	{ofModern, "grpc", 2},
+	{ofModern, "connect", 2},
+	{ofModern, ofModern + beside, 0.5},
 }
 
 // fanoutRelations are those of broadcasts, in deliveries per second.
@@ -60,10 +76,13 @@ var fanoutRelations = []struct {
 
 const (
 	mostFloors    = 1.4 // of the codec
-	mostAllocs    = 3   // per request, both ends, without those of context.WithTimeout
+	mostAllocs    = 2   // per request, both ends
+	mostLimited   = 3   // with a deadline, without those of context.WithTimeout
+	ofRun         = 0.1 // allocations per request that are those of the run itself, at most
 	mostStalled   = 1.05
 	mostHeld      = 4 << 10 // KiB, of a connection that does not read, both ends
 	mostIdle      = 8.7     // KiB of RSS, of the server
+	mostIdleMore  = 0.3     // KiB of RSS that 3.0 takes more than 2.0
 	allocsPayload = 32
 )
 
@@ -85,6 +104,15 @@ func (r *report) evaluate() []bar {
 			bars = append(bars, atMost(name, ratio(of, to, x.by), x.most))
 		} else {
 			bars = append(bars, atLeast(name, ratio(of, to, x.by), x.least))
+		}
+	}
+	for _, size := range streamSizes {
+		for _, x := range streamRelations {
+			of, to := find(r.streams, x.of, size, streams), find(r.streams, x.to, size, streams)
+			if of != nil && to != nil {
+				name := fmt.Sprintf("%s, streamed items of %s: items/s, times %s", x.of, bytesName(size), x.to)
+				bars = append(bars, atLeast(name, ratio(of, to, rps), x.least))
+			}
 		}
 	}
 	for _, x := range fanoutRelations {
@@ -109,11 +137,11 @@ func (r *report) allocBars() (bars []bar) {
 	for _, c := range webwires {
 		for _, sh := range shapes {
 			if s := find(r.series, c.name, allocsPayload, sh.name); s != nil {
-				bars = append(bars, atMost(fmt.Sprintf("%s %s, %s: allocations per request", c.name, bytesName(allocsPayload), sh.name), s.median(allocs), mostAllocs))
+				bars = append(bars, atMost(fmt.Sprintf("%s %s, %s: allocations per request", c.name, bytesName(allocsPayload), sh.name), s.median(allocs), mostAllocs+ofRun))
 			}
-			if s := find(r.series, c.name+withDeadline, allocsPayload, sh.name); s != nil && c.name == ofDefault {
+			if s := find(r.series, c.name+withDeadline, allocsPayload, sh.name); s != nil && (c.name == ofDefault || c.name == ofModern) {
 				bars = append(bars, atMost(fmt.Sprintf("%s %s, %s: allocations per request, without the %.0f of context.WithTimeout",
-					s.contender, bytesName(allocsPayload), sh.name, perContext), s.median(allocs)-perContext, mostAllocs))
+					s.contender, bytesName(allocsPayload), sh.name, perContext), s.median(allocs)-perContext, mostLimited+ofRun))
 			}
 		}
 	}

@@ -48,11 +48,18 @@ type signaller interface {
 	signal(r *run) error
 }
 
+// streamer is a conn of a library with streamed replies.
+type streamer interface {
+	// stream makes one request, receives the items of its reply, which are as long as
+	// what is echoed, until r is over, and ends it early.
+	stream(r *run) error
+}
+
 // contenders are all of them, in the order of the report. Every one is made by the
 // file that has its name.
 var contenders = slices.Concat(webwires, []contender{
 	nhooyrEcho, coderEcho, gorillaEcho, gwsEcho, gobwasEcho, tcpEcho, tcpCallers,
-	grpcUnary, natsRequest, centrifugeRPC, netRPC, jrpc2Calls, drpcUnary,
+	grpcUnary, connectRPC, natsRequest, centrifugeRPC, netRPC, jrpc2Calls, drpcUnary,
 })
 
 // name is the name of the requests, of 16 bytes, where requests have names.

@@ -13,7 +13,7 @@ import (
 )
 
 func websocketFanout(listeners int) (broadcaster, error) {
-	s := newWebwire(websocketUpgrader)
+	s := newWebwire(websocketUpgrader, protocol.V2_0)
 	addr, stop, err := serveHTTP(s)
 	return webwireFanout(s, addr, listeners, func() { stop(); s.Close() }), err
 }
@@ -23,7 +23,7 @@ func streamFanout(listeners int) (broadcaster, error) {
 	if err != nil {
 		return broadcaster{}, err
 	}
-	s := newWebwire(nil)
+	s := newWebwire(nil, protocol.V2_0)
 	go s.Serve(l)
 	return webwireFanout(s, l.Addr().String(), listeners, func() { s.Close() }), nil
 }

@@ -5,6 +5,7 @@ module github.com/webwire-go/webwire/internal/check/bench
 go 1.26.0
 
 require (
+	connectrpc.com/connect v1.21.1
 	github.com/centrifugal/centrifuge v0.40.1
 	github.com/centrifugal/centrifuge-go v0.12.1
 	github.com/coder/websocket v1.8.15

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"runtime"
 
@@ -43,7 +44,7 @@ var grpcUnary = contender{
 
 const grpcWindow = 4 << 20
 
-// grpcService is what protoc would make of a service with two methods.
+// grpcService is what protoc would make of a service with three methods.
 var grpcService = grpc.ServiceDesc{
 	ServiceName: "bench.Echo",
 	HandlerType: (*any)(nil),
@@ -65,6 +66,20 @@ var grpcService = grpc.ServiceDesc{
 				case io.EOF:
 					return s.SendMsg(in)
 				default:
+					return err
+				}
+			}
+		},
+	}, {
+		StreamName:    "Tail",
+		ServerStreams: true,
+		Handler: func(_ any, s grpc.ServerStream) error {
+			msg := new(wrapperspb.BytesValue)
+			if err := s.RecvMsg(msg); err != nil {
+				return err
+			}
+			for {
+				if err := s.SendMsg(msg); err != nil {
 					return err
 				}
 			}
@@ -111,6 +126,29 @@ func (c *grpcConn) signal(r *run) error {
 		return err
 	}
 	return s.RecvMsg(new(wrapperspb.BytesValue))
+}
+
+// stream implements streamer.
+func (c *grpcConn) stream(r *run) error {
+	ctx, cancel := context.WithCancel(background)
+	defer cancel()
+	s, err := c.NewStream(ctx, &grpcService.Streams[1], "/bench.Echo/Tail")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.SendMsg(c.msg), s.CloseSend()); err != nil {
+		return err
+	}
+	item := new(wrapperspb.BytesValue)
+	for l := r.lane(); l.count == 0 || !r.over(); l.count++ {
+		if err := s.RecvMsg(item); err != nil {
+			return errors.Join(errStreamEnded, err)
+		}
+		if err := checkReply(len(item.Value), len(c.msg.Value)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *grpcConn) close() { c.Close() }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 )
 
@@ -73,6 +74,12 @@ func idleBars(rows []idleRow) (bars []bar) {
 		if r.Contender == ofDefault {
 			bars = append(bars, atMost(r.Contender+": KiB of RSS per idle connection", r.RSS, mostIdle))
 		}
+	}
+	at := func(name string) int {
+		return slices.IndexFunc(rows, func(r idleRow) bool { return r.Contender == name })
+	}
+	if i, j := at(ofDefault), at(ofModern); i >= 0 && j >= 0 {
+		bars = append(bars, atMost(ofModern+": KiB of RSS per idle connection, more than "+ofDefault, rows[j].RSS-rows[i].RSS, mostIdleMore))
 	}
 	return bars
 }

@@ -26,13 +26,15 @@ const (
 // idlePayload is the size of the message that is echoed, in bytes.
 const idlePayload = 32
 
-// idleServers are those that are measured, and what their clients offer to speak.
-var idleServers = map[string]string{
-	ofDefault:     protocol.V2_0.Token(),
-	"raw/nhooyr":  "",
-	"raw/coder":   "",
-	"raw/gorilla": "",
-	"raw/gws":     "",
+// idleServers are those that are measured, and the version that their clients speak;
+// zero: none.
+var idleServers = map[string]protocol.Version{
+	ofDefault:     protocol.V2_0,
+	ofModern:      protocol.V3_0,
+	"raw/nhooyr":  0,
+	"raw/coder":   0,
+	"raw/gorilla": 0,
+	"raw/gws":     0,
 }
 
 // footprint is what a process uses, in bytes.
@@ -121,11 +123,11 @@ func idleClients(contender, addr string) error {
 	if err := raiseFileLimit(idleConns + 100); err != nil {
 		return err
 	}
-	token := idleServers[contender]
+	v := idleServers[contender]
 	msg, want := payload(idlePayload), idlePayload
-	if token != "" {
+	if v != 0 {
 		var err error
-		if msg, want, err = idleRequest(); err != nil {
+		if msg, want, err = idleRequest(v); err != nil {
 			return err
 		}
 	}
@@ -141,10 +143,7 @@ func idleClients(contender, addr string) error {
 				return err
 			}
 			conns[i] = c
-			if err := shakeHands(c, addr, token); err != nil || token == "" {
-				return err
-			}
-			return skipFrame(c, 0) // with which 2.0 begins
+			return joinIdle(c, addr, v)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -166,6 +165,27 @@ func idleClients(contender, addr string) error {
 	return lines.Err()
 }
 
+// joinIdle opens a connection that speaks a version, or none.
+func joinIdle(c net.Conn, addr string, v protocol.Version) error {
+	if v == 0 {
+		return shakeHands(c, addr, "")
+	}
+	if err := shakeHands(c, addr, v.Token()); err != nil {
+		return err
+	}
+	if err := skipFrame(c, 0); err != nil || v < protocol.V3_0 { // the accept-conf
+		return err
+	}
+	hello, err := v.Append(nil, protocol.HelloBody{StreamCredit: 64 << 10, Requests: 1}.Message())
+	if err != nil {
+		return err
+	}
+	if err := ws.WriteFrame(c, ws.MaskFrame(ws.NewBinaryFrame(hello))); err != nil {
+		return err
+	}
+	return skipFrame(c, 0) // the welcome
+}
+
 // skipFrame reads a frame, whose payload is of the given size unless that is zero.
 func skipFrame(r io.Reader, size int) error {
 	h, err := ws.ReadHeader(r)
@@ -182,13 +202,13 @@ func skipFrame(r io.Reader, size int) error {
 }
 
 // idleRequest returns a request and the length of its reply.
-func idleRequest() (request []byte, reply int, err error) {
+func idleRequest(v protocol.Version) (request []byte, reply int, err error) {
 	m := protocol.Message{Kind: protocol.Request, ID: protocol.NewID(1), Name: name, Payload: protocol.Bytes(payload(idlePayload))}
-	request, err = protocol.V2_0.Append(nil, m)
+	request, err = v.Append(nil, m)
 	if err != nil {
 		return nil, 0, err
 	}
 	m.Kind, m.Name = protocol.Reply, ""
-	b, err := protocol.V2_0.Append(nil, m)
+	b, err := v.Append(nil, m)
 	return request, len(b), err
 }

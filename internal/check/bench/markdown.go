@@ -21,6 +21,7 @@ func (r *report) markdown() string {
 		}
 	}
 	r.saySignals(&b)
+	r.sayStreams(&b)
 	r.sayBroadcast(&b)
 	r.sayStalled(&b)
 	r.sayScaling(&b)
@@ -125,6 +126,22 @@ func (r *report) saySignals(b *[]byte) {
 	base := find(all, baseline, payloads[0], signals)
 	for _, s := range all {
 		t.row(s.contender, figure(s.median(rps)), figure(s.median(cpu)), fmt.Sprintf("%.1f", s.median(allocs)), times(s, base, rps))
+	}
+	*b = append(*b, '\n')
+}
+
+func (r *report) sayStreams(b *[]byte) {
+	if len(r.streams) == 0 {
+		return
+	}
+	*b = append(*b, "## A streamed reply, one connection\n\n"...)
+	*b = append(*b, "One request, whose handler sends items as fast as it can. The client counts what it has received. The rows of\n"+
+		"signals are those of the same connection in the other direction, measured in the same rounds.\n\n"...)
+	t := newTable(b, "contender", "item", "items/s", "MiB/s", "CPU µs", "allocs", "x grpc")
+	for _, s := range r.streams {
+		mib := s.median(rps) * float64(s.payload) / (1 << 20)
+		t.row(s.contender, bytesName(s.payload), figure(s.median(rps)), figure(mib), figure(s.median(cpu)), fmt.Sprintf("%.1f", s.median(allocs)),
+			times(s, find(r.streams, "grpc", s.payload, streams), rps))
 	}
 	*b = append(*b, '\n')
 }

@@ -15,6 +15,7 @@ type report struct {
 
 	contenders []contender
 	series     []*series // requests and signals
+	streams    []*series
 	broadcast  []*series
 	scaling    []*series
 	stalled    []stalledResult
@@ -70,12 +71,13 @@ func (r *report) write(w io.Writer, dir string) error {
 		Machine   string          `json:"machine"`
 		Command   string          `json:"command"`
 		Rows      []row           `json:"rows"`
+		Streams   []row           `json:"streams,omitempty"`
 		Broadcast []row           `json:"broadcast,omitempty"`
 		Scaling   []row           `json:"scaling,omitempty"`
 		Stalled   []stalledResult `json:"stalled,omitempty"`
 		Codec     []codecResult   `json:"codec,omitempty"`
 		Bars      []bar           `json:"bars"`
-	}{r.Machine, r.Command, rows(r.series), rows(r.broadcast), rows(r.scaling), r.stalled, r.codec, r.bars})
+	}{r.Machine, r.Command, rows(r.series), rows(r.streams), rows(r.broadcast), rows(r.scaling), r.stalled, r.codec, r.bars})
 }
 
 func writeJSON(dir, name string, v any) error {

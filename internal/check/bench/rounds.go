@@ -154,17 +154,21 @@ func oneWaySignals(e effort, all []contender, payload int) ([]*series, error) {
 		}
 		s := &series{contender: c.name, payload: payload, shape: signals}
 		result = append(result, s)
-		runners = append(runners, &runner{s, func(d time.Duration) (sample, error) {
-			return measureLoad(d, signallers, func(r *run) error {
-				err := sig.signal(r)
-				for _, l := range r.lanes {
-					l.latencies = histogram{} // how long sending takes says nothing
-				}
-				return err
-			})
-		}, stop})
+		runners = append(runners, signalRunner(s, sig, stop))
 	}
 	return result, interleave(e, runners)
+}
+
+func signalRunner(s *series, sig signaller, stop func()) *runner {
+	return &runner{s, func(d time.Duration) (sample, error) {
+		return measureLoad(d, signallers, func(r *run) error {
+			err := sig.signal(r)
+			for _, l := range r.lanes {
+				l.latencies = histogram{} // how long sending takes says nothing
+			}
+			return err
+		})
+	}, stop}
 }
 
 // connect starts a contender and n connections to it.

@@ -26,13 +26,21 @@ func TestContenders(t *testing.T) {
 			t.Errorf("%s, %s, %d bytes: nothing was measured", s.contender, s.shape, s.payload)
 		}
 	}
-	for _, name := range []string{ofDefault, "grpc", "nats", "centrifuge"} {
+	for _, name := range []string{ofDefault, ofModern, "grpc", "connect", "nats", "centrifuge"} {
 		if find(r.series, name+withDeadline, payloads[0], "1x64") == nil {
 			t.Errorf("%s is not measured with a deadline", name)
 		}
 	}
 	if err := signalsPart(&r, e, contenders); err != nil {
 		t.Fatal(err)
+	}
+	if err := streamsPart(&r, e, contenders); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range r.streams {
+		if s.median(rps) == 0 {
+			t.Errorf("%s, %d bytes: no item was received", s.contender, s.payload)
+		}
 	}
 	if err := broadcasts(&r, e, contenders, 10); err != nil {
 		t.Fatal(err)
@@ -47,6 +55,13 @@ func TestContenders(t *testing.T) {
 	for _, x := range relations {
 		if !slices.ContainsFunc(r.bars, func(b bar) bool { return strings.HasPrefix(b.Name, x.of) && strings.HasSuffix(b.Name, x.to) }) {
 			t.Errorf("%s is to be compared with %s, which do not both exist", x.of, x.to)
+		}
+	}
+	for _, x := range streamRelations {
+		if !slices.ContainsFunc(r.bars, func(b bar) bool {
+			return strings.HasPrefix(b.Name, x.of+", streamed") && strings.HasSuffix(b.Name, x.to)
+		}) {
+			t.Errorf("streams of %s are to be compared with those of %s, which do not both exist", x.of, x.to)
 		}
 	}
 	for _, x := range fanoutRelations {

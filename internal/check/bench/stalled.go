@@ -35,7 +35,7 @@ const stalledRounds = 3
 func stalledPart(r *report, e effort, all []contender) error {
 	e.rounds *= stalledRounds
 	for _, c := range all {
-		if c.kind != ours || c.name == "webwire/memory" {
+		if c.kind != ours || c.name == "webwire/memory" || c.name == ofModern {
 			continue
 		}
 		progress("  %s", c.name)
@@ -57,7 +57,7 @@ func stalled(e effort, c contender) (stalledResult, error) {
 	defer stop()
 	var conns []conn
 	for range others {
-		c, err := dialWebwire(dialer, payloads[0])
+		c, err := dialWebwire(dialer, payloads[0], protocol.V2_0)
 		if err != nil {
 			return result, err
 		}
@@ -96,14 +96,14 @@ func stalled(e effort, c contender) (stalledResult, error) {
 
 func stallServer(name string) (*wwserver.Server, transport.Dialer, func(), error) {
 	if name == ofDefault {
-		s := newWebwire(websocketUpgrader)
+		s := newWebwire(websocketUpgrader, protocol.V2_0)
 		addr, stop, err := serveHTTP(s)
 		if err != nil {
 			return nil, nil, nil, err
 		}
 		return s, websocketDialer(addr), func() { stop(); s.Close() }, nil
 	}
-	s := newWebwire(nil)
+	s := newWebwire(nil, protocol.V2_0)
 	l, err := stream.Listen("tcp", "127.0.0.1:0", nil)
 	if err != nil {
 		return nil, nil, nil, err

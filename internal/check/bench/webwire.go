@@ -20,7 +20,8 @@ func websocketDialer(addr string) transport.Dialer { return websocket.Dialer{URL
 // webwires are ours: a server and clients with their default options, a handler
 // that returns the payload it got.
 var webwires = []contender{
-	overHTTP,
+	overHTTP(ofDefault, protocol.V2_0),
+	overHTTP(ofModern, protocol.V3_0),
 	overListener("webwire/stream", func() (transport.Listener, transport.Dialer, error) {
 		l, err := stream.Listen("tcp", "127.0.0.1:0", nil)
 		if err != nil {
@@ -36,40 +37,63 @@ var webwires = []contender{
 
 const webwireAbout = "server and client with default options, the handler returns the payload it got"
 
-var overHTTP = contender{name: ofDefault, kind: ours, about: webwireAbout, serve: func(size int) (server, error) {
-	s := newWebwire(websocketUpgrader)
-	addr, stop, err := serveHTTP(s)
-	if err != nil {
-		return server{}, err
-	}
-	return server{
-		addr:  addr,
-		close: func() { stop(); s.Close() },
-		dial:  func() (conn, error) { return dialWebwire(websocketDialer(addr), size) },
-	}, nil
-}}
-
-func overListener(name string, listen func() (transport.Listener, transport.Dialer, error)) contender {
-	return contender{name: name, kind: ours, about: webwireAbout, serve: func(size int) (server, error) {
-		l, dialer, err := listen()
+func overHTTP(name string, v protocol.Version) contender {
+	return contender{name: name, kind: ours, about: webwireAbout + "; protocol " + v.String(), serve: func(size int) (server, error) {
+		s := newWebwire(websocketUpgrader, v)
+		addr, stop, err := serveHTTP(s)
 		if err != nil {
 			return server{}, err
 		}
-		s := newWebwire(nil)
-		go s.Serve(l)
 		return server{
-			close: func() { s.Close() },
-			dial:  func() (conn, error) { return dialWebwire(dialer, size) },
+			addr:  addr,
+			close: func() { stop(); s.Close() },
+			dial:  func() (conn, error) { return dialWebwire(websocketDialer(addr), size, v) },
 		}, nil
 	}}
 }
 
-func newWebwire(up transport.Upgrader) *wwserver.Server {
-	return wwserver.New(wwserver.Options{Upgrader: up, Hooks: wwserver.Hooks{
-		OnRequest: func(_ context.Context, r *wwserver.Request) (protocol.Payload, error) { return r.Payload, nil },
-		OnSignal:  func(context.Context, *wwserver.Signal) {},
-	}})
+func overListener(name string, listen func() (transport.Listener, transport.Dialer, error)) contender {
+	return contender{name: name, kind: ours, about: webwireAbout + "; protocol " + protocol.V2_0.String(), serve: func(size int) (server, error) {
+		l, dialer, err := listen()
+		if err != nil {
+			return server{}, err
+		}
+		s := newWebwire(nil, protocol.V2_0)
+		go s.Serve(l)
+		return server{
+			close: func() { s.Close() },
+			dial:  func() (conn, error) { return dialWebwire(dialer, size, protocol.V2_0) },
+		}, nil
+	}}
 }
+
+// newWebwire returns a server that speaks a version with the clients of dialWebwire.
+func newWebwire(up transport.Upgrader, v protocol.Version) *wwserver.Server {
+	o := wwserver.Options{Upgrader: up, Hooks: wwserver.Hooks{
+		OnRequest: func(ctx context.Context, r *wwserver.Request) (protocol.Payload, error) {
+			if r.Name == tailName {
+				return tail(ctx, r)
+			}
+			return r.Payload, nil
+		},
+		OnSignal: func(context.Context, *wwserver.Signal) {},
+	}}
+	if v == protocol.V3_0 {
+		o.Version = v // 2.0 is spoken without
+	}
+	return wwserver.New(o)
+}
+
+// tailName is the name of requests whose reply is streamed.
+const tailName = "log.tail"
+
+var tail = wwserver.Streamed(func(_ context.Context, r *wwserver.Request, send func(protocol.Payload) error) error {
+	for {
+		if err := send(r.Payload); err != nil {
+			return err
+		}
+	}
+})
 
 type webwireConn struct {
 	*client.Client
@@ -79,8 +103,8 @@ type webwireConn struct {
 
 func (c *webwireConn) limited() conn { return &webwireConn{c.Client, c.msg, true} }
 
-func dialWebwire(d transport.Dialer, size int) (conn, error) {
-	c := client.New(d, client.Options{})
+func dialWebwire(d transport.Dialer, size int, v protocol.Version) (conn, error) {
+	c := client.New(d, client.Options{Versions: []protocol.Version{v}})
 	if err := c.Connect(background); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -113,6 +137,24 @@ func (c *webwireConn) signal(r *run) error {
 		return err
 	}
 	return c.call()
+}
+
+// stream implements streamer.
+func (c *webwireConn) stream(r *run) error {
+	l := r.lane()
+	for p, err := range c.Stream(background, tailName, c.msg) {
+		if err != nil {
+			return err
+		}
+		if err := checkReply(len(p.Data), len(c.msg.Data)); err != nil {
+			return err
+		}
+		l.count++
+		if r.over() {
+			return nil
+		}
+	}
+	return errStreamEnded
 }
 
 func (c *webwireConn) close() { c.Close() }

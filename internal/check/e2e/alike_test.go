@@ -71,13 +71,14 @@ func TestServersVersionIsNoMismatch(t *testing.T) {
 // Without a version in common Connect fails at once, and names the versions of both ends.
 func TestNoVersionInCommon(t *testing.T) {
 	eachTransport(t, server.Options{}, func(t *testing.T, d transport.Dialer) {
-		c := client.New(d, client.Options{Versions: []protocol.Version{protocol.V3_0}, Logger: slog.New(slog.DiscardHandler)})
+		const unknown = protocol.Version(0x0900)
+		c := client.New(d, client.Options{Versions: []protocol.Version{unknown}, Logger: slog.New(slog.DiscardHandler)})
 		defer c.Close()
 		var mismatch *client.VersionError
 		if err := c.Connect(t.Context()); !errors.As(err, &mismatch) {
 			t.Fatalf("Connect: %v", err)
 		}
-		if len(mismatch.Server) == 0 || len(mismatch.Client) != 1 || mismatch.Client[0] != protocol.V3_0 {
+		if len(mismatch.Server) == 0 || len(mismatch.Client) != 1 || mismatch.Client[0] != unknown {
 			t.Errorf("the error names %v and %v", mismatch.Server, mismatch.Client)
 		}
 	})

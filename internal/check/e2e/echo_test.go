@@ -24,6 +24,13 @@ client: reply  utf16  Привет, мир 👋
 client: signal ping binary 00 01 02 fd fe ff
 client: signal ping utf8 Привет, мир 👋
 client: signal ping utf16 Привет, мир 👋
+client: cancelled a request; its handler ended: webwire: the requester gave up
+client: item   1
+client: item   2
+client: item   3
+client: left the stream; its handler ended: webwire: the requester has enough items
+client: the server asks for a name
+client: reply  hello, echo
 `
 
 const repository = "../../.."

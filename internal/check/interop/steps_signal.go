@@ -103,7 +103,7 @@ func signalsNameOnly(r *run) error {
 	}
 	for _, e := range encodings {
 		payload := protocol.Payload{Encoding: e}
-		if r.Version == protocol.V2_0 && e != protocol.UTF16 {
+		if r.Version >= protocol.V3_0 || r.Version == protocol.V2_0 && e != protocol.UTF16 {
 			if err := p.signalMe("name", payload); err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
@@ -21,7 +22,7 @@ func TestCheckerOnForgedHistories(t *testing.T) {
 			r := h.request("echo")
 			r.want = "re"
 			for range executions {
-				h.executed(r.id, "")
+				h.executed(r.id, "").end(context.Background())
 			}
 			for _, o := range outcomes {
 				h.outcome(r, o.reply, o.err)
@@ -57,7 +58,7 @@ func TestCheckerOnForgedHistories(t *testing.T) {
 		{"cancelled", forged(1, outcome{"", context.Canceled}), ""},
 		{"late", forged(1, outcome{"", &client.TimeoutError{Sent: true}}), ""},
 		{"never connected, executed", forged(1, outcome{"", &client.TimeoutError{Cause: errors.New("x")}}), "was executed 1 times"},
-		{"executed and never sent", func(h *history) { h.executed(7, "7") }, "nobody sent"},
+		{"executed and never sent", func(h *history) { h.executed(7, "7").end(context.Background()) }, "nobody sent"},
 
 		{"signals", func(h *history) {
 			signals(h, "a", 3)
@@ -102,6 +103,11 @@ func TestCheckerOnForgedHistories(t *testing.T) {
 			h.conn("a", evHandler)
 		}, "event 2 of 3"},
 		{"connection without an end", func(h *history) { h.conn("a", evConnected) }, "event 1 of 1"},
+		{"handler that does not return", func(h *history) {
+			r := h.request("echo")
+			h.executed(r.id, "")
+			h.outcome(r, "", context.Canceled)
+		}, "has not returned"},
 		{"what was found before", func(h *history) { h.violated("this") }, "this"},
 	} {
 		h := newHistory()
@@ -126,5 +132,86 @@ func TestCheckerOnDamage(t *testing.T) {
 	h.request("echo")
 	if found := h.check(); len(found) != 1 {
 		t.Errorf("found %v", found)
+	}
+}
+
+// forgery is a request of 3.0 and its handler, with times relative to a moment.
+type forgery struct {
+	due                time.Duration // zero: none
+	err                error         // the outcome
+	decided            time.Duration
+	began, over, ended time.Duration // over: the deadline of the handler; zero: none
+	waits              bool
+	cause              error
+	items              *items
+}
+
+// What handlers and streams of 3.0 may not do is found.
+func TestCheckerOnForgedHandlers(t *testing.T) {
+	const s, ms = time.Second, time.Millisecond
+	gaveUp, passed := errors.New("webwire: the requester gave up"), errors.New("webwire: the deadline of the request has passed")
+	failed := &protocol.Error{Code: "FAILED"}
+	lost := &client.DisconnectedError{Sent: true, Cause: net.ErrClosed}
+	n := func(k int) (all []int) {
+		for i := range k {
+			all = append(all, i)
+		}
+		return all
+	}
+	for _, c := range []struct {
+		name string
+		forgery
+		want string
+	}{
+		{"cancelled", forgery{err: context.Canceled, decided: s, ended: s, waits: true, cause: gaveUp}, ""},
+		{"deadline", forgery{due: s, err: context.DeadlineExceeded, decided: s, over: s + ms, ended: s + ms, waits: true, cause: passed}, ""},
+		{"without a deadline", forgery{due: s, err: context.Canceled, decided: s, ended: s}, "has the deadline"},
+		{"a deadline from nowhere", forgery{decided: s, over: s, ended: s}, "has the deadline"},
+		{"early deadline", forgery{due: s, decided: s, over: s - ms, ended: ms}, "is 1ms early"},
+		{"began late", forgery{due: s, decided: s, over: s, began: s + ms, ended: 2 * s}, "began 1ms after its deadline"},
+		{"ran on", forgery{due: s, err: context.DeadlineExceeded, decided: s, over: s, ended: 2 * s, waits: true}, "ran for 1s after its deadline"},
+		{"ran on, does not wait", forgery{due: s, err: context.DeadlineExceeded, decided: s, over: s, ended: 2 * s}, ""},
+		{"stopped at no deadline", forgery{decided: s, ended: s, cause: passed}, "a deadline that there is not"},
+		{"stopped before the deadline", forgery{due: s, decided: s, over: s, ended: s - ms, cause: passed}, "stopped 1ms before its deadline"},
+		{"cancelled for another", forgery{decided: s, ended: s, waits: true, cause: gaveUp}, "was cancelled, but"},
+		{"cancelled by the network", forgery{err: lost, decided: s, ended: s, waits: true, cause: gaveUp}, "was cancelled, but"},
+		{"not cancelled", forgery{err: context.Canceled, decided: s, ended: 2 * time.Hour, waits: true}, "after the requester gave up"},
+		{"not cancelled, does not wait", forgery{err: context.Canceled, decided: s, ended: 2 * time.Hour}, ""},
+		{"began after the cancel", forgery{err: context.Canceled, decided: s, began: time.Hour, ended: time.Hour + s, waits: true}, ""},
+
+		{"stream", forgery{items: &items{sent: 3, all: true, received: n(3)}}, ""},
+		{"empty stream", forgery{items: &items{all: true}}, ""},
+		{"stream with an error", forgery{err: failed, items: &items{sent: 3, all: true, received: n(3)}}, ""},
+		{"stream that was lost", forgery{err: lost, items: &items{sent: 3, received: n(2)}}, ""},
+		{"stream that was left", forgery{items: &items{sent: 3, received: n(2), left: true}, cause: gaveUp}, ""},
+		{"left and not cancelled", forgery{decided: s, ended: time.Hour, waits: true, items: &items{sent: 3, received: n(2), left: true}}, "after the requester gave up"},
+		{"stream without its end", forgery{items: &items{sent: 3, all: true, received: n(2)}}, "2 of 3 items"},
+		{"stream without its end, error", forgery{err: failed, items: &items{sent: 3, all: true, received: n(2)}}, "2 of 3 items"},
+		{"stream that ends early", forgery{items: &items{sent: 3, received: n(3)}}, "3 of 3 items"},
+		{"stream with a hole", forgery{err: lost, items: &items{sent: 3, received: []int{0, 2}}}, "item 2 arrived instead of 1"},
+		{"stream out of order", forgery{items: &items{sent: 2, all: true, received: []int{1, 0}}}, "item 1 arrived instead of 0"},
+		{"item twice", forgery{err: lost, items: &items{sent: 2, received: []int{0, 0}}}, "item 0 arrived instead of 1"},
+		{"items from nowhere", forgery{err: lost, items: &items{sent: 1, received: n(2)}}, "2 items arrived, 1 were sent"},
+	} {
+		h := newHistory()
+		h.modern, h.notice = true, time.Minute
+		start := time.Now()
+		at := func(d time.Duration) time.Time { return start.Add(d) }
+		r := h.request("echo")
+		r.items = c.items
+		e := h.executed(r.id, "")
+		h.outcome(r, "", c.err)
+		r.decided = at(c.decided)
+		e.began, e.ended, e.waits, e.cause = at(c.began), at(c.ended), c.waits, c.cause
+		if c.due > 0 {
+			r.due = at(c.due)
+		}
+		if c.over > 0 {
+			e.deadline = at(c.over)
+		}
+		found := strings.Join(h.check(), "; ")
+		if (found != "") != (c.want != "") || !strings.Contains(found, c.want) {
+			t.Errorf("%s: found %q, want %q", c.name, found, c.want)
+		}
 	}
 }

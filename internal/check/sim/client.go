@@ -53,6 +53,7 @@ func newClient(w *world, i int, r *rand.Rand) *simClient {
 				}
 			},
 		},
+		Handler:            (*asked)(c),
 		Timeout:            w.timeout,
 		DialTimeout:        dialTimeout,
 		DisableAutoconnect: c.manual,
@@ -129,6 +130,10 @@ func (c *simClient) act() {
 		if c.manual && r.IntN(2) == 0 {
 			c.connect()
 		}
+		if w := c.w; w.modern() && r.IntN(3) == 0 {
+			c.actModern(r, &busy)
+			continue
+		}
 		switch r.IntN(24) {
 		case 0, 1:
 			c.login()
@@ -189,22 +194,30 @@ func (c *simClient) some(r *rand.Rand) context.Context {
 // request sends a request and notes its outcome.
 func (c *simClient) request(name string, ms int, ctx context.Context) (string, error) {
 	q := c.w.h.request(c.name + " " + name)
+	q.due = due(ctx, c.w.timeout)
 	size := ms
 	if q.id%40 == 0 {
 		size *= 100
 	}
 	payload := fmt.Sprintf("%d %d %s", q.id, ms, strings.Repeat("x", size))
 	switch name {
-	case "echo", "signals", "leave", "stop":
+	case "echo", "signals", "leave", "stop", "ask", "meet":
 		q.want = "re: " + payload
 	}
 	var reply protocol.Payload
 	var err error
-	c.w.within("a request", c.w.timeout+time.Second, func() {
+	gaveUp := make(chan time.Time, 1)
+	stop := context.AfterFunc(ctx, func() { gaveUp <- time.Now() })
+	c.w.within("a request", max(0, time.Until(q.due))+time.Second, func() {
 		reply, err = c.client.Request(ctx, name, protocol.Bytes([]byte(payload)))
 	})
+	if !stop() {
+		if d := time.Since(<-gaveUp); d > time.Second {
+			c.w.h.violated("request %d (%s) returned %v after its context ended: %v", q.id, q.what, d, err)
+		}
+	}
 	var late *client.TimeoutError
-	if errors.As(err, &late) && (late.After > max(c.w.timeout, longestContext) || late.After <= 0) {
+	if errors.As(err, &late) && (late.After > max(c.w.timeout, longestContext, askTimeout) || late.After <= 0) {
 		c.w.h.violated("a TimeoutError says %v", late.After)
 	}
 	c.w.h.outcome(q, string(reply.Data), err)

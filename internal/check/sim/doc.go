@@ -4,9 +4,11 @@
 // A schedule is made of a seed: a few clients that send requests and signals, log
 // in and out, connect and are closed; servers that signal back, drop clients,
 // close sessions and are replaced by new ones; and a network that cuts
-// connections, falls silent, is slow and refuses. Then the faults end, and
+// connections, falls silent, is slow and refuses. In 3.0 clients also cancel
+// requests, and read streams slowly or leave them early, and servers ask clients. Then the faults end, and
 // everything has to work again within a bounded time. While that happens a
-// history is written; at its end the rules of check.go are applied to it.
+// history is written; at its end the rules of check.go are applied to it. The messages
+// of 3.0 are checked by those of wire.go when they pass.
 //
 //	make sim               10,000 schedules
 //	make sim SEED=1234     one schedule, again and again

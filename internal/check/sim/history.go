@@ -3,11 +3,14 @@ package sim
 import (
 	"fmt"
 	"sync"
+	"time"
 )
 
 // history is what happened. Its methods may be called from any goroutine.
 type history struct {
-	damaged bool // messages were changed on the way: most rules do not hold then
+	damaged bool          // messages were changed on the way: most rules do not hold then
+	modern  bool          // the protocol is 3.0: deadlines and cancels reach handlers
+	notice  time.Duration // within which a cancel, or the loss of its connection, is noticed
 
 	mu         sync.Mutex
 	requests   []*request
@@ -19,13 +22,16 @@ type history struct {
 	violations []string        // found while it happened
 }
 
-// request is a request of a client, and what became of it.
+// request is a request of a client or a server, and what became of it.
 type request struct {
 	id         int
 	what       string
-	want       string // the reply, if it succeeds
+	want       string    // the reply, if it succeeds
+	due        time.Time // when the requester stops waiting by itself; zero: never
 	outcomes   []outcome
-	executions int
+	decided    time.Time // when the outcome was known
+	executions []*handling
+	items      *items // of its reply; nil if that is not streamed
 }
 
 type outcome struct {
@@ -80,16 +86,7 @@ func (h *history) outcome(r *request, reply string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r.outcomes = append(r.outcomes, outcome{reply, err})
-}
-
-func (h *history) executed(id int, payload string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if id < 0 || id >= len(h.requests) {
-		h.unknown = append(h.unknown, payload)
-		return
-	}
-	h.requests[id].executions++
+	r.decided = time.Now()
 }
 
 // sending begins the sending of a signal.

@@ -70,6 +70,13 @@ func TestSimFindsMistakes(t *testing.T) {
 	}
 	twice := func(msg []byte) [][]byte { return [][]byte{msg, msg} }
 	never := func([]byte) [][]byte { return nil }
+	// changed returns msg with a change.
+	changed := func(m *mutant, msg []byte, change func(*protocol.Message)) [][]byte {
+		p, _ := m.version.Parse(msg) // it was parsed before
+		change(&p)
+		msg, _ = m.version.Append(nil, p)
+		return [][]byte{msg}
+	}
 
 	for _, c := range []struct {
 		name   string
@@ -113,6 +120,65 @@ func TestSimFindsMistakes(t *testing.T) {
 				return [][]byte{msg}
 			}
 		}, "but its outcome is"},
+
+		{"cancels are lost", func(m *mutant) { m.read = on(protocol.Cancel, never) }, "after its requester left"},
+		{"cancels stop other requests", func(m *mutant) {
+			var last protocol.ID
+			m.read = func(p protocol.Message, msg []byte) [][]byte {
+				switch p.Kind {
+				case protocol.Request:
+					last = p.ID
+				case protocol.Cancel:
+					return changed(m, msg, func(p *protocol.Message) { p.ID = last })
+				}
+				return [][]byte{msg}
+			}
+		}, "was cancelled, but the outcome is"},
+		{"deadlines are lost", func(m *mutant) {
+			m.read = on(protocol.Request, func(msg []byte) [][]byte {
+				return changed(m, msg, func(p *protocol.Message) {
+					stream := p.Head.Stream()
+					if p.Head = nil; stream {
+						p.Head = p.Head.AppendStream()
+					}
+				})
+			})
+		}, "has the deadline"},
+		{"deadlines are cut", func(m *mutant) {
+			m.read = on(protocol.Request, func(msg []byte) [][]byte {
+				return changed(m, msg, func(p *protocol.Message) {
+					if d, ok := p.Head.Deadline(); ok && !p.Head.Stream() {
+						p.Head = protocol.Head(nil).AppendDeadline(d / 2)
+					}
+				})
+			})
+		}, " early"},
+		{"answers are given twice", func(m *mutant) { m.write = on(protocol.Reply, twice) }, "a second answer"},
+		{"cancelled requests have no answer", func(m *mutant) { m.write = on(protocol.ReplyFailure, never) }, "have no answer"},
+		{"items are lost", func(m *mutant) {
+			m.write = func(p protocol.Message, msg []byte) [][]byte {
+				if p.Kind == protocol.Item && len(p.Payload.Data) < 1000 && p.Payload.Data[0] == '2' {
+					return nil
+				}
+				return [][]byte{msg}
+			}
+		}, "instead of 2"},
+		{"items are delivered twice", func(m *mutant) { m.write = on(protocol.Item, twice) }, "item 0 arrived instead of 1"},
+		{"streams end early", func(m *mutant) {
+			m.write = func(p protocol.Message, msg []byte) [][]byte {
+				if p.Kind == protocol.Item && p.Payload.Data[0] == '3' {
+					return changed(m, msg, func(p *protocol.Message) { p.Kind = protocol.Reply })
+				}
+				return [][]byte{msg}
+			}
+		}, "items arrived, and the stream ended with: <nil>"},
+		{"limits are exceeded", func(m *mutant) {
+			m.read = on(protocol.Credit, func(msg []byte) [][]byte {
+				return changed(m, msg, func(p *protocol.Message) { p.Number *= 2 })
+			})
+		}, "beyond the limit"},
+		{"clients are asked twice", func(m *mutant) { m.write = on(protocol.Request, twice) }, "was executed 2 times"},
+		{"clients' answers are lost", func(m *mutant) { m.read = on(protocol.Reply, never) }, "is asked without a fault"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := uint64(1); seed < 100; seed++ {
@@ -153,6 +219,7 @@ func TestSchedulesAreVaried(t *testing.T) {
 					"<nil>", "FAILED", "internal error of the server", "server is shutting down",
 					"not sent", "may have executed", "no reply within", "not connected within",
 					"context canceled", "context deadline exceeded", "client: disconnected",
+					"as many requests as it takes", "server: connection lost",
 				} {
 					if strings.Contains(text, part) {
 						counts[part]++
@@ -160,6 +227,20 @@ func TestSchedulesAreVaried(t *testing.T) {
 				}
 				if errors.Is(err, client.ErrClosed) {
 					counts["client closed"]++
+				}
+				if r.items != nil {
+					counts["items"] += len(r.items.received)
+					if r.items.left {
+						counts["streams left"]++
+					}
+				}
+				for _, e := range r.executions {
+					switch {
+					case isCancel(e.cause):
+						counts["handlers cancelled"]++
+					case isDeadline(e.cause):
+						counts["handlers at their deadline"]++
+					}
 				}
 			}
 			counts["signals"] += len(h.receipts)
@@ -169,7 +250,7 @@ func TestSchedulesAreVaried(t *testing.T) {
 	for what, n := range counts {
 		t.Logf("%6d × %s", n, what)
 	}
-	if len(counts) < 14 {
+	if len(counts) < 20 {
 		t.Errorf("only %v happened", counts)
 	}
 }

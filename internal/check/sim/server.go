@@ -28,6 +28,8 @@ type host struct {
 	over    bool // no more servers
 	names   map[*server.Conn]*peer
 	named   int
+	met     map[int]*server.Conn // of the requests named meet
+	wires   []*wire
 	serving sync.WaitGroup
 }
 
@@ -43,6 +45,10 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // start starts a server, unless there is one, or there shall be none any more.
 func (h *host) start() {
 	w := h.w
+	var mux server.Mux
+	mux.Request("*", h.onRequest)
+	mux.Stream("count", h.onStream)
+	mux.Stream("tail", h.onStream)
 	srv := server.New(server.Options{
 		Hooks: server.Hooks{
 			OnClientConnected: func(_ context.Context, c *server.Conn) error {
@@ -52,9 +58,9 @@ func (h *host) start() {
 			OnClientDisconnected: func(c *server.Conn, _ error) {
 				w.h.conn(h.peer(c).name, evDisconnected)
 			},
-			OnSignal:  h.onSignal,
-			OnRequest: h.onRequest,
+			OnSignal: h.onSignal,
 		},
+		Handler:     &mux,
 		Sessions:    w.store,
 		Version:     w.version,
 		Concurrency: w.concurrency,
@@ -72,6 +78,9 @@ func (h *host) start() {
 	h.current, h.srv = ln, srv
 	h.all = append(h.all, srv)
 	faulty := w.faults.Listener(ln)
+	if w.modern() && !w.damaging {
+		faulty = &watchingListener{faulty, w}
+	}
 	if w.mutate != nil {
 		faulty = &mutatingListener{faulty, w}
 	}
@@ -133,7 +142,14 @@ func (h *host) onRequest(ctx context.Context, r *server.Request) (protocol.Paylo
 	if err != nil {
 		id = -1
 	}
-	h.w.h.executed(id, payload)
+	begun := h.w.h.executed(id, payload)
+	defer begun.end(ctx)
+	begun.start(ctx, r.Name == "wait")
+	switch r.Name {
+	case "wait":
+		<-ctx.Done()
+		return protocol.Payload{}, ctx.Err()
+	}
 	if ms > 0 && ms < 60_000 {
 		h.work(ctx, time.Duration(ms)*time.Millisecond, ms%2 == 0)
 	}
@@ -162,6 +178,14 @@ func (h *host) onRequest(ctx context.Context, r *server.Request) (protocol.Paylo
 		for range 3 {
 			h.signal(ctx, r.Conn)
 		}
+	case "ask":
+		if _, err := h.ask(ctx, r.Conn, "echo", 1); err != nil {
+			return protocol.Payload{}, &protocol.Error{Code: "ASK", Message: "no"}
+		}
+	case "meet":
+		h.mu.Lock()
+		h.met[id] = r.Conn
+		h.mu.Unlock()
 	case "leave":
 		r.Conn.Close(transport.StatusNormalClosure, "")
 	case "stop":

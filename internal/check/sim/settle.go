@@ -30,18 +30,18 @@ func (w *world) settle() {
 		}
 	}
 	w.join(&all, "settling", 20*time.Minute)
+	if w.modern() && !w.damaging {
+		time.Sleep(w.silence() + 20*time.Second) // the last handlers return, and what is gone is noticed
+		w.host.answered()
+	}
 }
 
 // settle sees to it that a client is connected and agrees with its server.
 func (c *simClient) settle() {
 	w := c.w
-	silence := w.readTimeout
-	if silence == 0 {
-		silence = 30 * time.Second
-	}
 	// The silence has to be noticed, the next dial may hang, then all is well;
 	// requests that were lost meanwhile took their time too.
-	limit := silence + silence/8 + 3*dialTimeout + 2*w.timeout
+	limit := w.silence() + 3*dialTimeout + 2*w.timeout
 	start := time.Now()
 	var key string
 	for {
@@ -64,6 +64,9 @@ func (c *simClient) settle() {
 	}
 	c.agree(key)
 	c.chat()
+	if w.modern() {
+		c.useModern()
+	}
 }
 
 // agree compares the session of the client with that of its connection.

@@ -54,7 +54,22 @@ type world struct {
 	down    transporttest.Refusal // what becomes of dials while there is no server
 }
 
-const dialTimeout = 5 * time.Second
+const (
+	dialTimeout  = 5 * time.Second
+	writeTimeout = transport.DefaultWriteTimeout
+)
+
+// modern reports whether the protocol of the schedule is 3.0.
+func (w *world) modern() bool { return w.version >= protocol.V3_0 }
+
+// silence is how long it may take to notice that a peer is silent.
+func (w *world) silence() time.Duration {
+	silence := w.readTimeout
+	if silence == 0 {
+		silence = transport.DefaultReadTimeout
+	}
+	return silence + silence/8
+}
 
 // Run runs a schedule and returns how the rules were violated. It is called in a
 // bubble of testing/synctest, which fails if something is left behind.
@@ -69,7 +84,7 @@ func run(cfg Config) *history {
 		h:           newHistory(),
 		faults:      transporttest.NewFaults(cfg.Seed),
 		store:       &slowStore{Store: &session.MemoryStore{}, rand: rand.New(rand.NewPCG(cfg.Seed, 2))},
-		version:     pick(r, protocol.Versions()...),
+		version:     pick(r, append(protocol.Versions(), protocol.V3_0, protocol.V3_0, protocol.V3_0, protocol.V3_0)...),
 		readTimeout: pick(r, 3*time.Second, 10*time.Second, 0),
 		concurrency: pick(r, 0, 0, 1, 2),
 		boxSize:     pick(r, 0, 0, 300, 10_000),
@@ -79,8 +94,8 @@ func run(cfg Config) *history {
 		damaging:    r.IntN(10) == 0,
 		down:        transporttest.Refused,
 	}
-	w.h.damaged = w.damaging
-	w.host = &host{w: w, names: make(map[*server.Conn]*peer)}
+	w.h.damaged, w.h.modern, w.h.notice = w.damaging, w.modern(), w.silence()+writeTimeout+5*time.Second
+	w.host = &host{w: w, names: make(map[*server.Conn]*peer), met: make(map[int]*server.Conn)}
 	w.host.start()
 	for i := range 1 + r.IntN(4) {
 		w.clients = append(w.clients, newClient(w, i, r))
@@ -219,6 +234,8 @@ func (w *world) harm(r *rand.Rand) {
 
 // bother does what servers do to their clients unasked.
 func (w *world) bother(r *rand.Rand) {
+	var busy sync.WaitGroup
+	defer busy.Wait()
 	for end := time.Now().Add(w.lasts); time.Now().Before(end); w.pause(w.grid + upTo(r, time.Second)) {
 		srv := w.host.server()
 		if srv == nil {
@@ -232,6 +249,10 @@ func (w *world) bother(r *rand.Rand) {
 			continue
 		}
 		c := pick(r, conns...)
+		if w.modern() && r.IntN(3) == 0 {
+			w.host.askAtRandom(r, c, &busy)
+			continue
+		}
 		switch r.IntN(20) {
 		case 0:
 			c.Close(transport.StatusNormalClosure, "")

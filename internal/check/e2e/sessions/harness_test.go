@@ -29,9 +29,9 @@ type user struct {
 
 var ann = user{Name: "ann", Age: 42}
 
-// eachVersion runs a test with the oldest and the newest version, in virtual time.
+// eachVersion runs a test with the oldest version and the newest two, in virtual time.
 func eachVersion(t *testing.T, test func(t *testing.T, v protocol.Version)) {
-	for _, v := range []protocol.Version{protocol.V1_2, protocol.V2_0} {
+	for _, v := range []protocol.Version{protocol.V1_2, protocol.V2_0, protocol.V3_0} {
 		t.Run(v.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, v) })
 		})

@@ -193,7 +193,7 @@ func TestNoKeyInHTTP(t *testing.T) {
 	}))
 	defer web.Close()
 	keys := &keyStore{}
-	for _, versions := range [][]protocol.Version{{protocol.V1_2}, {protocol.V2_0}} {
+	for _, versions := range [][]protocol.Version{{protocol.V1_2}, {protocol.V2_0}, {protocol.V3_0}} {
 		reconnected := make(chan struct{}, 9)
 		c := client.New(&websocket.Dialer{URL: "ws" + strings.TrimPrefix(web.URL, "http")}, client.Options{
 			Versions: versions, Keys: keys, Logger: debugLogger(logged),

@@ -31,6 +31,16 @@ func (s *site) wire() *wire {
 	}
 	s.t.Cleanup(func() { conn.Abort() })
 	w := &wire{t: s.t, conn: conn, v: s.version}
+	if manners.Of(s.version).Hello {
+		hello, err := w.v.Append(nil, protocol.HelloBody{Requests: 16}.Message())
+		if err == nil {
+			err = conn.Write(hello)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		w.want(protocol.ID{}, protocol.AcceptConf, protocol.Welcome)
+	}
 	if manners.Of(s.version).Conf {
 		if m := w.read(); m.Kind != protocol.AcceptConf {
 			s.t.Fatalf("the connection begins with a %v", m.Kind)
@@ -75,11 +85,20 @@ func (w *wire) want(id protocol.ID, kinds ...protocol.Kind) (last protocol.Messa
 	w.t.Helper()
 	for _, kind := range kinds {
 		last = w.read()
+		kind = w.kind(kind)
 		if last.Kind != kind || kind.IsReply() && last.ID != id {
 			w.t.Fatalf("got a %v (%v), want %v", last.Kind, last.ID, kind)
 		}
 	}
 	return last
+}
+
+// kind returns how the version sends a reply of a kind that is one of before 3.0.
+func (w *wire) kind(k protocol.Kind) protocol.Kind {
+	if w.v >= protocol.V3_0 && k >= protocol.ReplyShutdown && k <= protocol.ReplyProtocolError {
+		return protocol.ReplyFailure
+	}
+	return k
 }
 
 // login creates a session and returns its key.
@@ -107,7 +126,7 @@ func TestWireOrder(t *testing.T) {
 
 		// Its own end of the session is confirmed as the version wants it.
 		id := a.send(protocol.CloseSession, "", "")
-		if v == protocol.V2_0 {
+		if v >= protocol.V2_0 {
 			a.want(id, protocol.Reply)
 		} else {
 			a.want(id, protocol.SessionClosed, protocol.Reply)

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/webwire-go/webwire/internal/check/interop"
+	"github.com/webwire-go/webwire/protocol"
 )
 
 func main() {
@@ -32,7 +33,7 @@ var errFailed = errors.New("the server does not keep the contract")
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("contractclient", flag.ContinueOnError)
 	addr := flags.String("addr", "", "address of the contract server")
-	version := flags.String("version", "1.2", "version of the protocol: 1.2, 1.3, 1.4, 1.5 or 2.0")
+	version := flags.String("version", "1.2", "version of the protocol: 1.2, 1.3, 1.4, 1.5, 2.0 or 3.0")
 	silent := flags.Bool("no-offer", false, "offer no protocol token, as the published clients")
 	network := flags.String("network", "websocket", "websocket, or stream for TCP without HTTP")
 	if err := flags.Parse(args); err != nil {
@@ -41,7 +42,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if *addr == "" || flags.NArg() > 0 {
 		return errors.New("want --addr host:port, and no other arguments")
 	}
-	v, err := interop.ParseVersion(*version)
+	v, err := protocol.ParseVersion(*version)
 	if err != nil {
 		return err
 	}

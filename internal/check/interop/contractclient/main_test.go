@@ -36,7 +36,7 @@ func TestRun(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	for _, args := range [][]string{
-		{}, {"--addr", "x", "--version", "3.0"}, {"--addr", "x", "--network", "pigeons"}, {"--addr", "x", "surplus"},
+		{}, {"--addr", "x", "--version", "9.9"}, {"--addr", "x", "--network", "pigeons"}, {"--addr", "x", "surplus"},
 	} {
 		if err := run(t.Context(), args, new(bytes.Buffer)); err == nil || errors.Is(err, errFailed) {
 			t.Errorf("%v: %v", args, err)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/check/interop"
+	"github.com/webwire-go/webwire/protocol"
 )
 
 func main() {
@@ -33,7 +34,7 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("contractserver", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:0", "TCP address to listen at")
-	version := flags.String("version", "1.2", "version of the protocol: 1.2, 1.3, 1.4, 1.5 or 2.0")
+	version := flags.String("version", "1.2", "version of the protocol: 1.2, 1.3, 1.4, 1.5, 2.0 or 3.0")
 	sessions := true
 	flags.Func("sessions", "enable sessions, `true` or false; true if it is not given", func(text string) (err error) {
 		sessions, err = strconv.ParseBool(text)
@@ -48,7 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	v, err := interop.ParseVersion(*version)
+	v, err := protocol.ParseVersion(*version)
 	if err != nil {
 		return err
 	}

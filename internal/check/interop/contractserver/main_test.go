@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	for _, args := range [][]string{
-		{"--version", "3.0"}, {"--sessions", "perhaps"}, {"surplus"}, {"--addr", "127.0.0.1:no-port"},
+		{"--version", "9.9"}, {"--sessions", "perhaps"}, {"surplus"}, {"--addr", "127.0.0.1:no-port"},
 	} {
 		if err := run(t.Context(), args, io.Discard); err == nil {
 			t.Errorf("%v is accepted", args)

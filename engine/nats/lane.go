@@ -1,0 +1,111 @@
+package natsengine
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/webwire-go/webwire/engine"
+)
+
+// laneSize is how many deliveries wait in a lane. What comes when it is full is
+// dropped by nats.go, which reports a slow consumer.
+const laneSize = 1 << 14
+
+// lane passes deliveries of some of the subjects to the inlet, in order.
+type lane struct {
+	node    *node
+	arrived chan *nats.Msg
+	wake    chan struct{} // one slot: there is something in slow
+
+	mu   sync.Mutex
+	slow map[string]struct{} // subjects of which something was dropped
+}
+
+func newLane(n *node) *lane {
+	return &lane{
+		node: n, arrived: make(chan *nats.Msg, laneSize), wake: make(chan struct{}, 1), slow: make(map[string]struct{}),
+	}
+}
+
+// overflow notes that deliveries of a subject were dropped.
+func (l *lane) overflow(name string) {
+	l.mu.Lock()
+	l.slow[name] = struct{}{}
+	l.mu.Unlock()
+	signal(l.wake)
+}
+
+var errSlow = errors.New("natsengine: the node is too slow for its deliveries")
+
+func (l *lane) run() {
+	for {
+		select {
+		case <-l.node.ctx.Done():
+			return
+		case m := <-l.arrived:
+			l.deliver(m)
+		case <-l.wake:
+		}
+		// More may be dropped until the lane is empty: only then it is known that
+		// whoever checks sees all of it.
+		if len(l.arrived) == 0 {
+			l.report()
+		}
+	}
+}
+
+func (l *lane) report() {
+	l.mu.Lock()
+	if len(l.slow) == 0 {
+		l.mu.Unlock()
+		return
+	}
+	var names []string
+	for name := range l.slow {
+		names = append(names, name)
+	}
+	clear(l.slow)
+	l.mu.Unlock()
+	slices.Sort(names)
+	if l.node.ctx.Err() == nil {
+		l.node.inlet.Lost(names, errSlow)
+	}
+}
+
+func (l *lane) deliver(m *nats.Msg) {
+	s := l.node.subscription(m.Sub)
+	if s == nil || l.node.ctx.Err() != nil {
+		return
+	}
+	d := engine.Delivery{Data: m.Data}
+	if len(m.Header) > 0 {
+		d.At, d.Prev = l.node.positions(m.Header)
+	}
+	l.node.inlet.Deliver(s.name, d)
+}
+
+// positions returns those of a message that a stream has republished.
+func (n *node) positions(h nats.Header) (at, prev engine.Position) {
+	s := n.streamNamed(first(h, "Nats-Stream"))
+	if s == nil {
+		return at, prev
+	}
+	offset, err1 := strconv.ParseUint(first(h, "Nats-Sequence"), 10, 64)
+	before, err2 := strconv.ParseUint(first(h, "Nats-Last-Sequence"), 10, 64)
+	if err1 != nil || err2 != nil {
+		return at, prev
+	}
+	epoch := s.epochOf(offset)
+	return engine.Position{Epoch: epoch, Offset: offset}, engine.Position{Epoch: epoch, Offset: before}
+}
+
+// first returns a header's value; NATS does not change the case of its own.
+func first(h nats.Header, key string) string {
+	if values := h[key]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}

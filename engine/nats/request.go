@@ -1,0 +1,177 @@
+package natsengine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/webwire-go/webwire/engine"
+)
+
+// Error codes of JetStream.
+const (
+	codeNotAvailable     = 10008 // no leader at the moment
+	codeNoMessage        = 10037
+	codeTooBig           = 10054
+	codeNoStream         = 10059
+	codeNotClustered     = 10074
+	codeWrongLast        = 10071 // another sequence was expected
+	codeWrongLastPending = 10164 // another write is in flight: what becomes of it is not known yet
+)
+
+// apiError is an error that JetStream answers.
+type apiError struct {
+	Code        int    `json:"code"`
+	ErrCode     int    `json:"err_code"`
+	Description string `json:"description"`
+}
+
+func (e *apiError) Error() string { return e.Description + " (" + strconv.Itoa(e.ErrCode) + ")" }
+
+func codeOf(err error) int {
+	var api *apiError
+	if errors.As(err, &api) {
+		return api.ErrCode
+	}
+	return 0
+}
+
+// apiFailure returns the error of a call that JetStream answered with an error.
+func apiFailure(what string, err *apiError) error {
+	switch {
+	case err == nil:
+		return nil
+	case err.ErrCode == codeTooBig:
+		return fmt.Errorf("%w: natsengine: %s: %w", engine.ErrTooBig, what, err)
+	case err.ErrCode == codeNotAvailable || err.ErrCode == codeNoStream || err.Code == 503:
+		return fmt.Errorf("%w: natsengine: %s: %w", engine.ErrAway, what, err)
+	}
+	return fmt.Errorf("natsengine: %s: %w", what, err)
+}
+
+// ack is what JetStream answers to a message that is to be stored.
+type ack struct {
+	Stream    string    `json:"stream"`
+	Seq       uint64    `json:"seq"`
+	Duplicate bool      `json:"duplicate"`
+	Error     *apiError `json:"error"`
+}
+
+// store publishes a message into a stream and waits until it is stored. It does not
+// try again: a second try could come behind messages that were stored later.
+func (n *node) store(ctx, attached context.Context, what string, m *nats.Msg) (ack, error) {
+	call, cancel := n.call(ctx, attached)
+	defer cancel()
+	reply, err := n.nc.RequestMsgWithContext(call, m)
+	if err != nil {
+		return ack{}, n.failure(ctx, attached, what, err, engine.ErrUnconfirmed)
+	}
+	var a ack
+	if err := json.Unmarshal(reply.Data, &a); err != nil {
+		return ack{}, fmt.Errorf("%w: natsengine: %s: %w", engine.ErrUnconfirmed, what, err)
+	}
+	return a, apiFailure(what, a.Error)
+}
+
+// stored is a message in a stream.
+type stored struct {
+	Subject string    `json:"subject"`
+	Seq     uint64    `json:"seq"`
+	Header  []byte    `json:"hdrs"`
+	Data    []byte    `json:"data"`
+	Time    time.Time `json:"time"`
+}
+
+// get asks the leader of a stream for one message, which the query describes. It is
+// nil if there is none. Any replica answers direct requests, and may not have yet
+// what its leader has acknowledged; only the leader answers these.
+func (n *node) get(ctx, attached context.Context, what string, s *stream, query any) (*stored, error) {
+	var answer struct {
+		Message *stored   `json:"message"`
+		Error   *apiError `json:"error"`
+	}
+	if err := n.api(ctx, attached, what, "STREAM.MSG.GET."+s.name, query, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Error != nil && answer.Error.ErrCode == codeNoMessage {
+		return nil, nil
+	}
+	return answer.Message, apiFailure(what, answer.Error)
+}
+
+type lastBySubject struct {
+	Subject string `json:"last_by_subj"`
+}
+
+type nextBySubject struct {
+	Seq     uint64 `json:"seq"`
+	Subject string `json:"next_by_subj"`
+	Batch   int    `json:"batch,omitempty"`
+	Bytes   int    `json:"max_bytes,omitempty"`
+}
+
+// api makes a request to JetStream that changes nothing, or nothing that matters.
+func (n *node) api(ctx, attached context.Context, what, subject string, question, answer any) error {
+	data, err := json.Marshal(question)
+	if err != nil {
+		return err
+	}
+	call, cancel := n.call(ctx, attached)
+	defer cancel()
+	reply, err := n.nc.RequestWithContext(call, "$JS.API."+subject, data)
+	if err != nil {
+		return n.failure(ctx, attached, what, err, engine.ErrAway)
+	}
+	if err := json.Unmarshal(reply.Data, answer); err != nil {
+		return fmt.Errorf("natsengine: %s: %w", what, err)
+	}
+	return nil
+}
+
+// batch asks any replica of a stream for the messages of a subject from a sequence
+// on. Left is how many it has behind these.
+func (n *node) batch(ctx, attached context.Context, what string, s *stream, query nextBySubject) (entries []engine.Entry, left uint64, err error) {
+	call, cancel := n.call(ctx, attached)
+	defer cancel()
+	inbox := n.nc.NewInbox()
+	sub, err := n.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, 0, n.failure(ctx, attached, what, err, engine.ErrAway)
+	}
+	defer sub.Unsubscribe()
+	data, err := json.Marshal(query)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := n.nc.PublishRequest("$JS.API.DIRECT.GET."+s.name, inbox, data); err != nil {
+		return nil, 0, n.failure(ctx, attached, what, err, engine.ErrAway)
+	}
+	for {
+		m, err := sub.NextMsgWithContext(call)
+		if err != nil {
+			return nil, 0, n.failure(ctx, attached, what, err, engine.ErrAway)
+		}
+		switch status := first(m.Header, "Status"); status {
+		case "":
+			seq, err := strconv.ParseUint(first(m.Header, "Nats-Sequence"), 10, 64)
+			if err != nil {
+				return nil, 0, fmt.Errorf("natsengine: %s: %w", what, err)
+			}
+			entries = append(entries, engine.Entry{At: engine.Position{Offset: seq}, Data: m.Data})
+		case "204": // the end of the batch
+			left, err := strconv.ParseUint(first(m.Header, "Nats-Num-Pending"), 10, 64)
+			if err != nil {
+				return nil, 0, fmt.Errorf("natsengine: %s: %w", what, err)
+			}
+			return entries, left, nil
+		case "404": // nothing there
+			return nil, 0, nil
+		default:
+			return nil, 0, fmt.Errorf("%w: natsengine: %s: status %s %s", engine.ErrAway, what, status, first(m.Header, "Description"))
+		}
+	}
+}

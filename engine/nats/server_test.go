@@ -1,0 +1,190 @@
+package natsengine_test
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	natsengine "github.com/webwire-go/webwire/engine/nats"
+)
+
+// cluster is some real NATS servers in this process.
+type cluster struct {
+	servers []*server.Server
+	options []*server.Options
+	url     string
+}
+
+// start runs n servers with JetStream until the test ends.
+func start(t testing.TB, n int) *cluster {
+	t.Helper()
+	c := &cluster{}
+	var routes []*url.URL
+	ports := freePorts(t, 2*n)
+	for i := range n {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", ports[n+i])})
+	}
+	var urls []string
+	for i := range n {
+		o := &server.Options{
+			ServerName: fmt.Sprint("s", i+1), Host: "127.0.0.1", Port: ports[i], NoLog: true, NoSigs: true,
+			JetStream: true, StoreDir: t.TempDir(), MaxPayload: 8 << 20,
+		}
+		if n > 1 {
+			o.Cluster = server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[n+i]}
+			o.Routes = routes
+		}
+		c.options = append(c.options, o)
+		c.servers = append(c.servers, nil)
+		urls = append(urls, fmt.Sprint("nats://127.0.0.1:", ports[i]))
+	}
+	c.url = strings.Join(urls, ",")
+	for i := range n {
+		c.run(t, i)
+	}
+	t.Cleanup(func() {
+		for i := range c.servers {
+			c.stop(i)
+		}
+	})
+	c.awaitLeader(t)
+	return c
+}
+
+// run starts or restarts a server.
+func (c *cluster) run(t testing.TB, i int) {
+	t.Helper()
+	s, err := server.NewServer(c.options[i].Clone())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.servers[i] = s
+	go s.Start()
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("a NATS server does not start")
+	}
+}
+
+func (c *cluster) stop(i int) {
+	if s := c.servers[i]; s != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
+}
+
+// awaitLeader waits until JetStream of all servers can be used.
+func (c *cluster) awaitLeader(t testing.TB) {
+	t.Helper()
+	if len(c.servers) == 1 {
+		return
+	}
+	eventually(t, 30*time.Second, "a leader of JetStream", func() bool {
+		leaders := 0
+		for _, s := range c.servers {
+			if !s.JetStreamIsCurrent() {
+				return false
+			}
+			if s.JetStreamIsLeader() {
+				leaders++
+			}
+		}
+		return leaders == 1
+	})
+}
+
+// urlOf is the address of one server.
+func (c *cluster) urlOf(i int) string { return strings.Split(c.url, ",")[i%len(c.servers)] }
+
+func freePorts(t testing.TB, n int) []int {
+	t.Helper()
+	var ports []int
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		ports = append(ports, ln.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+func eventually(t testing.TB, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("%s: not within %v", what, limit)
+		}
+	}
+}
+
+// atOnce runs a test for each case, all at the same time. Not t.Parallel, which also
+// limits tests that only wait to GOMAXPROCS.
+func atOnce[T any](t *testing.T, cases map[string]T, test func(*testing.T, T)) {
+	var all sync.WaitGroup
+	for name, c := range cases {
+		all.Go(func() { t.Run(name, func(t *testing.T) { test(t, c) }) })
+	}
+	all.Wait()
+}
+
+var apps atomic.Int64
+
+// settings returns those of an application of its own on server i.
+func (c *cluster) settings(t testing.TB, i int) natsengine.Options {
+	return natsengine.Options{
+		URL: c.urlOf(i), App: c.app(t), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Classes:       []natsengine.Class{{Name: "recent", History: 100, MaxAge: time.Hour}},
+		MaxSessionAge: -1, Timeout: 2 * time.Second,
+		Connect: []nats.Option{nats.DontRandomize(), nats.IgnoreDiscoveredServers()},
+	}
+}
+
+// app returns a name for an application, whose streams are removed when the test ends.
+func (c *cluster) app(t testing.TB) string {
+	app := fmt.Sprint("app", apps.Add(1))
+	t.Cleanup(func() { c.removeStreams(t, app) })
+	return app
+}
+
+func (c *cluster) removeStreams(t testing.TB, app string) {
+	nc, js := c.connect(t)
+	defer nc.Close()
+	var wg sync.WaitGroup
+	for name := range js.StreamNames(t.Context()).Name() {
+		if strings.HasPrefix(name, "WW_"+app+"_") {
+			wg.Go(func() { js.DeleteStream(t.Context(), name) })
+		}
+	}
+	wg.Wait()
+}
+
+// connect returns a connection beside the engine's.
+func (c *cluster) connect(t testing.TB) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	nc, err := nats.Connect(c.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc, js
+}

@@ -1,0 +1,518 @@
+package natsengine_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/engine/enginetest"
+	natsengine "github.com/webwire-go/webwire/engine/nats"
+	"github.com/webwire-go/webwire/session"
+)
+
+// long makes tests run for as long as it takes to find rare events.
+var long = os.Getenv("WEBWIRE_SOAK") != ""
+
+func newSession() session.Session {
+	return session.Session{Key: session.NewKey(), Created: time.Now(), LastSeen: time.Now(), Info: json.RawMessage(`{"n":0}`)}
+}
+
+// Tests that mostly wait share a server and run at the same time.
+func TestTraps(t *testing.T) {
+	t.Parallel()
+	c := start(t, 1)
+	atOnce(t, map[string]func(*testing.T, *cluster){
+		"WritesRenewTheTTL":     testTTL,
+		"SessionsExpire":        testSessionExpires,
+		"Silence":               testSilence,
+		"SlowNode":              testSlowNode,
+		"TakenForDead":          testTakenForDead,
+		"RecordsOfTheDead":      testRecordsOfTheDead,
+		"Purge":                 testPurge,
+		"StreamsAreCompared":    testStreamsAreCompared,
+		"Classes":               testClasses,
+		"OptionsAreChecked":     testOptions,
+		"TooBig":                testTooBig,
+		"RepeatedRecreation":    testRecreation,
+		"QuietTopicsAreCurrent": testQuiet,
+	}, func(t *testing.T, test func(*testing.T, *cluster)) { test(t, c) })
+}
+
+// latest returns the newest message of a session, and its header.
+func latest(t *testing.T, js jetstream.JetStream, app, key string) *jetstream.RawStreamMsg {
+	t.Helper()
+	s, err := js.Stream(t.Context(), "WW_"+app+"_sessions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := session.Hash(key)
+	m, err := s.GetLastMsgForSubject(t.Context(), "ww."+app+".kv.s."+hex.EncodeToString(hash[:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Every write of a session has a time to live; a deleted one leaves a tombstone that
+// has one too, and nothing of a key is stored.
+func testTTL(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	o.MaxSessionAge = time.Hour
+	e, _ := open(t, o, &enginetest.Inlet{})
+	nc, js := c.connect(t)
+	defer nc.Close()
+	s := newSession()
+	for _, step := range []struct {
+		what, ttl string
+		do        func() error
+	}{
+		{"Save", "3600s", func() error { return e.Sessions.Save(t.Context(), s) }},
+		{"Touch", "3660s", func() error { return e.Sessions.Touch(t.Context(), s.Key, time.Now().Add(time.Minute)) }},
+		{"Update", "3660s", func() error { return e.Sessions.Update(t.Context(), s.Key, json.RawMessage(`1`)) }},
+		{"Delete", "60s", func() error { return e.Sessions.Delete(t.Context(), s.Key) }},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.what, err)
+		}
+		m := latest(t, js, o.App, s.Key)
+		if ttl := m.Header.Get("Nats-TTL"); ttl != step.ttl {
+			t.Errorf("after %s the time to live is %q, want %q", step.what, ttl, step.ttl)
+		}
+		if strings.Contains(fmt.Sprint(m.Subject, m.Header, string(m.Data)), s.Key) {
+			t.Errorf("after %s the key is stored", step.what)
+		}
+	}
+}
+
+// A session that nobody uses is gone from the stream, also after a Touch.
+func testSessionExpires(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	o.MaxSessionAge = time.Second
+	e, _ := open(t, o, &enginetest.Inlet{})
+	nc, js := c.connect(t)
+	defer nc.Close()
+	for range 3 {
+		s := newSession()
+		if err := e.Sessions.Save(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Sessions.Touch(t.Context(), s.Key, time.Now().Add(300*time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Sessions.Load(t.Context(), s.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := js.Stream(t.Context(), "WW_"+o.App+"_sessions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the end of the sessions", func() bool {
+		info, err := stream.Info(t.Context())
+		return err == nil && info.State.Msgs == 0
+	})
+}
+
+// A connection over which nothing passes any more is given up, though it is open.
+func testSilence(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	p := newProxy(t, c.url)
+	writer := openFollowed(t, o)
+	o.URL = p.url()
+	reader := openFollowed(t, o)
+	w := reader.follow(t, "log", engine.Position{})
+	stop := appender(t, writer.Engine, "quick")
+	defer stop()
+	p.silence()
+	if _, err := writer.Log.Append(t.Context(), "log", []byte("unheard"), ""); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 15*time.Second, "another connection", func() bool { return reader.in.Losses() > 0 })
+	wantAll(t, w, []string{"unheard"})
+}
+
+// A node that is too slow loses deliveries, and is told which when it goes on.
+func testSlowNode(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	blocked := make(chan struct{})
+	release := sync.OnceFunc(func() { close(blocked) })
+	var mu sync.Mutex
+	var lost [][]string
+	in := &enginetest.Inlet{
+		OnDeliver: func(string, engine.Delivery) { <-blocked },
+		OnLost: func(subjects []string, _ error) {
+			mu.Lock()
+			defer mu.Unlock()
+			lost = append(lost, subjects)
+		},
+	}
+	e, _ := open(t, o, in)
+	t.Cleanup(release)
+	if err := e.Bus.Subscribe(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	const count = 20_000
+	for i := range count {
+		if err := e.Bus.Publish(t.Context(), "a", fmt.Append(nil, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What follows on the same connection has passed the lane.
+	if err := e.Bus.Subscribe(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	eventually(t, 20*time.Second, "Lost", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(lost) > 0 && slices.Equal(lost[0], []string{"a"})
+	})
+	if n := len(in.Deliveries("a")); n == 0 || n >= count {
+		t.Errorf("%d deliveries", n)
+	}
+}
+
+// A node that others took for dead though it lives finds out, and is told to put its
+// records again.
+func testTakenForDead(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	in := &enginetest.Inlet{}
+	e, id := open(t, o, in)
+	if err := e.Roster.Put(t.Context(), "room", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	nc, js := c.connect(t)
+	defer nc.Close()
+	s, err := js.Stream(t.Context(), "WW_"+o.App+"_nodes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 9*time.Second, "Lost", func() bool { return in.Losses() > 0 })
+	if _, err := s.GetLastMsgForSubject(t.Context(), "ww."+o.App+".kv.n."+id.String()); err != nil {
+		t.Errorf("the node's record: %v", err)
+	}
+}
+
+// What nodes left behind that died when nobody else was there is removed.
+func testRecordsOfTheDead(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	o.Class = func(string) string { return "recent" }
+	first, _ := open(t, o, &enginetest.Inlet{})
+	if err := first.Roster.Put(t.Context(), "room", []byte("alive")); err != nil {
+		t.Fatal(err)
+	}
+	nc, js := c.connect(t)
+	defer nc.Close()
+	dead := engine.NewNodeID().String()
+	for _, subject := range []string{"kv.n." + dead, "kv.p." + dead + ".room", "kv.p." + dead + ".other"} {
+		if _, err := js.Publish(t.Context(), "ww."+o.App+"."+subject, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(t, o, &enginetest.Inlet{})
+	s, err := js.Stream(t.Context(), "WW_"+o.App+"_nodes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 15*time.Second, "the end of the records", func() bool {
+		info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(">"))
+		if err != nil {
+			return false
+		}
+		for subject := range info.State.Subjects {
+			if strings.Contains(subject, dead) {
+				return false
+			}
+		}
+		return len(info.State.Subjects) == 3
+	})
+	if list, err := first.Roster.List(t.Context(), "room"); err != nil || len(list) != 1 {
+		t.Errorf("those of the living: %v, %v", list, err)
+	}
+}
+
+// A purge of the stream is told to whoever had not seen everything, and to nobody else.
+func testPurge(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	e := openFollowed(t, o)
+	var at []engine.Position
+	for i := range 3 {
+		p, err := e.Log.Append(t.Context(), "log", fmt.Append(nil, i), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, p)
+	}
+	nc, js := c.connect(t)
+	defer nc.Close()
+	s, err := js.Stream(t.Context(), "WW_"+o.App+"_log_recent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, position := range at {
+		page, err := e.Log.Read(t.Context(), "log", position, 10)
+		if want := i == len(at)-1; err != nil || page.Complete != want || len(page.Entries) > 0 {
+			t.Errorf("after entry %d: %+v, %v; want complete: %t", i, page, err, want)
+		}
+	}
+	w := e.follow(t, "log", at[2])
+	if _, err := e.Log.Append(t.Context(), "log", []byte("next"), ""); err != nil {
+		t.Fatal(err)
+	}
+	wantAll(t, w, []string{"next"})
+}
+
+// A stream that does something else is refused, one with other limits is used with a
+// warning, and neither is changed.
+func testStreamsAreCompared(t *testing.T, c *cluster) {
+	nc, js := c.connect(t)
+	defer nc.Close()
+	o := c.settings(t, 0)
+	var logged bytes.Buffer
+	o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	first, _ := open(t, o, &enginetest.Inlet{})
+	if logged.Len() > 0 {
+		t.Errorf("logged: %s", logged.String())
+	}
+	name := "WW_" + o.App + "_log_recent"
+	s, err := js.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	created := s.CachedInfo().Created
+	at, err := first.Log.Append(t.Context(), "log", []byte("kept"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Classes = []natsengine.Class{{Name: "recent", History: 7, MaxAge: time.Minute}}
+	second, _ := open(t, o, &enginetest.Inlet{})
+	for _, limit := range []string{"max_msgs_per_subject", "max_age"} {
+		if !strings.Contains(logged.String(), limit) {
+			t.Errorf("no warning of %s: %s", limit, logged.String())
+		}
+	}
+	if page, err := second.Log.Read(t.Context(), "log", engine.Position{}, 1); err != nil || len(page.Entries) != 1 || page.Entries[0].At != at {
+		t.Errorf("Read: %+v, %v", page, err)
+	}
+	config := s.CachedInfo().Config
+	config.RePublish = nil
+	update(t, js, config)
+	err = natsengine.New(o).Bus.Open(t.Context(), engine.NewNodeID(), &enginetest.Inlet{})
+	if err == nil || !strings.Contains(err.Error(), "republish") || !strings.Contains(err.Error(), name) {
+		t.Errorf("a stream that does not republish: %v", err)
+	}
+	info, err := s.Info(t.Context())
+	if err != nil || !info.Created.Equal(created) || info.Config.RePublish != nil || info.Config.MaxMsgsPerSubject != 101 {
+		t.Errorf("the stream was changed: %+v, %v", info, err)
+	}
+}
+
+// Topics of different classes are in different streams.
+func testClasses(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	o.Classes = []natsengine.Class{{Name: "few", History: 2}, {Name: "many", History: 1000}}
+	o.Class = func(topic string) string {
+		if topic == "unknown" {
+			return topic
+		}
+		if strings.HasPrefix(topic, "audit") {
+			return "many"
+		}
+		return "few"
+	}
+	e := openFollowed(t, o)
+	few, many := e.follow(t, "room", engine.Position{}), e.follow(t, "audit.room", engine.Position{})
+	var want []string
+	for i := range 20 {
+		want = append(want, fmt.Sprint(i))
+		for _, topic := range []string{"room", "audit.room"} {
+			if _, err := e.Log.Append(t.Context(), topic, []byte(want[i]), ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wantAll(t, many, want)
+	eventually(t, 9*time.Second, "the last publication", func() bool {
+		seen := few.Seen()
+		return len(seen) > 0 && seen[len(seen)-1] == "19"
+	})
+	for topic, count := range map[string]int{"room": 3, "audit.room": 20} {
+		page, err := e.Log.Read(t.Context(), topic, engine.Position{}, 100)
+		if err != nil || len(page.Entries) != count {
+			t.Errorf("%s: %d entries, %v; want %d", topic, len(page.Entries), err, count)
+		}
+	}
+	tops, err := e.Log.Tops(t.Context(), []string{"room", "audit.room"})
+	if err != nil || len(tops) != 2 || tops[0].Last.Epoch == tops[1].Last.Epoch {
+		t.Errorf("tops: %v, %v", tops, err)
+	}
+	if _, err := e.Log.Append(t.Context(), "unknown", nil, ""); err == nil || !strings.Contains(err.Error(), "Class") {
+		t.Errorf("a class that does not exist: %v", err)
+	}
+}
+
+func testOptions(t *testing.T, c *cluster) {
+	for what, change := range map[string]func(*natsengine.Options){
+		"App":   func(o *natsengine.Options) { o.App = "a.b" },
+		"Class": func(o *natsengine.Options) { o.Classes = []natsengine.Class{{Name: "a b"}} },
+		"URL":   func(o *natsengine.Options) { o.URL = "nats://127.0.0.1:1" },
+	} {
+		o := c.settings(t, 0)
+		change(&o)
+		e := natsengine.New(o)
+		if err := e.Bus.Open(t.Context(), engine.NewNodeID(), &enginetest.Inlet{}); err == nil {
+			t.Errorf("Open with a wrong %s succeeds", what)
+		}
+		if err := e.Bus.Publish(t.Context(), "a", nil); err == nil {
+			t.Errorf("a node that did not open can be used")
+		}
+		e.Bus.Close()
+	}
+}
+
+func testTooBig(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	e, _ := open(t, o, &enginetest.Inlet{})
+	big := make([]byte, 9<<20)
+	_, err := e.Log.Append(t.Context(), "a", big, "")
+	for op, err := range map[string]error{
+		"Append": err, "Publish": e.Bus.Publish(t.Context(), "a", big), "Put": e.Roster.Put(t.Context(), "a", big),
+	} {
+		if !errors.Is(err, engine.ErrTooBig) {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	if err := e.Bus.Publish(t.Context(), "a", big[:4<<20]); err != nil {
+		t.Errorf("Publish of what is not too big: %v", err)
+	}
+}
+
+// A stream that is deleted again and again, under load, is told each time.
+func testRecreation(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	reader, writer := openFollowed(t, o), openFollowed(t, o)
+	nc, js := c.connect(t)
+	defer nc.Close()
+	w := reader.follow(t, "log", engine.Position{})
+	stop := appender(t, writer.Engine, "log")
+	for range 3 {
+		progress(t, w, 20)
+		gaps := w.Gaps()
+		if err := js.DeleteStream(t.Context(), "WW_"+o.App+"_log_recent"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 15*time.Second, "a gap", func() bool { return w.Gaps() > gaps })
+	}
+	progress(t, w, 20)
+	stop()
+}
+
+// A follower of a quiet topic keeps a position that can be looked up, though the last
+// entry has expired: no gap is told where there is none.
+func testQuiet(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	o.Classes[0].MaxAge = 3 * time.Second
+	e := openFollowed(t, o)
+	w, err := e.followers.Follow(e.Engine, "quiet", engine.Position{}, 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	if _, err := e.Log.Append(t.Context(), "quiet", []byte("1"), ""); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(8 * time.Second)
+	for done := false; !done; {
+		if _, err := e.Log.Append(t.Context(), "busy", nil, ""); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-deadline:
+			done = true
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	if _, err := e.Log.Append(t.Context(), "quiet", []byte("2"), ""); err != nil {
+		t.Fatal(err)
+	}
+	wantAll(t, w, []string{"1", "2"})
+}
+
+// A session that one node has saved is found by another at once.
+func TestLoadAfterSave(t *testing.T) {
+	t.Parallel()
+	c := start(t, 3)
+	o := c.settings(t, 0)
+	var stores []session.Store
+	for i := range 3 {
+		o.URL = c.urlOf(i)
+		e, _ := open(t, o, &enginetest.Inlet{})
+		stores = append(stores, e.Sessions)
+	}
+	for i := range 200 {
+		s := newSession()
+		if err := stores[i%3].Save(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stores[(i+1)%3].Load(t.Context(), s.Key); err != nil {
+			t.Fatalf("Load right after Save on another node: %v", err)
+		}
+		if err := stores[(i+2)%3].Delete(t.Context(), s.Key); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stores[i%3].Load(t.Context(), s.Key); !errors.Is(err, session.ErrNotFound) {
+			t.Fatalf("Load right after Delete on another node: %v", err)
+		}
+	}
+	collide(t, stores)
+}
+
+// Changes of one session at the same time on all nodes come one after the other: none
+// is lost, none fails.
+func collide(t *testing.T, stores []session.Store) {
+	const each = 10
+	s := newSession()
+	if err := stores[0].Save(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 2 * len(stores) {
+		st := stores[i%len(stores)]
+		wg.Go(func() {
+			for n := 1; n <= each; n++ {
+				var err error
+				if i < len(stores) {
+					err = st.Touch(context.Background(), s.Key, s.LastSeen.Add(time.Duration(n)*time.Minute))
+				} else {
+					err = st.Update(context.Background(), s.Key, json.RawMessage(fmt.Sprintf(`{"n":%d}`, n)))
+				}
+				if err != nil {
+					t.Errorf("change %d: %v", i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got, err := stores[0].Load(t.Context(), s.Key)
+	if err != nil || string(got.Info) != `{"n":10}` || !got.LastSeen.Equal(s.LastSeen.Add(each*time.Minute)) {
+		t.Errorf("after all changes: %s, %v, %v", got.Info, got.LastSeen, err)
+	}
+}

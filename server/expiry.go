@@ -1,0 +1,52 @@
+package server
+
+import (
+	"time"
+
+	"github.com/webwire-go/webwire/transport"
+)
+
+// expiryGrace is how long handlers may take after the credentials have expired.
+const expiryGrace = 5 * time.Second
+
+// ExpiresAt ends the connection at t, when what OnClientConnected accepted as proof of who
+// the client is expires. The connection is then closed as Close does it, but after five
+// seconds also if handlers are still running, with transport.StatusCredentialsExpired:
+// clients connect again, and those of 3.0 ask for new credentials before they do. At a
+// time in the past the connection is closed at once.
+//
+// Each call replaces the time of the one before. The zero Time means that nothing expires.
+func (c *Conn) ExpiresAt(t time.Time) {
+	switch {
+	case c.overdue.Load():
+	case t.IsZero():
+		c.neverExpires()
+	default:
+		c.expire(time.Until(t), c.expired)
+	}
+}
+
+// expire calls f after d, unless the connection has ended. Nothing is called at the time
+// set before.
+func (c *Conn) expire(d time.Duration, f func()) {
+	stopTimer(c.expiry.Swap(time.AfterFunc(d, f)))
+	if c.Context().Err() != nil { // serve may have stopped the timer before
+		c.neverExpires()
+	}
+}
+
+func (c *Conn) neverExpires() { stopTimer(c.expiry.Swap(nil)) }
+
+func stopTimer(t *time.Timer) {
+	if t != nil {
+		t.Stop()
+	}
+}
+
+// expired closes the connection.
+func (c *Conn) expired() {
+	const status, reason = transport.StatusCredentialsExpired, "credentials expired"
+	c.overdue.Store(true)
+	c.expire(expiryGrace, func() { c.link.DisconnectLater(status, reason, ErrCredentialsExpired) })
+	c.close(status, reason, ErrCredentialsExpired)
+}
