@@ -31,8 +31,9 @@ function watch(signal, call) {
 }
 
 export class Call {
-  // release takes the call out of where it waits.
+  // release takes the call out of where it waits. It gets the error if there is one.
   release;
+  stream; // that gets the items of a streamed reply
 
   #done;
   #timer;
@@ -41,6 +42,8 @@ export class Call {
   // done is called with an error or a value, late after timeout milliseconds.
   constructor(done, timeout, late = () => this.settle(new TimeoutError(timeout)), signal) {
     this.#done = done;
+    this.until = performance.now() + timeout;
+    this.late = late;
     this.#timer = later(timeout, late);
     this.#unwatch = signal && watch(signal, this);
   }
@@ -52,7 +55,7 @@ export class Call {
     this.#done = undefined;
     clearTimeout(this.#timer);
     this.#unwatch?.();
-    this.release?.();
+    this.release?.(error);
     done(error, value, failed);
   }
 }

@@ -11,6 +11,7 @@ import { negotiate, resolve } from './negotiate.js';
 import { complete } from './options.js';
 import { HEADER, Payload, composed } from './payload.js';
 import { SessionState, gone } from './session.js';
+import { Stream } from './stream.js';
 import { watchWake } from './wake.js';
 
 const LONG_SILENCE = 10_000;
@@ -19,6 +20,7 @@ export class Client extends EventTarget {
   #url; // as it was given: only when it is needed there must be a base for a relative one
   #options;
   #session;
+  #handlers = new Map(); // of requests of the server
 
   #status = 'disconnected';
   #run; // what #maintain does, undefined if it does not
@@ -60,12 +62,28 @@ export class Client extends EventTarget {
   }
 
   async request(name, payload, options) {
-    const message = composed(name, payload);
+    const message = composed(name, payload, options);
     return this.#call(options, message.size, (call, connection) => connection.request(call, REQUEST, message));
   }
 
-  signal(name, payload) {
-    const message = composed(name, payload);
+  stream(name, payload, options) {
+    return this.#items(composed(name, payload, options), options);
+  }
+
+  async* #items(message, options) {
+    const stream = new Stream();
+    const outcome = this.#call({ timeout: Infinity, ...options, stream }, message.size, (call, connection) => {
+      connection.request(call, REQUEST, message);
+    });
+    yield* stream.read(outcome);
+  }
+
+  handle(name, handler) {
+    this.#handlers.set(name, handler);
+  }
+
+  signal(name, payload, options) {
+    const message = composed(name, payload, options);
     const connection = this.#usable();
     if (!connection) {
       this.#demand();
@@ -121,7 +139,7 @@ export class Client extends EventTarget {
 
   // call lets start make a request on the connection, at once if there is one, so that
   // messages are sent in the order of calls.
-  #call({ signal, timeout = this.#options.timeout } = {}, bytes, start, explicit) {
+  #call({ signal, timeout = this.#options.timeout, stream } = {}, bytes, start, explicit) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const connection = this.#usable();
@@ -130,6 +148,10 @@ export class Client extends EventTarget {
       this.#admit(bytes, direct ? connection.queued : this.#waitingBytes);
       const done = (error, value, failed) => (failed ? reject(error) : resolve(value));
       const call = new Call(done, timeout, () => this.#late(call, timeout), signal);
+      if (stream) {
+        call.stream = stream;
+        stream.call = call;
+      }
       if (direct) {
         start(call, connection);
         return;
@@ -275,6 +297,8 @@ export class Client extends EventTarget {
             bytes += HEADER + (message.payload?.bytes.length ?? 0);
             if (bytes > maxQueue) connection.end(new QueueFullError(maxQueue));
           },
+          handler: (name) => this.#handlers.get(name),
+          failed: (name, error) => this.#tell('handlererror', { name, error }),
           silent: () => this.#verify(false),
           answered: () => this.#flush(),
           end: (reason) => {
@@ -307,7 +331,7 @@ export class Client extends EventTarget {
     for (const message of early) this.#received(connection, message);
   }
 
-  #received(connection, { type, name, payload, error }) {
+  #received(connection, { type, name, payload, meta = [], error }) {
     if (type === SESSION_CREATED) {
       try {
         this.#session.createdByServer(payload);
@@ -315,7 +339,7 @@ export class Client extends EventTarget {
         connection.end(malformed); // the server believes in a session that we do not know
       }
     } else if (!error) {
-      if (type === SIGNAL) this.#tell('signal', { name, payload });
+      if (type === SIGNAL) this.#tell('signal', { name, payload, meta });
       if (type === SESSION_CLOSED) this.#session.closedByServer();
     }
   }

@@ -1,53 +1,98 @@
-// The messages of WebWire 1.2 and 2.0, byte by byte: those that a client sends,
-// and those that it gets. The numbers of sections are those of PROTOCOL.md.
+// The messages of WebWire 1.2, 2.0 and 3.0, byte by byte: those that a client sends,
+// and those that it gets. The numbers of sections are those of PROTOCOL.md. Of 3.0 there
+// is what the client uses: no resume, drain and topics.
 
 import {
-  ErrorReply, InternalError, MalformedError, SessionFullError, SessionNotFoundError, SessionsDisabledError,
-  ShutdownError, TooLongError,
+  ErrorReply, FailureError, InternalError, MalformedError, SessionFullError, SessionNotFoundError,
+  SessionsDisabledError, ShutdownError, TooLongError,
 } from './errors.js';
 import { ENCODINGS, Payload } from './payload.js';
 
+export const ERROR_REPLY = 0;
+export const ACK = 8;
+export const CANCEL = 9;
+export const CREDIT = 10;
+export const FAILURE = 13;
 export const SESSION_CREATED = 21;
 export const SESSION_CLOSED = 22;
 export const ACCEPT_CONF = 23;
+export const HELLO = 24;
+export const WELCOME = 25;
 export const CLOSE_SESSION = 31;
 export const RESTORE_SESSION = 32;
 export const HEARTBEAT = 33;
 // Each of these is three types, one per encoding.
 export const SIGNAL = 63;
+export const ITEM = 66;
 export const REQUEST = 127;
 export const REPLY = 191;
 
-// The replies of types 1 to 5, which each stand for one reason. Type 0 is the error reply.
+// The codes of failures, which up to 2.0 are types of replies that each stand for one reason.
 const REASONS = [, ShutdownError, InternalError, SessionNotFoundError, SessionFullError, SessionsDisabledError];
+const NO_HANDLER = 12;
+const EXECUTED = ['no', 'yes', 'maybe'];
 
-// compose returns the bytes of a message. Names go with requests and signals only. limit
-// is the longest that the server takes. It throws a MalformedError for what the version
-// cannot express.
-export function compose(version, type, { id, name, payload = Payload.from() } = {}, limit = Infinity) {
+const LARGEST_HEAD = 8192;
+const DEADLINE = 1; // the fields of heads (11.3)
+const STREAM = 5;
+const CREDENTIALS = 6;
+const CLIENT = 7;
+const METADATA = 64;
+const CRITICAL = 128;
+const SIZES = { [DEADLINE]: 4, 2: 25, [STREAM]: 0 };
+
+// little returns a number below 2^53 as bytes, little endian. What they are put into makes
+// each element a byte: truncated, modulo 256.
+export const little = (n, size) => Array.from({ length: size }, (_, i) => n / 256 ** i);
+
+const utf8 = (text) => Payload.from(text).bytes;
+
+// head returns the bytes of a head, its length first. meta is a list of keys and values.
+function head({ deadline, stream, credentials, meta = [] } = {}) {
+  const fields = [];
+  const put = (tag, value) => fields.push(tag, ...little(value.length, 2), ...value);
+  if (deadline < 2 ** 32) put(DEADLINE, little(deadline, 4));
+  if (stream) put(STREAM, []);
+  if (credentials?.length) put(CREDENTIALS, credentials);
+  for (const [key, value] of meta) put(METADATA, utf8(`${key}\0${value}`));
+  if (fields.length > LARGEST_HEAD) throw new MalformedError(`metadata are up to ${LARGEST_HEAD} bytes`);
+  return [...little(fields.length, 2), ...fields];
+}
+
+// compose returns the bytes of a message. Names go with requests, signals and error replies
+// only, the fields of a head with 3.0. An id is a number, or that of a message of the server.
+// limit is the longest message that the server takes. It throws a MalformedError for what
+// the version cannot express.
+export function compose(version, type, { id, head: fields, name, payload = Payload.from() } = {}, limit = Infinity) {
   const { bytes, encoding } = payload;
-  const head = [type];
-  // Ids are ours to choose: counters below 2^53, as 64 bit integers. Each element is made
-  // a byte below: truncated, modulo 256.
-  for (let i = 0; i < 8 && id !== undefined; i++) head.push(id / 256 ** i);
+  const modern = version === '3.0';
+  const utf16 = encoding === 'utf16';
+  const start = [type];
+  if (id !== undefined) start.push(...(id.split?.(',') ?? little(id, 8)));
+  if (modern && [HELLO, SIGNAL, REQUEST, REPLY].includes(type)) start.push(...head(fields));
   if (name !== undefined) {
     if (!/^[ -~]{0,255}$/.test(name)) throw new MalformedError('a name is up to 255 printable ASCII characters');
-    const odd = encoding === 'utf16' && bytes.length % 2;
-    // From 2.0 on a name is enough, but for signals in UTF-16.
-    const empty = !bytes.length && (!name || version === '1.2' || (type === SIGNAL && encoding === 'utf16'));
+    // From 2.0 on a name is enough, but for signals in UTF-16 of 2.0.
+    const empty = !bytes.length && (!name || version === '1.2' || (type === SIGNAL && utf16 && !modern));
+    const odd = utf16 && bytes.length % 2;
     if (odd || empty) throw new MalformedError(`${version} takes no ${odd ? 'odd' : 'empty'} payload here`);
-    head[0] += ENCODINGS.indexOf(encoding);
-    head.push(name.length, ...Payload.from(name).bytes);
-    if (encoding === 'utf16' && head.length % 2) head.push(0);
+    start.push(name.length, ...utf8(name));
   }
-  const size = head.length + bytes.length;
+  if (type >= SIGNAL) {
+    start[0] += ENCODINGS.indexOf(encoding);
+    if (utf16 && start.length % 2) start.push(0);
+  }
+  const size = start.length + bytes.length;
   if (size > limit) throw new TooLongError(size, limit);
 
   const message = new Uint8Array(size);
-  message.set(head);
-  message.set(bytes, head.length);
+  message.set(start);
+  message.set(bytes, start.length);
   return message;
 }
+
+// counted reports whether 3.0 counts messages of a type (11.10), given their first byte.
+export const counted = (type) => !/^(8|9|1[01]|2[35])$/.test(type);
 
 // parse takes a message of the server apart. It returns undefined for types that a
 // client ignores. A malformed message has its type, its id if that could be read, and a
@@ -56,9 +101,9 @@ export function parse(version, message) {
   const [type] = message;
   const { length } = message;
   const old = version === '1.2';
-  const reply = ENCODINGS[type - REPLY];
-  const signal = ENCODINGS[type - SIGNAL];
-  const m = { type };
+  const modern = version === '3.0';
+  const base = [REPLY, SIGNAL, ...(modern ? [ITEM, REQUEST] : [])].find((each) => ENCODINGS[type - each]);
+  const m = { type: base ?? type };
   let at = 1;
   const need = (ok) => {
     if (!ok) throw new RangeError();
@@ -68,7 +113,8 @@ export function parse(version, message) {
     at += size;
     return message.subarray(at - size, at);
   };
-  const number = (size) => take(size).reduceRight((n, byte) => n * 256 + byte, 0); // little endian
+  const value = (bytes) => bytes.reduceRight((n, byte) => n * 256 + byte, 0); // little endian
+  const number = (size) => value(take(size));
   const name = () => String.fromCharCode(...take(number(1)));
   const rest = (encoding = 'utf8') => {
     if (encoding === 'utf16') {
@@ -79,36 +125,77 @@ export function parse(version, message) {
   };
   try {
     need(length);
-    if (reply || type < REASONS.length) {
+    if (base) {
+      const encoding = ENCODINGS[type - base];
+      if (base === REQUEST) m.id = String(take(8)); // the server's ids are not ours
+      else if (base !== SIGNAL) m.id = number(8);
+      if (modern && base !== ITEM) readHead();
+      if (base === SIGNAL || base === REQUEST) m.name = name();
+      m.payload = rest(encoding);
+      need(m.name === undefined || m.payload.bytes.length || (!old && m.name && (modern || encoding !== 'utf16')));
+    } else if (type < (modern ? 1 : REASONS.length) || (modern && type === FAILURE)) {
       m.type = REPLY;
       m.id = number(8);
-      if (reply) m.payload = rest(reply);
-      else m.error = reason();
-    } else if (signal) {
-      m.type = SIGNAL;
-      m.name = name();
-      m.payload = rest(signal);
-      need(m.payload.bytes.length || (!old && m.name && signal !== 'utf16'));
+      m.error = reason();
     } else if (type === SESSION_CREATED) {
       m.payload = rest();
       need(length > 1);
     } else if (type === SESSION_CLOSED) {
       need(length === 1);
     } else if (type === ACCEPT_CONF) {
-      Object.assign(m, { major: number(1), minor: number(1), readTimeout: number(4), longest: number(4), subProtocol: rest().text() });
-    } else {
+      Object.assign(m, { major: number(1), minor: number(1), readTimeout: number(4), longest: number(4) });
+      if (modern) {
+        take(4); // the credit of streamed replies, which the client does not send
+        m.requests = number(2);
+        need(!m.longest || m.longest >= 1024);
+      }
+      m.subProtocol = rest().text();
+    } else if (!modern) {
       return undefined;
+    } else if (type === CANCEL) {
+      m.id = String(take(8));
+      need(length === 10);
+    } else if (type === WELCOME) {
+      need(length === 60 && !message[1]); // nothing is resumed
+    } else {
+      need(/^(8|1[0-2]|69|7[0-2])$/.test(type)); // others that there are
     }
   } catch {
     m.error = new MalformedError(`malformed message of type ${type}`);
   }
   return m;
 
+  // readHead reads those fields of a head that a client uses. Of a field that is there more
+  // than once the first counts.
+  function readHead() {
+    const end = number(2) + at;
+    need(end <= Math.min(length, at + LARGEST_HEAD));
+    m.meta = [];
+    while (at < end) {
+      const tag = number(1);
+      const field = take(number(2));
+      need(at <= end && (SIZES[tag] ?? field.length) === field.length);
+      if (tag === CLIENT || (tag >= METADATA && tag < CRITICAL)) {
+        const [, ...pair] = /^([^\0]+)\0(.*)$/s.exec(new Payload(field, 'utf8').text()) ?? [];
+        need(pair.length);
+        if (tag !== CLIENT) m.meta.push(pair);
+      }
+      if (tag === DEADLINE) m.deadline ??= value(field);
+      if (tag >= CRITICAL) m.critical = true;
+    }
+  }
+
   // reason reads why there is no reply. An error reply is JSON in 1.2 (3.3), and binary later (4.1).
   function reason() {
     if (type) {
       need(!old || length === at);
-      return new REASONS[type]();
+      const code = modern ? number(1) : type;
+      need(code);
+      const executed = modern && EXECUTED[number(1)];
+      need(executed !== undefined);
+      if (REASONS[code]) return new REASONS[code]();
+      const text = rest().text();
+      return code === NO_HANDLER ? new ErrorReply('NOT_FOUND', text) : new FailureError(code, executed, text);
     }
     if (old) {
       const error = rest().json();

@@ -46,6 +46,15 @@ export class SessionsDisabledError extends WebWireError {
   }
 }
 
+// executed is no, yes or maybe.
+export class FailureError extends WebWireError {
+  constructor(code, executed, message) {
+    super(message || `failed with code ${code}`);
+    this.code = code;
+    this.executed = executed;
+  }
+}
+
 // What the client finds.
 
 export class DisconnectedError extends WebWireError {
@@ -115,7 +124,7 @@ export class RefusedError extends WebWireError {
 
 // The names survive minification, and may be assigned as those of all errors.
 const classes = {
-  WebWireError, ErrorReply, InternalError, ShutdownError, SessionNotFoundError, SessionFullError,
+  WebWireError, ErrorReply, FailureError, InternalError, ShutdownError, SessionNotFoundError, SessionFullError,
   SessionsDisabledError, DisconnectedError, TimeoutError, VersionError, ClosedError, MalformedError, TooLongError,
   QueueFullError, CloseError, RefusedError,
 };

@@ -13,7 +13,7 @@
  * ```
  *
  * The client connects when it is first used, notices when the connection is lost,
- * connects again and restores its session. It speaks the protocols 2.0 and 1.2.
+ * connects again and restores its session. It speaks the protocols 3.0, 2.0 and 1.2.
  *
  * @packageDocumentation
  */
@@ -70,7 +70,9 @@ export class Client extends EventTarget {
    * - a {@link DisconnectedError} if the connection was lost: its `sent` says whether
    *   the server may have executed the request;
    * - a {@link TimeoutError}, or the reason of `signal` if that was aborted. The
-   *   server may have executed the request;
+   *   server may have executed the request. In 3.0 it is told, and so are the handler's
+   *   deadline and the end of it; a request that was not sent yet is never sent;
+   * - a {@link FailureError} for other reasons of 3.0 why there is no reply;
    * - a {@link ClosedError} after `close()`;
    * - a {@link QueueFullError} if too much waits to be sent;
    * - a `TypeError` if the name is not a string or the payload cannot be sent;
@@ -79,14 +81,39 @@ export class Client extends EventTarget {
    *
    * @param name up to 255 characters of printable ASCII
    */
-  request(name: string, payload?: Data, options?: CallOptions): Promise<Payload>;
+  request(name: string, payload?: Data, options?: RequestOptions): Promise<Payload>;
+
+  /**
+   * Sends a request whose reply is streamed, when the iteration begins:
+   *
+   * ```js
+   * for await (const item of client.stream('log.tail', 'app')) show(item.text());
+   * ```
+   *
+   * Leaving the loop cancels the request. The server sends as fast as the loop takes the
+   * items, with 64 KiB at most on their way. The iteration throws as `request` rejects,
+   * after the items that came before, and a {@link FailureError} with the code 9 if the server
+   * speaks no 3.0. `timeout` limits the whole iteration; default: no limit.
+   */
+  stream(name: string, payload?: Data, options?: RequestOptions): AsyncGenerator<Payload, void, undefined>;
+
+  /**
+   * Lets a function answer the requests of the server (3.0) with that name, instead of the one
+   * before if there was one. What it returns, or its promise, is the reply. If it throws an
+   * {@link ErrorReply} the server gets that; after any other error, which is dispatched as
+   * `handlererror`, the server gets only that the handler failed.
+   *
+   * Up to 16 requests are handled at the same time, independently of events: a handler may send
+   * requests itself. Requests with names that have no handler are refused.
+   */
+  handle(name: string, handler: (payload: Payload, request: ServerRequest) => Data | void | Promise<Data | void>): void;
 
   /**
    * Sends a signal. It does not wait: without a connection it throws a
    * {@link DisconnectedError}, and begins to connect. Otherwise it throws as `request`
    * rejects. If it returns the signal will be sent unless the connection is lost.
    */
-  signal(name: string, payload?: Data): void;
+  signal(name: string, payload?: Data, options?: { meta?: Metadata | undefined }): void;
 
   /**
    * Makes the session of `key` that of the client, which then keeps it as one that
@@ -156,12 +183,19 @@ type RemoveOptions = Parameters<EventTarget['removeEventListener']>[2];
 export type Status = 'disconnected' | 'connecting' | 'connected' | 'closed';
 
 /** Versions of the protocol that the client speaks. */
-export type Version = '2.0' | '1.2';
+export type Version = '3.0' | '2.0' | '1.2';
 
 /** The listeners of each event can also be given as options, as `onsignal` for instance. */
 export interface ClientEvents {
   /** A signal of the server. */
-  signal: Event & { readonly name: string; readonly payload: Payload };
+  signal: Event & {
+    readonly name: string;
+    readonly payload: Payload;
+    /** Metadata of the server's application (3.0). Keys may repeat. */
+    readonly meta: [key: string, value: string][];
+  };
+  /** A handler of requests of the server failed with `error`, which the server was not told. */
+  handlererror: Event & { readonly name: string; readonly error: unknown };
   /**
    * The server created a session for the client. Not dispatched after a restore, nor
    * for a session that the server created by itself while the kept one was restored: it
@@ -253,7 +287,7 @@ export interface ClientOptions extends Listeners {
    * but a message of any size is taken if nothing else waits. Default: 8 MiB.
    */
   maxQueue?: number | undefined;
-  /** What the client may speak, the best first. Default: `['2.0', '1.2']`. */
+  /** What the client may speak, the best first. Default: `['3.0', '2.0', '1.2']`. */
   versions?: Version[] | undefined;
   /**
    * How client and server agree on the version.
@@ -266,10 +300,17 @@ export interface ClientOptions extends Listeners {
    * - `token`: the server is known to negotiate: offer `versions` as
    *   `Sec-WebSocket-Protocol`, without a question. Browsers fail to connect to servers
    *   that do not negotiate.
-   * - `none`: the server is known to speak `versions[0]`.
+   * - `none`: the server is known to speak `versions[0]`; 2.0 if `versions` is not set.
    */
   negotiate?: 'metadata' | 'token' | 'none' | undefined;
-  /** The application's own protocol, which a server of 2.0 must announce. Default: `''`. */
+  /**
+   * Returns what proves to a server of 3.0 who the client is, a token for instance; 8 KiB at
+   * most. It is called for each attempt to connect, within its `dialTimeout`. If it throws the
+   * attempt has failed, and the client tries again. Earlier versions do not send credentials,
+   * and it is not called.
+   */
+  credentials?: (() => Data | Promise<Data>) | undefined;
+  /** The application's own protocol, which a server of 2.0 or 3.0 must announce. Default: `''`. */
   subProtocol?: string | undefined;
   /**
    * Where the key of the session is kept: `sessionStorage` for instance, for tabs that
@@ -304,10 +345,30 @@ export type WebSocketClass = new (url: string, protocols?: string[]) => {
 };
 
 export interface CallOptions {
-  /** Aborts the waiting; the server is not told. */
+  /** Aborts the waiting, and in 3.0 the handler's context. */
   signal?: AbortSignal | undefined;
   /** Milliseconds; `Infinity` for no limit. Default: that of the client. */
   timeout?: number | undefined;
+}
+
+export interface RequestOptions extends CallOptions {
+  /** Metadata for the handler; not sent before 3.0. */
+  meta?: Metadata | undefined;
+}
+
+/** Keys, which are not empty and have no NUL, and values; 8 KiB at most. A list may repeat keys. */
+export type Metadata = Record<string, string> | Iterable<readonly [key: string, value: string]>;
+
+/** A request of the server, for its handler. */
+export interface ServerRequest {
+  readonly name: string;
+  /** Metadata of the server's application. Keys may repeat. */
+  readonly meta: [key: string, value: string][];
+  /**
+   * Aborted when the server cancels the request, at its deadline, and when the connection ends.
+   * The reply is not needed then.
+   */
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -355,6 +416,14 @@ export class WebWireError extends Error {
 export class ErrorReply extends WebWireError {
   constructor(code: string, message: string);
   readonly code: string;
+}
+/** There is no reply, for a reason that has no class of its own (3.0). */
+export class FailureError extends WebWireError {
+  constructor(code: number, executed: 'no' | 'yes' | 'maybe', message?: string);
+  /** That of section 11.5 of PROTOCOL.md: 8 is too many requests, 9 unsupported. */
+  readonly code: number;
+  /** Whether the handler began. If not, the request can be sent again. */
+  readonly executed: 'no' | 'yes' | 'maybe';
 }
 /** The handler failed; the server says no more. */
 export class InternalError extends WebWireError {

@@ -5,7 +5,8 @@
 import { later } from './call.js';
 import { RefusedError, VersionError } from './errors.js';
 
-export const VERSIONS = ['2.0', '1.2'];
+// What the client speaks, and offers by default: the first is the one it likes best.
+export const VERSIONS = ['3.0', '2.0', '1.2'];
 
 const TOKEN = 'webwire-';
 
@@ -64,7 +65,8 @@ async function metadata(url, signal, limit) {
 // it may be a published server of 2.0.
 export async function negotiate(url, signal, { negotiate: how, versions, dialTimeout }, bare) {
   if (how === 'token') return offer(versions);
-  if (how === 'none') return speak(versions[0], versions);
+  // Without a token 3.0 is spoken only if the user says so.
+  if (how === 'none') return speak(versions === VERSIONS ? '2.0' : versions[0], versions);
   const meta = await metadata(url, signal, dialTimeout / 4);
   if (meta) {
     const listed = [].concat(meta.versions ?? []);

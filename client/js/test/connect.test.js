@@ -7,6 +7,7 @@ import { MAX_DELAY, settled } from './support/clock.js';
 import { CONF, FakeServer, bytes, outcome, storage } from './support/fakes.js';
 
 const TOKENS = ['webwire-2.0', 'webwire-1.2'];
+const ALL = ['webwire-3.0', ...TOKENS];
 
 test('tokens are offered to a server that lists its versions', async (t) => {
   const server = new FakeServer(t);
@@ -62,7 +63,7 @@ for (const [what, metadata] of silences) {
     const connecting = client.connect();
     await settled();
     assert.deepEqual(server.asked.map(({ method }) => method), ['WEBWIRE', 'GET']);
-    assert.deepEqual(server.socket.protocols, TOKENS);
+    assert.deepEqual(server.socket.protocols, ALL);
     server.socket.drop(1006, '', 'no sub-protocol'); // a published server of 2.0
     await server.clock.pass(1_000);
     assert.match(errors[0].message, /no sub-protocol/);
@@ -78,7 +79,7 @@ for (const [what, metadata] of silences) {
     assert.equal(server.socket.protocols, undefined);
     server.socket.drop();
     await server.clock.pass(10_000);
-    assert.deepEqual(server.socket.protocols, TOKENS);
+    assert.deepEqual(server.socket.protocols, ALL);
   });
 }
 
@@ -95,7 +96,7 @@ test('a connection without a token on which nothing comes is given up early, and
   await server.clock.pass(2_500);
   assert.equal(socket.closedWith, 1000);
   await server.clock.pass(3_000);
-  assert.deepEqual(server.socket.protocols, TOKENS);
+  assert.deepEqual(server.socket.protocols, ALL);
   await server.socket.open();
   assert.equal(client.status, 'connected');
 });
@@ -133,7 +134,7 @@ test('a question that nobody answers does not take all the time for the attempt'
   const client = server.client();
   client.connect();
   await server.clock.pass(5_000);
-  assert.deepEqual(server.socket.protocols, TOKENS);
+  assert.deepEqual(server.socket.protocols, ALL);
   await server.socket.open();
   assert.equal(client.status, 'connected');
 });
@@ -168,7 +169,7 @@ for (const [what, metadata] of [
     const connecting = client.connect();
     const { error } = await outcome(connecting);
     assert.ok(error instanceof VersionError);
-    assert.deepEqual(error.client, ['2.0', '1.2']);
+    assert.deepEqual(error.client, ['3.0', '2.0', '1.2']);
     await assert.rejects(waiting, (e) => e instanceof DisconnectedError && !e.sent && e.cause === error);
     assert.deepEqual(errors, [error]);
     assert.equal(client.status, 'disconnected');
@@ -245,7 +246,7 @@ test('the user may know better: token', async (t) => {
   const connecting = client.connect();
   await settled();
   assert.equal(server.asked.length, 0);
-  assert.deepEqual(server.socket.protocols, TOKENS);
+  assert.deepEqual(server.socket.protocols, ALL);
   await server.socket.open('');
   await assert.rejects(connecting, VersionError);
 });

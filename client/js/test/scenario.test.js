@@ -12,6 +12,7 @@ const skip = !existsSync(data) && 'the scenarios are not here: this is not a che
 const read = (name) => (skip ? [] : JSON.parse(readFileSync(new URL(name, data), 'utf8')));
 
 const ITEM = 'webwire:ws://example.com/api';
+const CANCEL = 9;
 const EVENTS = [
   'signal', 'sessioncreated', 'sessionupdated', 'sessionclosed', 'sessionerror', 'sessionrestored', 'connected', 'disconnected',
   'connecterror', 'connectfailed',
@@ -76,20 +77,29 @@ class Play {
     begin[call]().then(() => { entry.outcome = 'ok'; }, (error) => { entry.outcome = result(error); });
   }
 
+  get #modern() {
+    return this.#version === '3.0';
+  }
+
+  get #head() {
+    return this.#modern ? [0, 0] : [];
+  }
+
   get #dialling() {
     return Boolean(this.#attempt) || this.#socket?.readyState === 0;
   }
 
   async #open() {
     assert.ok(this.#dialling, 'an attempt to connect');
-    this.#attempt?.({ 'protocol-version': '1.2', versions: ['2.0', '1.2'] });
+    this.#attempt?.({ 'protocol-version': '1.2', versions: ['3.0', '2.0', '1.2'] });
     this.#attempt = undefined;
     await settled();
     await this.#socket.open(`webwire-${this.#version}`);
   }
 
   #take() {
-    const message = this.#socket?.take();
+    let message;
+    do message = this.#socket?.take(); while (message?.type === CANCEL);
     if (!message) return [undefined, 'nothing'];
     const { type, name, payload } = message;
     const what = type === 31 ? 'close session' : type === 32 ? `restore ${text(payload)}` : type < 127 ? `signal ${name}` : `request ${name}`;
@@ -114,17 +124,19 @@ class Play {
       const word = rest.join(' ');
       const special = { shutdown: 1, internal: 2, not: 3, full: 4, disabled: 5 };
       const say = (...message) => this.#socket.say(...message);
-      if (kind in special) say(special[kind], id);
-      else if (kind === 'session') say(192, id, session(word));
-      else if (kind === 'nonsense') say(192, id, '{}');
+      const head = this.#head;
+      if (kind in special && this.#modern) say(13, id, special[kind], 0);
+      else if (kind in special) say(special[kind], id);
+      else if (kind === 'session') say(192, id, head, session(word));
+      else if (kind === 'nonsense') say(192, id, head, '{}');
       else if (kind === 'error') say(0, id, word.length, word);
-      else say(191, id);
+      else say(191, id, head);
     },
     say: (what) => {
       const [kind, word] = what.split(' ');
       const say = (...message) => this.#socket.say(...message);
       if (kind === 'closed') say(22);
-      else if (kind === 'signal') say(64, word.length, word, 'x');
+      else if (kind === 'signal') say(64, this.#head, word.length, word, 'x');
       else say(21, word === 'nonsense' ? '{}' : session(word));
     },
     drop: (status) => this.#socket.drop(status === 'network' ? 1006 : status),
@@ -216,6 +228,9 @@ for (const file of ['session.json', 'connect.json']) {
   describe(file, { skip }, () => {
     for (const scenario of read(file)) {
       test(scenario.name, (t) => new Play(t, scenario).run(scenario.steps));
+      if (scenario.options?.version) continue; // it is about that one
+      const options = { ...scenario.options, version: '3.0' };
+      test(`${scenario.name} (3.0)`, (t) => new Play(t, { ...scenario, options }).run(scenario.steps));
     }
   });
 }

@@ -1,7 +1,7 @@
 // A typed user of the package, in a page or in Node, to be checked and not run.
 
 import {
-  Client, ClientEvents, ClientOptions, CloseError, ClosedError, DisconnectedError, ErrorReply, KeyStorage, MalformedError, Payload, Session,
+  Client, ClientEvents, ClientOptions, CloseError, ClosedError, DisconnectedError, ErrorReply, FailureError, KeyStorage, MalformedError, Payload, Session,
   Status, TimeoutError, VersionError, WebWireError, WebSocketClass,
 } from 'webwire';
 
@@ -52,6 +52,23 @@ client.addEventListener('connected', any, { once: true, signal: new AbortControl
 client.removeEventListener('connected', any, { capture: true });
 const target: EventTarget = client;
 target.dispatchEvent(new Event('connected'));
+
+new Client('/api', { credentials: async () => 'token', versions: ['3.0'] });
+new Client('/api', { credentials: () => new Uint8Array(3), onhandlererror: ({ name, error }) => console.log(name, error) });
+client.handle('ask', async (payload, { name, meta, signal }) => {
+  signal.throwIfAborted();
+  return { name, text: payload.text(), meta: Object.fromEntries(meta) };
+});
+client.handle('nothing', () => {});
+client.signal('news', 'text', { meta: { key: 'value' } });
+
+async function tail(signal: AbortSignal): Promise<void> {
+  for await (const item of client.stream('tail', 'app', { signal, meta: [['key', 'value']] })) console.log(item.text());
+  await client.request('n', 'x', { meta: new Map([['key', 'value']]) }).catch((error: unknown) => {
+    if (error instanceof FailureError && error.executed === 'no') console.log(error.code);
+  });
+}
+void tail;
 
 async function use(signal: AbortSignal): Promise<string> {
   const reply: Payload = await client.request('echo', { any: ['JSON'] }, { signal, timeout: Infinity });

@@ -4,15 +4,28 @@ import { mock } from 'node:test';
 import { Clock, settled } from './clock.js';
 
 // The bundle is tested as the source is.
-const { Client } = await import(process.env.WEBWIRE_MODULE ?? '../../src/index.js');
+export const webwire = await import(process.env.WEBWIRE_MODULE ?? '../../src/index.js');
+
+const { Client } = webwire;
 
 export const text = (bytes) => new TextDecoder().decode(bytes);
 export const bytes = (...parts) => Uint8Array.from(parts.flatMap((p) => (typeof p === 'string' ? [...new TextEncoder().encode(p)] : p)));
 export const ID = (n) => [n, 0, 0, 0, 0, 0, 0, 0];
 export const CONF = bytes(23, 2, 0, 0x60, 0xea, 0, 0, 0, 0x20, 0, 0); // 60 s, 8192 bytes
 
-function parsed(message) {
+export const CONF3 = bytes([23, 3, 0, 0x60, 0xea, 0, 0, 0, 0x20, 0, 0, 0, 0, 1, 0, 16, 0]); // the same, 16 requests at once
+export const WELCOME = bytes([25], Array(59).fill(0));
+
+// parsed takes a message of the client apart. Heads of 3.0 are left as they are.
+function parsed(message, modern) {
   const type = message[0];
+  const at = [63, 64, 65].includes(type) ? 1 : 9;
+  if (modern && type >= 63) {
+    const size = message[at] + 256 * message[at + 1];
+    const head = message.slice(at + 2, at + 2 + size);
+    if (type >= 191) return { type, id: [...message.slice(1, 9)], head, payload: message.slice(at + 2 + size) };
+    return { ...parsed(bytes([...message.slice(0, at)], [...message.slice(at + 2 + size)])), head };
+  }
   if (type === 33) return { type };
   if (type >= 63 && type <= 65) {
     return { type, name: text(message.slice(2, 2 + message[1])), payload: message.slice(2 + message[1]) };
@@ -35,6 +48,7 @@ export class FakeSocket extends EventTarget {
     this.url = url;
     this.protocols = protocols;
     this.conf = server.conf;
+    this.conf3 = server.conf3;
     server.sockets.push(this);
     for (const type of ['open', 'message', 'error', 'close']) {
       this.addEventListener(type, (event) => this[`on${type}`]?.(event));
@@ -49,6 +63,10 @@ export class FakeSocket extends EventTarget {
 
   send(message) {
     if (this.readyState !== 1) throw new Error('send() on a socket that is not open');
+    if (this.#modern && message[0] === 24) {
+      this.hello = message.slice();
+      return;
+    }
     this.sent.push(message.slice());
     if (message[0] !== 31 && message[0] !== 32) return;
     const question = parsed(message);
@@ -60,8 +78,8 @@ export class FakeSocket extends EventTarget {
 
   // answer answers a question whether the server is there.
   #answer({ type, id, payload }) {
-    if (type === 31) this.say(191, id);
-    else this.say(192, id, session(text(payload)));
+    if (type === 31) this.say(191, id, this.#head);
+    else this.say(192, id, this.#head, session(text(payload)));
   }
 
   close(code) {
@@ -71,11 +89,21 @@ export class FakeSocket extends EventTarget {
 
   // What the server does.
 
-  async open(protocol = this.protocols?.[0] ?? '') {
+  // start opens the socket, and no more.
+  start(protocol = this.protocols?.[0] ?? '') {
     this.protocol = protocol;
     this.readyState = 1;
     this.#event('open');
+  }
+
+  async open(protocol = this.protocols?.[0] ?? '') {
+    this.start(protocol);
     if (protocol === 'webwire-2.0') this.say(this.conf);
+    if (this.#modern) {
+      this.say(this.conf3);
+      await settled();
+      if (this.readyState === 1) this.say(WELCOME);
+    }
     await settled();
   }
 
@@ -94,14 +122,23 @@ export class FakeSocket extends EventTarget {
     this.#event('close', { code, reason });
   }
 
-  // take returns the next message of the client, taken apart.
+  get #modern() {
+    return this.protocol === 'webwire-3.0';
+  }
+
+  get #head() {
+    return this.#modern ? [0, 0] : [];
+  }
+
+  // take returns the next message of the client, taken apart, but for the acks of 3.0.
   take() {
-    const message = this.sent.shift();
-    return message && parsed(message);
+    let message;
+    do message = this.sent.shift(); while (message?.[0] === 8);
+    return message && parsed(message, this.#modern);
   }
 
   reply(request, payload = '') {
-    this.say(192, request.id, payload);
+    this.say(192, request.id, this.#head, payload);
   }
 }
 
@@ -109,6 +146,7 @@ export class FakeServer {
   sockets = [];
   asked = []; // requests for the metadata
   conf = CONF;
+  conf3 = CONF3;
   refusal; // of the browser to connect
   ask; // returns what is answered, instead of the metadata
   answers = {}; // by method, instead of the metadata

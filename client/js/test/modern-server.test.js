@@ -1,0 +1,165 @@
+// 3.0 with a real server, in Node and in Chromium.
+
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import WS from 'ws';
+import { browserMissing, launch, serve } from './support/browser.js';
+import * as steps from './support/modern.js';
+import { goMissing } from './support/servers.js';
+
+const noBrowser = await browserMissing();
+
+const PROGRAM = `package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/websocket"
+)
+
+func main() {
+	ended := make(chan string, 1000)
+	var mux server.Mux
+	mux.Request("wait", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		<-ctx.Done()
+		ended <- context.Cause(ctx).Error()
+		return protocol.Payload{}, ctx.Err()
+	})
+	mux.Request("ended", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		return protocol.Text(<-ended), nil
+	})
+	mux.Request("echo", func(ctx context.Context, r *server.Request) (protocol.Payload, error) { return r.Payload, nil })
+	mux.Request("meta", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		var all []string
+		for k, v := range r.Meta.Metadata() {
+			all = append(all, string(k)+"="+string(v))
+		}
+		d, ok := r.Meta.Deadline()
+		return protocol.Text(fmt.Sprint(strings.Join(all, ","), " ", ok && d <= 5*time.Second)), nil
+	})
+	mux.Request("who", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		who, _ := r.Conn.Value().(string)
+		return protocol.Text(who), nil
+	})
+	mux.Request("login", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		_, err := r.Conn.CreateSession(ctx, nil)
+		return protocol.Payload{}, err
+	})
+	mux.Request("ask", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		ctx = server.WithMeta(ctx, protocol.Head{}.AppendMetadata("from", "server"))
+		p, err := r.Conn.Request(ctx, r.Payload.Text(), protocol.Text("x"))
+		if err != nil {
+			return protocol.Text("error: " + err.Error()), nil
+		}
+		return protocol.Text(p.Text()), nil
+	})
+	mux.Request("ask briefly", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+		_, err := r.Conn.Request(ctx, r.Payload.Text(), protocol.Text("x"))
+		return protocol.Text(strconv.FormatBool(errors.Is(err, context.DeadlineExceeded))), nil
+	})
+	mux.Stream("count", func(ctx context.Context, r *server.Request, send func(protocol.Payload) error) error {
+		n, _ := strconv.Atoi(r.Payload.Text())
+		for i := 0; i < n; i++ {
+			if err := send(protocol.Text(strconv.Itoa(i))); err != nil {
+				ended <- "stopped after " + strconv.FormatBool(i < 5000)
+				return err
+			}
+		}
+		if n == 3 {
+			return &protocol.Error{Code: "THREE", Message: "three is enough"}
+		}
+		return nil
+	})
+	srv := server.New(server.Options{
+		Upgrader: &websocket.Upgrader{Origins: []string{"*"}},
+		Handler:  &mux,
+		Version:  protocol.V3_0,
+		Logger:   slog.New(slog.DiscardHandler),
+		Hooks: server.Hooks{OnClientConnected: func(ctx context.Context, c *server.Conn) error {
+			c.SetValue(string(c.Credentials()))
+			if string(c.Credentials()) == "wrong" {
+				return &transport.CloseError{Status: 4500, Reason: "who are you?"}
+			}
+			return nil
+		}},
+	})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(ln.Addr())
+	panic(http.Serve(ln, srv))
+}
+`;
+
+describe('3.0 with a real server', { skip: await goMissing(), timeout: 120_000 }, () => {
+  let dir;
+  let server;
+  let url;
+
+  before(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'webwire-modern-'));
+    await writeFile(join(dir, 'main.go'), PROGRAM);
+    await promisify(execFile)('go', ['build', '-o', join(dir, 'server'), join(dir, 'main.go')], {
+      cwd: fileURLToPath(new URL('../../../', import.meta.url)),
+    });
+    server = spawn(join(dir, 'server'), { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = await once(createInterface(server.stdout), 'line');
+    url = `http://${line}/`;
+  });
+
+  after(async () => {
+    if (server?.kill('SIGKILL')) await once(server, 'exit');
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  describe('Node', () => {
+    for (const name of Object.keys(steps)) test(name, () => steps[name](url, WS));
+  });
+
+  describe('Chromium', { skip: noBrowser }, () => {
+    let site;
+    let browser;
+    let page;
+
+    before(async () => {
+      site = await serve();
+      browser = await launch();
+      page = await browser.context.newPage();
+      await page.goto(site.url);
+    });
+
+    after(async () => {
+      await browser?.close();
+      await site?.close();
+    });
+
+    for (const name of Object.keys(steps)) {
+      test(name, () => page.evaluate(async ([step, to]) => {
+        const all = await import('/test/support/modern.js');
+        await all[step](to);
+      }, [name, url]));
+    }
+  });
+});
