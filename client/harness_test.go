@@ -53,7 +53,7 @@ type peer struct {
 }
 
 // accept returns the end of the connection that the client is about to make. A client of
-// 2.0 or 3.0 is told conf, whose version may be left out.
+// 2.0 or 3.0 gets conf, whose Version need not be set.
 func accept(t *testing.T, ln *memory.Listener, v protocol.Version, conf protocol.Conf) *peer {
 	t.Helper()
 	conn, err := ln.Accept(transport.AcceptOptions{Protocols: []string{v.Token()}})

@@ -177,6 +177,36 @@ func (c *connection) connect(ctx context.Context, text string) (cl *client.Clien
 	return cl, within, stop, nil
 }
 
+// sending are the flags of a command that sends one thing to a server, and what it sends:
+// its arguments are URL NAME [PAYLOAD].
+type sending struct {
+	*connection
+	binary bool
+
+	name string
+	load protocol.Payload
+}
+
+// sendingFlags adds the flags of such a command.
+func sendingFlags(flags *flag.FlagSet) *sending {
+	s := &sending{connection: connectionFlags(flags)}
+	s.sessionFlag(flags)
+	flags.BoolVar(&s.binary, "binary", false, "send the payload as binary instead of UTF-8 text")
+	return s
+}
+
+// open reads the arguments and connects, as connection.connect does.
+func (s *sending) open(ctx context.Context, p *program, flags *flag.FlagSet, args []string) (cl *client.Client, within context.Context, stop func(), err error) {
+	if args, err = parse(flags, args, 2, 3); err != nil {
+		return nil, nil, nil, err
+	}
+	s.name = args[1]
+	if s.load, err = p.argument(args, 2, s.binary); err != nil {
+		return nil, nil, nil, err
+	}
+	return s.connect(ctx, args[0])
+}
+
 // argument returns the payload that the arguments from i on name: none, a text, or "-"
 // for what is on the standard input.
 func (p *program) argument(args []string, i int, binary bool) (protocol.Payload, error) {

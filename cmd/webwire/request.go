@@ -26,24 +26,14 @@ type answer struct {
 }
 
 func request(ctx context.Context, p *program, flags *flag.FlagSet, args []string) error {
-	conn := connectionFlags(flags)
-	conn.sessionFlag(flags)
-	binary := flags.Bool("binary", false, "send the payload as binary instead of UTF-8 text")
-	args, err := parse(flags, args, 2, 3)
-	if err != nil {
-		return err
-	}
-	load, err := p.argument(args, 2, *binary)
-	if err != nil {
-		return err
-	}
-	c, within, stop, err := conn.connect(ctx, args[0])
+	conn := sendingFlags(flags)
+	c, within, stop, err := conn.open(ctx, p, flags, args)
 	if err != nil {
 		return err
 	}
 	defer stop()
 	began := time.Now()
-	got, err := c.Request(within, args[1], load)
+	got, err := c.Request(within, conn.name, conn.load)
 	took := time.Since(began)
 	if conn.json {
 		a := answer{OK: err == nil, MS: float64(took.Microseconds()) / 1000}

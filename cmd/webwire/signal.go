@@ -10,23 +10,13 @@ signals: exit code 0 says that the signal was sent.
 `
 
 func sendSignal(ctx context.Context, p *program, flags *flag.FlagSet, args []string) error {
-	conn := connectionFlags(flags)
-	conn.sessionFlag(flags)
-	binary := flags.Bool("binary", false, "send the payload as binary instead of UTF-8 text")
-	args, err := parse(flags, args, 2, 3)
-	if err != nil {
-		return err
-	}
-	load, err := p.argument(args, 2, *binary)
-	if err != nil {
-		return err
-	}
-	c, within, stop, err := conn.connect(ctx, args[0])
+	conn := sendingFlags(flags)
+	c, within, stop, err := conn.open(ctx, p, flags, args)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	if err := c.Signal(within, args[1], load); err != nil {
+	if err := c.Signal(within, conn.name, conn.load); err != nil {
 		return err
 	}
 	if err := c.Close(); err != nil { // sends what Signal accepted

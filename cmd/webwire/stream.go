@@ -36,20 +36,10 @@ func (l *enough) set(text string) (err error) {
 }
 
 func streamItems(ctx context.Context, p *program, flags *flag.FlagSet, args []string) error {
-	conn := connectionFlags(flags)
-	conn.sessionFlag(flags)
+	conn := sendingFlags(flags)
 	var most enough
-	binary := flags.Bool("binary", false, "send the payload as binary instead of UTF-8 text")
 	flags.Func("cancel-after", "leave the stream after a `number` of items, or a duration such as 2s", most.set)
-	args, err := parse(flags, args, 2, 3)
-	if err != nil {
-		return err
-	}
-	load, err := p.argument(args, 2, *binary)
-	if err != nil {
-		return err
-	}
-	c, _, stop, err := conn.connect(ctx, args[0])
+	c, _, stop, err := conn.open(ctx, p, flags, args)
 	if err != nil {
 		return err
 	}
@@ -62,7 +52,7 @@ func streamItems(ctx context.Context, p *program, flags *flag.FlagSet, args []st
 	out := newPrinter(p.stdout, conn.json)
 	began, items := time.Now(), 0
 	var failure error
-	for item, err := range c.Stream(within, args[1], load) {
+	for item, err := range c.Stream(within, conn.name, conn.load) {
 		if err != nil {
 			failure = err
 			break

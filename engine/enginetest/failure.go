@@ -15,7 +15,7 @@ var ofFailure = []promise{
 	{"DisconnectAndFollow", testDisconnectAndFollow},
 }
 
-// A node that is away says so at once, and is told of its return.
+// A node without a connection returns an error at once, and learns when it has one again.
 func testDisconnect(t *testing.T, h Harness) {
 	if h.Disconnect == nil {
 		t.Skip("Harness.Disconnect is nil")

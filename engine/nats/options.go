@@ -81,7 +81,7 @@ type Options struct {
 	// more. Zero: 5 seconds.
 	Timeout time.Duration
 
-	// Logger is told of lost connections and the like. Nil: slog.Default().
+	// Logger gets lost connections and other failures. Nil: slog.Default().
 	Logger *slog.Logger
 }
 

@@ -143,7 +143,7 @@ func testSilence(t *testing.T, c *cluster) {
 	wantAll(t, w, []string{"unheard"})
 }
 
-// A node that is too slow loses deliveries, and is told which when it goes on.
+// A node that is too slow loses deliveries, and learns which ones when it goes on.
 func testSlowNode(t *testing.T, c *cluster) {
 	o := c.settings(t, 0)
 	blocked := make(chan struct{})
