@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -31,21 +30,25 @@ func (e *Endpoint) conf(v protocol.Version) protocol.Conf {
 // hello until ctx or the server ends. After an error the socket is closed.
 func (e *Endpoint) greet(ctx context.Context, conn transport.Conn, conf *link.Config) (protocol.HelloBody, error) {
 	s := e.server
-	within, cancel := context.WithCancelCause(ctx)
+	within, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup
+	closed := false
 	watching.Go(func() {
 		select {
 		case <-s.closing:
-			cancel(ErrServerClosed)
+			closed = true
+			// In good order: the client may count as connected already, because it does not
+			// wait for the welcome. The error of the exchange says the rest.
+			_ = conn.Close(transport.StatusGoingAway, "server shutting down")
 		case <-within.Done():
 		}
 	})
 	own := e.conf(conf.Version)
 	hello, err := link.AwaitHello(within, conn, own)
-	cancel(nil)
+	cancel()
 	watching.Wait()
 	switch {
-	case errors.Is(err, ErrServerClosed):
+	case closed:
 		return hello, ErrServerClosed
 	case err != nil:
 		return hello, fmt.Errorf("server: %w", err)

@@ -502,3 +502,27 @@ func TestShutdownRefusesAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A client that has read conf may count as connected before the server has read its hello.
+func TestShutdownBeforeHello(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{Version: protocol.V3_0})
+		ours, theirs := pair(t, transport.Limits{}, srv.AcceptOptions())
+		served := make(chan error, 1)
+		go func() { served <- srv.ServeConn(t.Context(), theirs) }()
+		if _, err := ours.Read(nil); err != nil { // conf
+			t.Fatal(err)
+		}
+		done := shutdown(srv, t.Context())
+		var closed *transport.CloseError
+		if _, err := ours.Read(nil); !errors.As(err, &closed) || closed.Status != transport.StatusGoingAway {
+			t.Errorf("the client reads %v", err)
+		}
+		if err := <-served; err != server.ErrServerClosed {
+			t.Errorf("ServeConn: %v", err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+}
