@@ -111,8 +111,14 @@ type calls struct {
 
 	// For 3.0:
 
-	abandoned map[uint64]bool // given up and not answered; whether their replies are streamed
-	streams   int             // requests without an answer whose reply is streamed
+	abandoned map[uint64]abandoned // given up and not answered
+	streams   int                  // requests without an answer whose reply is streamed
+}
+
+// abandoned is a request that was given up.
+type abandoned struct {
+	why      gaveUp
+	streamed bool
 }
 
 // take returns a call for a new request, nil if there are too many.
@@ -273,8 +279,8 @@ func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
 	case out := <-c.done:
 		return out
 	case <-cancelled:
-		if l.giveUp(number) {
-			return outcome{err: ctx.Err(), gaveUp: whyEnded(ctx)}
+		if why := whyEnded(ctx); l.giveUp(number, why) {
+			return outcome{err: ctx.Err(), gaveUp: why}
 		}
 		return <-c.done // the outcome was decided first, and is here or about to be
 	}
@@ -394,7 +400,7 @@ func (l *Link) overdue() (late []*call) {
 		switch {
 		case c.number == 0 || c.deadline == 0:
 		case c.deadline <= at:
-			late = append(late, l.abandon(s.calls, c.number))
+			late = append(late, l.abandon(s.calls, c.number, wasLate))
 		case next == 0 || c.deadline < next:
 			next = c.deadline
 		}
