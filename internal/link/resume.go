@@ -180,6 +180,9 @@ func (f *inflow) raised() uint64 {
 	return f.limit
 }
 
+// FirstKept returns the number of the first message that can be sent again.
+func (l *Link) FirstKept() uint64 { return l.out.FirstKept() }
+
 // Unacknowledged returns how many signals the peer had not acknowledged when the
 // connection ended.
 func (l *Link) Unacknowledged() int { return l.out.Unacknowledged() }

@@ -113,13 +113,14 @@ func (o *Outbox) Acknowledged(received uint64) bool {
 // acknowledge frees what the peer has acknowledged.
 func (o *Outbox) acknowledge() {
 	k := o.kept
-	if k.first > k.acked || k.first == k.end {
-		return
-	}
+	freed := k.first <= k.acked && k.first < k.end
 	for k.first <= k.acked && k.first < k.end {
 		k.drop()
 	}
 	k.late.acknowledged(k.acked)
+	if !freed {
+		return
+	}
 	k.release()
 	if o.waits != nil && !k.Displace {
 		wake(&o.waits.room)
@@ -201,6 +202,19 @@ func (k *kept) signals() (n int) {
 		n += b.signals(int(max(k.first, b.first) - b.first))
 	}
 	return n
+}
+
+// Keeps reports whether the outbox was made to keep what it has written.
+func (o *Outbox) Keeps() bool { return o.keeps }
+
+// FirstKept returns the number of the first message that can be sent again.
+func (o *Outbox) FirstKept() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kept == nil {
+		return 1
+	}
+	return o.kept.first
 }
 
 // Unacknowledged returns how many signals the peer had not acknowledged when the outbox

@@ -10,10 +10,14 @@ import (
 type late struct {
 	messages []numbered
 	bytes    int
-	failed   bool // there were too many: the connection cannot be resumed
+	failed   uint64 // the number of the last message for which there was no room; zero: none
 
-	// broken are the requests whose streamed reply has lost an item, and whose final
-	// answer was not added yet. That will be a failure.
+	// items are the numbers of the last items, of each streamed reply, that are not kept
+	// any more. If the peer has not received them when it comes back the stream is broken.
+	items map[protocol.ID]uint64
+
+	// broken are the requests whose streamed reply is broken, and whose final answer was
+	// not added yet. That will be a failure.
 	broken map[protocol.ID]struct{}
 
 	unacknowledged int // see Outbox.Unacknowledged
@@ -30,7 +34,7 @@ const (
 	lateMessages = 512
 )
 
-func (l *late) clear() { l.messages, l.bytes, l.broken = nil, 0, nil }
+func (l *late) clear() { l.messages, l.bytes, l.items, l.broken = nil, 0, nil, nil }
 
 // acknowledged drops what the peer has received.
 func (l *late) acknowledged(received uint64) {
@@ -44,6 +48,14 @@ func (l *late) acknowledged(received uint64) {
 	} else {
 		l.messages = l.messages[n:]
 	}
+	if l.failed <= received {
+		l.failed = 0
+	}
+	for id, number := range l.items {
+		if number <= received {
+			delete(l.items, id)
+		}
+	}
 }
 
 func (l *late) add(number uint64, msg []byte) {
@@ -53,8 +65,8 @@ func (l *late) add(number uint64, msg []byte) {
 		l.shorten(i)
 	}
 	if l.bytes > lateBytes || len(l.messages) > lateMessages {
-		l.clear()
-		l.failed = true
+		l.messages, l.bytes = nil, 0
+		l.failed = number
 	}
 }
 
@@ -82,21 +94,40 @@ func (o *Outbox) setAside(number uint64, msg []byte) {
 	k := o.kept
 	m, err := protocol.V3_0.Parse(msg)
 	switch {
-	case err != nil || k.late.failed:
+	case err != nil:
 	case m.Kind == protocol.Item:
-		o.breakStream(m.ID)
+		if k.late.items == nil {
+			k.late.items = make(map[protocol.ID]uint64)
+		}
+		k.late.items[m.ID] = number
 	case m.Kind == protocol.Signal, m.Kind == protocol.Publication, m.Kind == protocol.Presence, m.Kind == protocol.Gap:
+	case k.late.failed > 0:
+		k.late.failed = number
 	default:
 		k.late.add(number, msg)
 	}
 }
 
-// breakStream records that an item of the reply to a request is lost: the final answer
-// must not say that all is well.
+// breakStreams records which streams have lost items: their final answers must not say
+// that all is well. The peer has received what it has acknowledged, and no more.
+func (o *Outbox) breakStreams() {
+	for id := range o.kept.late.items {
+		o.breakStream(id)
+	}
+	o.kept.late.items = nil
+}
+
+// breakStream makes the final answer to a request a failure, which may be set aside, kept,
+// queued, or yet to come.
 func (o *Outbox) breakStream(id protocol.ID) {
 	k := o.kept
-	if _, ok := k.late.broken[id]; ok {
-		return
+	for i := range k.late.messages {
+		if m, err := protocol.V3_0.Parse(k.late.messages[i].msg); err == nil && m.Kind.IsReply() && m.ID == id {
+			failure := encodeFailure(id, protocol.FailureStreamLost)
+			k.late.bytes += len(failure) - len(k.late.messages[i].msg)
+			k.late.messages[i].msg = failure
+			return
+		}
 	}
 	for _, b := range k.batches {
 		if at := b.answer(id, int(max(k.first, b.first)-b.first)); at >= 0 {

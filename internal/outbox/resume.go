@@ -85,11 +85,12 @@ func (o *Outbox) resume(conn transport.Conn, received uint64, opening func(Repla
 	switch {
 	case o.err != nil:
 		return false, o.err
-	case !k.away || o.flushing && !o.promised || received < k.acked || received >= k.next || k.late.failed:
+	case !k.away || o.flushing && !o.promised || received < k.acked || received >= k.next || k.late.failed > received:
 		return false, ErrCannotResume
 	}
 	k.acked = received
 	o.acknowledge()
+	o.breakStreams()
 	plan := Replay{From: max(k.first, received+1), Late: len(k.late.messages)}
 	plan.Lost = plan.From - received - 1 - uint64(plan.Late)
 	b := batches.Get().(*batch)
