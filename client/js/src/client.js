@@ -331,7 +331,7 @@ export class Client extends EventTarget {
     for (const message of early) this.#received(connection, message);
   }
 
-  #received(connection, { type, name, payload, meta = [], error }) {
+  #received(connection, { type, name, payload, meta = [], trace = {}, error }) {
     if (type === SESSION_CREATED) {
       try {
         this.#session.createdByServer(payload);
@@ -339,7 +339,7 @@ export class Client extends EventTarget {
         connection.end(malformed); // the server believes in a session that we do not know
       }
     } else if (!error) {
-      if (type === SIGNAL) this.#tell('signal', { name, payload, meta });
+      if (type === SIGNAL) this.#tell('signal', { name, payload, meta, trace });
       if (type === SESSION_CLOSED) this.#session.closedByServer();
     }
   }

@@ -34,12 +34,14 @@ const EXECUTED = ['no', 'yes', 'maybe'];
 
 const LARGEST_HEAD = 8192;
 const DEADLINE = 1; // the fields of heads (11.3)
+const TRACE = 2;
+const TRACE_STATE = 3;
 const STREAM = 5;
 const CREDENTIALS = 6;
 const CLIENT = 7;
 const METADATA = 64;
 const CRITICAL = 128;
-const SIZES = { [DEADLINE]: 4, 2: 25, [STREAM]: 0 };
+const SIZES = { [DEADLINE]: 4, [TRACE]: 25, [STREAM]: 0 };
 
 // little returns a number below 2^53 as bytes, little endian. What they are put into makes
 // each element a byte: truncated, modulo 256.
@@ -48,10 +50,15 @@ export const little = (n, size) => Array.from({ length: size }, (_, i) => n / 25
 const utf8 = (text) => Payload.from(text).bytes;
 
 // head returns the bytes of a head, its length first. meta is a list of keys and values.
-function head({ deadline, stream, credentials, meta = [] } = {}) {
+function head({ deadline, stream, credentials, trace = {}, meta = [] } = {}) {
   const fields = [];
   const put = (tag, value) => fields.push(tag, ...little(value.length, 2), ...value);
   if (deadline < 2 ** 32) put(DEADLINE, little(deadline, 4));
+  const [, ...ids] = /^..-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})/.exec(trace.traceparent) ?? [];
+  if (ids.length) {
+    put(TRACE, ids.join('').match(/../g).map((digits) => parseInt(digits, 16)));
+    if (trace.tracestate) put(TRACE_STATE, utf8(trace.tracestate));
+  }
   if (stream) put(STREAM, []);
   if (credentials?.length) put(CREDENTIALS, credentials);
   for (const [key, value] of meta) put(METADATA, utf8(`${key}\0${value}`));
@@ -171,6 +178,7 @@ export function parse(version, message) {
     const end = number(2) + at;
     need(end <= Math.min(length, at + LARGEST_HEAD));
     m.meta = [];
+    m.trace = {};
     while (at < end) {
       const tag = number(1);
       const field = take(number(2));
@@ -181,6 +189,12 @@ export function parse(version, message) {
         if (tag !== CLIENT) m.meta.push(pair);
       }
       if (tag === DEADLINE) m.deadline ??= value(field);
+      if (tag === TRACE) {
+        const digits = Array.from(field, (byte) => byte.toString(16).padStart(2, 0)).join('');
+        const [, ...ids] = /^(?!0{32})(.{32})(?!0{16})(.{16})(..)/.exec(digits) ?? [];
+        if (ids.length) m.trace.traceparent ??= `00-${ids.join('-')}`;
+      }
+      if (tag === TRACE_STATE) m.trace.tracestate ??= new Payload(field, 'utf8').text();
       if (tag >= CRITICAL) m.critical = true;
     }
   }

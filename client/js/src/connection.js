@@ -320,7 +320,7 @@ export class Connection {
 
   // serve executes a request of the server, beside others. Its place is free when the
   // handler has returned, also if the request is cancelled. There is always one answer.
-  async #serve({ id, name, payload, meta, deadline, critical }) {
+  async #serve({ id, name, payload, meta, trace, deadline, critical }) {
     const answer = (type, message) => this.#say(type, { id, ...message });
     const fail = (code, executed) => answer(FAILURE, { payload: new Payload([code, executed]) });
     const handler = this.#events.handler(name);
@@ -339,7 +339,7 @@ export class Connection {
     const timer = later(deadline ?? Infinity, () => abort(new TimeoutError(deadline), DEADLINE));
     try {
       try {
-        answer(REPLY, { payload: Payload.from(await handler(payload, { name, meta, signal })) });
+        answer(REPLY, { payload: Payload.from(await handler(payload, { name, meta, trace, signal })) });
       } catch (error) {
         if (!(error instanceof ErrorReply)) throw error;
         answer(ERROR_REPLY, { name: error.code, payload: Payload.from(error.message) });

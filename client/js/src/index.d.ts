@@ -113,7 +113,7 @@ export class Client extends EventTarget {
    * {@link DisconnectedError}, and begins to connect. Otherwise it throws as `request`
    * rejects. If it returns the signal will be sent unless the connection is lost.
    */
-  signal(name: string, payload?: Data, options?: { meta?: Metadata | undefined }): void;
+  signal(name: string, payload?: Data, options?: { meta?: Metadata | undefined; trace?: Trace | undefined }): void;
 
   /**
    * Makes the session of `key` that of the client, which then keeps it as one that
@@ -193,6 +193,8 @@ export interface ClientEvents {
     readonly payload: Payload;
     /** Metadata of the server's application (3.0). Keys may repeat. */
     readonly meta: [key: string, value: string][];
+    /** The trace that the signal belongs to (3.0). */
+    readonly trace: Trace;
   };
   /** A handler of requests of the server failed with `error`, which the server was not told. */
   handlererror: Event & { readonly name: string; readonly error: unknown };
@@ -354,6 +356,18 @@ export interface CallOptions {
 export interface RequestOptions extends CallOptions {
   /** Metadata for the handler; not sent before 3.0. */
   meta?: Metadata | undefined;
+  /** The trace that the request belongs to; not sent before 3.0. */
+  trace?: Trace | undefined;
+}
+
+/**
+ * A trace context, as the headers of W3C Trace Context. It is the carrier that
+ * `propagation.inject` of OpenTelemetry fills and `propagation.extract` reads. A `traceparent`
+ * that is not valid is not sent.
+ */
+export interface Trace {
+  traceparent?: string | undefined;
+  tracestate?: string | undefined;
 }
 
 /** Keys, which are not empty and have no NUL, and values; 8 KiB at most. A list may repeat keys. */
@@ -364,6 +378,8 @@ export interface ServerRequest {
   readonly name: string;
   /** Metadata of the server's application. Keys may repeat. */
   readonly meta: [key: string, value: string][];
+  /** The trace that the request belongs to. */
+  readonly trace: Trace;
   /**
    * Aborted when the server cancels the request, at its deadline, and when the connection ends.
    * The reply is not needed then.

@@ -19,19 +19,26 @@ const read = (message) => parse('3.0', unhex(message));
 // because the client sends no items.
 const IGNORED = [8, 10, 11, 12, 69, 70, 71, 72];
 
+function parent(trace, value) {
+  const ids = value.match(/^(.{32})(.{16})(..)$/).slice(1);
+  if (!ids.some((id) => /^0+$/.test(id) && id.length > 2)) trace.traceparent ??= `00-${ids.join('-')}`;
+}
+
 // headOf returns what is to be read of the fields of a head, and whether that is all there
 // is, in the order in which the client writes it.
 function headOf(fields = []) {
-  const head = { meta: [] };
+  const head = { meta: [], trace: {} };
   let whole = true;
   let before = 0;
   for (const { tag, value } of fields) {
     const bytes = Buffer.from(value, 'hex');
     const end = bytes.indexOf(0);
     if (tag === 1) head.deadline = bytes.readUInt32LE();
+    else if (tag === 2) parent(head.trace, value);
+    else if (tag === 3) head.trace.tracestate ??= bytes.toString();
     else if (tag >= 128) head.critical = true;
     else if (tag >= 64) head.meta.push([bytes.subarray(0, end).toString(), bytes.subarray(end + 1).toString()]);
-    whole &&= [1, 5, 64].includes(tag) && tag >= before;
+    whole &&= [1, 2, 3, 5, 64].includes(tag) && tag >= before && (tag !== 3 || !!head.trace.traceparent);
     before = tag;
   }
   return { head, whole, stream: fields.some(({ tag }) => tag === 5) };
@@ -173,6 +180,17 @@ test('3.0: the first of two fields counts, and keys may repeat', () => {
   assert.equal(head('01040001000000', '01040002000000').deadline, 1);
   assert.equal(head('ff0000').critical, true);
   assert.deepEqual(head('4003006b0031', '4003006b0032').meta, [['k', '1'], ['k', '2']]);
+});
+
+test('3.0: the trace context as headers have it', () => {
+  const ids = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  const sent = (trace) => parse('3.0', compose('3.0', 63, { name: 'n', head: { trace } })).trace;
+  assert.deepEqual(sent({ traceparent: ids, tracestate: 'a=b,c=ä' }), { traceparent: ids, tracestate: 'a=b,c=ä' });
+  assert.deepEqual(sent({ traceparent: ids.replace(/^00/, '42') + '-more' }), { traceparent: ids }, 'of a later version');
+  for (const none of ['', '00-', ids.toUpperCase().replace('00-', '0-'), ids.replaceAll('-', ''), ids.slice(0, -1), ids.replace('4bf', 'xyz')]) {
+    assert.deepEqual(sent({ traceparent: none, tracestate: 'a=b' }), {}, none);
+  }
+  assert.deepEqual(sent({ traceparent: ids.replace(/-4.*6-/, `-${'0'.repeat(32)}-`) }), {}, 'all zeros are none');
 });
 
 test('3.0: what is counted', () => {

@@ -125,6 +125,25 @@ test('metadata travel, of requests and signals, both ways', async (t) => {
   assert.equal(socket.take(), undefined);
 });
 
+test('the trace context travels, of requests and signals, both ways', async (t) => {
+  const { client, socket } = await connected(t);
+  const trace = { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', tracestate: 'a=b' };
+  const fields = [field(2, Buffer.from('4bf92f3577b34da6a3ce929d0e0e473600f067aa0ba902b701', 'hex')), field(3, utf8('a=b'))];
+  client.request('n', 'x', { timeout: Infinity, trace });
+  assert.deepEqual([...socket.take().head], fields.flat());
+  client.signal('n', 'x', { trace });
+  assert.deepEqual([...socket.take().head], fields.flat());
+  const seen = [];
+  client.addEventListener('signal', (event) => seen.push(event.trace));
+  client.handle('n', (payload, request) => { seen.push(request.trace); });
+  socket.say(64, head(...fields), [1], 'n', 'x');
+  ask(socket, 1, 'n', fields);
+  ask(socket, 2, 'n', []);
+  await settled();
+  assert.deepEqual(seen.map(({ tracestate }) => tracestate ?? '').sort(), ['', 'a=b', 'a=b']);
+  assert.deepEqual(seen.find(({ tracestate }) => tracestate), trace);
+});
+
 test('errors of all kinds', async (t) => {
   const { client, socket } = await connected(t);
   const answer = async (code, executed, words = '') => {

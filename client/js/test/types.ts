@@ -55,8 +55,10 @@ target.dispatchEvent(new Event('connected'));
 
 new Client('/api', { credentials: async () => 'token', versions: ['3.0'] });
 new Client('/api', { credentials: () => new Uint8Array(3), onhandlererror: ({ name, error }) => console.log(name, error) });
-client.handle('ask', async (payload, { name, meta, signal }) => {
+client.handle('ask', async (payload, { name, meta, signal, trace }) => {
   signal.throwIfAborted();
+  await client.request('traced', payload, { trace });
+  client.signal('traced', payload, { trace: { traceparent: trace.traceparent } });
   return { name, text: payload.text(), meta: Object.fromEntries(meta) };
 });
 client.handle('nothing', () => {});
