@@ -1,9 +1,9 @@
 // The messages of WebWire 1.2, 2.0 and 3.0, byte by byte: those that a client sends,
 // and those that it gets. The numbers of sections are those of PROTOCOL.md. Of 3.0 there
-// is what the client uses: no resume, drain and topics.
+// is what the client uses: no topics.
 
 import {
-  ErrorReply, FailureError, InternalError, MalformedError, SessionFullError, SessionNotFoundError,
+  ErrorReply, FailureError, InternalError, MalformedError, ReplyLostError, SessionFullError, SessionNotFoundError,
   SessionsDisabledError, ShutdownError, TooLongError,
 } from './errors.js';
 import { ENCODINGS, Payload } from './payload.js';
@@ -12,6 +12,8 @@ export const ERROR_REPLY = 0;
 export const ACK = 8;
 export const CANCEL = 9;
 export const CREDIT = 10;
+export const DRAIN = 11;
+export const GAP = 12;
 export const FAILURE = 13;
 export const SESSION_CREATED = 21;
 export const SESSION_CLOSED = 22;
@@ -29,6 +31,7 @@ export const REPLY = 191;
 
 // The codes of failures, which up to 2.0 are types of replies that each stand for one reason.
 const REASONS = [, ShutdownError, InternalError, SessionNotFoundError, SessionFullError, SessionsDisabledError];
+const REPLY_LOST = 11;
 const NO_HANDLER = 12;
 const EXECUTED = ['no', 'yes', 'maybe'];
 
@@ -122,6 +125,11 @@ export function parse(version, message) {
   };
   const value = (bytes) => bytes.reduceRight((n, byte) => n * 256 + byte, 0); // little endian
   const number = (size) => value(take(size));
+  const big = () => {
+    const n = number(8);
+    need(Number.isSafeInteger(n));
+    return n;
+  };
   const name = () => String.fromCharCode(...take(number(1)));
   const rest = (encoding = 'utf8') => {
     if (encoding === 'utf16') {
@@ -163,9 +171,25 @@ export function parse(version, message) {
       m.id = String(take(8));
       need(length === 10);
     } else if (type === WELCOME) {
-      need(length === 60 && !message[1]); // nothing is resumed
+      m.outcome = number(1);
+      m.proof = take(32);
+      m.lasts = number(4);
+      take(4); // how many bytes the server keeps
+      Object.assign(m, { received: big(), from: big(), uncounted: number(2) });
+      need(length === at && /[0-57]/.test(m.outcome));
+    } else if (type === ACK) {
+      m.received = big();
+      need(length === at);
+    } else if (type === GAP) {
+      Object.assign(m, { ref: number(4), lost: big() });
+      big(); // where the topic goes on
+      big();
+      need(length === at);
+    } else if (type === DRAIN) {
+      take(1); // the reason
+      Object.assign(m, { spread: number(4), grace: number(4) });
     } else {
-      need(/^(8|1[0-2]|69|7[0-2])$/.test(type)); // others that there are
+      need(/^(10|69|7[0-2])$/.test(type)); // others that there are
     }
   } catch {
     m.error = new MalformedError(`malformed message of type ${type}`);
@@ -209,6 +233,7 @@ export function parse(version, message) {
       need(executed !== undefined);
       if (REASONS[code]) return new REASONS[code]();
       const text = rest().text();
+      if (code === REPLY_LOST) return new ReplyLostError();
       return code === NO_HANDLER ? new ErrorReply('NOT_FOUND', text) : new FailureError(code, executed, text);
     }
     if (old) {

@@ -159,7 +159,7 @@ export class SessionState {
     this.#failure = error.name;
     if (isOne(error, LASTING)) return;
     this.#timer = setTimeout(() => {
-      if (!this.#active && connection.usable) this.restore(connection, timeout);
+      if (!this.#active && !connection.ended) this.restore(connection, timeout);
     }, backoff(this.#options, this.#retries++, error));
   }
 
