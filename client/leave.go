@@ -25,10 +25,10 @@ func (c *Client) leave(l *link.Link) {
 
 // leaveSoon is leave for callers that hold mu.
 func (c *Client) leaveSoon(l *link.Link) {
-	if c.status == Closed || c.leaving == l {
+	if c.status == Closed || c.leaving.Load() == l {
 		return
 	}
-	c.leaving = l
+	c.leaving.Store(l)
 	c.owned.Go(func() {
 		limit := time.NewTimer(c.opts.Timeout)
 		defer limit.Stop()

@@ -36,13 +36,16 @@ func newNetwork(t *testing.T) *network {
 	return n
 }
 
-// serve starts a server.
+// serve starts a server. Its connections end with their sockets unless opts say otherwise.
 func (n *network) serve(opts server.Options) *server.Server {
 	if opts.Logger == nil {
 		opts.Logger = discard
 	}
 	if opts.Hooks.OnRequest == nil {
 		opts.Hooks.OnRequest = echo
+	}
+	if opts.ResumeWindow == 0 {
+		opts.ResumeWindow = -1
 	}
 	srv := server.New(opts)
 	ln := memory.Listen()

@@ -27,6 +27,8 @@ func expected(v protocol.Version, msg []byte) reaction {
 		r.reply = protocol.ReplyFailure
 	case protocol.Signal, protocol.Heartbeat:
 		return reaction{}
+	case protocol.Ack: // the server has sent nothing that is counted, or less
+		return reaction{ends: m.Number > 1<<20}
 	case protocol.ReplyFailure:
 		_, err := m.Failure()
 		return reaction{ends: err != nil}

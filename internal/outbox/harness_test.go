@@ -100,7 +100,15 @@ func newBox(w *wire, conf Config) *box {
 
 func (b *box) Crowded() bool { return false }
 
-func (b *box) Writing() {}
+func (b *box) Writing() time.Duration { return b.Now() }
+
+func (b *box) Now() time.Duration { return time.Since(boxEpoch) }
+
+func (b *box) Ack() []byte { return nil }
+
+func (b *box) ItemLost(protocol.ID) {}
+
+var boxEpoch = time.Now()
 
 func (b *box) Failed(err error) {
 	b.guard.Lock()
