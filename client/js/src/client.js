@@ -84,16 +84,16 @@ export class Client extends EventTarget {
 
   signal(name, payload, options) {
     const message = composed(name, payload, options);
-    const connection = this.#lasting();
-    if (!connection) {
+    if (!this.#lasting) {
       this.#demand();
       throw new DisconnectedError(false, this.#failure);
     }
-    if (this.#holds) connection.compose(SIGNAL, message); // throws for what cannot be sent
-    this.#enter({ timeout: Infinity }, message.size, (call, sender) => {
-      sender.send(SIGNAL, message);
+    // What cannot be sent is refused now, although it may have to wait.
+    if (!this.#usable() || this.#connection.held) this.#connection.compose(SIGNAL, message);
+    this.#enter({ timeout: Infinity }, message.size, (call, connection) => {
+      connection.send(SIGNAL, message);
       call.settle();
-    }, false, (error) => error && this.#tell('gap', { missed: 0, unacknowledged: 1 }));
+    }, false, (error) => error && this.#gap(0, 1));
   }
 
   async restoreSession(key = this.#session.keptKey, options) {
@@ -109,7 +109,7 @@ export class Client extends EventTarget {
 
   async closeSession(options) {
     if (this.#status === 'closed') throw new ClosedError();
-    if (this.#lasting() && this.#session.key) {
+    if (this.#lasting && this.#session.key) {
       return this.#call(options, 0, (caller, connection) => {
         this.#settle(caller, connection, options, CLOSE_SESSION, undefined, this.#session.closeBegins(connection));
       });
@@ -136,16 +136,10 @@ export class Client extends EventTarget {
     return this.#connection?.usable ? this.#connection : undefined;
   }
 
-  // lasting returns the connection if what is sent on it now gets to the server, unless the
-  // connection is lost.
-  #lasting() {
-    const connection = this.#connection;
-    return connection?.usable || connection?.resumable ? connection : undefined;
-  }
-
-  // holds tells whether what is to be sent now waits.
-  get #holds() {
-    return !this.#usable() || this.#connection.held;
+  // lasting tells whether there is a connection on which what is sent now gets to the server,
+  // sooner or later.
+  get #lasting() {
+    return this.#usable() || this.#connection?.resumable;
   }
 
   // call lets start make a request on the connection, at once if there is one, so that
@@ -330,7 +324,7 @@ export class Client extends EventTarget {
           silent: () => this.#verify(false),
           answered: () => this.#flush(),
           again: (call, error) => this.#again(call, error),
-          gap: (missed, unacknowledged) => this.#tell('gap', { missed, unacknowledged }),
+          gap: (...lost) => this.#gap(...lost),
           away: (reason, prompt) => {
             this.#ended(run, reason, connection, true);
             if (prompt) this.#notBefore = 0;
@@ -341,7 +335,7 @@ export class Client extends EventTarget {
             connection = before;
             this.#begins();
             this.#tell('resumed');
-            if (missed) this.#tell('gap', { missed, unacknowledged: 0 });
+            if (missed) this.#gap(missed, 0);
             this.#flush();
           },
           end: (reason) => {
@@ -362,6 +356,7 @@ export class Client extends EventTarget {
   // requests that waited.
   #ready(connection, early) {
     this.#connection = connection;
+    connection.used = true;
     this.#begins();
     const holds = [];
     this.#tell('connected', { waitUntil: (promise) => holds.push(promise) }, async () => {
@@ -452,6 +447,10 @@ export class Client extends EventTarget {
   }
 
   // Events.
+
+  #gap(missed, unacknowledged) {
+    this.#tell('gap', { missed, unacknowledged });
+  }
 
   #setStatus(status) {
     if (this.#status === 'closed' || this.#status === status) return;

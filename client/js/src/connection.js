@@ -48,6 +48,7 @@ export class Connection {
   version; // that is spoken, once it is open
   negotiated; // the server selected a token: it is no older one
   ended = false;
+  used = false; // the client has it: it may go on if its socket is lost
   holding = true; // requests that waited for the connection go on waiting
 
   #events;
@@ -108,7 +109,7 @@ export class Connection {
 
   // resumable tells whether the connection outlives its socket.
   get resumable() {
-    return this.#ledger.lasts && this.#expect.autoconnect;
+    return this.used && this.#ledger.lasts && this.#expect.autoconnect;
   }
 
   // held tells whether nothing may be sent now that is not in flight: the server is asked

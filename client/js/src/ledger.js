@@ -9,6 +9,10 @@ const ACK_NEXT = 32; // messages after which it goes with the next one that is s
 const ACK_NOW = 256; // messages after which it does not wait for one
 const DEADLINE_AT = 14; // in a request that has one: it comes first in the head
 
+function disagrees(wrong) {
+  if (wrong) throw new MalformedError('client and server count differently');
+}
+
 export class Ledger {
   lasts; // for how many milliseconds the connection lasts without a socket, zero for none
   size = 0; // of the messages that are kept, in bytes
@@ -37,7 +41,7 @@ export class Ledger {
   // free forgets what the server has.
   free(received) {
     const n = received + 1 - this.#first;
-    if (n > this.#kept.length) throw new MalformedError('the server has more messages than there were');
+    disagrees(n > this.#kept.length);
     for (const [message] of this.#kept.splice(0, Math.max(0, n))) {
       this.#first++;
       this.size -= message.length;
@@ -76,7 +80,7 @@ export class Ledger {
     this.open(welcome);
     this.free(welcome.received);
     const missed = welcome.from - 1 - this.#received - welcome.uncounted;
-    if (missed < 0) throw new MalformedError('the server sends what it has sent');
+    disagrees(missed < 0);
     this.#received = welcome.from - 1;
     this.#late = welcome.uncounted;
     return missed;

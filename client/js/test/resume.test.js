@@ -567,6 +567,55 @@ test('the kept session stays; it is closed when the connection is back', async (
   assert.equal(client.session, null);
 });
 
+test('a socket that is lost while the session is restored was none that could be used', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata.versions = ['3.0'];
+  server.welcome = welcome(0);
+  const client = server.client({ storage: storage({ k: 'KEY' }), storageKey: 'k', minBackoff: 100 });
+  const reply = client.request('n', 'x');
+  await settled();
+  await server.socket.open();
+  assert.equal(server.socket.take().type, 32);
+  server.socket.drop();
+  await settled();
+  assert.equal(client.status, 'connecting');
+  const second = await next(server);
+  assert.equal(hello(second), false);
+  await greeted(server, 0);
+  second.say(192, second.take().id, [0, 0], session('KEY'));
+  await settled();
+  second.reply(second.take(), 'y');
+  assert.equal((await reply).text(), 'y');
+  await server.clock.pass(20_000);
+  assert.equal(client.status, 'connected');
+  assert.deepEqual(client.events(), ['connected']);
+});
+
+test('a session that could not be restored is asked for again when the connection is back', async (t) => {
+  const server = new FakeServer(t);
+  server.metadata.versions = ['3.0'];
+  server.welcome = welcome(0);
+  const client = server.client({ storage: storage({ k: 'KEY' }), storageKey: 'k', minBackoff: 100, maxBackoff: 100 });
+  client.connect();
+  await settled();
+  const { socket } = server;
+  await socket.open();
+  socket.say([13], socket.take().id, [4, 0]); // full
+  await settled();
+  assert.equal(client.status, 'connected');
+  socket.drop();
+  const second = await next(server);
+  await server.clock.pass(5_000); // the server takes its time
+  await greeted(server, 1, { received: 1, from: 2 });
+  assert.deepEqual(taken(second), []);
+  await server.clock.pass(100);
+  const again = second.take();
+  assert.equal(again.type, 32);
+  second.say(192, again.id, [0, 0], session('KEY'));
+  await settled();
+  assert.equal(client.session.key, 'KEY');
+});
+
 test('requests made under a session are not sent under another', async (t) => {
   const items = {};
   const { server, client, socket } = await connected(t, { storage: storage(items), storageKey: 'k' });
