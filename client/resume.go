@@ -191,6 +191,7 @@ func (c *Client) back(s *serving) {
 	recovered := c.trying.failing
 	c.trying.failing = false
 	c.trying.last = 0
+	c.trying.retries = 0 // the server is there
 	c.failure = nil
 	c.resumes++
 	if !s.since.IsZero() {

@@ -125,6 +125,9 @@ func (p *peer) listenFor(room int) {
 			if err != nil {
 				p.t.Errorf("server sent %q: %v", b, err)
 			}
+			if m.Kind == protocol.Ack { // it comes when it comes
+				continue
+			}
 			p.got <- m
 		}
 	}()

@@ -117,10 +117,13 @@ func (s *Server) resume(ctx context.Context, conn transport.Conn, hello protocol
 	}
 	c.watch()
 	r.socket.Unlock()
-	if disagree != nil {
+	switch {
+	case disagree != nil:
+		return nil, protocol.OutcomeExpired, nil
+	case c.link.Cause() != nil: // it has ended meanwhile
 		return nil, protocol.OutcomeExpired, nil
 	}
-	return nil, 0, err
+	return nil, 0, err // of OnClientBack, whose socket is closed
 }
 
 // check finds out whether a client may go on with the connection. The caller holds

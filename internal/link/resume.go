@@ -50,15 +50,15 @@ func (l *Link) loseSocket(cause error) bool {
 func (l *Link) leaveSocket(cause error, end func(transport.Conn)) bool {
 	s := l.lock()
 	first := !s.away && s.resumes && !s.closed && !s.parting
+	var conn transport.Conn
 	if first {
 		s.away, s.lostBy = true, cause
 		s.ended()
+		conn = l.out.Suspend() // under the lock: after it the connection may be resumed
 	}
 	away := s.away
 	l.unlock()
 	if first {
-		conn := l.out.Conn()
-		l.out.Suspend()
 		end(conn)
 	}
 	return away
@@ -79,11 +79,12 @@ func (l *Link) CloseSocket(status transport.Status, reason string, cause error) 
 }
 
 // endWritten ends the connection after a write that failed, unless it goes on without its
-// socket.
-func (l *Link) endWritten(err error) {
-	if !l.loseSocket(err) {
+// socket, which it reports.
+func (l *Link) endWritten(err error) (away bool) {
+	if away = l.loseSocket(err); !away {
 		l.end(err)
 	}
+	return away
 }
 
 // NeverResumes records that the peer does not resume connections: nothing is kept for that.
