@@ -45,7 +45,8 @@ export class Chat extends EventTarget {
     on('connected', () => this.#connected());
     on('disconnected', () => this.#lost());
     on('connectfailed', ({ error }) => this.#tell('failed', error));
-    on('sessionclosed', () => this.#signedOut(ENDED));
+    on('gap', () => this.#catchUp());
+    on('sessionclosed', () => this.#sessionClosed());
     on('signal', ({ name, payload }) => this.#signal(name, payload.json()));
     this.outbox.addEventListener('change', ({ detail }) => {
       this.#tell('outbox');
@@ -245,6 +246,15 @@ export class Chat extends EventTarget {
     this.#tell('status');
   }
 
+  // catchUp joins the rooms again, because signals of the server are lost.
+  #catchUp() {
+    if (!this.signedIn) return; // the next connection does
+    for (const room of this.open.values()) {
+      room.lost();
+      this.enter(room.name);
+    }
+  }
+
   #setMe(name) {
     this.me = name;
     browser.set(ME, name);
@@ -260,13 +270,23 @@ export class Chat extends EventTarget {
     this.flush();
   }
 
+  // sessionClosed handles the end of the session. While this tab was away another one may
+  // have signed in again.
+  #sessionClosed() {
+    this.#signedOut(ENDED);
+    if (browser.get(ME)) this.#signedInElsewhere();
+  }
+
   #signedOut(why) {
     clearTimeout(this.#again);
+    const mine = browser.get(ME) === this.me; // and not of another tab
     this.me = null;
     this.signedIn = false;
     this.#hold(false);
-    browser.remove(ME);
-    browser.remove(ROOMS);
+    if (mine) {
+      browser.remove(ME);
+      browser.remove(ROOMS);
+    }
     this.open.clear();
     this.#tell('signedout', why);
   }
