@@ -706,6 +706,134 @@ test('nothing is left behind', async (t) => {
   assert.equal(server.clock.timers, 0);
 });
 
+// A Peer is a server that keeps to the protocol on sockets that break at any moment: before
+// welcome, inside of what is sent again, or with messages of either end on their way.
+class Peer {
+  received = 0; // counted messages
+  sent = []; // counted messages
+  signals = [];
+  executed = [];
+  attempt = 0;
+  news = 0;
+
+  constructor(random) {
+    this.random = random;
+  }
+
+  // greet answers the hello of a socket, and sends again what the client does not have.
+  greet(socket) {
+    const resume = hello(socket);
+    if (resume) {
+      assert.ok(resume.attempt > this.attempt, 'attempts grow');
+      assert.ok(resume.received <= this.sent.length, 'nothing was received that was not sent');
+      assert.ok(resume.first <= this.received + 1, 'all that is missing is kept');
+      this.attempt = resume.attempt;
+    }
+    socket.say(conf(1000));
+    if (this.random() < 0.2) return false; // welcome is lost
+    socket.say(welcome(resume ? 1 : 0, { received: this.received, from: (resume.received ?? 0) + 1 }));
+    for (const message of this.sent.slice(resume.received ?? 0)) {
+      if (this.random() < 0.05) return false;
+      socket.say(message);
+    }
+    return true;
+  }
+
+  say(socket, message, arrives) {
+    this.sent.push(message);
+    if (!arrives) socket.broken = true; // and nothing after it arrives
+    if (!socket.broken) socket.say(message);
+  }
+
+  // read takes some of what has arrived.
+  read(socket) {
+    while (socket.sent.length && this.random() < 0.9) {
+      const message = socket.sent.shift();
+      const [type] = message;
+      if (type >= 8 && type <= 10) continue;
+      this.received++;
+      const at = type < 127 ? 1 : 9;
+      const start = at + 2 + message[at] + 256 * message[at + 1];
+      const payload = text(message.slice(start + 1 + message[start]));
+      if (type < 127) {
+        this.signals.push(payload);
+      } else {
+        this.executed.push(payload);
+        this.say(socket, bytes([192], [...message.slice(1, 9)], [0, 0], payload), this.random() < 0.9);
+      }
+      if (!socket.broken && this.random() < 0.1) socket.say([8], u64(this.received));
+    }
+    if (this.random() < 0.5) this.say(socket, bytes([64, 0, 0, 1], 'n', String(++this.news)), this.random() < 0.9);
+  }
+}
+
+test('sockets that break at any moment: nothing is lost, doubled or out of order', async (t) => {
+  for (let seed = 1; seed <= 40; seed++) {
+    let state = seed;
+    const random = () => { // that of Lehmer
+      state = (state * 48271) % 2147483647;
+      return state / 2147483647;
+    };
+    const server = new FakeServer(t);
+    server.metadata.versions = ['3.0'];
+    const client = server.client({ minBackoff: 10, maxBackoff: 10, timeout: Infinity });
+    const heard = [];
+    const lost = gaps(client);
+    client.addEventListener('signal', ({ payload }) => heard.push(payload.text()));
+    const peer = new Peer(random);
+    client.connect();
+    await settled();
+    server.socket.start('webwire-3.0');
+    await settled();
+    server.socket.say(conf(1000));
+    server.socket.say(welcome(0));
+    await settled();
+    let n = 0;
+    let good = true;
+    const replies = [];
+    const open = async () => {
+      while (server.socket.readyState !== 1) {
+        await next(server);
+        good = peer.greet(server.socket);
+        if (!good) server.socket.drop();
+        await settled();
+      }
+    };
+    for (let step = 0; step < 60; step++) {
+      for (let i = random() * 4; i >= 1; i--) {
+        n++;
+        if (random() < 0.5) client.signal('s', `s${n}`);
+        else replies.push(client.request('r', `r${n}`).then((reply) => assert.match(reply.text(), /^r/)));
+      }
+      await settled();
+      if (server.socket.readyState === 1) peer.read(server.socket);
+      if (random() < 0.2) {
+        server.socket.drop();
+        await settled();
+      } else if (random() < 0.6) {
+        await open();
+      }
+      if (random() < 0.2) await server.clock.pass(1_100); // acks
+    }
+    if (server.socket.readyState === 1) server.socket.drop(); // what was sent and did not arrive
+    await settled();
+    peer.random = () => 0.5;
+    await open();
+    while (server.socket.sent.length) peer.read(server.socket);
+    await Promise.all(replies);
+    await settled();
+    const numbers = (all) => all.map((each) => Number(each.replace(/^[rs]/, '')));
+    const sorted = (all) => numbers(all).toSorted((a, b) => a - b);
+    assert.equal(new Set(peer.executed).size, replies.length, `seed ${seed}`);
+    assert.equal(peer.executed.length, replies.length, `seed ${seed}: none twice`);
+    assert.deepEqual(numbers(peer.signals), sorted(peer.signals), `seed ${seed}: in order`);
+    assert.equal(peer.signals.length + peer.executed.length, n);
+    assert.deepEqual(heard, Array.from({ length: peer.news }, (_, i) => String(i + 1)), `seed ${seed}`);
+    assert.deepEqual(lost, []);
+    client.close();
+  }
+});
+
 // Drain.
 
 const drain = (socket, spread, grace) => socket.say([11, 0], u32(spread), u32(grace), 'ws://elsewhere.example/');
