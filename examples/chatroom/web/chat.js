@@ -139,7 +139,7 @@ export class Chat extends EventTarget {
   }
 
   typing({ name: room }) {
-    if (!this.signedIn || Date.now() - this.#typed < TYPING_EVERY) return;
+    if (this.status !== 'connected' || !this.signedIn || Date.now() - this.#typed < TYPING_EVERY) return;
     this.#typed = Date.now();
     try {
       this.#client.signal('typing', { room });
@@ -178,7 +178,8 @@ export class Chat extends EventTarget {
       return;
     }
     try {
-      if (!this.#speaksFor(name)) throw new Error('meanwhile it may be somebody else'); // flush looks again
+      // The client sends it under this session or not at all, be it after a resume.
+      if (this.#client.session?.info.name !== name) throw new Error('meanwhile it may be somebody else'); // flush looks again
       await this.#ask('say', { id, room: where, text });
       this.outbox.remove(id);
     } catch (error) {
@@ -187,11 +188,6 @@ export class Chat extends EventTarget {
       else if (error.code === 'NOT_IN_ROOM') room.lost();
       else await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
-  }
-
-  // speaksFor reports whether a request made now has the session of this user.
-  #speaksFor(name) {
-    return this.status === 'connected' && this.#client.session?.info.name === name;
   }
 
   // ask makes a request that ends with this connection: the next one may have another
