@@ -103,7 +103,7 @@ func (r reader) read(ctx context.Context, after engine.Position, most int) (page
 	if foreign {
 		from = 0
 	}
-	entries, left, err := r.entries(ctx, from, most, end)
+	entries, early, left, err := r.entries(ctx, from, most, end)
 	if err != nil {
 		return page, false, err
 	}
@@ -118,11 +118,16 @@ func (r reader) read(ctx context.Context, after engine.Position, most int) (page
 	if state.epoch != before.epoch {
 		return page, false, nil
 	}
-	if !foreign && after.Offset > state.last && !after.IsZero() {
-		foreign = true // behind the end
-		if entries, left, err = r.entries(ctx, 0, most, end); err != nil {
-			return page, false, err
-		}
+	if !foreign && after.Offset > state.last { // behind the end
+		page, same, err = r.read(ctx, engine.Position{}, most)
+		page.Complete = false
+		return page, same, err
+	}
+	hole := false
+	if early > 0 && (oldest == nil || oldest.Seq > entries[early-1].At.Offset) {
+		// Between what a late replica had and what the leader still has, some may have
+		// been evicted.
+		entries, hole = entries[early:], true
 	}
 	for i := range entries {
 		entries[i].At.Epoch = state.epoch
@@ -139,7 +144,7 @@ func (r reader) read(ctx context.Context, after engine.Position, most int) (page
 	switch {
 	case after.IsZero():
 		page.Complete = true
-	case foreign:
+	case foreign || hole:
 	case oldest != nil && oldest.Seq <= after.Offset:
 		// The oldest goes first: while something at or before the position is there,
 		// so is everything behind it.
@@ -153,37 +158,38 @@ func (r reader) read(ctx context.Context, after engine.Position, most int) (page
 }
 
 // entries reads from any replica and, if that has not got everything up to end yet,
-// from the leader.
-func (r reader) entries(ctx context.Context, from uint64, most int, end *stored) (entries []engine.Entry, left uint64, err error) {
+// from the leader. Early is how many came before the first that the leader was asked
+// for, or zero if it was not asked.
+func (r reader) entries(ctx context.Context, from uint64, most int, end *stored) (entries []engine.Entry, early int, left uint64, err error) {
 	if end == nil || end.Seq <= from {
-		return nil, 0, nil
+		return nil, 0, 0, nil
 	}
 	entries, left, err = r.batch(ctx, r.attached, "read", r.stream,
 		nextBySubject{Seq: from + 1, Subject: r.subject, Batch: most, Bytes: batchBytes})
-	if err != nil {
-		return nil, 0, err
+	if err != nil || left > 0 {
+		return entries, 0, left, err
 	}
-	for left == 0 {
+	had := len(entries)
+	for {
 		if len(entries) > 0 {
 			from = entries[len(entries)-1].At.Offset
 		}
 		if from >= end.Seq {
-			break
+			return entries, early, 0, nil
 		}
 		if len(entries) >= most {
-			left = math.MaxInt32 // some
-			break
+			return entries, early, math.MaxInt32, nil // some
 		}
+		early = had
 		m, err := r.get(ctx, r.attached, "read", r.stream, nextBySubject{Seq: from + 1, Subject: r.subject})
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, 0, err
 		}
 		if m == nil {
-			break // evicted meanwhile
+			return entries, early, 0, nil // evicted meanwhile
 		}
 		entries = append(entries, engine.Entry{At: engine.Position{Offset: m.Seq}, Data: m.Data})
 	}
-	return entries, left, nil
 }
 
 // Tops implements [engine.Log].

@@ -14,7 +14,9 @@ import (
 
 // Error codes of JetStream.
 const (
+	codeNoPeers          = 10005 // not enough servers for the replicas of a stream
 	codeNotAvailable     = 10008 // no leader at the moment
+	codeNotLeader        = 10009
 	codeNoMessage        = 10037
 	codeTooBig           = 10054
 	codeNoStream         = 10059

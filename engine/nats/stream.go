@@ -165,8 +165,40 @@ func (n *node) streamNamed(name string) *stream {
 	return n.logs[class]
 }
 
-// ensure makes the stream if it does not exist, and takes over how it is.
+// ensure makes the stream if it does not exist, and takes over how it is. Servers that
+// have just started get some time to find one another: until then they answer with an
+// error, or not at all.
 func (n *node) ensure(ctx context.Context, s *stream) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*n.opts.Timeout)
+	defer cancel()
+	for {
+		try, cancel := context.WithTimeout(ctx, n.opts.Timeout/4)
+		err := n.tryEnsure(try, s)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil || !isStarting(err) {
+			return fmt.Errorf("stream %s: %w", s.name, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// isStarting reports whether err is what a cluster answers that has no leader, or not
+// enough servers, until more of them have started.
+func isStarting(err error) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return errors.Is(err, context.DeadlineExceeded)
+	}
+	return api.ErrorCode == codeNoPeers || api.ErrorCode == codeNotAvailable || api.ErrorCode == codeNotLeader
+}
+
+func (n *node) tryEnsure(ctx context.Context, s *stream) error {
 	handle, err := n.js.Stream(ctx, s.name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		handle, err = n.create(ctx, s.want)
@@ -175,17 +207,14 @@ func (n *node) ensure(ctx context.Context, s *stream) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", s.name, err)
+		return err
 	}
 	info := handle.CachedInfo()
 	if err := n.compare(s.want, info.Config); err != nil {
-		return fmt.Errorf("stream %s: %w", s.name, err)
+		return err
 	}
 	s.set(stateOf(info))
-	if err := n.reach(ctx, s); err != nil {
-		return fmt.Errorf("stream %s: %w", s.name, err)
-	}
-	return nil
+	return n.reach(ctx, s)
 }
 
 // reach waits until what is published here arrives at the stream: a new one has a
