@@ -96,7 +96,7 @@ func progress(t *testing.T, w *enginetest.Follower, count int) {
 // id is stored once, in order.
 func TestAppendsOverCutConnections(t *testing.T) {
 	t.Parallel()
-	c := start(t, 1)
+	c := shared(1)
 	o := c.settings(t, 0)
 	p := newProxy(t, c.url)
 	reader := openFollowed(t, o)
@@ -120,7 +120,7 @@ func TestAppendsOverCutConnections(t *testing.T) {
 // as a gap.
 func TestLeadersStepDown(t *testing.T) {
 	t.Parallel()
-	c := start(t, 3)
+	c := shared(3)
 	o := c.settings(t, 0)
 	o.Classes[0].History = 5000
 	nc, _ := c.connect(t)
@@ -206,7 +206,7 @@ func TestSubscribeAfterPublish(t *testing.T) {
 	if long {
 		count = 100_000
 	}
-	c := start(t, 3)
+	c := shared(3)
 	o := c.settings(t, 0)
 	a := openFollowed(t, o)
 	o.URL = c.urlOf(1)

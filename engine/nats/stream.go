@@ -172,7 +172,7 @@ func (n *node) ensure(ctx context.Context, s *stream) error {
 	ctx, cancel := context.WithTimeout(ctx, 4*n.opts.Timeout)
 	defer cancel()
 	for {
-		try, cancel := context.WithTimeout(ctx, n.opts.Timeout/4)
+		try, cancel := context.WithTimeout(ctx, n.opts.Timeout/2)
 		err := n.tryEnsure(try, s)
 		cancel()
 		if err == nil {
@@ -193,7 +193,7 @@ func (n *node) ensure(ctx context.Context, s *stream) error {
 func isStarting(err error) bool {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
-		return errors.Is(err, context.DeadlineExceeded)
+		return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders)
 	}
 	return api.ErrorCode == codeNoPeers || api.ErrorCode == codeNotAvailable || api.ErrorCode == codeNotLeader
 }

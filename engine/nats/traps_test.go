@@ -32,7 +32,7 @@ func newSession() session.Session {
 // Tests that mostly wait share a server and run at the same time.
 func TestTraps(t *testing.T) {
 	t.Parallel()
-	c := start(t, 1)
+	c := shared(1)
 	atOnce(t, map[string]func(*testing.T, *cluster){
 		"WritesRenewTheTTL":     testTTL,
 		"SessionsExpire":        testSessionExpires,
@@ -459,7 +459,7 @@ func testQuiet(t *testing.T, c *cluster) {
 // A session that one node has saved is found by another at once.
 func TestLoadAfterSave(t *testing.T) {
 	t.Parallel()
-	c := start(t, 3)
+	c := shared(3)
 	o := c.settings(t, 0)
 	var stores []session.Store
 	for i := range 3 {
