@@ -3,6 +3,7 @@ package natsengine_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -15,9 +16,21 @@ import (
 	natsengine "github.com/webwire-go/webwire/engine/nats"
 )
 
-// A node that starts together with the servers opens when enough of them have started.
-func TestOpenWhileServersStart(t *testing.T) {
+// Tests that stop servers or cut their routes have some of their own. They mostly wait,
+// and do so at the same time.
+func TestServersFail(t *testing.T) {
 	t.Parallel()
+	atOnce(t, map[string]func(*testing.T){
+		"OpenWhileServersStart": testOpenWhileServersStart,
+		"RoutesAreCut":          testRoutesAreCut,
+		"ReplicaLags":           testReplicaLags,
+		"ServerStops":           testServerStops,
+		"NATSRestarts":          testNATSRestarts,
+	}, func(t *testing.T, test func(*testing.T)) { test(t) })
+}
+
+// A node that starts together with the servers opens when enough of them have started.
+func testOpenWhileServersStart(t *testing.T) {
 	c := newCluster(t, 3)
 	c.connectRoutes(func(_, to int) string { return fmt.Sprint("127.0.0.1:", c.options[to].Cluster.Port) })
 	c.run(t, 0)
@@ -63,16 +76,18 @@ func (c *cluster) placement(t *testing.T, nc *nats.Conn, stream string) (leader 
 	return c.index(info.Cluster.Leader), followers
 }
 
-// delay holds up what a replica hears from the other replicas, and they from it, until
-// goOn is called. Everything else passes.
-func (c *cluster) delay(t *testing.T, replica int, others ...int) (goOn func()) {
+// delayReplica holds up what one replica of a stream hears from the others, and they
+// from it, until goOn is called. Everything else passes.
+func (c *cluster) delayReplica(t *testing.T, nc *nats.Conn, stream string) (goOn func()) {
 	t.Helper()
-	var all []func()
-	for _, other := range others {
-		all = append(all, c.routes[[2]int{replica, other}].stallSystem(), c.routes[[2]int{other, replica}].stallSystem())
+	leader, followers := c.placement(t, nc, stream)
+	var stalled []func()
+	for _, other := range []int{leader, followers[1]} {
+		stalled = append(stalled,
+			c.routes[[2]int{followers[0], other}].stallSystem(), c.routes[[2]int{other, followers[0]}].stallSystem())
 	}
 	goOn = sync.OnceFunc(func() {
-		for _, goOn := range all {
+		for _, goOn := range stalled {
 			goOn()
 		}
 	})
@@ -83,8 +98,7 @@ func (c *cluster) delay(t *testing.T, replica int, others ...int) (goOn func()) 
 // The server that leads the log loses its routes to the others. Those elect another
 // leader; a node that is connected to the one left alone sees nothing wrong in that
 // time, and everything afterwards.
-func TestRoutesAreCut(t *testing.T) {
-	t.Parallel()
+func testRoutesAreCut(t *testing.T) {
 	c := startBehindProxies(t, 3)
 	o := c.settings(t, 0)
 	o.Classes[0].History = 20_000
@@ -104,8 +118,12 @@ func TestRoutesAreCut(t *testing.T) {
 		progress(t, w, 20)
 	}
 	heal := c.isolate(alone)
+	before := followers[alone].Len()
 	for _, i := range others {
 		progress(t, followers[i], 50) // by another leader
+	}
+	if n := followers[alone].Len() - before; n >= 50 {
+		t.Errorf("%d publications crossed routes that are cut", n)
 	}
 	heal()
 	progress(t, followers[alone], 50)
@@ -117,8 +135,7 @@ func TestRoutesAreCut(t *testing.T) {
 
 // One replica of the log lags. Whoever reads the log gets everything that was appended
 // before, in order, or a gap is told: also if that replica answers.
-func TestReplicaLags(t *testing.T) {
-	t.Parallel()
+func testReplicaLags(t *testing.T) {
 	// A node beside the replicas is connected to the fourth server: the others are
 	// asked in turn.
 	c := startBehindProxies(t, 4)
@@ -132,61 +149,77 @@ func TestReplicaLags(t *testing.T) {
 	outside := 0 + 1 + 2 + 3 - leader - followers[0] - followers[1]
 	o.URL = c.urlOf(outside)
 	n := openFollowed(t, o)
-	w := n.follow(t, "follow", engine.Position{})
-
-	var all []string
-	var at []engine.Position
-	add := func(topic string, count int) {
-		for range count {
-			all = append(all, fmt.Sprint(len(all)))
-			p, err := n.Log.Append(t.Context(), topic, []byte(all[len(all)-1]), "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			at = append(at, p)
-		}
-	}
 	direct, err := nats.Connect(c.urlOf(outside))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer direct.Close()
-	stale := func(topic string) bool {
-		return staleAnswer(t, direct, stream, "ww."+o.App+".log.recent."+topic, at[len(at)-1].Offset)
-	}
-	add("before", 1)
-	eventually(t, 20*time.Second, "answers of the replica", func() bool { // it begins late
-		defer c.delay(t, followers[0], leader, followers[1])()
-		add("before", 1)
-		return stale("before")
-	})
-	all, at = nil, nil
-	add("log", 10)
+
 	for _, count := range []int{20, 300} { // nothing is evicted, and much
-		goOn := c.delay(t, followers[0], leader, followers[1])
-		add("log", count)
-		if !stale("log") {
-			t.Error("no replica lags")
-		}
-		for i := range 30 {
-			from := len(all) - count - 5
-			page, err := n.Log.Read(t.Context(), "log", at[from], 1+i*7)
-			if err != nil {
-				t.Fatalf("Read: %v", err)
+		topic := fmt.Sprint("log", count)
+		l := &lagging{node: n.Engine, topic: topic}
+		l.add(t, 10)
+		eventually(t, 30*time.Second, "a replica that lags and answers", func() bool { // it begins to answer late
+			l.add(t, 1)
+			goOn := c.delayReplica(t, nc, stream)
+			defer goOn()
+			l.add(t, count)
+			subject := "ww." + o.App + ".log.recent." + topic
+			if !staleAnswer(t, direct, stream, subject, l.at[len(l.at)-1].Offset) {
+				return false
 			}
-			wantPage(t, page, all[from+1:], 101)
-			tops, err := n.Log.Tops(t.Context(), []string{"log"})
-			if err != nil || tops[0].Last != at[len(at)-1] {
-				t.Fatalf("Tops: %v, %v; want the end at %v", tops, err, at[len(at)-1])
-			}
-		}
-		goOn()
+			l.check(t, len(l.all)-count-5)
+			return true
+		})
 	}
-	all = nil
-	goOn := c.delay(t, followers[0], leader, followers[1])
-	add("follow", 50)
-	wantAll(t, w, all)
+
+	w := n.follow(t, "follow", engine.Position{})
+	l := &lagging{node: n.Engine, topic: "follow"}
+	goOn := c.delayReplica(t, nc, stream)
+	l.add(t, 50)
+	wantAll(t, w, l.all)
 	goOn()
+}
+
+// lagging is a topic in a log of which a replica lags.
+type lagging struct {
+	node  engine.Engine
+	topic string
+	all   []string
+	at    []engine.Position
+}
+
+func (l *lagging) add(t *testing.T, count int) {
+	t.Helper()
+	for range count {
+		data := fmt.Sprint(len(l.all))
+		for {
+			at, err := l.node.Log.Append(t.Context(), l.topic, []byte(data), data)
+			if err == nil {
+				l.all, l.at = append(l.all, data), append(l.at, at)
+				break
+			}
+			if !errors.Is(err, engine.ErrUnconfirmed) && !errors.Is(err, engine.ErrAway) {
+				t.Fatalf("Append: %v", err)
+			}
+		}
+	}
+}
+
+// check reads in pages of several sizes what follows an entry.
+func (l *lagging) check(t *testing.T, from int) {
+	t.Helper()
+	for i := range 30 {
+		page, err := l.node.Log.Read(t.Context(), l.topic, l.at[from], 1+i*7)
+		if err != nil {
+			t.Fatalf("Read: %v", err)
+		}
+		wantPage(t, page, l.all[from+1:], 101)
+		tops, err := l.node.Log.Tops(t.Context(), []string{l.topic})
+		if last := l.at[len(l.at)-1]; err != nil || tops[0].Last != last {
+			t.Fatalf("Tops: %v, %v; want the end at %v", tops, err, last)
+		}
+	}
 }
 
 // wantPage checks that a page is the beginning of what follows the position, or says
