@@ -209,8 +209,8 @@ func (c *cluster) settings(t testing.TB, i int) natsengine.Options {
 	return natsengine.Options{
 		URL: c.urlOf(i), App: c.app(t), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Classes:       []natsengine.Class{{Name: "recent", History: 100, MaxAge: time.Hour, MaxBytes: 16 << 20}},
-		MaxSessionAge: -1, Timeout: 2 * time.Second,
-		Connect: []nats.Option{nats.DontRandomize(), nats.IgnoreDiscoveredServers()},
+		MaxSessionAge: -1,
+		Connect:       []nats.Option{nats.DontRandomize(), nats.IgnoreDiscoveredServers()},
 	}
 }
 
