@@ -81,10 +81,11 @@ func Run(t *testing.T, h Harness) {
 	if h.Nodes == nil {
 		t.Fatal("enginetest: the harness has no Nodes")
 	}
-	// Not t.Parallel, which also limits tests that only wait to GOMAXPROCS.
+	// The longest come first. Not t.Parallel, which also limits tests that only wait to
+	// GOMAXPROCS.
 	turn := make(chan struct{}, max(h.AtOnce, 1))
 	var running sync.WaitGroup
-	for _, p := range slices.Concat(ofBus, ofAsk, ofLog, ofHistory, ofRoster, ofFailure) {
+	for _, p := range slices.Concat(ofFailure, ofBus, ofAsk, ofLog, ofHistory, ofRoster) {
 		turn <- struct{}{}
 		running.Go(func() {
 			defer func() { <-turn }()
