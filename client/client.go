@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -29,6 +28,9 @@ type Client struct {
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]
 
+	// leaving is the connection whose server shuts down: it gets no new requests.
+	leaving atomic.Pointer[link.Link]
+
 	// identity is the number of the session that Session returns, zero for none. It
 	// changes under mu, and before link does.
 	identity atomic.Uint64
@@ -46,7 +48,6 @@ type Client struct {
 	changed  chan struct{} // closed when status, failure or running changes
 	running  bool          // the goroutine that connects exists
 	told     *link.Link    // the connection on which requests that waited may be sent
-	leaving  *link.Link    // the connection whose server said that it shuts down
 	failure  error         // why the last attempt to connect failed, nil after a success
 	gaveUp   bool          // failure is final until Connect is called
 	stops    uint64        // how often connecting ended without a connection
@@ -55,6 +56,7 @@ type Client struct {
 	session  sessionState
 	saving   *keySave // waits for its turn, nil if there is none
 	connects uint64
+	resumes  uint64
 	attempts uint64
 	past     link.Stats // of connections that are gone
 
@@ -135,12 +137,8 @@ func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (
 			return protocol.Payload{}, err
 		}
 		reply, err := l.Request(ctx, protocol.Message{Kind: protocol.Request, Name: name, Payload: p}, timeout, nil)
-		if link.IsLate(err) {
-			w.gone = l // the connection ended before the request began: there is none
+		if c.again(&w, l, err) {
 			continue
-		}
-		if peer, ok := err.(*protocol.PeerError); ok && errors.Is(peer.Err, protocol.ErrShutdown) {
-			c.leave(l)
 		}
 		err = public(err)
 		if late, ok := err.(*TimeoutError); ok {
@@ -169,7 +167,7 @@ func Call[Out, In any](ctx context.Context, c *Client, name string, in In) (Out,
 // returns ErrDisconnected or a *DisconnectedError with the cause, and begins to connect
 // unless autoconnect is disabled. It waits for room in the outbox until ctx ends, and
 // sends nothing if ctx has ended. If it returns nil the signal will be sent unless the
-// connection is lost.
+// connection ends: it outlives its socket with servers of 3.0, see Hooks.OnGap.
 func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -179,7 +177,7 @@ func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) er
 	}
 	defer c.exit()
 	l := c.link.Load()
-	if l == nil {
+	if l == nil || l == c.leaving.Load() {
 		return c.notConnected()
 	}
 	err := l.Send(ctx, protocol.Message{Kind: protocol.Signal, Name: name, Payload: p})

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/webwire-go/webwire/internal/tasks"
+	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/transport"
 )
 
@@ -35,16 +35,21 @@ type trying struct {
 // maintain owns the connection: it connects, reads until the connection ends, and
 // connects again, until the client is closed, gives up, or is to connect only once.
 func (c *Client) maintain() {
-	for {
-		c.pause()
-		if !c.connectAndRead() {
-			return
+	var open *opening // a socket that is open already
+	again := true
+	for again {
+		if open == nil {
+			c.pause(c.ctx)
 		}
+		again, open = c.connectAndRead(open)
+	}
+	if open != nil {
+		_ = open.conf.Conn.Close(transport.StatusNormalClosure, "") // it was not used
 	}
 }
 
-// pause waits until the next attempt is due.
-func (c *Client) pause() {
+// pause waits until the next attempt is due, or ctx ends.
+func (c *Client) pause(ctx context.Context) {
 	c.mu.Lock()
 	due := c.trying.due
 	c.mu.Unlock()
@@ -55,39 +60,60 @@ func (c *Client) pause() {
 	defer pause.Stop()
 	select {
 	case <-pause.C:
-	case <-c.ctx.Done(): // the attempt fails at once
+	case <-ctx.Done(): // the attempt fails at once
 	}
 }
 
-// connectAndRead makes one connection and reads until it ends. It reports whether to
-// make another.
-func (c *Client) connectAndRead() (again bool) {
-	c.mu.Lock()
-	c.attempts++
-	c.mu.Unlock()
-	ctx, cancel := context.WithTimeout(c.ctx, c.opts.DialTimeout)
-	defer cancel()
-	l, err := c.dial(ctx)
-	if err != nil {
-		return c.ended(nil, err)
+// connectAndRead makes one connection, on a socket that is open already unless that is
+// nil, and reads until it ends. It reports whether to make another, and returns the socket
+// for that if there is one.
+func (c *Client) connectAndRead(open *opening) (again bool, next *opening) {
+	if open == nil {
+		c.mu.Lock()
+		c.attempts++
+		c.mu.Unlock()
+		ctx, cancel := context.WithTimeout(c.ctx, c.opts.DialTimeout)
+		defer cancel()
+		var err error
+		if open, err = c.dial(ctx, nil); err != nil {
+			return c.ended(nil, err), nil
+		}
 	}
+	l := link.New(context.Background(), open.conf)
 	stop := context.AfterFunc(c.ctx, func() { l.Abort(ErrClosed) })
 	defer stop()
 	s := newServing(c, l)
+	if open.welcome != nil {
+		s.welcomed(open.welcome)
+	}
 	var using sync.WaitGroup
 	using.Go(s.use)
-	err = l.Run(s)
+	err := l.Run(s)
+	over := false
+	for l.IsAway() && !over {
+		if next, over = c.goOn(s, err); !over {
+			err = l.Run(s)
+		}
+	}
+	err = l.Finish()
 	using.Wait()
-	return c.ended(s, err)
+	return c.ended(s, err), next
 }
 
 // ended records that a connection ended, or, if s is nil, could not be made,
 // and reports whether to try again.
 func (c *Client) ended(s *serving, err error) (again bool) {
-	err = c.counted(reason(err))
-	again, first := c.end(s, err, c.givesUp(err))
+	err = reason(err)
+	final := s != nil && s.final != nil
+	if final {
+		err = s.final
+	} else {
+		err = c.counted(err)
+		final = c.givesUp(err)
+	}
+	again, first := c.end(s, err, final)
 	if first {
-		c.log(slog.LevelWarn, "webwire: cannot connect, the client tries again until it succeeds", "error", err)
+		c.log(slog.LevelWarn, cannotConnect, "error", err)
 	}
 	return again
 }
@@ -116,6 +142,10 @@ func (c *Client) end(s *serving, err error, final bool) (again, first bool) {
 		if hooks.OnDisconnected != nil {
 			c.later("OnDisconnected", func() { hooks.OnDisconnected(c.ctx, err) })
 		}
+		if hooks.OnGap != nil && s.ticket.attempt > 0 && c.status != Closed {
+			g := Gap{Unacknowledged: s.link.Unacknowledged()}
+			c.later("OnGap", func() { hooks.OnGap(c.ctx, g) })
+		}
 	}
 	c.failure = err
 	open := c.status != Closed
@@ -127,17 +157,12 @@ func (c *Client) end(s *serving, err error, final bool) (again, first bool) {
 			c.later("OnConnectFailed", func() { hooks.OnConnectFailed(c.ctx, err) })
 		}
 	case again && !used:
-		first = !c.trying.failing
-		c.trying.failing = true
-		if hooks.OnConnectError != nil {
-			c.later("OnConnectError", func() { hooks.OnConnectError(c.ctx, err) })
-		}
+		first = c.attemptFailed(err)
 	}
 	if lasted >= c.stable(err) {
 		c.trying.retries = 0
 	}
-	c.trying.due = time.Now().Add(c.backoff(c.trying.retries, err))
-	c.trying.retries++
+	c.delay(err)
 	c.running = again
 	if again {
 		c.setStatus(Connecting)
@@ -148,6 +173,17 @@ func (c *Client) end(s *serving, err error, final bool) (again, first bool) {
 	}
 	c.notify()
 	return again, first
+}
+
+// attemptFailed calls OnConnectError, and reports whether the attempt is the first of a row
+// of failures. The caller holds mu.
+func (c *Client) attemptFailed(err error) (first bool) {
+	if hook := c.opts.Hooks.OnConnectError; hook != nil {
+		c.later("OnConnectError", func() { hook(c.ctx, err) })
+	}
+	first = !c.trying.failing
+	c.trying.failing = true
+	return first
 }
 
 // counted returns the error of an attempt, as a *RepeatedError if it is one.
@@ -167,18 +203,13 @@ func (c *Client) counted(err error) error {
 	return &RepeatedError{Times: a.same, Err: err}
 }
 
-// givesUp asks Options.GiveUp, without holding a lock.
-func (c *Client) givesUp(err error) (final bool) {
-	if c.Status() != Closed {
-		tasks.Run(&within{hook{c, "Options.GiveUp", func() { final = c.opts.GiveUp(err) }}})
-	}
-	return final
-}
-
 // stable returns how long a connection that ended with err must have lasted for the
 // pauses to start anew. A server that goes away in good order is none that fails, nor is
 // one that wants new credentials.
 func (c *Client) stable(err error) time.Duration {
+	if errors.Is(err, errServerLeaves) {
+		return c.opts.MinBackoff
+	}
 	var closed *transport.CloseError
 	if errors.As(err, &closed) {
 		switch closed.Status {

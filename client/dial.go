@@ -15,9 +15,16 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// dial connects and agrees with the server on how to speak (section 2 of
-// PROTOCOL.md). No message was sent when it returns.
-func (c *Client) dial(ctx context.Context) (*link.Link, error) {
+// opening is a socket on which both ends know how to speak.
+type opening struct {
+	conf    link.Config
+	welcome *protocol.WelcomeBody // if the client asked to go on with a connection, and the server speaks 3.0
+}
+
+// dial opens a socket and agrees with the server on how to speak (section 2 of
+// PROTOCOL.md). If resume is not nil it asks to go on with a connection. No other message
+// was sent when it returns.
+func (c *Client) dial(ctx context.Context, resume *protocol.Resume) (*opening, error) {
 	header, err := c.callHeader(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("client: header: %w", err)
@@ -26,12 +33,12 @@ func (c *Client) dial(ctx context.Context) (*link.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: dial: %w", c.explain(ctx, header, err))
 	}
-	l, err := c.agree(ctx, conn, header)
+	o, err := c.agree(ctx, conn, header, resume)
 	if err != nil {
 		_ = conn.Close(transport.StatusProtocolError, "no agreement on the protocol") // err says why
 		return nil, err
 	}
-	return l, nil
+	return o, nil
 }
 
 func (c *Client) tokens() []string {
@@ -84,8 +91,8 @@ func (c *Client) probe(ctx context.Context, p transport.Prober, header http.Head
 }
 
 // agree finds out which version to speak on a connection and what the server
-// wants to be known, and returns the link on it.
-func (c *Client) agree(ctx context.Context, conn transport.Conn, header http.Header) (*link.Link, error) {
+// wants to be known.
+func (c *Client) agree(ctx context.Context, conn transport.Conn, header http.Header, resume *protocol.Resume) (*opening, error) {
 	version, meta, err := c.version(ctx, conn, header)
 	if err != nil {
 		return nil, err
@@ -101,10 +108,11 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn, header http.Hea
 	}
 
 	conf := protocol.Conf{ReadTimeout: meta.ReadTimeout}
-	into := link.Config{Conn: conn, Version: version, Heartbeat: rules.Heartbeats}
+	o := &opening{conf: link.Config{Conn: conn, Version: version, Heartbeat: rules.Heartbeats}}
+	into := &o.conf
 	switch {
 	case rules.Hello:
-		conf, err = c.greet(ctx, conn, &into)
+		conf, o.welcome, err = c.greet(ctx, conn, into, resume)
 	case rules.Conf:
 		conf, into.Opening, err = c.awaitConf(ctx, conn, version)
 	}
@@ -123,7 +131,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn, header http.Hea
 		WakeCheck:    true,
 		Tasks:        tasks.Limits{Concurrency: requestsAtOnce, Budget: c.opts.InboxSize},
 	}
-	return link.New(context.Background(), into), nil
+	return o, nil
 }
 
 // version returns the version to speak on a connection: the one that both ends

@@ -26,17 +26,32 @@ func (c *Client) hello(ctx context.Context) (protocol.HelloBody, error) {
 	return hello, nil
 }
 
-// greet opens a socket of 3.0.
-func (c *Client) greet(ctx context.Context, conn transport.Conn, into *link.Config) (conf protocol.Conf, err error) {
+// greet opens a socket of 3.0. If the client asks to go on with a connection it also waits
+// for the answer to that.
+func (c *Client) greet(ctx context.Context, conn transport.Conn, into *link.Config, resume *protocol.Resume) (conf protocol.Conf, welcome *protocol.WelcomeBody, err error) {
 	hello, err := c.hello(ctx)
 	if err != nil {
-		return conf, err
+		return conf, nil, err
 	}
+	hello.Resume = resume
 	conf, err = link.SayHello(ctx, conn, hello)
 	if err != nil {
-		return conf, fmt.Errorf("client: server did not open the connection: %w", err)
+		return conf, nil, fmt.Errorf("client: server did not open the connection: %w", err)
 	}
 	into.Own, into.Peer = link.TermsOfClient(hello), link.TermsOfServer(conf)
-	into.First = protocol.Welcome
-	return conf, c.checkConf(conf, protocol.V3_0)
+	if !c.opts.DisableAutoconnect {
+		into.Keeping, into.Survives = link.KeepAll, survives
+	}
+	if err := c.checkConf(conf, protocol.V3_0); err != nil {
+		return conf, nil, err
+	}
+	if resume == nil {
+		into.First = protocol.Welcome
+		return conf, nil, nil
+	}
+	w, err := link.AwaitWelcome(ctx, conn)
+	if err != nil {
+		return conf, nil, fmt.Errorf("client: server did not answer hello: %w", err)
+	}
+	return conf, &w, nil
 }

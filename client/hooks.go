@@ -41,6 +41,11 @@ type Hooks struct {
 	// Any other reason is an error of the network.
 	OnDisconnected func(ctx context.Context, reason error)
 
+	// OnGap is called when signals were lost, or may have been: after the client was out of
+	// reach for so long that the server has dropped some of those it kept for it, and, after
+	// OnDisconnected, when a connection has ended that had lost its socket.
+	OnGap func(ctx context.Context, g Gap)
+
 	// OnConnectError is called for each attempt to connect that failed and will be
 	// repeated.
 	OnConnectError func(ctx context.Context, err error)

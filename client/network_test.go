@@ -36,7 +36,7 @@ func newNetwork(t *testing.T) *network {
 	return n
 }
 
-// serve starts a server.
+// serve starts a server. Its connections end with their sockets unless opts say otherwise.
 func (n *network) serve(opts server.Options) *server.Server {
 	if opts.Logger == nil {
 		opts.Logger = discard
@@ -44,14 +44,22 @@ func (n *network) serve(opts server.Options) *server.Server {
 	if opts.Hooks.OnRequest == nil {
 		opts.Hooks.OnRequest = echo
 	}
+	if opts.ResumeWindow == 0 {
+		opts.ResumeWindow = -1
+	}
 	srv := server.New(opts)
+	n.reachable(srv)
+	n.t.Cleanup(func() { _ = srv.Close() })
+	return srv
+}
+
+// reachable makes the network accept connections for a server.
+func (n *network) reachable(srv *server.Server) {
 	ln := memory.Listen()
 	n.mu.Lock()
 	n.listener = ln
 	n.mu.Unlock()
 	n.serving.Go(func() { _ = srv.Serve(n.faults.Listener(ln)) }) // until the end of the test
-	n.t.Cleanup(func() { _ = srv.Close() })
-	return srv
 }
 
 // away makes the network refuse connections.

@@ -115,7 +115,7 @@ func TestMaybeExecuted(t *testing.T) {
 		{name: "error reply that cannot be read", is: protocol.ErrMalformed, want: true, run: func(t *trial) error {
 			return t.answered(protocol.Message{Kind: protocol.ReplyError, Payload: protocol.Text("no JSON")})
 		}},
-		{name: "shutdown", is: protocol.ErrShutdown, run: func(t *trial) error {
+		{name: "shutdown, and no server comes after it", is: context.DeadlineExceeded, run: func(t *trial) error {
 			return t.answered(protocol.Message{Kind: protocol.ReplyShutdown})
 		}},
 

@@ -15,6 +15,8 @@ type serving struct {
 	client *Client
 	link   *link.Link
 	since  time.Time // when the connection could be used, zero if it never could
+	ticket ticket
+	final  error // after which the client gives up, while the connection is away; nil: none
 
 	// Hooks that come before those for messages of this connection: what became of
 	// the session that was kept, and OnConnected.
@@ -40,6 +42,19 @@ func (s *serving) Receive(m protocol.Message) {
 		}
 		cost := c.inbox.cost(m)
 		s.queue(newSignalCall(c, m, cost), cost)
+	case protocol.Gap:
+		if g, err := m.Gap(); err != nil {
+			s.violated(err)
+		} else if g.Ref == 0 {
+			c.tellGap(Gap{Missed: g.Lost})
+		}
+	case protocol.Drain:
+		d, err := m.Drain()
+		if err != nil {
+			s.violated(err)
+			return
+		}
+		c.move(s.link, d)
 	case protocol.SessionCreated:
 		e := newEvent(c, c.inbox.cost(m))
 		if !s.queue(e, e.cost) {
@@ -60,9 +75,12 @@ func (s *serving) Receive(m protocol.Message) {
 		}
 		s.link.Drop()
 	case protocol.Welcome:
-		if w, err := m.Welcome(); err != nil || w.Outcome != protocol.OutcomeFresh {
+		w, err := m.Welcome()
+		if err != nil || w.Outcome != protocol.OutcomeFresh {
 			s.violated(errors.Join(errWelcome, err))
+			return
 		}
+		s.welcomed(&w)
 	default: // replies that nobody waits for, what only clients send
 		if v := s.link.Version(); v >= protocol.V3_0 && !v.FromServer(m.Kind) {
 			s.violated(protocol.ErrMalformed)

@@ -63,10 +63,9 @@ func (c *Client) RestoreSession(ctx context.Context, key string) error {
 			}
 			return err
 		}, func(err error) { c.askedFor(key, waived, err) })
-		if !link.IsLate(err) {
+		if !c.again(&w, l, err) {
 			return public(err)
 		}
-		w.gone = l
 	}
 }
 

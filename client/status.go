@@ -9,7 +9,8 @@ const (
 	Disconnected Status = iota // not connected, and not about to be
 	Connecting                 // connecting, or waiting to try again
 	Connected
-	Closed // for good
+	Resuming // the connection has lost its socket, and is to go on with another: requests and signals wait
+	Closed   // for good
 )
 
 // String returns the name of the status in lower case.
@@ -21,6 +22,8 @@ func (s Status) String() string {
 		return "connecting"
 	case Connected:
 		return "connected"
+	case Resuming:
+		return "resuming"
 	case Closed:
 		return "closed"
 	}
@@ -83,7 +86,8 @@ type Stats struct {
 	PendingRequests int // requests that were sent and have no outcome yet
 
 	Connects                 uint64 // connections so far; all but the first are reconnects
-	Attempts                 uint64 // attempts to connect so far
+	Resumes                  uint64 // times that a connection went on with another socket so far
+	Attempts                 uint64 // attempts to open a socket so far
 	Sent, Received           uint64 // messages so far
 	BytesSent, BytesReceived uint64 // of messages, without the framing of the transport
 	Dropped                  uint64 // messages so far that were received and not handled: late replies, signals without a handler
@@ -94,7 +98,7 @@ func (c *Client) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	counts := c.past
-	s := Stats{Connects: c.connects, Attempts: c.attempts}
+	s := Stats{Connects: c.connects, Resumes: c.resumes, Attempts: c.attempts}
 	if l := c.link.Load(); l != nil {
 		counts.Add(l.Stats())
 		s.PendingRequests, _ = l.InFlight()

@@ -38,36 +38,53 @@ func (c *Client) Stream(ctx context.Context, name string, p protocol.Payload) it
 			return
 		}
 		defer c.exit()
-		s, err := c.openStream(ctx, name, p)
-		if err != nil {
-			yield(protocol.Payload{}, public(err))
-			return
-		}
-		defer s.Close()
+		w := waiter{purpose: toRequest}
 		for {
-			item, err := s.Next()
-			if err == io.EOF {
+			l, s, err := c.openStream(ctx, &w, name, p)
+			if err != nil {
+				yield(protocol.Payload{}, public(err))
 				return
 			}
-			if !yield(item, public(err)) || err != nil {
+			items, err := readStream(s, yield)
+			if err == nil {
+				return
+			}
+			if items || !c.again(&w, l, err) {
+				yield(protocol.Payload{}, public(err))
 				return
 			}
 		}
 	}
 }
 
-func (c *Client) openStream(ctx context.Context, name string, p protocol.Payload) (*link.Stream, error) {
-	w := waiter{purpose: toRequest}
+// readStream yields the items of a stream. It reports whether there were any, and returns
+// the error after them, nil if there is none or no more is wanted.
+func readStream(s *link.Stream, yield func(protocol.Payload, error) bool) (items bool, err error) {
+	defer s.Close()
 	for {
-		l, _, err := c.await(ctx, &w)
+		item, err := s.Next()
+		switch {
+		case err == io.EOF:
+			return items, nil
+		case err != nil:
+			return items, err
+		case !yield(item, nil):
+			return true, nil
+		}
+		items = true
+	}
+}
+
+func (c *Client) openStream(ctx context.Context, w *waiter, name string, p protocol.Payload) (*link.Link, *link.Stream, error) {
+	for {
+		l, _, err := c.await(ctx, w)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		s, err := l.Stream(ctx, protocol.Message{Kind: protocol.Request, Name: name, Payload: p}, 0)
-		if !link.IsLate(err) {
-			return s, err
+		if err == nil || !c.again(w, l, err) {
+			return l, s, err
 		}
-		w.gone = l // the connection ended before the request began: there is none
 	}
 }
 

@@ -6,13 +6,16 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
 )
 
 // waiter is a call that needs a connection.
 type waiter struct {
 	purpose purpose
 	key     string     // of toRestore
-	gone    *link.Link // a connection that turned out to have ended, nil if there is none
+	gone    *link.Link // a connection that takes no requests any more, nil if there is none
+
+	left time.Duration // of Options.Timeout when gone ended, zero if nothing was sent there
 
 	began  bool   // the fields below are set
 	under  uint64 // the identity of the session at the beginning
@@ -53,10 +56,13 @@ func (c *Client) begin(w *waiter) {
 // what bounds the caller.
 func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duration, error) {
 	timeout := c.within(ctx)
+	if timeout > 0 && w.left > 0 {
+		timeout = w.left
+	}
 	if w.gone == nil {
 		c.begin(w)
 		// A new connection comes with its identity: the two belong together.
-		if l := c.link.Load(); l != nil && c.identity.Load() == w.under && w.purpose != toRestore {
+		if l := c.link.Load(); l != nil && l != c.leaving.Load() && c.identity.Load() == w.under && w.purpose == toRequest {
 			return l, timeout, nil
 		}
 	}
@@ -91,6 +97,24 @@ func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duratio
 	}
 }
 
+// again reports whether a request that failed with err on l is to be made again on the next
+// connection: it was not executed, because l has ended or its server shuts down.
+func (c *Client) again(w *waiter, l *link.Link, err error) bool {
+	if err == nil {
+		return false
+	}
+	if lost, ok := l.Unsent(err); ok {
+		w.gone, w.left = l, lost.Left
+		return true
+	}
+	var peer *protocol.PeerError
+	if !errors.As(err, &peer) || !errors.Is(peer.Err, protocol.ErrShutdown) {
+		return false
+	}
+	c.leave(l) // so that the request waits for the next connection
+	return !c.opts.DisableAutoconnect
+}
+
 // within returns Options.Timeout if that is what bounds the caller, else zero.
 func (c *Client) within(ctx context.Context) time.Duration {
 	if _, bounded := ctx.Deadline(); bounded {
@@ -112,7 +136,7 @@ func (c *Client) look(w *waiter) (*link.Link, <-chan struct{}, error) {
 	if w.purpose == toRequest && w.under != 0 && w.under != c.session.number {
 		return nil, nil, &DisconnectedError{Cause: errSessionChanged}
 	}
-	if l := c.link.Load(); l != nil && l != w.gone {
+	if l := c.link.Load(); l != nil && l != w.gone && l != c.leaving.Load() {
 		if c.admits(w, l, at) {
 			return l, nil, nil
 		}
@@ -155,7 +179,7 @@ func (c *Client) look(w *waiter) (*link.Link, <-chan struct{}, error) {
 func (c *Client) admits(w *waiter, l *link.Link, at bool) bool {
 	switch {
 	case w.purpose == toConnect:
-		return true
+		return !l.IsAway()
 	case w.purpose == toRestore && c.session.restoring && c.session.key == w.key:
 		return false // two at a time count twice at some servers
 	case w.purpose == toRequest && w.under != 0 && w.under != c.identity.Load():

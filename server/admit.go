@@ -11,16 +11,25 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// reserve takes one of Options.MaxConns places and reports whether there was one. The
-// caller calls release, unless add made the place that of a connection.
+// reserve takes one of Options.MaxConns places and reports whether there was one. The place
+// of a connection that is away counts as free, because it may be its client that comes
+// back: whoever makes a new connection calls isFull. The caller calls release, unless add
+// made the place that of a connection.
 func (s *Server) reserve() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.opts.MaxConns > 0 && len(s.conns)+s.reserved >= s.opts.MaxConns {
+	if s.opts.MaxConns > 0 && len(s.conns)-s.away+s.reserved >= s.opts.MaxConns {
 		return false
 	}
 	s.reserved++
 	return true
+}
+
+// isFull reports whether there is no place for a new connection that has reserved one.
+func (s *Server) isFull() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opts.MaxConns > 0 && len(s.conns)+s.reserved > s.opts.MaxConns
 }
 
 func (s *Server) release() {
@@ -42,9 +51,15 @@ func (c *Conn) meet(hello protocol.HelloBody) {
 	if proof, ok := hello.Head.Credentials(); ok && c.server.opts.Hooks.OnClientConnected != nil {
 		c.proof.Store(&proof)
 	}
-	if name, version := hello.Head.Client(); c.info.UserAgent == "" && name != "" {
-		c.info.UserAgent = cutUserAgent(name + "/" + version)
+}
+
+// userAgent returns what Info tells of the client's program: the header, or what hello
+// says.
+func userAgent(header string, hello protocol.HelloBody) string {
+	if name, version := hello.Head.Client(); header == "" && name != "" {
+		return cutUserAgent(name + "/" + version)
 	}
+	return header
 }
 
 // forget drops what only OnClientConnected gets.
@@ -83,20 +98,25 @@ func (c *Conn) turnAway(err error) {
 	if made := c.server.sessions.made(c, ""); made != nil {
 		c.server.sessions.undo(c.link.Context(), made.key)
 	}
-	status, reason := transport.StatusInternalError, ""
-	var refusal *transport.CloseError
-	switch {
-	case errors.As(err, &refusal) && !refusal.Local && refusal.Status.Sendable():
-		status, reason = refusal.Status, refusal.Reason
-	case c.link.Context().Err() != nil || deliberate(err):
-	default:
-		c.log(connectFailed, "webwire: OnClientConnected failed", "error", loggable(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
-	}
+	status, reason := c.refusal(err, "OnClientConnected")
 	// Not in good order: draining would answer requests with the shutdown error, after
 	// which a client leaves before it has read the status, and comes back.
 	if !c.closing.Swap(true) {
 		c.link.DisconnectLater(status, reason, fmt.Errorf("server: connection refused: %w", err))
 	}
+}
+
+// refusal returns what a client reads that a hook refused with err. If err does not say
+// that it is logged.
+func (c *Conn) refusal(err error, hook string) (status transport.Status, reason string) {
+	var refusal *transport.CloseError
+	if errors.As(err, &refusal) && !refusal.Local && refusal.Status.Sendable() {
+		return refusal.Status, refusal.Reason
+	}
+	if c.link.Context().Err() == nil && !deliberate(err) {
+		c.log(connectFailed, "webwire: "+hook+" failed", "error", loggable(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
+	}
+	return transport.StatusInternalError, ""
 }
 
 // disconnected is the task that calls OnClientDisconnected.

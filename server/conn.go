@@ -29,6 +29,7 @@ type Conn struct {
 	proof      atomic.Pointer[[]byte]       // for Credentials; nil once OnClientConnected has returned
 	expiry     atomic.Pointer[time.Timer]   // of the credentials; nil if they do not expire
 	value      atomic.Pointer[any]
+	resumption *resumption // nil if the connection ends with its socket
 	closing    atomic.Bool // Close was called, or the connection was refused
 	overdue    atomic.Bool // its credentials have expired
 	admitted   atomic.Bool // OnClientConnected has returned nil, or there is none
@@ -75,11 +76,13 @@ func known(addr net.Addr) net.Addr {
 }
 
 // open prepares a connection, for which the caller has reserved a place, and registers
-// it. After an error the connection is closed and the place released.
-func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ *Conn, err error) {
+// it, or makes conn the socket of a connection that exists. The caller calls serve. After
+// an error conn is closed and the place released.
+func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (serve func() error, err error) {
 	s := e.server
+	placed := false
 	defer func() {
-		if err != nil {
+		if !placed {
 			s.release()
 		}
 	}()
@@ -112,10 +115,25 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 		conf.MaxMessage = e.opts.MaxMessageSize
 	}
 	var hello protocol.HelloBody
+	outcome := protocol.OutcomeFresh
 	if rules.Hello {
 		if hello, err = e.greet(ctx, conn, &conf); err != nil {
 			return nil, err
 		}
+		info.UserAgent = userAgent(info.UserAgent, hello)
+	}
+	if hello.Resume != nil {
+		var resumed *Conn
+		if resumed, outcome, err = s.resume(ctx, conn, hello, info); err != nil {
+			return nil, err
+		}
+		if resumed != nil {
+			return resumed.carry, nil
+		}
+	}
+	if s.isFull() {
+		_ = conn.Close(transport.StatusTryAgainLater, "too many connections") // the error below says more
+		return nil, ErrTooManyConns
 	}
 	c := &Conn{server: s, info: info, negotiated: negotiated, limit: conf.MaxMessage}
 	c.meet(hello)
@@ -124,15 +142,18 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 		c.info.Request = nil
 	}
 	conf.Ended = (*receiver)(c)
+	if rules.Hello && s.opts.ResumeWindow > 0 {
+		c.resumable(&conf)
+	}
 	c.link = link.New(context.WithValue(ctx, connKey{s}, c), conf)
 	if rules.Conf { // before anything else can be sent
 		// A failure to send it is found by the reader.
 		_ = c.link.Send(context.Background(), e.conf(info.Version).Message())
 	}
 	if rules.Hello {
-		c.welcome(hello)
+		c.welcome(outcome)
 	}
-	if !s.add(c) {
+	if placed = s.add(c); !placed {
 		_ = conn.Close(transport.StatusGoingAway, "server shutting down") // the error below says more
 		c.link.Abort(ErrServerClosed)                                     // releases it from ctx
 		return nil, ErrServerClosed
@@ -140,29 +161,34 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (_ 
 	if ctx.Done() != nil { // otherwise it would only cost memory
 		c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 	}
-	return c, nil
+	return c.serve, nil
 }
 
 // connKey is the key of the *Conn in the contexts of its handlers. There is one for each
 // server, because a connection may be served inside a handler of another server.
 type connKey struct{ server *Server }
 
-// serve runs the connection until its end.
+// serve begins the connection and carries its first socket.
 func (c *Conn) serve() error {
-	defer c.server.remove(c) // also if a hook ends this goroutine
-	hooks := &c.server.opts.Hooks
-	if hooks.OnClientConnected != nil {
+	if c.resumption != nil {
+		c.resumption.socket.Lock()
+	}
+	if c.server.opts.Hooks.OnClientConnected != nil {
 		c.link.Order(0, (*connected)(c))
 	} else {
 		c.admitted.Store(true)
 	}
-	reason := c.link.Run((*receiver)(c))
-	if c.stop != nil {
-		c.stop()
-	}
+	return c.carry()
+}
+
+// finish does what is to be done at the end of the connection. It is called once, and
+// returns why the connection ended.
+func (c *Conn) finish() error {
+	defer c.server.remove(c) // also if a hook ends this goroutine
+	reason := c.link.Finish()
 	c.neverExpires()
 	c.server.sessions.leave(c)
-	if hooks.OnClientDisconnected != nil && c.admitted.Load() {
+	if c.server.opts.Hooks.OnClientDisconnected != nil && c.admitted.Load() {
 		tasks.Run(&disconnected{c, reason})
 	}
 	return reason
@@ -175,6 +201,11 @@ func (c *Conn) Context() context.Context { return c.link.Context() }
 // Info.Request and Info.TLS are nil.
 func (c *Conn) Info() Info {
 	info := c.info
+	if c.resumption != nil {
+		if present := c.resumption.info.Load(); present != nil {
+			info = *present
+		}
+	}
 	if r := c.hello.Load(); r != nil {
 		info.Request, info.TLS = r, r.TLS
 	}

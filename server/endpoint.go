@@ -63,11 +63,11 @@ func (e *Endpoint) ServeConn(ctx context.Context, conn transport.Conn) error {
 		_ = conn.Close(transport.StatusTryAgainLater, "too many connections") // the error below says more
 		return ErrTooManyConns
 	}
-	c, err := e.open(ctx, conn, Info{})
+	serve, err := e.open(ctx, conn, Info{})
 	if err != nil {
 		return err
 	}
-	return c.serve()
+	return serve()
 }
 
 // AcceptOptions is [Server.AcceptOptions] for the endpoint.
@@ -170,14 +170,14 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	upgraded = true
 	info := Info{UserAgent: cutUserAgent(r.UserAgent())}
-	if s.opts.Hooks.OnClientConnected != nil {
+	if s.opts.Hooks.OnClientConnected != nil || s.opts.Hooks.OnClientBack != nil {
 		info.Request = helloOf(r)
 	}
-	c, err := e.open(ctx, conn, info)
+	serve, err := e.open(ctx, conn, info)
 	if err != nil {
 		return // open closed the connection
 	}
-	go c.serve() // Shutdown and Close own it
+	go serve() // Shutdown and Close own it
 }
 
 // limits returns the limits of the endpoint's connections.

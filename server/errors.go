@@ -38,6 +38,10 @@ var (
 	// Options.SessionPolicy.
 	ErrSessionReplaced = errors.New("server: another connection took the session over")
 
+	// ErrClientGone is the reason if a connection lost its socket and its client did not
+	// come back within Options.ResumeWindow.
+	ErrClientGone = errors.New("server: the client did not come back")
+
 	// ErrCredentialsExpired is the reason after the time given to Conn.ExpiresAt.
 	ErrCredentialsExpired = errors.New("server: credentials expired")
 

@@ -47,6 +47,9 @@ func stopTimer(t *time.Timer) {
 func (c *Conn) expired() {
 	const status, reason = transport.StatusCredentialsExpired, "credentials expired"
 	c.overdue.Store(true)
+	if c.server.opts.Hooks.OnClientBack != nil && c.link.CloseSocket(status, reason, ErrCredentialsExpired) {
+		return // the client comes back with new ones
+	}
 	c.expire(expiryGrace, func() { c.link.DisconnectLater(status, reason, ErrCredentialsExpired) })
 	c.close(status, reason, ErrCredentialsExpired)
 }

@@ -57,13 +57,3 @@ func (e *Endpoint) greet(ctx context.Context, conn transport.Conn, conf *link.Co
 	conf.Own, conf.Peer = link.TermsOfServer(own), link.TermsOfClient(hello)
 	return hello, nil
 }
-
-// welcome answers hello. This server does not resume connections.
-func (c *Conn) welcome(hello protocol.HelloBody) {
-	answer := protocol.WelcomeBody{Outcome: protocol.OutcomeFresh, From: 1}
-	if hello.Resume != nil {
-		answer.Outcome = protocol.OutcomeExpired
-	}
-	// A failure to send it is found by the reader.
-	_ = c.link.Send(context.Background(), answer.Message())
-}

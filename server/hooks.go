@@ -47,6 +47,20 @@ type Hooks struct {
 	// this side ended it; and an error of the network otherwise. The context of c has ended.
 	OnClientDisconnected func(c *Conn, reason error)
 
+	// OnClientAway is called when a connection has lost its socket, and its client may come
+	// back within Options.ResumeWindow, with the reason why the socket ended. Handlers run
+	// on. Then either OnClientBack is called or, after the end of the connection,
+	// OnClientDisconnected. The client cannot come back before the hook has returned.
+	OnClientAway func(c *Conn, reason error)
+
+	// OnClientBack is called when a client has come back to a connection on another socket,
+	// before anything that it sends there is executed. Conn.Info and Conn.Credentials are
+	// those of the new socket. ctx is that of the connection. An error refuses the socket as
+	// an error of OnClientConnected does; the connection stays away. Clients prove with a
+	// secret that the connection is theirs, so the hook is needed only where credentials
+	// expire: without it a connection does not outlive Conn.ExpiresAt.
+	OnClientBack func(ctx context.Context, c *Conn) error
+
 	// OnSignal handles signals. Nil: Options.Handler does.
 	OnSignal SignalHandler
 

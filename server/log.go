@@ -26,6 +26,7 @@ const (
 	upgradeFailed              // an HTTP request that became no connection
 	originRefused              // the same, because of its origin
 	connectFailed              // OnClientConnected refused a client with an error that it does not read
+	cannotResume               // a client and the server disagree about what was received
 	misconfigured              // an option that makes no sense
 	events
 )
@@ -49,6 +50,7 @@ var eventTable = [events]struct {
 	upgradeFailed: {slog.LevelDebug, rate{}},
 	originRefused: {slog.LevelWarn, rate{1, time.Minute}},
 	connectFailed: {slog.LevelError, rate{10, time.Second}},
+	cannotResume:  {slog.LevelWarn, rate{10, time.Second}},
 	misconfigured: {slog.LevelError, rate{}},
 }
 

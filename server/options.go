@@ -97,6 +97,19 @@ type Options struct {
 	// no progress and nothing arrives from the peer. Zero: transport.DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
+	// ResumeWindow is for how long a connection of 3.0 that lost its socket waits for its
+	// client to come back on another one. Meanwhile handlers run on, and what is sent to the
+	// client is kept: at most 256 KiB or 1024 messages for one connection, and 256 MiB for
+	// all. Above that the oldest signals are dropped and the client learns how many; replies
+	// are kept apart, at most 256 KiB or 512 of them. See section 11.10 of PROTOCOL.md, and
+	// Hooks.OnClientAway. Zero: two minutes. Negative: connections end with their sockets.
+	ResumeWindow time.Duration
+
+	// DrainSpread is the time over which Shutdown spreads the clients of 3.0 that it asks to
+	// connect anew: each leaves at a random moment, so that they do not all come to the next
+	// server at once. Shutdown takes that much longer. Zero: they leave at once.
+	DrainSpread time.Duration
+
 	// Version is spoken to peers that negotiate nothing, as published clients do. With
 	// peers that negotiate, the server speaks the newest version that both know.
 	// Zero: protocol.V1_2.
@@ -149,6 +162,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.InboxSize <= 0 {
 		o.InboxSize = defaultBoxSize
+	}
+	if o.ResumeWindow == 0 {
+		o.ResumeWindow = defaultResumeWindow
 	}
 	if o.Version == 0 {
 		o.Version = protocol.V1_2

@@ -117,6 +117,9 @@ func (t *sessions) hold(ctx context.Context, key string, fresh bool) (*live, err
 		case fresh:
 			t.mu.Unlock()
 			return nil, errKeyInUse
+		case l.busy == nil && t.giveUpPlace(l):
+			t.mu.Unlock()
+			continue
 		case l.busy == nil:
 			t.mu.Unlock()
 			return nil, protocol.ErrSessionFull

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -23,11 +24,14 @@ type Server struct {
 	log      logger
 	sessions sessions
 	root     *Endpoint
-	limits   link.Limits // of all connections
+	limits   link.Limits    // of all connections
+	keeping  outbox.Keeping // of those that can be resumed
 
 	mu        sync.Mutex
 	conns     []*Conn // each at its index; nearly in the order in which they came
-	reserved  int     // places of connections that are being made
+	resumable map[protocol.ConnID]*Conn
+	away      int // of conns, that have no socket
+	reserved  int // places of connections that are being made
 	listeners map[transport.Listener]struct{}
 	closing   chan struct{} // closed once no connection is accepted any more
 	changed   chan struct{} // closed by notify; nil if nothing waits for it
@@ -41,9 +45,11 @@ type Server struct {
 func New(opts Options) *Server {
 	s := &Server{
 		opts:      opts.withDefaults(),
+		resumable: make(map[protocol.ConnID]*Conn),
 		listeners: make(map[transport.Listener]struct{}),
 		closing:   make(chan struct{}),
 	}
+	s.keeping = outbox.Keeping{Displace: true, Total: &outbox.Total{Limit: maxResumeMemory}}
 	s.limits.OutboxSize = s.opts.OutboxSize
 	s.limits.KeepAlive = s.opts.ReadTimeout / 3
 	s.limits.Tasks.Concurrency = s.opts.Concurrency
@@ -109,6 +115,9 @@ func (s *Server) add(c *Conn) bool {
 	if s.isClosing() {
 		return false
 	}
+	if r := c.resumption; r != nil {
+		s.resumable[r.id] = c
+	}
 	c.index = len(s.conns)
 	s.conns = append(s.conns, c)
 	s.reserved--
@@ -120,6 +129,10 @@ func (s *Server) add(c *Conn) bool {
 func (s *Server) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r := c.resumption; r != nil {
+		delete(s.resumable, r.id)
+		s.countAway(c, false)
+	}
 	last := len(s.conns) - 1
 	moved := s.conns[last]
 	moved.index, s.conns[c.index] = c.index, moved

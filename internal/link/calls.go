@@ -14,8 +14,9 @@ import (
 
 // LostError is the outcome of a request whose connection ended before its reply.
 type LostError struct {
-	Sent  bool // the peer may have received and executed it
-	Late  bool // the connection had ended before the request began
+	Sent  bool          // the peer may have received and executed it
+	Late  bool          // the connection had ended before the request began
+	Left  time.Duration // of the timeout when the connection ended, if there was one
 	Cause error
 }
 
@@ -28,14 +29,15 @@ func (e *LostError) Error() string {
 
 func (e *LostError) Unwrap() error { return e.Cause }
 
-// IsLate reports whether err is that of a request that came after the end of its
-// connection.
-func IsLate(err error) bool {
+// Unsent reports whether err is that of a request that was not sent because its connection
+// ended: before the request began, or while it was away. Such a request may be made on
+// another connection.
+func (l *Link) Unsent(err error) (lost *LostError, ok bool) {
 	if err == nil {
-		return false // without the variable below, which costs an allocation
+		return nil, false // without the call below, which costs an allocation
 	}
-	var lost *LostError
-	return errors.As(err, &lost) && lost.Late
+	ok = errors.As(err, &lost) && (lost.Late || !lost.Sent && l.out.Keeps())
+	return lost, ok
 }
 
 // TimeoutError is the outcome of a request that was not answered in time. It is a
@@ -111,8 +113,14 @@ type calls struct {
 
 	// For 3.0:
 
-	abandoned map[uint64]bool // given up and not answered; whether their replies are streamed
-	streams   int             // requests without an answer whose reply is streamed
+	abandoned map[uint64]abandoned // given up and not answered
+	streams   int                  // requests without an answer whose reply is streamed
+}
+
+// abandoned is a request that was given up.
+type abandoned struct {
+	why      gaveUp
+	streamed bool
 }
 
 // take returns a call for a new request, nil if there are too many.
@@ -273,8 +281,8 @@ func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
 	case out := <-c.done:
 		return out
 	case <-cancelled:
-		if l.giveUp(number) {
-			return outcome{err: ctx.Err(), gaveUp: whyEnded(ctx)}
+		if why := whyEnded(ctx); l.giveUp(number, why) {
+			return outcome{err: ctx.Err(), gaveUp: why}
 		}
 		return <-c.done // the outcome was decided first, and is here or about to be
 	}
@@ -394,7 +402,7 @@ func (l *Link) overdue() (late []*call) {
 		switch {
 		case c.number == 0 || c.deadline == 0:
 		case c.deadline <= at:
-			late = append(late, l.abandon(s.calls, c.number))
+			late = append(late, l.abandon(s.calls, c.number, wasLate))
 		case next == 0 || c.deadline < next:
 			next = c.deadline
 		}
@@ -409,7 +417,11 @@ func (l *Link) overdue() (late []*call) {
 // failAll fails every request in flight: the connection has ended.
 func (l *Link) failAll(cause error) {
 	for _, c := range l.lost() {
-		c.done <- outcome{err: &LostError{Sent: l.out.WasHanded(&c.place), Cause: cause}}
+		lost := &LostError{Sent: l.out.WasHanded(&c.place), Cause: cause}
+		if c.deadline != 0 {
+			lost.Left = max(c.deadline-now(), 1)
+		}
+		c.done <- outcome{err: lost}
 	}
 }
 

@@ -48,8 +48,12 @@ func (l *Link) goOwned(f func()) {
 // Flush waits until everything in the outbox is written, or never will be, or ctx
 // ends.
 func (l *Link) Flush(ctx context.Context) {
+	l.mu.Lock()
+	over := l.state.awaitOver()
+	l.mu.Unlock()
 	select {
 	case <-l.out.Empty():
+	case <-over: // nothing is written any more, or not before the connection is resumed
 	case <-ctx.Done():
 	}
 }
@@ -104,6 +108,15 @@ func (l *Link) Abort(cause error) {
 	l.drop()
 }
 
+// AbortAway is Abort if the connection is away, and does nothing otherwise.
+func (l *Link) AbortAway(cause error) {
+	if ended, _ := l.endOpen(cause, true); ended {
+		l.tasks.Cut()
+		l.failAll(l.Cause())
+		l.drop()
+	}
+}
+
 // Cause returns why the connection ended or is about to, nil before.
 func (l *Link) Cause() error {
 	l.mu.Lock()
@@ -115,7 +128,7 @@ func (l *Link) Cause() error {
 // to close it in good order: then what failed may well have failed for that. Tasks
 // go on; their context ends.
 func (l *Link) end(cause error) {
-	if ended, parting := l.endOpen(cause); ended {
+	if ended, parting := l.endOpen(cause, false); ended {
 		l.failAll(l.Cause())
 		if !parting {
 			l.drop()
@@ -126,7 +139,7 @@ func (l *Link) end(cause error) {
 // endRead is end for the reader. Somebody else may be writing: how much of that was
 // sent is known once the dropped connection has released the write.
 func (l *Link) endRead(cause error) {
-	ended, parting := l.endOpen(cause)
+	ended, parting := l.endOpen(cause, false)
 	if !ended {
 		return
 	}
@@ -142,14 +155,17 @@ func (l *Link) endRead(cause error) {
 const settleTime = 100 * time.Millisecond
 
 // endOpen makes the link closed and reports whether it was not before, and whether
-// somebody is about to close the connection.
-func (l *Link) endOpen(cause error) (ended, parting bool) {
+// somebody is about to close the connection. If away is true it does so only if the
+// connection is away.
+func (l *Link) endOpen(cause error, away bool) (ended, parting bool) {
 	s := l.lock()
-	if s.closed {
+	if s.closed || away && !s.away {
 		l.unlock()
 		return false, false
 	}
 	s.closed = true
+	s.away = false
+	s.ended()
 	if s.cause == nil {
 		s.cause = cause
 	}

@@ -37,21 +37,21 @@ func whyEnded(ctx context.Context) gaveUp {
 
 // giveUp decides a call that waits, and reports whether it did. Then the caller calls
 // withdraw.
-func (l *Link) giveUp(number uint64) bool {
+func (l *Link) giveUp(number uint64, why gaveUp) bool {
 	s := l.lock()
 	defer l.unlock()
-	return l.abandon(s.calls, number) != nil
+	return l.abandon(s.calls, number, why) != nil
 }
 
 // abandon is calls.decide for a call whose answer, if any, nobody waits for. In 3.0 the
 // request counts until its answer arrives. The caller holds the lock.
-func (l *Link) abandon(t *calls, number uint64) *call {
+func (l *Link) abandon(t *calls, number uint64, why gaveUp) *call {
 	c := t.decide(number)
 	if c != nil && l.modern != nil {
 		if t.abandoned == nil {
-			t.abandoned = make(map[uint64]bool)
+			t.abandoned = make(map[uint64]abandoned)
 		}
-		t.abandoned[number] = c.in != nil
+		t.abandoned[number] = abandoned{why, c.in != nil}
 	}
 	return c
 }
@@ -78,10 +78,10 @@ func (l *Link) answered(number uint64) bool {
 	if s.calls == nil {
 		return false
 	}
-	streamed, ok := s.calls.abandoned[number]
+	given, ok := s.calls.abandoned[number]
 	if ok {
 		delete(s.calls.abandoned, number)
-		if streamed {
+		if given.streamed {
 			s.calls.streams--
 		}
 	}

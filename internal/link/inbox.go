@@ -37,6 +37,7 @@ func (l *Link) awaitRoom() {
 	d := &l.desk
 	halves := 0 // of intervals, since there was more room last
 	overdraft := max(l.limits.Tasks.Budget, minOverdraft)
+	over := l.socketOver()
 	for {
 		room, freed, fits := l.tasks.Lack(int(d.overdrafts) * overdraft)
 		if freed {
@@ -62,6 +63,9 @@ func (l *Link) awaitRoom() {
 			if d.starved++; d.starved > maxStarved {
 				l.end(ErrStarved)
 			}
+		case <-over:
+			timer.Stop()
+			return
 		case <-l.ctx.Done():
 			timer.Stop()
 			return

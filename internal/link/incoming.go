@@ -56,7 +56,7 @@ func (l *Link) Serve(in *Incoming, m *protocol.Message, size int, t tasks.Task) 
 	if len(m.Head) > 0 {
 		if d, ok := m.Head.Deadline(); ok {
 			in.hasDeadline, in.deadline = true, time.Duration(l.pulse.heard.Load())+d
-			in.waits = !l.tasks.IsFree()
+			in.waits = d == 0 || !l.tasks.IsFree()
 		}
 		if m.Head.Stream() {
 			in.flow = newOutflow(x.peer.StreamCredit)

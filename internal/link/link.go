@@ -70,8 +70,10 @@ type Config struct {
 
 	// For 3.0:
 
-	Own, Peer Terms         // what this end and the other announced
-	First     protocol.Kind // of the first message; zero: any
+	Own, Peer Terms            // what this end and the other announced
+	First     protocol.Kind    // of the first message; zero: any
+	Keeping   *outbox.Keeping  // not nil: the connection may outlive its socket, see resume.go
+	Survives  func(error) bool // whether the connection outlives a socket that a CloseError of the peer ended; with Keeping
 }
 
 // Ender has a method that is called once, when the connection has ended. Run waits for it.
@@ -97,7 +99,8 @@ type Link struct {
 	reading    sync.WaitGroup // reading, whichever goroutine does it
 	background sync.WaitGroup // goroutines started with enter
 	pulse      pulse
-	modern     *modern // nil before 3.0
+	modern     *modern          // nil before 3.0
+	survives   func(error) bool // Config.Survives
 
 	received, receivedBytes atomic.Uint64
 }
@@ -106,6 +109,10 @@ type Link struct {
 // and unlock.
 type state struct {
 	closed  bool          // the connection has ended
+	away    bool          // it has no socket
+	resumes bool          // it outlives its socket
+	lostBy  error         // why the socket ended, if away
+	over    chan struct{} // closed when the socket ends; nil if nobody waits for that
 	parting bool          // somebody closes the connection in good order
 	dropped bool          // nothing is held any more
 	idle    bool          // no task is left and none is taken any more
@@ -114,6 +121,7 @@ type state struct {
 	calls   *calls        // nil before the first request; many servers never send one
 	drained chan struct{} // closed once draining is over; nil before it began
 	gone    chan struct{} // closed once the connection is dropped; nil if nobody waits for that
+	quiet   chan struct{} // closed once no request is in flight; nil if nobody waits for that
 }
 
 // epoch is what the times of all links are measured from, by now. They are only compared
@@ -125,16 +133,18 @@ func now() time.Duration { return time.Since(epoch) }
 // New returns a Link that does nothing until Run. Tasks get contexts derived from
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
-	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, ended: conf.Ended}
+	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, ended: conf.Ended, survives: conf.Survives}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.out.Init(outbox.Config{
 		Conn:       conf.Conn,
 		Version:    conf.Version,
 		Size:       conf.Limits.OutboxSize,
 		MaxMessage: conf.MaxMessage,
+		Keeping:    conf.Keeping,
 	}, (*outboxOwner)(l))
 	if conf.Version >= protocol.V3_0 {
 		l.modern = newModern(conf)
+		l.state.resumes = conf.Keeping != nil
 	}
 	if conf.Opening > 0 {
 		l.countReceived(conf.Opening)
@@ -158,6 +168,10 @@ func (l *Link) unlock() {
 			s.waiting.Store(n)
 		}
 	}
+	if s.quiet != nil && s.waiting.Load() == 0 {
+		close(s.quiet)
+		s.quiet = nil
+	}
 	if s.drained != nil && s.idle && s.waiting.Load() == 0 {
 		select {
 		case <-s.drained:
@@ -175,7 +189,8 @@ func (l *Link) Context() context.Context { return l.ctx }
 func (l *Link) Version() protocol.Version { return l.out.Version() }
 
 // Run reads until the connection ends and returns why, once every task is over and
-// all is released. It is called once.
+// all is released. It is called once; if the connection outlives its socket Run returns
+// when the socket ends, IsAway reports true, and Run is called again after Resume.
 func (l *Link) Run(role Role) error {
 	l.role = role
 	l.startPulse()
@@ -183,6 +198,15 @@ func (l *Link) Run(role Role) error {
 	l.read(false)
 	l.reading.Wait()
 	l.stopPulse()
+	if cause := l.lostBy(); cause != nil {
+		return cause
+	}
+	return l.Finish()
+}
+
+// Finish waits, once the connection has ended, until every task is over and all is
+// released, and returns why the connection ended.
+func (l *Link) Finish() error {
 	l.tasks.Wait()
 	l.background.Wait()
 	return l.Cause()

@@ -69,6 +69,10 @@ func (l *Link) stopPulse() {
 	defer l.pulse.mu.Unlock()
 	l.pulse.timer.Stop()
 	l.pulse.timer = nil
+	l.pulse.asked, l.pulse.early = false, false
+	if l.modern != nil {
+		l.modern.acks.stop()
+	}
 }
 
 func (l *Link) beat() {
@@ -87,12 +91,11 @@ func (l *Link) beat() {
 	p.mu.Unlock()
 
 	if do.end {
-		l.end(ErrSlept)
+		l.endWritten(ErrSlept)
 		return
 	}
 	if do.heartbeat {
-		// If there is no room something better is about to be sent.
-		_ = l.Send(outbox.DontWait, l.heartbeatMessage())
+		l.sendHeartbeat()
 	}
 	if !ping {
 		return
@@ -102,15 +105,17 @@ func (l *Link) beat() {
 	p.pinging = false
 	p.mu.Unlock()
 	if err != nil {
-		l.end(err)
+		l.endWritten(err)
 	}
 }
 
-func (l *Link) heartbeatMessage() protocol.Message {
+func (l *Link) sendHeartbeat() {
 	if l.modern != nil {
-		return protocol.Message{Kind: protocol.Ack, Number: l.counted()}
+		l.modern.acks.send(l)
+		return
 	}
-	return protocol.Message{Kind: protocol.Heartbeat}
+	// If there is no room something better is about to be sent.
+	_ = l.Send(outbox.DontWait, protocol.Message{Kind: protocol.Heartbeat})
 }
 
 // pingNow pings the peer, and does not wait for that.

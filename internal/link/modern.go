@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
@@ -16,6 +15,7 @@ const MaxStreams = 128
 var (
 	errFirst       = fmt.Errorf("%w: another message comes first", protocol.ErrMalformed)
 	errOverrun     = fmt.Errorf("%w: item beyond the limit of its stream", protocol.ErrMalformed)
+	errAck         = fmt.Errorf("%w: more is acknowledged than was sent", protocol.ErrMalformed)
 	errNoStream    = fmt.Errorf("%w: item of a reply that is not to be streamed", protocol.ErrMalformed)
 	errUnsupported = fmt.Errorf("%w: a critical field of its reply", protocol.ErrUnsupported)
 )
@@ -24,7 +24,7 @@ var (
 type modern struct {
 	own, peer Terms
 	first     protocol.Kind // that has to come next; zero: any; the reader's
-	uncounted atomic.Uint64 // messages received, see protocol.Version.Counted
+	acks      acks
 
 	mu       sync.Mutex
 	incoming incomingTable
@@ -32,6 +32,7 @@ type modern struct {
 
 func newModern(conf Config) *modern {
 	x := &modern{own: conf.Own, peer: conf.Peer, first: conf.First}
+	x.acks.on = conf.Keeping != nil
 	if x.own.StreamCredit <= 0 {
 		x.own.StreamCredit = DefaultStreamCredit
 	}
@@ -40,7 +41,7 @@ func newModern(conf Config) *modern {
 
 // receive does what a message of 3.0 asks for, except what the role has to do: then it
 // returns false. err is what Parse said.
-func (x *modern) receive(l *Link, m *protocol.Message, err error) (done bool) {
+func (x *modern) receive(l *Link, m *protocol.Message, size int, err error) (done bool) {
 	if x.first != 0 && err == nil {
 		if m.Kind != x.first {
 			err = errFirst
@@ -48,6 +49,9 @@ func (x *modern) receive(l *Link, m *protocol.Message, err error) (done bool) {
 		x.first = 0
 	}
 	if err == nil {
+		if protocol.V3_0.Counted(m.Kind) {
+			x.acks.count(l, size)
+		}
 		done, err = x.dispatch(l, m)
 	}
 	if err != nil {
@@ -81,21 +85,18 @@ func (x *modern) dispatch(l *Link, m *protocol.Message) (done bool, err error) {
 	case protocol.Item:
 		return true, l.receiveItem(m)
 	case protocol.Credit:
-		x.uncounted.Add(1)
 		x.credit(m)
 	case protocol.Cancel:
-		x.uncounted.Add(1)
 		c, err := m.Cancel()
 		if err != nil {
 			return true, err
 		}
 		x.cancel(l, c)
-	case protocol.Ack: // that it arrived is all it says while no connection is resumed
-		x.uncounted.Add(1)
-	default:
-		if !protocol.V3_0.Counted(m.Kind) {
-			x.uncounted.Add(1)
+	case protocol.Ack:
+		if !l.out.Acknowledged(m.Number) {
+			return true, errAck
 		}
+	default:
 		return false, nil
 	}
 	return true, nil
@@ -106,12 +107,6 @@ func (x *modern) settle(l *Link, m *protocol.Message) {
 	if !l.settle(*m, nil) && !l.answered(m.ID.Uint64()) {
 		l.Drop()
 	}
-}
-
-// counted returns the number of counted messages that were received.
-func (l *Link) counted() uint64 {
-	uncounted := l.modern.uncounted.Load() // first: it must not be the larger one
-	return l.received.Load() - uncounted
 }
 
 // Answer sends a short answer without waiting, for the goroutine that reads. It may
@@ -126,6 +121,9 @@ func (l *Link) Answer(m protocol.Message) {
 		l.role.Overflow()
 	}
 }
+
+// Urge sends a message without a number before all that waits.
+func (l *Link) Urge(m protocol.Message) { l.urge(m) }
 
 // urge sends a message before all that waits. Nothing is left to do about an error: the
 // connection has ended.

@@ -70,6 +70,28 @@ func SayHello(ctx context.Context, conn transport.Conn, hello protocol.HelloBody
 	return conf, nil
 }
 
+// AwaitWelcome reads the answer to a hello that asked to go on with a connection. After an
+// error the socket is closed; if ctx ends the error is its cause.
+func AwaitWelcome(ctx context.Context, conn transport.Conn) (protocol.WelcomeBody, error) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Abort() }) // the error of Read says it
+	b, err := conn.Read(nil)
+	if !stop() {
+		return protocol.WelcomeBody{}, context.Cause(ctx)
+	}
+	var m protocol.Message
+	if err == nil {
+		m, err = protocol.V3_0.Parse(b)
+	}
+	var w protocol.WelcomeBody
+	if err == nil {
+		w, err = m.Welcome()
+	}
+	if err != nil {
+		_ = conn.Close(transport.StatusProtocolError, "protocol error") // err says more
+	}
+	return w, err
+}
+
 // exchange writes m and at the same time reads the first message of the peer, which must
 // be of the kind.
 func exchange(ctx context.Context, conn transport.Conn, m protocol.Message, kind protocol.Kind) (protocol.Message, error) {

@@ -1,6 +1,11 @@
 package link
 
-import "github.com/webwire-go/webwire/internal/outbox"
+import (
+	"time"
+
+	"github.com/webwire-go/webwire/internal/outbox"
+	"github.com/webwire-go/webwire/protocol"
+)
 
 // outboxOwner is a Link as the Owner of its outbox.
 type outboxOwner Link
@@ -10,9 +15,19 @@ func (o *outboxOwner) Crowded() bool {
 	return int(l.state.waiting.Load())+l.tasks.Count() > 1
 }
 
-func (o *outboxOwner) Writing() { o.pulse.wrote.Store(int64(now())) }
+func (o *outboxOwner) Writing() time.Duration {
+	at := now()
+	o.pulse.wrote.Store(int64(at))
+	return at
+}
 
-func (o *outboxOwner) Failed(err error) { (*Link)(o).end(err) }
+func (o *outboxOwner) Now() time.Duration { return now() }
+
+func (o *outboxOwner) Ack() []byte { return o.modern.ackDue() }
+
+func (o *outboxOwner) ItemLost(id protocol.ID) { o.modern.loseStream(id) }
+
+func (o *outboxOwner) Failed(err error) (away bool) { return (*Link)(o).endWritten(err) }
 
 func (o *outboxOwner) Enter() bool { return (*Link)(o).enter() }
 

@@ -22,7 +22,9 @@ func (l *Link) read(own bool) {
 		}
 		b, err := l.out.Conn().Read(buf)
 		if err != nil {
-			l.endRead(err)
+			if !l.loseSocket(err) {
+				l.endRead(err)
+			}
 			l.reading.Done()
 			return
 		}
@@ -40,7 +42,7 @@ func (l *Link) read(own bool) {
 		l.countReceived(len(b))
 		m, err := l.out.Version().Parse(b)
 		switch {
-		case l.modern != nil && l.modern.receive(l, &m, err):
+		case l.modern != nil && l.modern.receive(l, &m, len(b), err):
 		case m.Kind.IsReply() && l.settle(m, err):
 		case err != nil:
 			l.role.Malformed(m, err)

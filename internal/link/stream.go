@@ -85,7 +85,7 @@ func (s *Stream) Close() {
 
 // giveUp ends the request with an outcome, unless there is another one.
 func (s *Stream) giveUp(out outcome) {
-	if !s.link.giveUp(s.number) {
+	if !s.link.giveUp(s.number, out.gaveUp) {
 		out = <-s.call.done
 	}
 	s.end(out)

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"sync"
+	"time"
 
 	"github.com/webwire-go/webwire/internal/invariant"
 	"github.com/webwire-go/webwire/protocol"
@@ -14,8 +15,14 @@ type batch struct {
 	size    int      // of all msgs, removed or not, in bytes
 	pieces  [][]byte // of memory, which most of msgs alias
 	piece   int      // index of the one that is filled; those behind it are empty
-	urgent  bool     // the messages are those of Urge: they have no marks and no cost
+	urgent  bool     // the messages are those of Urge, or of Resume: they have no marks and no cost
 	kept    [][]byte // memory for live
+
+	// For an outbox that keeps what it has written:
+
+	first   uint64        // the number of the first message
+	shared  bool          // not all messages are in the memory of the batch
+	written time.Duration // when, by the owner's clock; the deadlines of requests count from then
 }
 
 // keptBatch is how much memory, in bytes, a batch may have that is reused.
@@ -141,5 +148,6 @@ func (b *batch) release() {
 	clear(b.kept)
 	b.msgs, b.kept, b.removed = b.msgs[:0], b.kept[:0], 0
 	b.size, b.piece, b.urgent = 0, 0, false
+	b.first, b.shared, b.written = 0, false, 0
 	batches.Put(b)
 }

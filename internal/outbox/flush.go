@@ -10,7 +10,14 @@ import (
 
 // begin makes the caller the flusher if one is needed.
 func (o *Outbox) begin() bool {
-	if o.flushing && !o.promised || o.holdsBack() || o.hasNothing() || o.err != nil {
+	if o.flushing && !o.promised || o.hasNothing() || o.err != nil {
+		return false
+	}
+	if k := o.kept; k != nil && k.away {
+		o.settleAway()
+		return false
+	}
+	if o.holdsBack() {
 		return false
 	}
 	o.flushing, o.promised = true, false
@@ -82,9 +89,6 @@ func (o *Outbox) flush(rounds int) (done bool) {
 		}
 		written := b
 		b, done = o.next(written, round < rounds)
-		if written != nil {
-			written.release()
-		}
 		if b == nil {
 			return done
 		}
@@ -92,14 +96,21 @@ func (o *Outbox) flush(rounds int) (done bool) {
 		if len(msgs) == 0 { // all were removed
 			continue
 		}
-		o.owner.Writing()
+		b.written = o.owner.Writing()
+		own := len(msgs)
+		if !b.urgent && o.keeps {
+			if ack := o.owner.Ack(); ack != nil {
+				msgs = append(msgs, ack)
+			}
+		}
 		if err := o.conf.Conn.Write(msgs...); err != nil {
 			var partial *transport.PartialError
 			if errors.As(err, &partial) {
-				o.unsent(b, len(msgs)-min(max(partial.Sent, 0), len(msgs)))
+				o.unsent(b, own-min(max(partial.Sent, 0), own))
 			}
-			o.owner.Failed(err) // first: whoever finds the outbox failed asks for the cause
-			o.Fail(err)
+			if !o.owner.Failed(err) { // first: whoever finds the outbox failed asks for the cause
+				o.Fail(err)
+			}
 		}
 	}
 }
@@ -115,6 +126,10 @@ func (o *Outbox) next(written *batch, goOn bool) (b *batch, done bool) {
 		o.over(written)
 	}
 	switch {
+	case o.err == nil && o.kept != nil && o.kept.away:
+		o.flushing = false
+		o.settleAway()
+		return nil, true
 	case o.err != nil || o.hasNothing():
 		invariant.Check(o.err != nil || o.bytes == 0 && o.sent == o.added.end, "an empty outbox counts bytes")
 		o.flushing = false
@@ -133,12 +148,16 @@ func (o *Outbox) next(written *batch, goOn bool) (b *batch, done bool) {
 	o.counts.messages += uint64(len(b.msgs) - b.removed)
 	if !b.urgent {
 		o.handed += uint64(len(b.msgs))
+		if o.kept != nil {
+			o.kept.numbered(b)
+		}
 	}
 	invariant.Check(o.handed <= o.added.number, "more messages are written than were added")
 	return b, false
 }
 
-// over gives back what a batch took, which was written or is not to be.
+// over gives back what a batch took, which was written or is not to be, and releases or
+// keeps it.
 func (o *Outbox) over(b *batch) {
 	o.bytes -= b.cost()
 	o.counts.bytes += uint64(b.liveSize())
@@ -146,6 +165,17 @@ func (o *Outbox) over(b *batch) {
 		o.sent += uint64(b.size)
 	}
 	invariant.Check(o.bytes >= 0 && o.sent <= o.added.end, "more is written than was added")
+	k := o.kept
+	switch {
+	case k != nil && b.urgent && k.replaying && b == k.replay:
+		k.replay, k.replaying, k.replayed = nil, false, false
+		b.release()
+		k.release()
+	case k == nil || b.urgent || o.err != nil:
+		b.release()
+	default:
+		o.retain(b)
+	}
 	if o.waits != nil {
 		wake(&o.waits.room)
 	}
@@ -161,7 +191,7 @@ func (o *Outbox) addPromised(msg []byte) (promised, flush bool, err error) {
 	}
 	defer o.mu.Unlock()
 	waiting := o.promised
-	flush = o.append(o.last(), msg, nil)
+	flush = o.appendShared(msg)
 	if flush && (!waiting || o.bytes < o.conf.Size/2) {
 		o.promised = true
 		return !waiting, false, nil

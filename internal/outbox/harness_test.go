@@ -100,15 +100,24 @@ func newBox(w *wire, conf Config) *box {
 
 func (b *box) Crowded() bool { return false }
 
-func (b *box) Writing() {}
+func (b *box) Writing() time.Duration { return b.Now() }
 
-func (b *box) Failed(err error) {
+func (b *box) Now() time.Duration { return time.Since(boxEpoch) }
+
+func (b *box) Ack() []byte { return nil }
+
+func (b *box) ItemLost(protocol.ID) {}
+
+var boxEpoch = time.Now()
+
+func (b *box) Failed(err error) (away bool) {
 	b.guard.Lock()
 	defer b.guard.Unlock()
 	if b.ended == nil {
 		b.ended = err
 		b.cancel()
 	}
+	return false
 }
 
 func (b *box) Enter() bool {

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/webwire-go/webwire/internal/invariant"
 	"github.com/webwire-go/webwire/protocol"
@@ -52,8 +53,9 @@ const (
 type Config struct {
 	Conn       transport.Conn
 	Version    protocol.Version
-	Size       int // budget in bytes; an empty outbox takes a message of any size
-	MaxMessage int // the longest message the peer takes, in bytes; zero: any
+	Size       int      // budget in bytes; an empty outbox takes a message of any size
+	MaxMessage int      // the longest message the peer takes, in bytes; zero: any
+	Keeping    *Keeping // not nil: what was written is kept until the peer acknowledges it
 }
 
 // Owner is the connection of an Outbox. Its methods do not block.
@@ -61,16 +63,30 @@ type Owner interface {
 	// Crowded reports whether others are likely to add something soon. It is a hint.
 	Crowded() bool
 
-	// Writing is called when a write begins.
-	Writing()
+	// Writing is called when a write begins. It returns Now.
+	Writing() time.Duration
 
-	// Failed is called with the error of a failed write, before the outbox fails.
-	Failed(error)
+	// Now returns the time since a moment that does not change.
+	Now() time.Duration
+
+	// Failed is called with the error of a failed write, before the outbox fails. It reports
+	// whether the outbox does not fail, because it is suspended.
+	Failed(error) (away bool)
 
 	// Enter makes the owner wait for a goroutine, until Leave. If it returns false the
 	// connection has ended and nothing is to be started.
 	Enter() bool
 	Leave()
+
+	// For an outbox that keeps what it has written:
+
+	// Ack returns the encoded acknowledgement that is due, or nil. It goes out with the
+	// write that is about to begin.
+	Ack() []byte
+
+	// ItemLost is called when an item of the reply to a request is lost. The outbox makes
+	// the final answer a failure.
+	ItemLost(protocol.ID)
 }
 
 // Outbox holds what is to be written to a connection. Its methods may be used
@@ -95,13 +111,28 @@ type Outbox struct {
 	flusher  func()   // is flushAll; nil before the first use; the flusher's
 
 	waits *waits // nil until somebody has to wait
+	keeps bool   // there was a Keeping
+	kept  *kept  // nil if nothing is kept
 }
 
 // Init prepares o for use.
-func (o *Outbox) Init(conf Config, owner Owner) { o.conf, o.owner = conf, owner }
+func (o *Outbox) Init(conf Config, owner Owner) {
+	o.conf, o.owner = conf, owner
+	if conf.Keeping != nil {
+		o.keeps = true
+		o.kept = &kept{Keeping: *conf.Keeping, first: 1, end: 1, next: 1}
+	}
+}
 
-// Conn returns the connection that o writes to.
-func (o *Outbox) Conn() transport.Conn { return o.conf.Conn }
+// Conn returns the connection that o writes to, or wrote to last.
+func (o *Outbox) Conn() transport.Conn {
+	if !o.keeps {
+		return o.conf.Conn
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.conf.Conn
+}
 
 // Version returns the version of the protocol that o writes.
 func (o *Outbox) Version() protocol.Version { return o.conf.Version }
@@ -158,7 +189,7 @@ func (o *Outbox) Add(ctx context.Context, m *protocol.Message, at *Mark) (flush 
 		return false, err
 	}
 	defer o.mu.Unlock()
-	return o.encode(m, most, at)
+	return o.encode(o.mend(m), most, at)
 }
 
 // encode appends m, whose size is most at most. The caller holds the lock.
@@ -180,7 +211,13 @@ func (o *Outbox) addEncoded(ctx context.Context, msg []byte) (flush bool, err er
 		return false, err
 	}
 	defer o.mu.Unlock()
-	return o.append(o.last(), msg, nil), nil
+	return o.appendShared(msg), nil
+}
+
+func (o *Outbox) appendShared(msg []byte) (flush bool) {
+	b := o.last()
+	b.shared = true
+	return o.append(b, msg, nil)
 }
 
 // check returns an error if a message of the given size is longer than the peer takes.
@@ -230,6 +267,9 @@ func (o *Outbox) Fail(err error) {
 		return
 	}
 	o.err = err
+	if o.kept != nil {
+		o.forgetAll()
+	}
 	for _, b := range o.queue {
 		b.release()
 	}
@@ -241,6 +281,7 @@ func (o *Outbox) Fail(err error) {
 	if w := o.waits; w != nil {
 		wake(&w.room)
 		wake(&w.idle)
+		wake(&w.acked)
 	}
 }
 

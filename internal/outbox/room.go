@@ -11,6 +11,7 @@ type waits struct {
 	turn    chan struct{} // full while one of them waits for room; nil before the first
 	room    chan struct{} // closed once bytes shrink; nil if nobody waits for that
 	idle    chan struct{} // closed once all is written; nil if nobody waits for that
+	acked   chan struct{} // closed once all is acknowledged; nil if nobody waits for that
 	settled chan struct{} // closed once nobody writes; nil if nobody waits for that
 }
 
@@ -64,7 +65,8 @@ func (o *Outbox) lockRoom(ctx context.Context, size int) (err error) {
 // fits reports whether there is room. A long message counts as half of the budget at
 // most, so that it gets in beside those of senders that do not wait.
 func (o *Outbox) fits(size int) bool {
-	return o.bytes == 0 || o.bytes+min(addedCost+size, o.conf.Size/2) <= o.conf.Size
+	used := o.bytes + o.charge()
+	return used == 0 || used+min(addedCost+size, o.conf.Size/2) <= o.conf.Size
 }
 
 // awaitTurn waits for room behind those who came before. The lock is held before and

@@ -9,8 +9,11 @@ import "github.com/webwire-go/webwire/protocol"
 func (o *Outbox) Urge(m *protocol.Message) (flush bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil {
+	switch {
+	case o.err != nil:
 		return false, o.err
+	case o.kept != nil && o.kept.away: // what it asks for is asked for again
+		return false, nil
 	}
 	b := o.urgent
 	if b == nil {
@@ -45,14 +48,20 @@ func (o *Outbox) AddBeyond(m *protocol.Message) (flush bool, err error) {
 	case !o.fits(most) && o.bytes+addedCost+most > o.conf.Size+Beyond:
 		return false, ErrFull
 	}
-	return o.encode(m, most, nil)
+	return o.encode(o.mend(m), most, nil)
 }
 
 // hasNothing reports whether nothing is queued.
-func (o *Outbox) hasNothing() bool { return len(o.queue) == 0 && o.urgent == nil }
+func (o *Outbox) hasNothing() bool {
+	return len(o.queue) == 0 && o.urgent == nil && (o.kept == nil || o.kept.replay == nil || o.kept.replayed)
+}
 
 // pop takes out the batch to be written next, nil if there is none.
 func (o *Outbox) pop() *batch {
+	if k := o.kept; k != nil && k.replay != nil && !k.replayed {
+		k.replayed = true
+		return k.replay
+	}
 	if b := o.urgent; b != nil {
 		o.urgent = nil
 		return b

@@ -1,0 +1,219 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/tasks"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Gap tells of signals that were lost, see Hooks.OnGap.
+type Gap struct {
+	// Missed is the number of signals of the server that the client has not received, and
+	// will not. Items of streamed replies count too. It is zero if the server cannot tell,
+	// because the connection has ended: then there may be any number, or none.
+	Missed uint64
+
+	// Unacknowledged is the number of signals that Signal accepted and of which it is not
+	// known whether the server has received them.
+	Unacknowledged int
+}
+
+var (
+	errNotResumed  = errors.New("client: the server does not go on with the connection")
+	errWindowOver  = errors.New("client: the server was out of reach for longer than it waits for its clients")
+	errUnavailable = errors.New("client: the server cannot tell now whether it goes on with the connection")
+)
+
+// ticket is what a client needs to go on with a connection on another socket. It is used
+// by the goroutine that connects, and by the reader.
+type ticket struct {
+	conn    protocol.ConnID
+	secret  protocol.Secret
+	window  time.Duration // zero: the server does not resume connections
+	attempt uint32        // of the last hello that asked for it
+}
+
+// take takes what the server says in a welcome.
+func (t *ticket) take(w *protocol.WelcomeBody) {
+	t.conn, t.secret, t.window = w.Conn, w.Secret, w.Window
+}
+
+// survives reports whether the connection outlives a socket that the server closed with a
+// status: only if the status says so.
+func survives(err error) bool {
+	var closed *transport.CloseError
+	return !errors.As(err, &closed) || closed.Status == transport.StatusCredentialsExpired || closed.Status == transport.StatusServiceRestart
+}
+
+// welcomed takes the answer to the hello of a new connection.
+func (s *serving) welcomed(w *protocol.WelcomeBody) {
+	s.ticket.take(w)
+	if w.Window <= 0 {
+		s.link.NeverResumes()
+	}
+}
+
+// goOn makes attempts to give a connection that is away another socket until that
+// succeeds, and returns nil, or until the connection has ended. Then next is the socket of
+// the connection that comes next, if there is one already.
+func (c *Client) goOn(s *serving, cause error) (next *opening, over bool) {
+	l := s.link
+	c.away(s, cause)
+	if s.ticket.window <= 0 { // there was no welcome yet
+		l.AbortAway(cause)
+		return nil, true
+	}
+	window := time.AfterFunc(s.ticket.window, func() { l.AbortAway(fmt.Errorf("%w: %w", errWindowOver, cause)) })
+	defer window.Stop()
+	for {
+		c.pause(l.Context())
+		if !l.IsAway() {
+			return nil, true
+		}
+		next, err := c.tryGoingOn(s)
+		switch {
+		case next != nil:
+			l.AbortAway(fmt.Errorf("%w: %w", errNotResumed, cause))
+			return next, true
+		case err == nil:
+			c.back(s)
+			return nil, false
+		case !l.IsAway():
+			return nil, true
+		}
+		err = c.counted(reason(err))
+		if c.givesUp(err) {
+			s.final = err
+			l.AbortAway(err)
+			return nil, true
+		}
+		c.stillAway(err)
+	}
+}
+
+// tryGoingOn makes one attempt. It returns nil, nil if the connection goes on, and a socket
+// if that carries another connection.
+func (c *Client) tryGoingOn(s *serving) (next *opening, err error) {
+	l := s.link
+	c.mu.Lock()
+	c.attempts++
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(l.Context(), c.opts.DialTimeout)
+	defer cancel()
+	s.ticket.attempt++
+	received := l.Received()
+	o, err := c.dial(ctx, &protocol.Resume{
+		Conn:      s.ticket.conn,
+		Secret:    s.ticket.secret,
+		Attempt:   s.ticket.attempt,
+		Received:  received,
+		FirstKept: l.FirstKept(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := o.welcome
+	switch {
+	case w == nil || !w.Outcome.Resumed() && w.Outcome != protocol.OutcomeUnavailable:
+		return o, nil
+	case w.Outcome == protocol.OutcomeUnavailable:
+		_ = o.conf.Conn.Close(transport.StatusTryAgainLater, "") // the error below says more
+		return nil, errUnavailable
+	}
+	lost := w.From - 1 - received - uint64(w.Late)
+	if w.From <= received || lost > w.From {
+		err = fmt.Errorf("%w: welcome goes on at message %d after %d, with %d others", ErrProtocolViolation, w.From, received, w.Late)
+	} else {
+		err = l.Resume(link.Resumption{Conn: o.conf.Conn, Received: w.Received, From: w.From, Late: w.Late})
+	}
+	if err != nil {
+		_ = o.conf.Conn.Close(transport.StatusProtocolError, "cannot resume") // err says more
+		l.AbortAway(err)
+		return nil, err
+	}
+	s.ticket.take(w)
+	if lost > 0 {
+		c.tellGap(Gap{Missed: lost})
+	}
+	return nil, nil
+}
+
+// away records that a connection has lost its socket.
+func (c *Client) away(s *serving, cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !s.since.IsZero() {
+		if time.Since(s.since) >= c.stable(cause) {
+			c.trying.retries = 0
+		}
+		c.setStatus(Resuming)
+	}
+	c.delay(cause)
+}
+
+// delay sets the time of the next attempt after one that failed with err, or after a loss.
+// The caller holds mu.
+func (c *Client) delay(err error) {
+	c.trying.due = time.Now().Add(c.backoff(c.trying.retries, err))
+	c.trying.retries++
+}
+
+// stillAway records that an attempt to go on with a connection has failed.
+func (c *Client) stillAway(err error) {
+	c.mu.Lock()
+	first := c.attemptFailed(err)
+	c.failure = err
+	c.delay(err)
+	c.notify()
+	c.mu.Unlock()
+	if first {
+		c.log(slog.LevelWarn, cannotConnect, "error", err)
+	}
+}
+
+const cannotConnect = "webwire: cannot connect, the client tries again until it succeeds"
+
+// back records that a connection goes on.
+func (c *Client) back(s *serving) {
+	c.mu.Lock()
+	recovered := c.trying.failing
+	c.trying.failing = false
+	c.trying.last = 0
+	c.trying.retries = 0 // the server is there
+	c.failure = nil
+	c.resumes++
+	c.leaving.CompareAndSwap(s.link, nil)
+	if !s.since.IsZero() {
+		s.since = time.Now()
+		c.setStatus(Connected)
+	}
+	c.notify()
+	c.mu.Unlock()
+	if recovered {
+		c.log(slog.LevelInfo, "webwire: connected after attempts that failed")
+	}
+}
+
+// tellGap calls OnGap.
+func (c *Client) tellGap(g Gap) {
+	if hook := c.opts.Hooks.OnGap; hook != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.later("OnGap", func() { hook(c.ctx, g) })
+	}
+}
+
+// givesUp asks Options.GiveUp, without holding a lock.
+func (c *Client) givesUp(err error) (final bool) {
+	if c.Status() != Closed {
+		tasks.Run(&within{hook{c, "Options.GiveUp", func() { final = c.opts.GiveUp(err) }}})
+	}
+	return final
+}

@@ -1,0 +1,119 @@
+package link
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// When a counted message is acknowledged (section 11.10).
+const (
+	ackMessages = 32          // so many go with the next write
+	ackAlone    = 256         // so many are acknowledged at once
+	ackBytes    = 64 << 10    // and so many bytes
+	ackTime     = time.Second // after which one message is
+)
+
+// acks counts the messages of the peer that it counts too, and acknowledges them.
+type acks struct {
+	on    bool // the peer waits for acknowledgements; the reader's
+	late  int  // so many messages that come next are not counted; the reader's
+	bytes int  // received since since; the reader's
+	since uint64
+
+	received atomic.Uint64
+	sent     atomic.Uint64 // the last acknowledgement
+	due      atomic.Bool   // with the next write
+	armed    atomic.Bool   // timer runs
+
+	mu    sync.Mutex
+	timer *time.Timer // nil before the first message
+
+	space [9]byte // for ackDue; the flusher's
+}
+
+// count counts a message.
+func (a *acks) count(l *Link, size int) {
+	if a.late > 0 {
+		a.late--
+		return
+	}
+	received := a.received.Add(1)
+	if !a.on {
+		return
+	}
+	sent := a.sent.Load()
+	if sent != a.since {
+		a.since, a.bytes = sent, 0
+	}
+	a.bytes += size
+	switch waiting := received - sent; {
+	case waiting >= ackAlone || a.bytes >= ackBytes:
+		a.send(l)
+	case waiting >= ackMessages:
+		if !a.due.Load() {
+			a.due.Store(true)
+		}
+	case !a.armed.Load():
+		a.arm(l)
+	}
+}
+
+// arm sees to it that what was received is acknowledged in time.
+func (a *acks) arm(l *Link) {
+	a.armed.Store(true)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.timer == nil {
+		a.timer = time.AfterFunc(ackTime, func() {
+			a.armed.Store(false)
+			if a.sent.Load() < a.received.Load() {
+				a.send(l)
+			}
+		})
+	} else {
+		a.timer.Reset(ackTime)
+	}
+}
+
+// stop is called when the socket has ended.
+func (a *acks) stop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.armed.Store(false)
+	a.due.Store(false)
+}
+
+// send acknowledges what was received, before all that waits.
+func (a *acks) send(l *Link) {
+	received := a.received.Load()
+	a.sent.Store(received)
+	l.urge(protocol.Message{Kind: protocol.Ack, Number: received})
+}
+
+// ackDue returns the acknowledgement that is to go with the next write, nil if none is.
+func (x *modern) ackDue() []byte {
+	a := &x.acks
+	if !a.due.Load() {
+		return nil
+	}
+	a.due.Store(false)
+	received := a.received.Load()
+	a.sent.Store(received)
+	a.space[0] = ackType
+	binary.LittleEndian.PutUint64(a.space[1:], received)
+	return a.space[:]
+}
+
+// ackType is the type byte of protocol.Ack.
+var ackType = func() byte {
+	// An Ack can always be encoded.
+	msg, _ := protocol.V3_0.Append(nil, protocol.Message{Kind: protocol.Ack})
+	return msg[0]
+}()

@@ -1,0 +1,338 @@
+package outbox
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/webwire-go/webwire/internal/invariant"
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// A connection of 3.0 may outlive its socket. Its Outbox numbers the messages in the order
+// in which they are written first, and keeps what was written until the peer acknowledges
+// it. So all messages are in one list with three marks: what lies before kept.first is
+// acknowledged or forgotten, what lies before kept.next was written, and the rest is
+// Outbox.queue. An acknowledgement moves the first mark, and a new socket is sent what lies
+// between the two (resume.go). Urgent messages have no number.
+
+// Keeping says what an Outbox does about what it keeps.
+type Keeping struct {
+	// Displace says what happens when too much is kept. If it is true the oldest messages
+	// are forgotten: signals, publications and items are lost if the socket is, the others
+	// are set aside, see late.go. The connection never waits for the peer's
+	// acknowledgements, and goes on while it has no socket. If it is false what is kept
+	// counts against Config.Size, and while there is no socket nothing counts as written.
+	Displace bool
+
+	// Total is what all outboxes that displace may keep together; nil: any number of bytes.
+	Total *Total
+}
+
+// The limits of what an Outbox keeps that displaces.
+const (
+	RingBytes    = 256 << 10
+	ringMessages = 1024
+)
+
+// Total limits the bytes that many outboxes keep. It must not be copied.
+type Total struct {
+	Limit int64
+	bytes atomic.Int64
+}
+
+func (t *Total) exceeded() bool { return t != nil && t.bytes.Load() > t.Limit }
+
+func (t *Total) add(bytes int) {
+	if t != nil {
+		t.bytes.Add(int64(bytes))
+	}
+}
+
+// kept is what was written and may have to be written again, guarded by the Outbox's mutex.
+type kept struct {
+	Keeping
+	batches   []*batch // one after the other, without gaps; messages that were removed are not in them
+	first     uint64   // the number of the oldest message that is kept
+	end       uint64   // the number after that of the youngest
+	next      uint64   // the number of the message that is written first next
+	acked     uint64   // so many messages the peer has acknowledged
+	bytes     int      // cost of the messages from first on
+	away      bool     // there is no socket
+	replaying bool     // the messages are being written again: their memory must stay
+	replay    *batch   // to be written before all others, nil if there is none
+	replayed  bool     // it was given to the connection
+	unhanded  uint64   // messages that count as written, and were not: of Mark.number
+	late      late
+}
+
+// numbered gives the messages of a batch that is about to be written their numbers.
+func (k *kept) numbered(b *batch) {
+	b.first = k.next
+	k.next += uint64(len(b.msgs) - b.removed)
+}
+
+// retain keeps a batch that was written, or counts as written.
+func (o *Outbox) retain(b *batch) {
+	k := o.kept
+	invariant.Check(b.first == k.end, "what is kept has a gap")
+	b.compact()
+	size := 0
+	for _, msg := range b.msgs {
+		size += addedCost + len(msg)
+	}
+	k.end += uint64(len(b.msgs))
+	k.bytes += size
+	k.Total.add(size)
+	if n := len(k.batches); n == 0 || !k.batches[n-1].absorb(b) {
+		k.batches = append(k.batches, b)
+	}
+	o.acknowledge()
+	if k.Displace {
+		o.displace()
+	}
+}
+
+// Acknowledged records that the peer has received so many messages. It reports false if
+// that is more than were written.
+func (o *Outbox) Acknowledged(received uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kept
+	switch {
+	case k == nil:
+		return true
+	case received >= k.next:
+		return false
+	case received > k.acked:
+		k.acked = received
+		o.acknowledge()
+	}
+	return true
+}
+
+// acknowledge frees what the peer has acknowledged.
+func (o *Outbox) acknowledge() {
+	k := o.kept
+	freed := k.first <= k.acked && k.first < k.end
+	for k.first <= k.acked && k.first < k.end {
+		k.drop()
+	}
+	k.late.acknowledged(k.acked)
+	if !freed {
+		return
+	}
+	k.release()
+	o.wakeSettled()
+	if o.waits != nil && !k.Displace {
+		wake(&o.waits.room)
+	}
+}
+
+// drop moves the first mark by one message, which it returns.
+func (k *kept) drop() (msg []byte) {
+	msg = k.at(k.first)
+	k.bytes -= addedCost + len(msg)
+	k.Total.add(-addedCost - len(msg))
+	invariant.Check(k.bytes >= 0, "more bytes are freed than were kept")
+	k.first++
+	return msg
+}
+
+// at returns the message with a number near the first one.
+func (k *kept) at(number uint64) []byte {
+	for _, b := range k.batches {
+		if i := number - b.first; i < uint64(len(b.msgs)) {
+			return b.msgs[i]
+		}
+	}
+	panic("outbox: a message is not kept")
+}
+
+// release gives back the memory of what lies before the first mark.
+func (k *kept) release() {
+	if k.replaying {
+		return
+	}
+	n := 0
+	for n < len(k.batches) && k.batches[n].first+uint64(len(k.batches[n].msgs)) <= k.first {
+		k.batches[n].release()
+		n++
+	}
+	if n > 0 {
+		left := copy(k.batches, k.batches[n:])
+		clear(k.batches[left:])
+		k.batches = k.batches[:left]
+	}
+}
+
+// displace forgets the oldest messages if too many are kept.
+func (o *Outbox) displace() {
+	k := o.kept
+	for k.first < k.end && (k.bytes > RingBytes || k.end-k.first > ringMessages || k.Total.exceeded()) {
+		number, msg := k.first, k.drop()
+		o.setAside(number, msg)
+	}
+	k.release()
+}
+
+// charge returns what is kept as far as it counts against the budget.
+func (o *Outbox) charge() int {
+	if k := o.kept; k != nil && !k.Displace {
+		return k.bytes
+	}
+	return 0
+}
+
+// forgetAll drops everything that is kept: the outbox has failed.
+func (o *Outbox) forgetAll() {
+	k := o.kept
+	k.late.unacknowledged = k.signals()
+	for _, b := range o.queue {
+		k.late.unacknowledged += b.signals(0)
+	}
+	k.Total.add(-k.bytes)
+	k.bytes = 0
+	k.first = k.end
+	k.release()
+	k.late.clear()
+}
+
+// signals returns the number of signals that are kept.
+func (k *kept) signals() (n int) {
+	for _, b := range k.batches {
+		n += b.signals(int(max(k.first, b.first) - b.first))
+	}
+	return n
+}
+
+// Settled returns a channel that is closed once everything added so far is acknowledged,
+// or never will be.
+func (o *Outbox) Settled() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	acked := await(&o.waiters().acked)
+	o.wakeSettled()
+	return acked
+}
+
+// wakeSettled wakes those that wait for everything to be acknowledged, if it is.
+func (o *Outbox) wakeSettled() {
+	if o.waits == nil || o.waits.acked == nil {
+		return
+	}
+	k := o.kept
+	if o.err != nil || k == nil || k.first == k.next && k.replay == nil && len(o.queue) == 0 {
+		wake(&o.waits.acked)
+	}
+}
+
+// Keeps reports whether the outbox was made to keep what it has written.
+func (o *Outbox) Keeps() bool { return o.keeps }
+
+// FirstKept returns the number of the first message that can be sent again.
+func (o *Outbox) FirstKept() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kept == nil {
+		return 1
+	}
+	return o.kept.first
+}
+
+// Unacknowledged returns how many signals the peer had not acknowledged when the outbox
+// failed.
+func (o *Outbox) Unacknowledged() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kept == nil {
+		return 0
+	}
+	return o.kept.late.unacknowledged
+}
+
+// Forgo makes the outbox keep nothing any more: the peer does not resume connections.
+func (o *Outbox) Forgo() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kept
+	if k == nil {
+		return
+	}
+	k.Total.add(-k.bytes)
+	k.bytes, k.first = 0, k.end
+	k.release()
+	o.kept = nil
+	o.wakeSettled()
+	if o.waits != nil {
+		wake(&o.waits.room)
+	}
+}
+
+// compact takes out the messages that were removed.
+func (b *batch) compact() {
+	if b.removed == 0 {
+		return
+	}
+	n := 0
+	for _, msg := range b.msgs {
+		if len(msg) > 0 {
+			b.msgs[n] = msg
+			n++
+		}
+	}
+	clear(b.msgs[n:])
+	b.msgs, b.removed = b.msgs[:n], 0
+}
+
+// Messages that were written one by one would each hold the memory of a batch. So a batch
+// of at most maxAbsorbed bytes is copied to the one before it, unless that has maxMessages
+// or was written more than maxApart earlier: then the deadlines of its requests would be
+// measured from a time that is too far off, see batch.written.
+const (
+	maxAbsorbed = 1 << 10
+	maxMessages = 256
+	maxApart    = 20 * time.Millisecond
+)
+
+// absorb moves the messages of another batch, which were written soon after, to the end of
+// b, and reports whether it did. Then the other batch is released.
+func (b *batch) absorb(other *batch) bool {
+	size := 0
+	for _, msg := range other.msgs {
+		size += len(msg)
+	}
+	switch {
+	case other.written-b.written > maxApart, len(b.msgs) >= maxMessages:
+		return false
+	case other.shared && other.holdsNothing() || len(other.msgs) == 0:
+		b.msgs = append(b.msgs, other.msgs...)
+		b.shared = b.shared || other.shared
+	case size > maxAbsorbed || other.shared:
+		return false
+	default:
+		i := b.room(size)
+		for _, msg := range other.msgs {
+			start := len(b.pieces[i])
+			b.pieces[i] = append(b.pieces[i], msg...)
+			b.msgs = append(b.msgs, b.pieces[i][start:len(b.pieces[i]):len(b.pieces[i])])
+		}
+		b.piece = i
+	}
+	other.release()
+	return true
+}
+
+// holdsNothing reports whether none of the messages are in the memory of the batch.
+func (b *batch) holdsNothing() bool {
+	return b.piece == 0 && (len(b.pieces) == 0 || len(b.pieces[0]) == 0)
+}
+
+// signals returns the number of signals among the messages from the given index on.
+func (b *batch) signals(from int) (n int) {
+	for _, msg := range b.msgs[from:] {
+		if m, err := protocol.V3_0.Parse(msg); err == nil && m.Kind == protocol.Signal {
+			n++
+		}
+	}
+	return n
+}

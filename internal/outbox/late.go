@@ -1,0 +1,177 @@
+package outbox
+
+import (
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// late is what an Outbox that displaces has set aside: messages that must not be lost for
+// signals that came after them. A peer that comes back gets them as messages without a
+// number, before those that follow.
+type late struct {
+	messages []numbered
+	bytes    int
+	failed   uint64 // the number of the last message for which there was no room; zero: none
+
+	// items are the numbers of the last items, of each streamed reply, that are not kept
+	// any more. If the peer has not received them when it comes back the stream is broken.
+	items map[protocol.ID]uint64
+
+	// broken are the requests whose streamed reply is broken, and whose final answer was
+	// not added yet. That will be a failure.
+	broken map[protocol.ID]struct{}
+
+	unacknowledged int // see Outbox.Unacknowledged
+}
+
+type numbered struct {
+	number uint64
+	msg    []byte
+}
+
+// The limits of what is set aside.
+const (
+	lateBytes    = 256 << 10
+	lateMessages = 512
+)
+
+func (l *late) clear() { l.messages, l.bytes, l.items, l.broken = nil, 0, nil, nil }
+
+// acknowledged drops what the peer has received.
+func (l *late) acknowledged(received uint64) {
+	n := 0
+	for n < len(l.messages) && l.messages[n].number <= received {
+		l.bytes -= len(l.messages[n].msg)
+		n++
+	}
+	if n == len(l.messages) {
+		l.messages = nil
+	} else {
+		l.messages = l.messages[n:]
+	}
+	if l.failed <= received {
+		l.failed = 0
+	}
+	for id, number := range l.items {
+		if number <= received {
+			delete(l.items, id)
+		}
+	}
+}
+
+func (l *late) add(number uint64, msg []byte) {
+	l.messages = append(l.messages, numbered{number, append([]byte(nil), msg...)})
+	l.bytes += len(msg)
+	for i := 0; l.bytes > lateBytes && i < len(l.messages); i++ {
+		l.shorten(i)
+	}
+	if l.bytes > lateBytes || len(l.messages) > lateMessages {
+		l.messages, l.bytes = nil, 0
+		l.failed = number
+	}
+}
+
+// shorten makes a reply the failure that says that it is lost.
+func (l *late) shorten(i int) {
+	m, err := protocol.V3_0.Parse(l.messages[i].msg)
+	if err != nil || m.Kind != protocol.Reply && m.Kind != protocol.ReplyError {
+		return
+	}
+	if short := encodeFailure(m.ID, protocol.FailureReplyLost); len(short) < len(l.messages[i].msg) {
+		l.bytes += len(short) - len(l.messages[i].msg)
+		l.messages[i].msg = short
+	}
+}
+
+func encodeFailure(id protocol.ID, code protocol.FailureCode) []byte {
+	// A failure can always be encoded.
+	msg, _ := protocol.V3_0.Append(nil, code.Failure().Message(id))
+	return msg
+}
+
+// setAside decides what becomes of a message that is not kept any more, and that the peer
+// has not acknowledged.
+func (o *Outbox) setAside(number uint64, msg []byte) {
+	k := o.kept
+	m, err := protocol.V3_0.Parse(msg)
+	switch {
+	case err != nil:
+	case m.Kind == protocol.Item:
+		if k.late.items == nil {
+			k.late.items = make(map[protocol.ID]uint64)
+		}
+		k.late.items[m.ID] = number
+	case m.Kind == protocol.Signal, m.Kind == protocol.Publication, m.Kind == protocol.Presence, m.Kind == protocol.Gap:
+	case k.late.failed > 0:
+		k.late.failed = number
+	default:
+		k.late.add(number, msg)
+	}
+}
+
+// breakStreams records which streams have lost items: their final answers must not say
+// that all is well. The peer has received what it has acknowledged, and no more.
+func (o *Outbox) breakStreams() {
+	for id := range o.kept.late.items {
+		o.breakStream(id)
+	}
+	o.kept.late.items = nil
+}
+
+// breakStream makes the final answer to a request a failure, which may be set aside, kept,
+// queued, or yet to come.
+func (o *Outbox) breakStream(id protocol.ID) {
+	k := o.kept
+	for i := range k.late.messages {
+		if m, err := protocol.V3_0.Parse(k.late.messages[i].msg); err == nil && m.Kind.IsReply() && m.ID == id {
+			failure := encodeFailure(id, protocol.FailureStreamLost)
+			k.late.bytes += len(failure) - len(k.late.messages[i].msg)
+			k.late.messages[i].msg = failure
+			return
+		}
+	}
+	for _, b := range k.batches {
+		if at := b.answer(id, int(max(k.first, b.first)-b.first)); at >= 0 {
+			failure := encodeFailure(id, protocol.FailureStreamLost)
+			k.bytes += len(failure) - len(b.msgs[at])
+			k.Total.add(len(failure) - len(b.msgs[at]))
+			b.msgs[at] = failure
+			return
+		}
+	}
+	for _, b := range o.queue {
+		if at := b.answer(id, 0); at >= 0 {
+			b.msgs[at] = encodeFailure(id, protocol.FailureStreamLost)
+			return
+		}
+	}
+	if k.late.broken == nil {
+		k.late.broken = make(map[protocol.ID]struct{})
+	}
+	k.late.broken[id] = struct{}{}
+	o.owner.ItemLost(id)
+}
+
+// answer returns the index of the final answer to a request, at least from; -1 if it is
+// not in the batch.
+func (b *batch) answer(id protocol.ID, from int) int {
+	for i := from; i < len(b.msgs); i++ {
+		if m, err := protocol.V3_0.Parse(b.msgs[i]); err == nil && m.Kind.IsReply() && m.ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// mend returns m, or the failure that has to take its place.
+func (o *Outbox) mend(m *protocol.Message) *protocol.Message {
+	k := o.kept
+	if k == nil || len(k.late.broken) == 0 || !m.Kind.IsReply() {
+		return m
+	}
+	if _, broken := k.late.broken[m.ID]; !broken {
+		return m
+	}
+	delete(k.late.broken, m.ID)
+	failure := protocol.FailureStreamLost.Failure().Message(m.ID)
+	return &failure
+}

@@ -1,0 +1,144 @@
+package outbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// ErrCannotResume is what Resume returns if the peer has received what was not sent, or
+// misses what must not be lost and is not kept any more.
+var ErrCannotResume = errors.New("webwire: the ends do not agree on what was received")
+
+// Replay is what a peer is sent again.
+type Replay struct {
+	From uint64 // the number of the first message
+	Lost uint64 // messages that the peer has not received and will not
+	Late int    // messages without a number that come before the first one
+}
+
+// Suspend takes the connection away: what is added waits for Resume, or if the outbox
+// displaces counts as written. It returns the connection, and does not wait for a write in
+// progress.
+func (o *Outbox) Suspend() transport.Conn {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kept
+	if k == nil || k.away || o.err != nil {
+		return o.conf.Conn
+	}
+	k.away = true
+	if k.replay != nil && !k.replayed {
+		k.replay.release()
+		k.replay, k.replaying = nil, false
+		k.release()
+	}
+	if o.urgent != nil { // what it asks for is asked for again
+		o.urgent.release()
+		o.urgent = nil
+	}
+	if !o.flushing || o.promised {
+		o.settleAway()
+	}
+	return o.conf.Conn
+}
+
+// settleAway does what there is to do while there is no connection. No write is in
+// progress.
+func (o *Outbox) settleAway() {
+	k := o.kept
+	if k.Displace {
+		for len(o.queue) > 0 {
+			b := o.pop()
+			k.numbered(b)
+			k.unhanded += uint64(len(b.msgs))
+			b.written = o.owner.Now()
+			o.over(b)
+		}
+	}
+	if o.waits != nil {
+		wake(&o.waits.settled)
+		if len(o.queue) == 0 {
+			wake(&o.waits.idle)
+		}
+	}
+}
+
+// Resume gives an outbox that was suspended a connection to a peer that has received so
+// many messages. opening, unless it is nil, returns an encoded message that is to be
+// written first. Then comes what the peer has not received, then urgent messages, and then
+// what is queued. Resume does not wait for any of that.
+func (o *Outbox) Resume(conn transport.Conn, received uint64, opening func(Replay) []byte) error {
+	o.Settle(time.Minute) // the connection before was dropped, which releases a write at once
+	o.mu.Lock()
+	flush, err := o.resume(conn, received, opening)
+	o.mu.Unlock()
+	if flush {
+		o.Write(0)
+	}
+	return err
+}
+
+func (o *Outbox) resume(conn transport.Conn, received uint64, opening func(Replay) []byte) (flush bool, err error) {
+	k := o.kept
+	switch {
+	case o.err != nil:
+		return false, o.err
+	case !k.away || o.flushing && !o.promised || received < k.acked || received >= k.next || k.late.failed > received:
+		return false, ErrCannotResume
+	}
+	k.acked = received
+	o.acknowledge()
+	o.breakStreams()
+	plan := Replay{From: max(k.first, received+1), Late: len(k.late.messages)}
+	plan.Lost = plan.From - received - 1 - uint64(plan.Late)
+	b := batches.Get().(*batch)
+	b.urgent = true
+	if opening != nil {
+		b.add(opening(plan))
+	}
+	for _, late := range k.late.messages {
+		b.add(late.msg)
+	}
+	at := o.owner.Now()
+	for number := k.first; number < k.end; number++ {
+		b.add(k.at(number))
+	}
+	for _, kept := range k.batches {
+		kept.shiftDeadlines(at)
+	}
+	o.handed += k.unhanded
+	k.unhanded = 0
+	o.conf.Conn = conn
+	o.held = false // by the reader of the connection before
+	k.away = false
+	if len(b.msgs) == 0 {
+		b.release()
+		return o.begin(), nil
+	}
+	k.replay, k.replaying = b, true
+	return o.begin(), nil
+}
+
+// shiftDeadlines makes the deadlines of requests, which count from their arrival, what is
+// left of them at a time.
+func (b *batch) shiftDeadlines(at time.Duration) {
+	passed := uint32(max(0, (at - b.written).Milliseconds()))
+	b.written += time.Duration(passed) * time.Millisecond
+	if passed == 0 {
+		return
+	}
+	for _, msg := range b.msgs {
+		m, err := protocol.V3_0.Parse(msg)
+		if err != nil || m.Kind != protocol.Request {
+			continue
+		}
+		if left, ok := m.Head.Field(protocol.TagDeadline); ok {
+			ms := binary.LittleEndian.Uint32(left)
+			binary.LittleEndian.PutUint32(left, ms-min(ms, passed))
+		}
+	}
+}

@@ -1,0 +1,318 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/outbox"
+	"github.com/webwire-go/webwire/internal/tasks"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+const (
+	defaultResumeWindow = 2 * time.Minute
+
+	// maxResumeMemory is how many bytes the server keeps for all clients together in order
+	// to send them again.
+	maxResumeMemory = 256 << 20
+)
+
+// resumption is what a connection of 3.0 needs to outlive its socket.
+type resumption struct {
+	id protocol.ConnID
+
+	// turn is held by the socket that is about to take the connection over, and socket by
+	// the one that carries it, until OnClientAway has returned. They are locked in this
+	// order, and guard the fields after them.
+	turn, socket sync.Mutex
+
+	secret   protocol.Secret
+	previous protocol.Secret // still good, as long as nothing shows that the client has secret
+	welcomed uint64          // Stats.Received of the link when secret was sent
+	attempt  uint32          // of the last client that came back
+	window   *time.Timer     // ends the connection; nil before the first time away
+	unwatch  func() bool     // ends the watch over the end of the connection; nil unless it is away
+
+	info atomic.Pointer[Info] // of the present socket, nil if that is the first
+
+	away bool // counted in server.away; guarded by server.mu
+}
+
+// resumable makes a connection one that can be resumed. It is not registered yet.
+func (c *Conn) resumable(conf *link.Config) {
+	c.resumption = new(resumption)
+	_, _ = rand.Read(c.resumption.id[:]) // never fails
+	_, _ = rand.Read(c.resumption.secret[:])
+	conf.Keeping = &c.server.keeping
+	conf.Survives = survives
+}
+
+// survives reports whether a connection outlives the socket that its client closed. After a
+// normal closure it does not, nor if the client is a page that is gone.
+func survives(err error) bool {
+	var closed *transport.CloseError
+	if !errors.As(err, &closed) {
+		return true
+	}
+	return closed.Status != transport.StatusNormalClosure && closed.Status != transport.StatusGoingAway
+}
+
+// welcome answers the hello of a new connection.
+func (c *Conn) welcome(outcome protocol.Outcome) {
+	w := protocol.WelcomeBody{Outcome: outcome, From: 1}
+	if r := c.resumption; r != nil {
+		w.Conn, w.Secret = r.id, r.secret
+		w.Window, w.Ring = c.server.opts.ResumeWindow, outbox.RingBytes
+	}
+	c.link.Urge(w.Message())
+}
+
+// resume makes conn the socket of the connection that a client wants to go on with. The
+// connection is nil if there is none to go on with; then the outcome says why. After an
+// error the socket is closed.
+func (s *Server) resume(ctx context.Context, conn transport.Conn, hello protocol.HelloBody, info Info) (*Conn, protocol.Outcome, error) {
+	claim := hello.Resume
+	s.mu.Lock()
+	c := s.resumable[claim.Conn]
+	s.mu.Unlock()
+	if c == nil {
+		return nil, protocol.OutcomeExpired, nil
+	}
+	r := c.resumption
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	if outcome := c.check(claim); outcome != protocol.OutcomeResumed {
+		return nil, outcome, nil
+	}
+	c.link.DropSocket(link.ErrTakenOver)
+	if !c.link.IsAway() {
+		return nil, protocol.OutcomeExpired, nil
+	}
+	r.socket.Lock()
+	if r.unwatch == nil || !r.unwatch() {
+		r.socket.Unlock()
+		return nil, protocol.OutcomeExpired, nil // it has ended
+	}
+	r.window.Stop()
+	err := c.comeBack(conn, hello, info)
+	if err == nil {
+		err = c.goOn(conn, claim)
+	}
+	if err == nil {
+		r.unwatch = nil
+		s.setAway(c, false)
+		if ctx.Done() != nil {
+			c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
+		}
+		return c, protocol.OutcomeResumed, nil
+	}
+	var disagree *disagreement
+	if errors.As(err, &disagree) {
+		c.log(cannotResume, "webwire: a connection cannot be resumed", "error", err)
+		c.link.Abort(ErrClientGone)
+	}
+	c.watch()
+	r.socket.Unlock()
+	switch {
+	case disagree != nil:
+		return nil, protocol.OutcomeExpired, nil
+	case c.link.Cause() != nil: // it has ended meanwhile
+		return nil, protocol.OutcomeExpired, nil
+	}
+	return nil, 0, err // of OnClientBack, whose socket is closed
+}
+
+// check finds out whether a client may go on with the connection. The caller holds
+// resumption.turn.
+func (c *Conn) check(claim *protocol.Resume) protocol.Outcome {
+	r := c.resumption
+	newest, older := r.secret.Equal(claim.Secret), r.previous.Equal(claim.Secret)
+	switch {
+	case newest:
+	case older && r.previous != (protocol.Secret{}) && c.link.Stats().Received == r.welcomed: // the last welcome was lost
+	default:
+		return protocol.OutcomeExpired
+	}
+	if claim.Attempt <= r.attempt {
+		return protocol.OutcomeTaken
+	}
+	if c.overdue.Load() && c.server.opts.Hooks.OnClientBack == nil {
+		return protocol.OutcomeExpired // nobody would check the new credentials
+	}
+	r.attempt = claim.Attempt
+	return protocol.OutcomeResumed
+}
+
+// comeBack calls OnClientBack. After an error conn is closed, and the connection stays
+// away.
+func (c *Conn) comeBack(conn transport.Conn, hello protocol.HelloBody, info Info) (err error) {
+	request := info.Request
+	info.Request = nil
+	info.Connected = c.info.Connected
+	hook := c.server.opts.Hooks.OnClientBack
+	c.resumption.info.Store(&info)
+	if hook == nil {
+		return nil
+	}
+	c.overdue.Store(false)
+	c.hello.Store(request)
+	if proof, ok := hello.Head.Credentials(); ok {
+		c.proof.Store(&proof)
+	}
+	defer c.forget()
+	err = errBackPanicked
+	tasks.Run(&back{c, func() { err = hook(c.Context(), c) }})
+	if err == nil {
+		return nil
+	}
+	status, reason := c.refusal(err, "OnClientBack")
+	_ = conn.Close(status, reason) // the error below says more
+	return fmt.Errorf("server: OnClientBack refused: %w", err)
+}
+
+var errBackPanicked = fmt.Errorf("server: OnClientBack panicked: %w", protocol.ErrInternal)
+
+// disagreement is why a connection cannot be resumed.
+type disagreement struct {
+	claim    *protocol.Resume
+	received uint64
+}
+
+func (e *disagreement) Error() string {
+	return fmt.Sprintf("server: the client says that it has received %d messages and keeps those from %d on; the server has received %d, and cannot send what follows",
+		e.claim.Received, e.claim.FirstKept, e.received)
+}
+
+// goOn gives the connection its new socket. Nothing was sent on it yet.
+func (c *Conn) goOn(conn transport.Conn, claim *protocol.Resume) error {
+	r := c.resumption
+	received := c.link.Received()
+	if claim.FirstKept > received+1 {
+		return &disagreement{claim, received}
+	}
+	if r.secret.Equal(claim.Secret) {
+		r.previous = r.secret
+	}
+	var fresh protocol.Secret
+	_, _ = rand.Read(fresh[:]) // never fails
+	r.secret, r.welcomed = fresh, c.link.Stats().Received
+	err := c.link.Resume(link.Resumption{
+		Conn:     conn,
+		Received: claim.Received,
+		Opening: func(plan outbox.Replay) protocol.Message {
+			outcome := protocol.OutcomeResumed
+			if plan.Lost > 0 {
+				outcome = protocol.OutcomeGap
+			}
+			return protocol.WelcomeBody{
+				Outcome: outcome, Conn: r.id, Secret: fresh,
+				Window: c.server.opts.ResumeWindow, Ring: outbox.RingBytes,
+				Received: received, From: plan.From, Late: plan.Late,
+			}.Message()
+		},
+	})
+	if errors.Is(err, outbox.ErrCannotResume) {
+		return &disagreement{claim, received}
+	}
+	return err
+}
+
+// carry reads a socket until it ends, and returns why. The caller holds resumption.socket,
+// which carry unlocks.
+func (c *Conn) carry() error {
+	reason := c.link.Run((*receiver)(c))
+	if c.stop != nil {
+		c.stop()
+		c.stop = nil
+	}
+	r := c.resumption
+	if r == nil {
+		return c.finish()
+	}
+	defer r.socket.Unlock()
+	if !c.link.IsAway() {
+		return c.finish()
+	}
+	if hook := c.server.opts.Hooks.OnClientAway; hook != nil && c.admitted.Load() {
+		tasks.Run(&away{c, reason})
+	}
+	c.watch()
+	return reason
+}
+
+// watch ends the connection when the window is over, and does what is to be done at the
+// end of the connection. The caller holds resumption.socket.
+func (c *Conn) watch() {
+	r := c.resumption
+	window := c.server.opts.ResumeWindow
+	if r.window == nil {
+		r.window = time.AfterFunc(window, func() { c.link.AbortAway(ErrClientGone) })
+	} else {
+		r.window.Reset(window)
+	}
+	c.server.setAway(c, true)
+	r.unwatch = context.AfterFunc(c.Context(), func() {
+		r.window.Stop()
+		_ = c.finish() // OnClientDisconnected gets the reason
+	})
+}
+
+// setAway counts a connection that has no socket, or does so no more.
+func (s *Server) setAway(c *Conn, away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.countAway(c, away)
+}
+
+// countAway is setAway for callers that hold mu.
+func (s *Server) countAway(c *Conn, away bool) {
+	switch r := c.resumption; {
+	case r == nil || r.away == away:
+	case away:
+		r.away = true
+		s.away++
+	default:
+		r.away = false
+		s.away--
+	}
+}
+
+// away is the task that calls OnClientAway, and back the one that calls OnClientBack.
+type away struct {
+	conn   *Conn
+	reason error
+}
+
+func (t *away) Run() { t.conn.server.opts.Hooks.OnClientAway(t.conn, t.reason) }
+
+func (t *away) Panicked(value any, stack []byte) { t.conn.panicked("OnClientAway", value, stack) }
+
+type back struct {
+	conn *Conn
+	call func()
+}
+
+func (t *back) Run() { t.call() }
+
+func (t *back) Panicked(value any, stack []byte) { t.conn.panicked("OnClientBack", value, stack) }
+
+// giveUpPlace ends a connection that is away and has the session, so that another gets its
+// place, and reports whether there was one. The caller holds the mutex of sessions.
+func (t *sessions) giveUpPlace(l *live) bool {
+	for c := range l.conns {
+		if c.link.IsAway() {
+			t.detach(c)
+			c.session = sessionSlot{state: left, session: c.session.session}
+			c.link.AbortAway(ErrSessionReplaced)
+			return true
+		}
+	}
+	return false
+}
