@@ -2,7 +2,6 @@
 // the question whether it is still there. In 3.0 several sockets may carry it, one after
 // the other. It ends once, and for good.
 
-import { permanent } from './backoff.js';
 import { Call, MAX_DELAY, later } from './call.js';
 import {
   ACCEPT_CONF, ACK, CANCEL, CLOSE_SESSION, CREDIT, DRAIN, GAP, HEARTBEAT, HELLO, ITEM, REPLY, REQUEST, RESTORE_SESSION, WELCOME,
@@ -20,6 +19,7 @@ import { REQUESTS, Tasks } from './tasks.js';
 const OPEN = 1;
 const NORMAL = 1000; // ends the connection
 const LOST = 4000; // ends the socket
+const SURVIVES = /1006|1012|3001/; // ends of a socket after which the connection goes on: it broke, the server restarts, the credentials expired
 
 const SILENCE = 30_000; // after which the server is asked, at the latest
 const PROBE_TIMEOUT = 5_000;
@@ -30,6 +30,7 @@ const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
 
 // What follows is of 3.0.
 const ACK_DELAY = 1_000;
+const SETTLE = 2_000; // for the server to say what it has, before the client moves
 const GAVE_UP = 0; // the reasons of a cancel
 const LATE_REPLY = 1;
 const ENOUGH = 2;
@@ -77,7 +78,7 @@ export class Connection {
   // for what is no reply, handler(name) for requests of the server and failed(name, error)
   // for what handlers throw, silent() when the server was not heard for long, answered() when
   // it may be asked again, again(call, error) for a call that was not executed, gap(missed,
-  // unacknowledged), away(reason, prompt) when a socket is lost and the connection is not,
+  // unacknowledged), away(reason) when a socket is lost and the connection is not,
   // resumed(connection, missed) when this socket carries the connection before, and
   // end(reason), which is called once and synchronously, after the requests in flight have
   // failed.
@@ -197,6 +198,7 @@ export class Connection {
       this.#tasks.cancel(id);
     } else if (type === ACK) {
       this.#try(() => this.#ledger.free(message.received));
+      this.#idle();
     } else if (type === GAP) {
       if (!message.ref) this.#events.gap(message.lost || undefined, 0);
     } else if (type === DRAIN) {
@@ -296,21 +298,23 @@ export class Connection {
     this.#events.resumed(this, missed);
   }
 
-  // drain moves to another socket, once nothing is in flight or it is high time.
+  // drain moves to another socket at a random moment, once nothing is in flight, or when it is
+  // high time.
   #drain({ spread, grace }) {
     if (!this.#expect.autoconnect) return;
-    this.#leaving = true;
     const last = grace * 0.9;
     this.#later('leave', Math.min(Math.random() * spread, last), () => {
-      this.#moving = true;
+      this.#leaving = this.#moving = true;
       this.#idle();
     });
-    this.#later('grace', last, () => this.#leave(true));
+    this.#later('grace', last, () => this.#leave());
   }
 
-  // leave leaves a server that shuts down. prompt says that there need be no pause.
-  #leave(prompt) {
-    this.#lose(new CloseError(GOING_AWAY, 'the server is shutting down'), prompt);
+  // leave leaves a server that shuts down.
+  #leave() {
+    const reason = new CloseError(GOING_AWAY, 'the server is shutting down');
+    if (this.#moving) this.#lose(reason);
+    else this.end(reason);
   }
 
   // request sends a request of any kind and lets the call have its outcome.
@@ -379,7 +383,9 @@ export class Connection {
     if (this.#doubtful) {
       this.#giveUp();
     } else if (this.#moving) {
-      if (!this.#tasks.size) this.#leave(true);
+      if (this.#tasks.size) return;
+      if (this.#ledger.size) this.#timers.settle ??= later(SETTLE, () => this.#leave());
+      else this.#leave();
     } else if (this.#leaving && !this.#timers.grace) {
       this.#later('leave', GRACE, () => this.#leave()); // published servers keep such a connection open for ever
     }
@@ -493,15 +499,15 @@ export class Connection {
   }
 
   // lose gives up the socket, and with it the connection if that cannot go on without.
-  #lose(reason, prompt) {
-    if (!this.#open || !this.resumable || reason.code === NORMAL || permanent(reason)) {
+  #lose(reason) {
+    if (!this.#open || !this.resumable || !(this.#moving || SURVIVES.test(reason.code ?? 1006))) {
       this.end(reason);
       return;
     }
     this.#away = reason;
     this.#detach(LOST);
     this.#later('window', this.#ledger.lasts, () => this.end(reason));
-    this.#events.away(reason, prompt);
+    this.#events.away(reason);
   }
 
   #clear() {
