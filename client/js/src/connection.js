@@ -14,7 +14,7 @@ import { Ledger } from './ledger.js';
 import { agreed } from './negotiate.js';
 import { Payload } from './payload.js';
 import { CREDIT as FIRST_CREDIT } from './stream.js';
-import { REQUESTS, Tasks } from './tasks.js';
+import { CANCELLED, REQUESTS, serve } from './tasks.js';
 
 const OPEN = 1;
 const NORMAL = 1000; // ends the connection
@@ -64,7 +64,7 @@ export class Connection {
   #timers = {};
   #pending = new Map(); // calls by id, in 3.0 until their last answer
   #queue = new Map(); // calls that wait because the server takes no more at once, and how to begin them
-  #tasks = new Tasks((...answer) => this.#say(...answer));
+  #tasks = new Map(); // how to abort the handlers of requests of the server, by id
   #ledger = new Ledger();
   #conf; // that of a server of 2.0 or later
   #nextId = 1;
@@ -195,7 +195,7 @@ export class Connection {
     } else if (type === REQUEST) {
       this.#serve(message);
     } else if (type === CANCEL) {
-      this.#tasks.cancel(id);
+      this.#tasks.get(id)?.(new WebWireError('cancelled by the server'), CANCELLED);
     } else if (type === ACK) {
       this.#try(() => this.#ledger.free(message.received));
       this.#idle();
@@ -290,9 +290,8 @@ export class Connection {
     this.#leaving = this.#moving = false;
     this.#open = true;
     for (const message of this.#ledger.again()) this.#socket.send(message);
-    for (const [id, call] of this.#pending) {
-      this.#cancel(id, call);
-      if (call.credit) this.#say(CREDIT, call.credit);
+    for (const { last } of this.#pending.values()) {
+      if (last) this.#say(...last); // a cancel, or the current credit
     }
     this.#watchSilence();
     this.#events.resumed(this, missed);
@@ -327,23 +326,21 @@ export class Connection {
     const ask = () => {
       const id = this.#nextId++;
       this.#pending.set(id, call);
+      const tell = (what, bytes) => {
+        call.last = [what, { id, payload: new Payload(bytes) }];
+        this.#say(...call.last);
+      };
       call.release = (error) => {
         if (this.#modern && this.#pending.has(id)) {
           // The caller gave up. Its place is free when the last answer has come.
           const reason = error instanceof TimeoutError ? LATE_REPLY : GAVE_UP;
-          call.reason = stream?.left ? ENOUGH : reason;
-          this.#cancel(id, call);
+          tell(CANCEL, [stream?.left ? ENOUGH : reason]);
         } else {
           this.#pending.delete(id);
         }
         this.#idle();
       };
-      if (stream) {
-        stream.raise = (limit) => {
-          call.credit = { id, payload: new Payload(little(limit, 8)) };
-          this.#say(CREDIT, call.credit);
-        };
-      }
+      if (stream) stream.raise = (limit) => tell(CREDIT, little(limit, 8));
       try {
         const deadline = Math.max(0, Math.ceil(call.until - now()));
         this.send(type, { ...message, id, head: { ...message.head, stream, deadline } }, call);
@@ -371,10 +368,6 @@ export class Connection {
       this.#queue.delete(call);
       ask();
     }
-  }
-
-  #cancel(id, { reason }) {
-    if (reason !== undefined) this.#say(CANCEL, { id, payload: new Payload([reason]) });
   }
 
   // idle ends a connection that only the requests in flight keep.
@@ -437,7 +430,7 @@ export class Connection {
   async #serve(message) {
     const { handler, failed } = this.#events;
     const { name } = message;
-    await this.#tasks.serve(message, handler(name), (error) => failed(name, error));
+    await serve(this.#tasks, (...answer) => this.#say(...answer), message, handler(name), (error) => failed(name, error));
     this.#idle();
   }
 
@@ -533,7 +526,7 @@ export class Connection {
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(true, reason);
     for (const call of this.#queue.keys()) this.#events.again(call);
     for (const call of this.#pending.values()) call.settle(lost);
-    this.#tasks.end(reason);
+    for (const abort of this.#tasks.values()) abort(reason);
     this.#events.end(reason);
     if (this.#away) this.#events.gap(undefined, this.#ledger.signals);
   }
