@@ -19,7 +19,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run screenshot test js sim soak bench bench-quick bench-idle lint vuln fuzz cover clean
+.PHONY: help run screenshot test js sim soak bench bench-quick bench-idle lint docs vuln fuzz cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ lint: bin/staticcheck ## check format and run the linters
 	if [ -n "$$files" ]; then echo "not formatted by gofmt:"; echo "$$files"; exit 1; fi
 	$(call in,go vet ./...)
 	$(call in,$(CURDIR)/bin/staticcheck ./...)
+	go -C internal/check/site run . -check
+
+docs: ## make the site of the documentation, OUT/site
+	go -C internal/check/site run . -out $(abspath $(OUT))/site
 
 vuln: bin/govulncheck ## look for known vulnerabilities (needs network)
 	$(call in,$(CURDIR)/bin/govulncheck ./...)
