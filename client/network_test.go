@@ -48,13 +48,18 @@ func (n *network) serve(opts server.Options) *server.Server {
 		opts.ResumeWindow = -1
 	}
 	srv := server.New(opts)
+	n.reachable(srv)
+	n.t.Cleanup(func() { _ = srv.Close() })
+	return srv
+}
+
+// reachable makes the network accept connections for a server.
+func (n *network) reachable(srv *server.Server) {
 	ln := memory.Listen()
 	n.mu.Lock()
 	n.listener = ln
 	n.mu.Unlock()
 	n.serving.Go(func() { _ = srv.Serve(n.faults.Listener(ln)) }) // until the end of the test
-	n.t.Cleanup(func() { _ = srv.Close() })
-	return srv
 }
 
 // away makes the network refuse connections.

@@ -106,6 +106,11 @@ type Options struct {
 	// Hooks.OnClientAway. Zero: two minutes. Negative: connections end with their sockets.
 	ResumeWindow time.Duration
 
+	// DrainSpread is the time over which Shutdown spreads the clients of 3.0 that it asks to
+	// connect anew: each leaves at a random moment, so that they do not all come to the next
+	// server at once. Shutdown takes that much longer. Zero: they leave at once.
+	DrainSpread time.Duration
+
 	// Version is spoken to peers that negotiate nothing, as published clients do. With
 	// peers that negotiate, the server speaks the newest version that both know.
 	// Zero: protocol.V1_2.

@@ -27,7 +27,7 @@ func (o *outboxOwner) Ack() []byte { return o.modern.ackDue() }
 
 func (o *outboxOwner) ItemLost(id protocol.ID) { o.modern.loseStream(id) }
 
-func (o *outboxOwner) Failed(err error) { (*Link)(o).endWritten(err) }
+func (o *outboxOwner) Failed(err error) (away bool) { return (*Link)(o).endWritten(err) }
 
 func (o *outboxOwner) Enter() bool { return (*Link)(o).enter() }
 

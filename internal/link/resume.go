@@ -16,6 +16,9 @@ import (
 // ErrTakenOver is why a socket ends whose client has come back on another one.
 var ErrTakenOver = errors.New("webwire: the client has come back on another socket")
 
+// KeepAll keeps what the peer has not acknowledged, within the budget of the outbox.
+var KeepAll = &outbox.Keeping{}
+
 // IsAway reports whether the connection has no socket, and may get another one.
 func (l *Link) IsAway() bool {
 	l.mu.Lock()
@@ -50,15 +53,15 @@ func (l *Link) loseSocket(cause error) bool {
 func (l *Link) leaveSocket(cause error, end func(transport.Conn)) bool {
 	s := l.lock()
 	first := !s.away && s.resumes && !s.closed && !s.parting
+	var conn transport.Conn
 	if first {
 		s.away, s.lostBy = true, cause
 		s.ended()
+		conn = l.out.Suspend() // under the lock: after it the connection may be resumed
 	}
 	away := s.away
 	l.unlock()
 	if first {
-		conn := l.out.Conn()
-		l.out.Suspend()
 		end(conn)
 	}
 	return away
@@ -79,11 +82,12 @@ func (l *Link) CloseSocket(status transport.Status, reason string, cause error) 
 }
 
 // endWritten ends the connection after a write that failed, unless it goes on without its
-// socket.
-func (l *Link) endWritten(err error) {
-	if !l.loseSocket(err) {
+// socket, which it reports.
+func (l *Link) endWritten(err error) (away bool) {
+	if away = l.loseSocket(err); !away {
 		l.end(err)
 	}
+	return away
 }
 
 // NeverResumes records that the peer does not resume connections: nothing is kept for that.
@@ -186,6 +190,23 @@ func (l *Link) FirstKept() uint64 { return l.out.FirstKept() }
 // Unacknowledged returns how many signals the peer had not acknowledged when the
 // connection ended.
 func (l *Link) Unacknowledged() int { return l.out.Unacknowledged() }
+
+// Quiet returns a channel that is closed once no own request is in flight.
+func (l *Link) Quiet() <-chan struct{} {
+	s := l.lock()
+	defer l.unlock()
+	if s.quiet == nil {
+		s.quiet = make(chan struct{})
+	}
+	return s.quiet
+}
+
+// Settled returns a channel that is closed once the peer has acknowledged everything, or
+// the connection has ended.
+func (l *Link) Settled() <-chan struct{} { return l.out.Settled() }
+
+// SocketOver returns a channel that is closed when the socket ends.
+func (l *Link) SocketOver() <-chan struct{} { return l.socketOver() }
 
 // socketOver returns a channel that is closed when the socket ends.
 func (l *Link) socketOver() <-chan struct{} {

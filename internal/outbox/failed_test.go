@@ -15,14 +15,14 @@ type informed struct {
 	told bool
 }
 
-func (i *informed) Failed(err error) {
+func (i *informed) Failed(err error) (away bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.err != nil {
 		i.t.Errorf("the outbox failed (%v) before its owner was told", i.err)
 	}
 	i.told = true
-	i.box.Failed(err)
+	return i.box.Failed(err)
 }
 
 // Whoever finds that the outbox failed finds the cause of the connection's end as well:

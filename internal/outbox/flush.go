@@ -108,8 +108,9 @@ func (o *Outbox) flush(rounds int) (done bool) {
 			if errors.As(err, &partial) {
 				o.unsent(b, own-min(max(partial.Sent, 0), own))
 			}
-			o.owner.Failed(err) // first: whoever finds the outbox failed asks for the cause
-			o.failed(err)
+			if !o.owner.Failed(err) { // first: whoever finds the outbox failed asks for the cause
+				o.Fail(err)
+			}
 		}
 	}
 }

@@ -110,13 +110,14 @@ func (b *box) ItemLost(protocol.ID) {}
 
 var boxEpoch = time.Now()
 
-func (b *box) Failed(err error) {
+func (b *box) Failed(err error) (away bool) {
 	b.guard.Lock()
 	defer b.guard.Unlock()
 	if b.ended == nil {
 		b.ended = err
 		b.cancel()
 	}
+	return false
 }
 
 func (b *box) Enter() bool {

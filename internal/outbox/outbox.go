@@ -69,8 +69,9 @@ type Owner interface {
 	// Now returns the time since a moment that does not change.
 	Now() time.Duration
 
-	// Failed is called with the error of a failed write, before the outbox fails.
-	Failed(error)
+	// Failed is called with the error of a failed write, before the outbox fails. It reports
+	// whether the outbox does not fail, because it is suspended.
+	Failed(error) (away bool)
 
 	// Enter makes the owner wait for a goroutine, until Leave. If it returns false the
 	// connection has ended and nothing is to be started.
@@ -280,16 +281,7 @@ func (o *Outbox) Fail(err error) {
 	if w := o.waits; w != nil {
 		wake(&w.room)
 		wake(&w.idle)
-	}
-}
-
-// failed is Fail after a write, unless the connection goes on without its socket.
-func (o *Outbox) failed(err error) {
-	o.mu.Lock()
-	away := o.kept != nil && o.kept.away
-	o.mu.Unlock()
-	if !away {
-		o.Fail(err)
+		wake(&w.acked)
 	}
 }
 

@@ -21,13 +21,14 @@ type Replay struct {
 }
 
 // Suspend takes the connection away: what is added waits for Resume, or if the outbox
-// displaces counts as written. A write in progress is not waited for.
-func (o *Outbox) Suspend() {
+// displaces counts as written. It returns the connection, and does not wait for a write in
+// progress.
+func (o *Outbox) Suspend() transport.Conn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	k := o.kept
 	if k == nil || k.away || o.err != nil {
-		return
+		return o.conf.Conn
 	}
 	k.away = true
 	if k.replay != nil && !k.replayed {
@@ -42,6 +43,7 @@ func (o *Outbox) Suspend() {
 	if !o.flushing || o.promised {
 		o.settleAway()
 	}
+	return o.conf.Conn
 }
 
 // settleAway does what there is to do while there is no connection. No write is in
@@ -111,6 +113,7 @@ func (o *Outbox) resume(conn transport.Conn, received uint64, opening func(Repla
 	o.handed += k.unhanded
 	k.unhanded = 0
 	o.conf.Conn = conn
+	o.held = false // by the reader of the connection before
 	k.away = false
 	if len(b.msgs) == 0 {
 		b.release()
