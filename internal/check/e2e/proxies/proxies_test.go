@@ -203,7 +203,7 @@ func (s *site) testIdle(t *testing.T) {
 	select {
 	case err := <-ended:
 		t.Errorf("the idle connection was cut: %v", err)
-	case <-time.After(2*limit + limit/2):
+	case <-time.After(limit + limit/2):
 	}
 }
 
