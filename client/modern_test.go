@@ -14,7 +14,6 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
-	"github.com/webwire-go/webwire/transport/memory"
 )
 
 // dial3 returns a client of 3.0 of a server of 3.0.
@@ -338,71 +337,6 @@ func TestBefore3_0(t *testing.T) {
 			t.Errorf("a request for a stream: %v", err)
 		}
 	})
-}
-
-// A stream that a server refuses because it shuts down is asked for again on the next
-// connection, which the client makes at once. One that is refused after an item is not.
-func TestStreamRefusedByShutdown(t *testing.T) {
-	for _, items := range []bool{false, true} {
-		bubble(t, func(t *testing.T) {
-			ln := memory.Listen()
-			defer ln.Close()
-			c := dial(t, ln, client.Options{Logger: discard})
-			type end struct {
-				items []string
-				err   error
-			}
-			ended := make(chan end, 1)
-			go func() {
-				var e end
-				for p, err := range c.Stream(t.Context(), "s", protocol.Text("x")) {
-					if err != nil {
-						e.err = err
-						break
-					}
-					e.items = append(e.items, p.Text())
-				}
-				ended <- e
-			}()
-			request := func(p *peer) protocol.ID {
-				for {
-					if m := p.receive(); m.Kind == protocol.Request {
-						if m.Name != "s" || !m.Head.Stream() {
-							t.Errorf("the client sent %q", m.Name)
-						}
-						return m.ID
-					}
-				}
-			}
-			item := func(p *peer, id protocol.ID, text string) {
-				p.send(protocol.Message{Kind: protocol.Item, ID: id, Payload: protocol.Text(text)})
-			}
-
-			began := time.Now()
-			first := accept(t, ln, protocol.V3_0, protocol.Conf{MessageSize: 1 << 20, ReadTimeout: time.Minute})
-			id := request(first)
-			if items {
-				item(first, id, "a")
-			}
-			first.send(protocol.V3_0.Failure(id, protocol.ErrShutdown))
-			if items {
-				if e := <-ended; !slices.Equal(e.items, []string{"a"}) || !errors.Is(e.err, protocol.ErrShutdown) {
-					t.Errorf("refused after an item: %q, %v", e.items, e.err)
-				}
-				return
-			}
-			second := accept(t, ln, protocol.V3_0, protocol.Conf{MessageSize: 1 << 20, ReadTimeout: time.Minute})
-			id = request(second)
-			item(second, id, "b")
-			second.reply(id, "")
-			if e := <-ended; !slices.Equal(e.items, []string{"b"}) || e.err != nil {
-				t.Errorf("items %q, %v", e.items, e.err)
-			}
-			if took := time.Since(began); took > 30*time.Second {
-				t.Errorf("it took %v", took)
-			}
-		})
-	}
 }
 
 // Metadata travels in both directions, with requests, streams and signals.
