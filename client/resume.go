@@ -154,6 +154,10 @@ func (c *Client) away(s *serving, cause error) {
 			c.trying.retries = 0
 		}
 		c.setStatus(Resuming)
+		if hook := c.opts.Hooks.OnAway; hook != nil {
+			cause = reason(cause)
+			c.later("OnAway", func() { hook(c.ctx, cause) })
+		}
 	}
 	c.delay(cause)
 }
@@ -193,6 +197,9 @@ func (c *Client) back(s *serving) {
 	if !s.since.IsZero() {
 		s.since = time.Now()
 		c.setStatus(Connected)
+		if hook := c.opts.Hooks.OnBack; hook != nil {
+			c.later("OnBack", func() { hook(c.ctx) })
+		}
 	}
 	c.notify()
 	c.mu.Unlock()
