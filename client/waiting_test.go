@@ -3,6 +3,7 @@ package client_test
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/webwire-go/webwire/client"
@@ -21,6 +22,7 @@ func TestTimeoutOfRequestMadeAgain(t *testing.T) {
 		m := p.receive()
 		time.Sleep(7 * time.Second)
 		p.send(p.version.Failure(m.ID, protocol.ErrShutdown))
+		synctest.Wait()
 		p.conn.Abort() // and nobody accepts the next connection
 		out := <-done
 		var late *client.TimeoutError
