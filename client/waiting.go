@@ -15,7 +15,7 @@ type waiter struct {
 	key     string     // of toRestore
 	gone    *link.Link // a connection that takes no requests any more, nil if there is none
 
-	left time.Duration // of Options.Timeout when gone ended, zero if nothing was sent there
+	until time.Time // the end of Options.Timeout; zero: not known yet, or there is none
 
 	began  bool   // the fields below are set
 	under  uint64 // the identity of the session at the beginning
@@ -56,8 +56,12 @@ func (c *Client) begin(w *waiter) {
 // what bounds the caller.
 func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duration, error) {
 	timeout := c.within(ctx)
-	if timeout > 0 && w.left > 0 {
-		timeout = w.left
+	switch {
+	case timeout <= 0:
+	case w.until.IsZero():
+		w.until = time.Now().Add(timeout)
+	default:
+		timeout = max(1, time.Until(w.until))
 	}
 	if w.gone == nil {
 		c.begin(w)
@@ -92,7 +96,7 @@ func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duratio
 		case <-ctx.Done():
 			return nil, 0, c.tooLate(ctx, time.Since(start))
 		case <-late:
-			return nil, 0, &TimeoutError{After: timeout, Cause: c.obstacle()}
+			return nil, 0, &TimeoutError{After: c.opts.Timeout, Cause: c.obstacle()}
 		}
 	}
 }
@@ -103,8 +107,8 @@ func (c *Client) again(w *waiter, l *link.Link, err error) bool {
 	if err == nil {
 		return false
 	}
-	if lost, ok := l.Unsent(err); ok {
-		w.gone, w.left = l, lost.Left
+	if l.Unsent(err) {
+		w.gone = l
 		return true
 	}
 	var peer *protocol.PeerError

@@ -14,9 +14,8 @@ import (
 
 // LostError is the outcome of a request whose connection ended before its reply.
 type LostError struct {
-	Sent  bool          // the peer may have received and executed it
-	Late  bool          // the connection had ended before the request began
-	Left  time.Duration // of the timeout when the connection ended, if there was one
+	Sent  bool // the peer may have received and executed it
+	Late  bool // the connection had ended before the request began
 	Cause error
 }
 
@@ -32,12 +31,12 @@ func (e *LostError) Unwrap() error { return e.Cause }
 // Unsent reports whether err is that of a request that was not sent because its connection
 // ended: before the request began, or while it was away. Such a request may be made on
 // another connection.
-func (l *Link) Unsent(err error) (lost *LostError, ok bool) {
+func (l *Link) Unsent(err error) bool {
 	if err == nil {
-		return nil, false // without the call below, which costs an allocation
+		return false // without the call below, which costs an allocation
 	}
-	ok = errors.As(err, &lost) && (lost.Late || !lost.Sent && l.out.Keeps())
-	return lost, ok
+	var lost *LostError
+	return errors.As(err, &lost) && (lost.Late || !lost.Sent && l.out.Keeps())
 }
 
 // TimeoutError is the outcome of a request that was not answered in time. It is a
@@ -417,11 +416,7 @@ func (l *Link) overdue() (late []*call) {
 // failAll fails every request in flight: the connection has ended.
 func (l *Link) failAll(cause error) {
 	for _, c := range l.lost() {
-		lost := &LostError{Sent: l.out.WasHanded(&c.place), Cause: cause}
-		if c.deadline != 0 {
-			lost.Left = max(c.deadline-now(), 1)
-		}
-		c.done <- outcome{err: lost}
+		c.done <- outcome{err: &LostError{Sent: l.out.WasHanded(&c.place), Cause: cause}}
 	}
 }
 

@@ -22,7 +22,8 @@ type batch struct {
 
 	first   uint64        // the number of the first message
 	shared  bool          // not all messages are in the memory of the batch
-	written time.Duration // when, by the owner's clock; the deadlines of requests count from then
+	began   time.Duration // when the first message was written, by the owner's clock
+	written time.Duration // when the last one was; the deadlines of requests count from then
 }
 
 // keptBatch is how much memory, in bytes, a batch may have that is reused.
@@ -148,6 +149,6 @@ func (b *batch) release() {
 	clear(b.kept)
 	b.msgs, b.kept, b.removed = b.msgs[:0], b.kept[:0], 0
 	b.size, b.piece, b.urgent = 0, 0, false
-	b.first, b.shared, b.written = 0, false, 0
+	b.first, b.shared, b.began, b.written = 0, false, 0, 0
 	batches.Put(b)
 }

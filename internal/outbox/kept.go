@@ -85,6 +85,7 @@ func (o *Outbox) retain(b *batch) {
 	k := o.kept
 	invariant.Check(b.first == k.end, "what is kept has a gap")
 	b.compact()
+	b.began = b.written
 	size := 0
 	for _, msg := range b.msgs {
 		size += addedCost + len(msg)
@@ -302,8 +303,8 @@ func (b *batch) compact() {
 
 // Messages that were written one by one would each hold the memory of a batch. So a batch
 // of at most maxAbsorbed bytes is copied to the one before it, unless that has maxMessages
-// or was written more than maxApart earlier: then the deadlines of its requests would be
-// measured from a time that is too far off, see batch.written.
+// or was begun more than maxApart earlier: the deadlines of its requests are late by as much,
+// see batch.written.
 const (
 	maxAbsorbed = 1 << 10
 	maxMessages = 256
@@ -318,7 +319,7 @@ func (b *batch) absorb(other *batch) bool {
 		size += len(msg)
 	}
 	switch {
-	case other.written-b.written > maxApart, len(b.msgs) >= maxMessages:
+	case other.written-b.began > maxApart, len(b.msgs) >= maxMessages:
 		return false
 	case other.shared && other.holdsNothing() || len(other.msgs) == 0:
 		b.msgs = append(b.msgs, other.msgs...)
@@ -334,6 +335,7 @@ func (b *batch) absorb(other *batch) bool {
 		}
 		b.piece = i
 	}
+	b.written = other.written
 	other.release()
 	return true
 }

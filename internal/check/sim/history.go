@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/webwire-go/webwire/protocol"
 )
 
 // history is what happened. Its methods may be called from any goroutine.
@@ -11,6 +13,8 @@ type history struct {
 	damaged bool          // messages were changed on the way: most rules do not hold then
 	modern  bool          // the protocol is 3.0: deadlines and cancels reach handlers
 	notice  time.Duration // within which a cancel, or the loss of its connection, is noticed
+
+	talks map[protocol.ConnID]*talk // guarded by the world's talking
 
 	mu         sync.Mutex
 	requests   []*request
@@ -67,6 +71,7 @@ const (
 
 func newHistory() *history {
 	return &history{
+		talks:   make(map[protocol.ConnID]*talk),
 		signals: make(map[signal]*sending),
 		conns:   make(map[string][]connEvent),
 		closed:  make(map[string]bool),

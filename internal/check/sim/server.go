@@ -60,14 +60,15 @@ func (h *host) start() {
 			},
 			OnSignal: h.onSignal,
 		},
-		Handler:     &mux,
-		Sessions:    w.store,
-		Version:     w.version,
-		Concurrency: w.concurrency,
-		OutboxSize:  w.boxSize,
-		InboxSize:   w.boxSize,
-		ReadTimeout: w.readTimeout,
-		Logger:      quiet,
+		Handler:      &mux,
+		Sessions:     w.store,
+		Version:      w.version,
+		Concurrency:  w.concurrency,
+		OutboxSize:   w.boxSize,
+		InboxSize:    w.boxSize,
+		ReadTimeout:  w.readTimeout,
+		ResumeWindow: w.window,
+		Logger:       quiet,
 	})
 	ln := memory.Listen()
 	h.mu.Lock()

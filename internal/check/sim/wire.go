@@ -8,15 +8,33 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// wire watches the messages of a connection of 3.0 at the server's end.
+// wire watches the messages of a socket of 3.0 at the server's end.
 type wire struct {
 	transport.Conn
 	h *history
 
-	mu       sync.Mutex
+	mu   *sync.Mutex // of all wires of a world
+	over bool        // the socket has ended
+	late int         // so many messages to the client come next that are not counted
+	next uint64      // the number of the next counted message to the client
+	*talk
+}
+
+// talk is what is said on a connection, whose sockets come one after the other.
+type talk struct {
+	wire     *wire                     // the socket that carries it
 	requests map[protocol.ID]*exchange // of the client
 	asks     map[protocol.ID]*exchange // of the server
-	over     bool                      // the connection has ended
+	heard    uint64                    // counted messages of the client that the server has read
+	said     map[uint64]said           // counted messages to the client, by their numbers
+	end      uint64                    // the number after that of the last one
+}
+
+// said is a message to the client.
+type said struct {
+	kind protocol.Kind
+	id   protocol.ID
+	text string // of a signal
 }
 
 // exchange is a request on the wire.
@@ -26,8 +44,16 @@ type exchange struct {
 	sent, limit uint64 // of the items
 }
 
-func newWire(conn transport.Conn, h *history) *wire {
-	return &wire{Conn: conn, h: h, requests: make(map[protocol.ID]*exchange), asks: make(map[protocol.ID]*exchange)}
+func newWire(conn transport.Conn, h *history, mu *sync.Mutex) *wire {
+	w := &wire{Conn: conn, h: h, mu: mu, next: 1}
+	w.talk = &talk{
+		wire:     w,
+		requests: make(map[protocol.ID]*exchange),
+		asks:     make(map[protocol.ID]*exchange),
+		said:     make(map[uint64]said),
+		end:      1,
+	}
+	return w
 }
 
 // streamCredit is the first limit of the streams of both ends.
@@ -79,6 +105,16 @@ func (w *wire) saw(ofClient bool, m protocol.Message) string {
 	if !ofClient {
 		own, others = others, own
 	}
+	if m.Kind == protocol.Welcome {
+		return w.welcome(m)
+	}
+	if protocol.V3_0.Counted(m.Kind) {
+		if ofClient {
+			w.heard++
+		} else if again, violation := w.repeats(m); again || violation != "" {
+			return violation
+		}
+	}
 	switch m.Kind {
 	case protocol.Request, protocol.RestoreSession, protocol.CloseSession:
 		if own[m.ID] != nil {
@@ -119,11 +155,80 @@ func (w *wire) saw(ofClient bool, m protocol.Message) string {
 	return ""
 }
 
-// open returns the number of requests without an answer on a connection that lives.
+// welcome takes note of how a connection goes on, or begins. The talks of a world are those
+// of its history.
+func (w *wire) welcome(m protocol.Message) string {
+	b, err := m.Welcome()
+	switch {
+	case err != nil:
+		return err.Error()
+	case !b.Outcome.Resumed():
+		if b.Window > 0 {
+			if w.h.talks[b.Conn] != nil {
+				return fmt.Sprintf("the connection id %x is used twice", b.Conn)
+			}
+			w.h.talks[b.Conn] = w.talk
+		}
+		return ""
+	}
+	t := w.h.talks[b.Conn]
+	if t == nil {
+		return fmt.Sprintf("connection %x goes on and never began", b.Conn)
+	}
+	if w.talk.heard > 0 || w.talk.end > 1 {
+		return fmt.Sprintf("something comes before connection %x goes on", b.Conn)
+	}
+	w.talk, t.wire = t, w
+	w.late, w.next = b.Late, b.From
+	switch {
+	case b.Received != t.heard:
+		return fmt.Sprintf("the server says that it has received %d messages, which are %d", b.Received, t.heard)
+	case b.From > t.end && b.Outcome == protocol.OutcomeResumed && b.Late == 0:
+		return fmt.Sprintf("the server goes on at message %d after %d and tells no gap", b.From, t.end)
+	}
+	return ""
+}
+
+// repeats reports whether a counted message was sent on an earlier socket, and how it
+// differs from what was sent then, if it does.
+func (w *wire) repeats(m protocol.Message) (again bool, violation string) {
+	is := said{kind: m.Kind, id: m.ID}
+	if m.Kind == protocol.Signal {
+		is.text = string(m.Payload.Data)
+	}
+	if w.late > 0 {
+		w.late--
+		if m.Kind == protocol.Signal || m.Kind == protocol.Item {
+			return true, fmt.Sprintf("%v is late", m.Kind)
+		}
+		for _, before := range w.said {
+			if before.id == m.ID && before.kind.IsReply() == m.Kind.IsReply() {
+				return true, ""
+			}
+		}
+		return false, "" // it was never written on a socket
+	}
+	number := w.next
+	w.next++
+	before, again := w.said[number]
+	w.said[number] = is
+	w.end = max(w.end, w.next)
+	if !again {
+		return false, ""
+	}
+	lost := m.Kind == protocol.ReplyFailure && before.kind.IsReply() // its stream is lost
+	if is != before && (!lost || is.id != before.id) {
+		return true, fmt.Sprintf("message %d is %v %x %q when it is sent again, and was %v %x %q", number, is.kind, is.id, is.text, before.kind, before.id, before.text)
+	}
+	return true, ""
+}
+
+// open returns the number of requests without an answer on a connection whose socket
+// lives.
 func (w *wire) open() (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.over {
+	if w.over || w.talk.wire != w {
 		return 0
 	}
 	for _, requests := range []map[protocol.ID]*exchange{w.requests, w.asks} {
@@ -158,7 +263,7 @@ func (l *watchingListener) Accept(opts transport.AcceptOptions) (transport.Conn,
 	if err != nil {
 		return nil, err
 	}
-	watched := newWire(conn, l.w.h)
+	watched := newWire(conn, l.w.h, &l.w.talking)
 	h := l.w.host
 	h.mu.Lock()
 	h.wires = append(h.wires, watched)

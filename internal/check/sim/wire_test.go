@@ -2,6 +2,7 @@ package sim
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/webwire-go/webwire/protocol"
@@ -46,7 +47,7 @@ func TestWireOnForgedMessages(t *testing.T) {
 		{"cancel after the answer", []said{request, reply, of(true, protocol.Cancel)}, 0, ""},
 		{"cancel before its request", []said{of(true, protocol.Cancel)}, 0, "before its request"},
 	} {
-		w := newWire(nil, newHistory())
+		w := newWire(nil, newHistory(), new(sync.Mutex))
 		found := ""
 		for _, s := range c.says {
 			found += w.saw(s.ofClient, s.m)

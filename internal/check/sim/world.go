@@ -47,6 +47,9 @@ type world struct {
 	timeout     time.Duration // of requests
 	lasts       time.Duration // until the faults end
 	damaging    bool          // messages are damaged as well
+	window      time.Duration // for which connections outlive their sockets
+
+	talking sync.Mutex // guards what the wires know
 
 	mu      sync.Mutex
 	clients []*simClient
@@ -93,6 +96,7 @@ func run(cfg Config) *history {
 		lasts:       time.Duration(10+r.IntN(30)) * time.Second,
 		damaging:    r.IntN(10) == 0,
 		down:        transporttest.Refused,
+		window:      pick(r, -1, 0, 0, time.Second, 10*time.Second),
 	}
 	w.h.damaged, w.h.modern, w.h.notice = w.damaging, w.modern(), w.silence()+writeTimeout+5*time.Second
 	w.host = &host{w: w, names: make(map[*server.Conn]*peer), met: make(map[int]*server.Conn)}
