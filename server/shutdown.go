@@ -37,12 +37,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for {
 		changed := s.change()
 		if s.isIdle(caller != nil) {
+			s.topics.close()
 			return err
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			s.drop()
+			s.topics.close()
 			return ctx.Err()
 		}
 	}
@@ -103,6 +105,7 @@ func (s *Server) Close() error {
 	for _, c := range s.snapshot() {
 		c.link.Abort(ErrServerClosed)
 	}
+	s.topics.close()
 	return err
 }
 
