@@ -75,7 +75,7 @@ type seen struct {
 // seenMember is a member as the server tells of it.
 type seenMember struct {
 	ID   string          `json:"id"`
-	Info json.RawMessage `json:"info"`
+	Info json.RawMessage `json:"data"`
 }
 
 // tellPresence tells the application what a presence message changes. What cannot be read
