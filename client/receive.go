@@ -48,6 +48,13 @@ func (s *serving) Receive(m protocol.Message) {
 		} else if g.Ref == 0 {
 			c.tellGap(Gap{Missed: g.Lost})
 		}
+	case protocol.Drain:
+		d, err := m.Drain()
+		if err != nil {
+			s.violated(err)
+			return
+		}
+		c.move(s.link, d)
 	case protocol.SessionCreated:
 		e := newEvent(c, c.inbox.cost(m))
 		if !s.queue(e, e.cost) {
