@@ -7,6 +7,7 @@ SHELL       := bash
 FUZZTIME ?= 10s
 TIMEOUT  ?= 5m
 SEEDS    ?= 10000
+FIRST    ?= 1
 OUT      ?= out
 
 # The race detector needs a C compiler.
@@ -40,9 +41,9 @@ js: ## test the JavaScript client, and check its size (needs Node, and Chromium 
 	npm --prefix client/js test
 	npm --prefix client/js run build
 
-sim: ## simulate SEEDS (10000) schedules over a failing network, or SEED=1234 again and again
+sim: ## simulate SEEDS (10000) schedules from FIRST (1) on over a failing network, or SEED=1234 again and again
 	@go test ./internal/check/sim -count 1 -v -timeout $(TIMEOUT) -run '^TestSim$$' \
-		$(if $(SEED),-sim.seed=$(SEED),-sim.seeds=$(SEEDS)) | \
+		$(if $(SEED),-sim.seed=$(SEED),-sim.seeds=$(SEEDS) -sim.first=$(FIRST)) | \
 	awk '/^schedules=/ { last = $$0; next } { print; fflush() } END { print last }'
 
 soak: ## put load on real sockets for a few minutes

@@ -168,7 +168,7 @@ func Call[Out, In any](ctx context.Context, c *Client, name string, in In) (Out,
 // returns ErrDisconnected or a *DisconnectedError with the cause, and begins to connect
 // unless autoconnect is disabled. It waits for room in the outbox until ctx ends, and
 // sends nothing if ctx has ended. If it returns nil the signal will be sent unless the
-// connection is lost.
+// connection ends: it outlives its socket with servers of 3.0, see Hooks.OnGap.
 func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -178,7 +178,7 @@ func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) er
 	}
 	defer c.exit()
 	l := c.link.Load()
-	if l == nil {
+	if l == nil || l == c.leaving.Load() {
 		return c.notConnected()
 	}
 	err := l.Send(ctx, protocol.Message{Kind: protocol.Signal, Name: name, Payload: p})

@@ -52,6 +52,13 @@ func (s *serving) Receive(m protocol.Message) {
 		}
 	case protocol.Publication, protocol.Presence:
 		s.subscribed(m)
+	case protocol.Drain:
+		d, err := m.Drain()
+		if err != nil {
+			s.violated(err)
+			return
+		}
+		c.move(s.link, d)
 	case protocol.SessionCreated:
 		e := newEvent(c, c.inbox.cost(m))
 		if !s.queue(e, e.cost) {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
-	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
@@ -45,10 +44,6 @@ type ticket struct {
 func (t *ticket) take(w *protocol.WelcomeBody) {
 	t.conn, t.secret, t.window = w.Conn, w.Secret, w.Window
 }
-
-// keeping is how a client keeps what the server has not acknowledged: it counts against
-// Options.OutboxSize.
-var keeping = &outbox.Keeping{}
 
 // survives reports whether the connection outlives a socket that the server closed with a
 // status: only if the status says so.
@@ -160,6 +155,10 @@ func (c *Client) away(s *serving, cause error) {
 			c.trying.retries = 0
 		}
 		c.setStatus(Resuming)
+		if hook := c.opts.Hooks.OnAway; hook != nil {
+			cause = reason(cause)
+			c.later("OnAway", func() { hook(c.ctx, cause) })
+		}
 	}
 	c.delay(cause)
 }
@@ -195,10 +194,15 @@ func (c *Client) back(s *serving) {
 	c.trying.retries = 0 // the server is there
 	c.failure = nil
 	c.resumes++
+	c.leaving.CompareAndSwap(s.link, nil)
 	if !s.since.IsZero() {
 		s.since = time.Now()
 		c.setStatus(Connected)
+		if hook := c.opts.Hooks.OnBack; hook != nil {
+			c.later("OnBack", func() { hook(c.ctx) })
+		}
 	}
+	c.notify()
 	c.mu.Unlock()
 	if recovered {
 		c.log(slog.LevelInfo, "webwire: connected after attempts that failed")

@@ -132,6 +132,10 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (se
 			return resumed.carry, nil
 		}
 	}
+	if s.isFull() {
+		_ = conn.Close(transport.StatusTryAgainLater, "too many connections") // the error below says more
+		return nil, ErrTooManyConns
+	}
 	c := &Conn{server: s, info: info, negotiated: negotiated, limit: conf.MaxMessage}
 	c.meet(hello)
 	if info.Request != nil {

@@ -62,7 +62,8 @@ type Options struct {
 	// name, and may be called concurrently. Nil: topics have neither history nor presence.
 	Topics func(name string) TopicOptions
 
-	// DisableSessions makes the server refuse to create and restore sessions.
+	// DisableSessions makes the server refuse to create and restore sessions. False: it
+	// does both.
 	DisableSessions bool
 
 	// MaxSessionConns is the maximum number of connections that have the same session at
@@ -115,6 +116,11 @@ type Options struct {
 	// are kept apart, at most 256 KiB or 512 of them. See section 11.10 of PROTOCOL.md, and
 	// Hooks.OnClientAway. Zero: two minutes. Negative: connections end with their sockets.
 	ResumeWindow time.Duration
+
+	// DrainSpread is the time over which Shutdown spreads the clients of 3.0 that it asks to
+	// connect anew: each leaves at a random moment, so that they do not all come to the next
+	// server at once. Shutdown takes that much longer. Zero: they leave at once.
+	DrainSpread time.Duration
 
 	// Version is spoken to peers that negotiate nothing, as published clients do. With
 	// peers that negotiate, the server speaks the newest version that both know.

@@ -31,6 +31,7 @@ type Server struct {
 	mu        sync.Mutex
 	conns     []*Conn // each at its index; nearly in the order in which they came
 	resumable map[protocol.ConnID]*Conn
+	away      int // of conns, that have no socket
 	reserved  int // places of connections that are being made
 	listeners map[transport.Listener]struct{}
 	closing   chan struct{} // closed once no connection is accepted any more
@@ -132,6 +133,7 @@ func (s *Server) remove(c *Conn) {
 	defer s.mu.Unlock()
 	if r := c.resumption; r != nil {
 		delete(s.resumable, r.id)
+		s.countAway(c, false)
 	}
 	last := len(s.conns) - 1
 	moved := s.conns[last]

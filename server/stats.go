@@ -4,6 +4,7 @@ package server
 type Stats struct {
 	// Gauges.
 	Open     int // connections
+	Away     int // connections of 3.0 that have lost their socket
 	Sessions int // sessions that connections have
 	InFlight int // requests and signals whose handlers are running or waiting
 	Topics   int // that this node has subscribed to at the engine
@@ -23,7 +24,7 @@ type Stats struct {
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	counts := s.past
-	st := Stats{Accepted: s.accepted, Open: len(s.conns)}
+	st := Stats{Accepted: s.accepted, Open: len(s.conns), Away: s.away}
 	for _, c := range s.conns {
 		counts.Add(c.link.Stats())
 		_, tasks := c.link.InFlight()

@@ -142,8 +142,8 @@ func (e *topic) sendTo(f *fan, m *member, enc *encoder) {
 // sendGap tells the live members that publications are lost, nobody knows how many.
 func (e *topic) sendGap(f *fan, to engine.Position) {
 	for _, m := range e.members {
-		if m.ref == 0 {
-			continue
+		if m.ref == 0 || m.from.Epoch == to.Epoch && m.from.Offset >= to.Offset && !to.IsZero() {
+			continue // it knows nothing of gaps, or has what is lost from the log
 		}
 		if m.lag != nil {
 			m.lag.jump(to)

@@ -3,7 +3,6 @@ package natsengine
 import (
 	"errors"
 	"slices"
-	"strconv"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -93,8 +92,8 @@ func (n *node) positions(h nats.Header) (at, prev engine.Position) {
 	if s == nil {
 		return at, prev
 	}
-	offset, err1 := strconv.ParseUint(first(h, "Nats-Sequence"), 10, 64)
-	before, err2 := strconv.ParseUint(first(h, "Nats-Last-Sequence"), 10, 64)
+	offset, err1 := number(h, "Nats-Sequence")
+	before, err2 := number(h, "Nats-Last-Sequence")
 	if err1 != nil || err2 != nil {
 		return at, prev
 	}

@@ -78,7 +78,8 @@ type Options struct {
 	MaxSessionAge time.Duration
 
 	// Timeout is how long a call waits for an answer of NATS if its context allows
-	// more. Zero: 5 seconds.
+	// more. Open waits up to four times as long for servers that have just started.
+	// Zero: 5 seconds.
 	Timeout time.Duration
 
 	// Logger gets lost connections and other failures. Nil: slog.Default().

@@ -32,7 +32,7 @@ func newSession() session.Session {
 // Tests that mostly wait share a server and run at the same time.
 func TestTraps(t *testing.T) {
 	t.Parallel()
-	c := start(t, 1)
+	c := shared(1)
 	atOnce(t, map[string]func(*testing.T, *cluster){
 		"WritesRenewTheTTL":     testTTL,
 		"SessionsExpire":        testSessionExpires,
@@ -47,6 +47,7 @@ func TestTraps(t *testing.T) {
 		"TooBig":                testTooBig,
 		"RepeatedRecreation":    testRecreation,
 		"QuietTopicsAreCurrent": testQuiet,
+		"TopsOfManyTopics":      testManyTops,
 	}, func(t *testing.T, test func(*testing.T, *cluster)) { test(t, c) })
 }
 
@@ -425,6 +426,40 @@ func testRecreation(t *testing.T, c *cluster) {
 	stop()
 }
 
+// The ends of many topics are asked for together, and in parts if their entries are too
+// large for one answer.
+func testManyTops(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	o.Classes[0].MaxBytes = 256 << 20
+	e, _ := open(t, o, &enginetest.Inlet{})
+	topics := make([]string, 600)
+	last := make([]engine.Position, len(topics))
+	big := make([]byte, 7<<20)
+	for i := range topics {
+		topics[i] = fmt.Sprint("topic ", i)
+		data := []byte("x")
+		switch {
+		case i%3 == 2:
+			continue // has none
+		case 100 <= i && i < 115:
+			data = big
+		}
+		var err error
+		if last[i], err = e.Log.Append(t.Context(), topics[i], data, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tops, err := e.Log.Tops(t.Context(), topics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, top := range tops {
+		if top.Last != last[i] || top.Now.Offset < last[i].Offset || top.Now.IsZero() {
+			t.Errorf("topic %d: %+v, want the end at %v", i, top, last[i])
+		}
+	}
+}
+
 // A follower of a quiet topic keeps a position that can be looked up, though the last
 // entry has expired: no gap is told where there is none.
 func testQuiet(t *testing.T, c *cluster) {
@@ -459,7 +494,7 @@ func testQuiet(t *testing.T, c *cluster) {
 // A session that one node has saved is found by another at once.
 func TestLoadAfterSave(t *testing.T) {
 	t.Parallel()
-	c := start(t, 3)
+	c := shared(3)
 	o := c.settings(t, 0)
 	var stores []session.Store
 	for i := range 3 {

@@ -121,6 +121,7 @@ type state struct {
 	calls   *calls        // nil before the first request; many servers never send one
 	drained chan struct{} // closed once draining is over; nil before it began
 	gone    chan struct{} // closed once the connection is dropped; nil if nobody waits for that
+	quiet   chan struct{} // closed once no request is in flight; nil if nobody waits for that
 }
 
 // epoch is what the times of all links are measured from, by now. They are only compared
@@ -166,6 +167,10 @@ func (l *Link) unlock() {
 		if n := int32(s.calls.waiting); n != s.waiting.Load() {
 			s.waiting.Store(n)
 		}
+	}
+	if s.quiet != nil && s.waiting.Load() == 0 {
+		close(s.quiet)
+		s.quiet = nil
 	}
 	if s.drained != nil && s.idle && s.waiting.Load() == 0 {
 		select {

@@ -16,6 +16,9 @@ import (
 // ErrTakenOver is why a socket ends whose client has come back on another one.
 var ErrTakenOver = errors.New("webwire: the client has come back on another socket")
 
+// KeepAll keeps what the peer has not acknowledged, within the budget of the outbox.
+var KeepAll = &outbox.Keeping{}
+
 // IsAway reports whether the connection has no socket, and may get another one.
 func (l *Link) IsAway() bool {
 	l.mu.Lock()
@@ -187,6 +190,23 @@ func (l *Link) FirstKept() uint64 { return l.out.FirstKept() }
 // Unacknowledged returns how many signals the peer had not acknowledged when the
 // connection ended.
 func (l *Link) Unacknowledged() int { return l.out.Unacknowledged() }
+
+// Quiet returns a channel that is closed once no own request is in flight.
+func (l *Link) Quiet() <-chan struct{} {
+	s := l.lock()
+	defer l.unlock()
+	if s.quiet == nil {
+		s.quiet = make(chan struct{})
+	}
+	return s.quiet
+}
+
+// Settled returns a channel that is closed once the peer has acknowledged everything, or
+// the connection has ended.
+func (l *Link) Settled() <-chan struct{} { return l.out.Settled() }
+
+// SocketOver returns a channel that is closed when the socket ends.
+func (l *Link) SocketOver() <-chan struct{} { return l.socketOver() }
 
 // socketOver returns a channel that is closed when the socket ends.
 func (l *Link) socketOver() <-chan struct{} {

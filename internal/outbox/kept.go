@@ -122,6 +122,7 @@ func (o *Outbox) acknowledge() {
 		return
 	}
 	k.release()
+	o.wakeSettled()
 	if o.waits != nil && !k.Displace {
 		wake(&o.waits.room)
 	}
@@ -204,6 +205,27 @@ func (k *kept) signals() (n int) {
 	return n
 }
 
+// Settled returns a channel that is closed once everything added so far is acknowledged,
+// or never will be.
+func (o *Outbox) Settled() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	acked := await(&o.waiters().acked)
+	o.wakeSettled()
+	return acked
+}
+
+// wakeSettled wakes those that wait for everything to be acknowledged, if it is.
+func (o *Outbox) wakeSettled() {
+	if o.waits == nil || o.waits.acked == nil {
+		return
+	}
+	k := o.kept
+	if o.err != nil || k == nil || k.first == k.next && k.replay == nil && len(o.queue) == 0 {
+		wake(&o.waits.acked)
+	}
+}
+
 // Keeps reports whether the outbox was made to keep what it has written.
 func (o *Outbox) Keeps() bool { return o.keeps }
 
@@ -240,6 +262,7 @@ func (o *Outbox) Forgo() {
 	k.bytes, k.first = 0, k.end
 	k.release()
 	o.kept = nil
+	o.wakeSettled()
 	if o.waits != nil {
 		wake(&o.waits.room)
 	}

@@ -281,6 +281,7 @@ func (o *Outbox) Fail(err error) {
 	if w := o.waits; w != nil {
 		wake(&w.room)
 		wake(&w.idle)
+		wake(&w.acked)
 	}
 }
 

@@ -30,7 +30,10 @@ function watch(signal, call) {
   };
 }
 
+let calls = 0;
+
 export class Call {
+  order = ++calls; // in which they are sent
   // release takes the call out of where it waits. It gets the error if there is one.
   release;
   stream; // that gets the items of a streamed reply
@@ -46,6 +49,10 @@ export class Call {
     this.late = late;
     this.#timer = later(timeout, late);
     this.#unwatch = signal && watch(signal, this);
+  }
+
+  get over() {
+    return !this.#done;
   }
 
   // failed is for the reasons that signals abort with: they may be anything.
