@@ -381,3 +381,45 @@ func TestPresence(t *testing.T) {
 		want("me again")
 	})
 }
+
+// A subscription that began with the whole history knows where it is.
+func TestSubscribeToAllOutlivesConnections(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t)
+		srv := n.serve(topical(logged))
+		c := n.client(client.Options{})
+		publish(t, srv, 1, 3)
+		s := subscribe(t, c, client.SubscribeOptions{Since: new(protocol.Position)})
+		wantTaken(t, s, 3, "1 2 3 ")
+		n.near().Cut()
+		synctest.Wait()
+		publish(t, srv, 4, 5)
+		connect(t, c)
+		wantTaken(t, s, 2, "4 5 ")
+	})
+}
+
+// A publication that is longer than the client takes is told as a gap, live or not.
+func TestSubscriptionTooBig(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t)
+		srv := n.serve(topical(logged))
+		c := n.client(client.Options{MaxMessageSize: 2000})
+		big := func() {
+			t.Helper()
+			if _, err := srv.Topic("news").Publish(t.Context(), "big", protocol.Bytes(make([]byte, 3000))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish(t, srv, 1, 1)
+		big()
+		publish(t, srv, 2, 2)
+		s := subscribe(t, c, client.SubscribeOptions{Since: new(protocol.Position)})
+		wantTaken(t, s, 9, "1 gap 1 ")
+		wantTaken(t, s, 1, "2 ")
+		big()
+		publish(t, srv, 3, 3)
+		wantTaken(t, s, 9, "gap 1 ")
+		wantTaken(t, s, 1, "3 ")
+	})
+}
