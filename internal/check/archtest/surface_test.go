@@ -61,6 +61,9 @@ var surfaces = []struct {
 		{"Requests of the server have a handler as on the server.", []string{"Request", "RequestHandler"}},
 		{"A streamed reply has a form for JSON, as a request has.", []string{"CallStream"}},
 		{"Metadata is sent by the context, as on the server.", []string{"WithMeta", "Meta"}},
+		{"A subscription to a topic is a thing of its own, and what it gets has types.", []string{
+			"Subscription", "SubscribeOptions", "Message", "GapError", "PresenceEvent",
+		}},
 		{"A key can be kept while the program does not run.", []string{"KeyFile", "KeyStore"}},
 	}},
 }
