@@ -141,6 +141,7 @@ func (c *Client) tryGoingOn(s *serving) (next *opening, err error) {
 	s.ticket.take(w)
 	if lost > 0 {
 		c.tellGap(Gap{Missed: lost})
+		c.subs.doubt() // before any message is received
 	}
 	return nil, nil
 }

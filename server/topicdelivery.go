@@ -29,6 +29,13 @@ type fan struct {
 	slow []*Conn // to be closed
 }
 
+// cut closes the connection of a member, which gets nothing more: there would be a hole in
+// it. The caller holds the topic's mu.
+func (f *fan) cut(m *member) {
+	m.cut = true
+	f.slow = append(f.slow, m.conn)
+}
+
 func (f *fan) flush() {
 	f.out.Flush()
 	for _, c := range f.slow {
@@ -118,7 +125,7 @@ func (e *topic) sendTo(f *fan, m *member, enc *encoder) {
 	}
 	msg := enc.of(m)
 	switch {
-	case msg == nil:
+	case msg == nil || m.cut:
 		e.topics.dropped.Add(1)
 	case m.lag != nil:
 		m.lag.push(e, enc)
@@ -132,7 +139,7 @@ func (e *topic) sendTo(f *fan, m *member, enc *encoder) {
 			e.topics.dropped.Add(1)
 		case e.opts.Overflow == Disconnect:
 			e.topics.dropped.Add(1)
-			f.slow = append(f.slow, m.conn)
+			f.cut(m)
 		default:
 			m.fallBehind(e, enc)
 		}
@@ -160,7 +167,7 @@ func (e *topic) lose(f *fan, m *member, n uint64, to engine.Position) {
 		err = m.conn.link.TrySendIn(&f.out, msg)
 	}
 	if errors.Is(err, outbox.ErrFull) { // it must not miss that
-		f.slow = append(f.slow, m.conn)
+		f.cut(m)
 	}
 }
 

@@ -23,6 +23,7 @@ type member struct {
 	index int             // in topic.members, -1: it is not live; guarded by topic.mu
 	left  bool            // guarded by topic.mu
 	from  engine.Position // up to here it has everything; guarded by topic.mu
+	cut   bool            // its connection is about to end, because its outbox was full; guarded by topic.mu
 	lag   *lag            // nil: it keeps up; guarded by topic.mu
 }
 

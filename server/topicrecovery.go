@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -156,8 +157,8 @@ func (r *recovery) answer(f *fan) {
 // send sends the publications of a page as the client reads. It reports false if the
 // connection has ended.
 func (r *recovery) send(ctx context.Context, page engine.Page) bool {
-	if !page.Complete {
-		r.lost = true
+	r.lost = r.lost || !page.Complete
+	if !page.Complete || r.at.IsZero() { // the answer names the epoch
 		r.at = before(page)
 	}
 	var f fan
@@ -167,7 +168,12 @@ func (r *recovery) send(ctx context.Context, page engine.Page) bool {
 		m, err := protocol.V3_0.Parse(entry.Data)
 		if err == nil && m.Kind == protocol.Publication {
 			m.Ref, m.Number = r.m.ref, entry.At.Offset
-			if r.m.conn.link.Send(ctx, m) != nil && r.m.conn.link.Cause() != nil {
+			err := r.m.conn.link.Send(ctx, m)
+			if errors.Is(err, protocol.ErrTooBig) {
+				r.topic.topics.dropped.Add(1)
+				err = r.m.conn.link.Send(ctx, gapMessage(r.m.ref, 1, entry.At))
+			}
+			if err != nil && r.m.conn.link.Cause() != nil {
 				return false
 			}
 		}
