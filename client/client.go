@@ -24,6 +24,7 @@ type Client struct {
 	onSignal  SignalHandler // nil: signals are dropped
 	onRequest RequestHandler
 	keys      tasks.Queue // calls of Options.Keys
+	subs      subscriptions
 
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]

@@ -43,11 +43,15 @@ func (s *serving) Receive(m protocol.Message) {
 		cost := c.inbox.cost(m)
 		s.queue(newSignalCall(c, m, cost), cost)
 	case protocol.Gap:
-		if g, err := m.Gap(); err != nil {
+		if m.Ref != 0 {
+			s.subscribed(m)
+		} else if g, err := m.Gap(); err != nil {
 			s.violated(err)
-		} else if g.Ref == 0 {
+		} else {
 			c.tellGap(Gap{Missed: g.Lost})
 		}
+	case protocol.Publication, protocol.Presence:
+		s.subscribed(m)
 	case protocol.Drain:
 		d, err := m.Drain()
 		if err != nil {

@@ -25,6 +25,9 @@ func expected(v protocol.Version, msg []byte) reaction {
 	case protocol.RestoreSession:
 		r.reply = v.Failure(m.ID, protocol.ErrSessionNotFound).Kind
 	case protocol.Subscribe:
+		if _, err := m.Subscribe(); err != nil {
+			return reaction{ends: true}
+		}
 		r.reply = protocol.ReplyFailure
 	case protocol.Signal, protocol.Heartbeat:
 		return reaction{}

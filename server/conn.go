@@ -38,6 +38,7 @@ type Conn struct {
 	negotiated bool        // the version was negotiated, so the client is not a published one
 	limit      int         // of the messages sent, in bytes; zero: none
 	session    sessionSlot // guarded by server.sessions
+	members    memberships // in topics
 	fails      int         // failed restores in a row; restores run one at a time
 	index      int         // in server.conns; guarded by server.mu
 	callers    int         // handlers and hooks of it that are in Shutdown; guarded by server.mu

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
@@ -50,6 +51,16 @@ type Options struct {
 	// in the store every five minutes. Nil: a session.MemoryStore, or no store if both
 	// OnSessionCreated and OnSessionLookup are set, which then are the store.
 	Sessions session.Store
+
+	// Engine is what this node shares with others: publications, their history, and who
+	// is present. The server opens it when it is first used, and Shutdown and Close close
+	// it. Its Sessions are used if Sessions is nil. Zero: an engine.Memory of this server
+	// alone.
+	Engine engine.Engine
+
+	// Topics returns the options of a topic. It must return soon, always the same for a
+	// name, and may be called concurrently. Nil: topics have neither history nor presence.
+	Topics func(name string) TopicOptions
 
 	// DisableSessions makes the server refuse to create and restore sessions. False: it
 	// does both.
@@ -185,6 +196,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Handler != nil && h.OnSignal == nil {
 		h.OnSignal = o.Handler.HandleSignal
+	}
+	if o.Sessions == nil {
+		o.Sessions = o.Engine.Sessions
 	}
 	hooksStore := h.OnSessionCreated != nil && h.OnSessionLookup != nil
 	if o.Sessions == nil && !o.DisableSessions && !hooksStore {

@@ -23,6 +23,7 @@ type Server struct {
 	opts     Options
 	log      logger
 	sessions sessions
+	topics   topics
 	root     *Endpoint
 	limits   link.Limits    // of all connections
 	keeping  outbox.Keeping // of those that can be resumed
@@ -59,6 +60,7 @@ func New(opts Options) *Server {
 		s.log.write(misconfigured, "webwire: options", "error", textOf(err))
 	}
 	s.sessions.init(s)
+	s.topics.init(s)
 	s.root = s.Endpoint(EndpointOptions{})
 	return s
 }

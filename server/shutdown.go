@@ -44,12 +44,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for {
 		changed := s.change()
 		if s.isIdle(caller != nil) {
+			s.topics.close()
 			return err
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			s.drop()
+			s.topics.close()
 			return ctx.Err()
 		}
 	}
@@ -151,6 +153,7 @@ func (s *Server) Close() error {
 	for _, c := range s.snapshot() {
 		c.link.Abort(ErrServerClosed)
 	}
+	s.topics.close()
 	return err
 }
 

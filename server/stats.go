@@ -7,12 +7,16 @@ type Stats struct {
 	Away     int // connections of 3.0 that have lost their socket
 	Sessions int // sessions that connections have
 	InFlight int // requests and signals whose handlers are running or waiting
+	Topics   int // that this node has subscribed to at the engine
 
 	// Counters since the server was made.
 	Accepted                 uint64 // connections
 	Sent, Received           uint64 // messages
 	BytesSent, BytesReceived uint64 // of messages, without the framing of the transport
 	Dropped                  uint64 // messages that were received and not handled
+	DroppedPublications      uint64 // that a member did not get, see TopicOptions.Overflow
+	TopicGaps                uint64 // gaps in topics that the log could not fill
+	EngineErrors             uint64 // of Options.Engine
 }
 
 // Stats returns the current counts. Its cost is proportional to the number of connections
@@ -28,6 +32,9 @@ func (s *Server) Stats() Stats {
 	}
 	s.mu.Unlock()
 	st.Sessions = s.sessions.count()
+	st.Topics = s.topics.count()
+	st.DroppedPublications, st.TopicGaps = s.topics.dropped.Load(), s.topics.gaps.Load()
+	st.EngineErrors = s.topics.errors.Load()
 	st.Sent, st.Received = counts.Sent, counts.Received
 	st.BytesSent, st.BytesReceived = counts.BytesSent, counts.BytesReceived
 	st.Dropped = counts.Dropped

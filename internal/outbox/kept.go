@@ -21,7 +21,8 @@ type Keeping struct {
 	// are forgotten: signals, publications and items are lost if the socket is, the others
 	// are set aside, see late.go. The connection never waits for the peer's
 	// acknowledgements, and goes on while it has no socket. If it is false what is kept
-	// counts against Config.Size, and while there is no socket nothing counts as written.
+	// above RingBytes counts against Config.Size, and while there is no socket nothing counts
+	// as written.
 	Displace bool
 
 	// Total is what all outboxes that displace may keep together; nil: any number of bytes.
@@ -187,10 +188,11 @@ func (o *Outbox) displace() {
 	k.release()
 }
 
-// charge returns what is kept as far as it counts against the budget.
+// charge returns what is kept as far as it counts against the budget. What a peer need not
+// have acknowledged yet does not: a small budget would make senders wait for it.
 func (o *Outbox) charge() int {
 	if k := o.kept; k != nil && !k.Displace {
-		return k.bytes
+		return max(0, k.bytes-RingBytes)
 	}
 	return 0
 }

@@ -51,6 +51,14 @@ func TestContenders(t *testing.T) {
 			t.Errorf("%s: no broadcast was measured", s.contender)
 		}
 	}
+	if err := publications(&r, e, []topicWork{{"1 topic, 10 members", 1, 10, 10}, {"40 topics, 5 members each", 40, 5, 20}, {"no members", 1, 0, 0}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range r.topics {
+		if s.median(rps) == 0 {
+			t.Errorf("%s, %s: nothing was measured", s.contender, s.shape)
+		}
+	}
 	r.contenders = contenders
 	r.finish(time.Second)
 	for _, x := range relations {
