@@ -18,7 +18,7 @@ const INTERNAL = [
   'load', 'longest', 'lost', 'major', 'minor', 'negotiated', 'open', 'order', 'outcome', 'over', 'owner', 'probeKey',
   'proof', 'queued', 'raise', 'read', 'readTimeout', 'received', 'release', 'renounce', 'requests', 'restore',
   'restored', 'resumable', 'resume', 'resumed', 'save', 'settle', 'signals', 'silence', 'silent', 'skipPause',
-  'spread', 'start', 'stopped', 'tokens', 'uncounted', 'until', 'usable', 'used', 'verify', 'version', 'waived',
+  'spread', 'suspend', 'start', 'stopped', 'tokens', 'uncounted', 'until', 'usable', 'used', 'verify', 'version', 'waived',
 ];
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));

@@ -487,6 +487,12 @@ export class Connection {
     return Math.round(now() - this.#heard);
   }
 
+  // suspend gives up the socket if the connection can be resumed. Chromium would close it when
+  // the page goes on, with a status by which the server takes the page to be gone.
+  suspend() {
+    if (this.resumable) this.#lose(new WebWireError('the page is frozen'));
+  }
+
   #giveUp() {
     this.#lose(new TimeoutError(this.silence));
   }

@@ -547,6 +547,30 @@ test('a dead socket is given up, and the connection goes on', async (t) => {
   assert.equal(client.status, 'connected');
 });
 
+test('a page that is about to be frozen gives up its socket, and goes on at once when it is active', async (t) => {
+  globalThis.document = new EventTarget();
+  t.after(() => { delete globalThis.document; });
+  const { server, client, socket } = await connected(t, { minBackoff: 1000, storage: null });
+  const request = client.request('n', 'x');
+  document.dispatchEvent(new Event('freeze'));
+  assert.equal(socket.closedWith, 4000);
+  await settled();
+  assert.equal(client.status, 'resuming');
+  server.clock.freeze(60_000);
+  document.dispatchEvent(new Event('resume'));
+  await settled();
+  const second = await greeted(server, 1, { received: 1 });
+  second.say(192, ID(1), [0, 0], 'y');
+  assert.equal((await request).text(), 'y');
+  assert.deepEqual(client.events(), ['resumed']);
+  client.close();
+
+  const other = new FakeServer(t);
+  await other.connected({ storage: null });
+  document.dispatchEvent(new Event('freeze'));
+  assert.equal(other.socket.closedWith, undefined, 'of 2.0: nothing is gained');
+});
+
 test('a device that wakes up with a request in flight and no session tries another socket', async (t) => {
   const { server, client, socket } = await connected(t);
   const request = client.request('n', 'x', { timeout: Infinity });
