@@ -12,7 +12,7 @@ const LIMIT = 11200; // bytes, minified and compressed
 // Properties that nobody outside of this package sees, and that have no namesake in
 // the platform.
 const INTERNAL = [
-  'acknowledge', 'again', 'answered', 'attempt', 'awaits', 'away', 'closeBegins', 'closedByServer', 'compose', 'count',
+  'acknowledge', 'again', 'answered', 'attempt', 'awaits', 'away', 'begun', 'closeBegins', 'closedByServer', 'compose', 'count',
   'createdByServer', 'critical', 'current', 'deadline', 'drop', 'due', 'end', 'ended', 'explicit', 'failed',
   'free', 'gap', 'grace', 'guessed', 'handler', 'held', 'hello', 'holding', 'keep', 'keptKey', 'last', 'lasts', 'late', 'left',
   'load', 'longest', 'lost', 'major', 'minor', 'negotiated', 'open', 'order', 'outcome', 'over', 'owner', 'probeKey',

@@ -214,7 +214,7 @@ export class Connection {
       if (refused) this.#leaving = true;
       const unknown = message.critical && new FailureError(UNSUPPORTED, 'maybe', 'a critical field');
       // The server's clock may be a little ahead of ours.
-      if (refused && call?.start) this.#events.again(call, message.error);
+      if (refused && call?.start && !call.stream?.begun) this.#events.again(call, message.error);
       else if (message.error?.code === DEADLINE && call?.until < Infinity) call.late();
       else call?.settle(message.error || unknown, payload);
       this.#begin();

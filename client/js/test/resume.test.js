@@ -999,6 +999,17 @@ test('a request that was refused by a server that shuts down is sent again after
   assert.deepEqual([(await refused).text(), (await later).text()], ['y', 'z']);
 });
 
+test('a stream that is refused after items fails', async (t) => {
+  const { client, socket } = await connected(t);
+  const stream = client.stream('s', 'x');
+  const first = stream.next();
+  const { id } = socket.take();
+  item(socket, id, 'a');
+  await first;
+  socket.say([13], id, [1, 0]);
+  assert.equal((await outcome(stream.next())).error.name, 'ShutdownError');
+});
+
 test('a refused stream begins again', async (t) => {
   const { server, client, socket } = await connected(t);
   const got = [];
