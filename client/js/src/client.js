@@ -277,7 +277,7 @@ export class Client extends EventTarget {
   // maintain connects, and connects again whenever the connection ended, until the
   // client is closed, gives up, or shall connect but once.
   async #maintain(run) {
-    const unwatch = watchWake((serious) => this.#woke(serious));
+    const unwatch = watchWake((serious) => this.#woke(serious), () => this.#connection?.suspend());
     for (;;) {
       await this.#pause(run); // if only for a moment, so that nothing fails before it waits
       if (this.#run === run) await this.#connectOnce(run);

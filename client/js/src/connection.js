@@ -214,7 +214,7 @@ export class Connection {
       if (refused) this.#leaving = true;
       const unknown = message.critical && new FailureError(UNSUPPORTED, 'maybe', 'a critical field');
       // The server's clock may be a little ahead of ours.
-      if (refused && call?.start) this.#events.again(call, message.error);
+      if (refused && call?.start && !call.stream?.begun) this.#events.again(call, message.error);
       else if (message.error?.code === DEADLINE && call?.until < Infinity) call.late();
       else call?.settle(message.error || unknown, payload);
       this.#begin();
@@ -485,6 +485,12 @@ export class Connection {
   // silence is how long the server was not heard, in milliseconds.
   get silence() {
     return Math.round(now() - this.#heard);
+  }
+
+  // suspend gives up the socket if the connection can be resumed. Chromium would close it when
+  // the page goes on, with a status by which the server takes the page to be gone.
+  suspend() {
+    if (this.resumable) this.#lose(new WebWireError('the page is frozen'));
   }
 
   #giveUp() {

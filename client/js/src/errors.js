@@ -57,7 +57,7 @@ export class FailureError extends WebWireError {
 
 export class ReplyLostError extends FailureError {
   constructor() {
-    super(11, 'yes', 'executed, but the reply is not kept any more');
+    super(11, 'yes', 'executed, and the reply is lost');
   }
 }
 

@@ -253,7 +253,8 @@ export interface ClientEvents {
    * Signals are lost (3.0). Either the server could not keep all that it sent while the
    * connection was without a socket: `missed` is how many. Or a connection that had lost its
    * socket ended: `missed` is `undefined`, because that is not known, and `unacknowledged` is
-   * how many of the client's own may not have arrived.
+   * how many of the client's own may not have arrived. Signals that waited and cannot be sent
+   * any more are told one by one.
    */
   gap: Event & { readonly missed: number | undefined; readonly unacknowledged: number };
   /**

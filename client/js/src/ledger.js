@@ -10,7 +10,7 @@ const ACK_NOW = 256; // messages after which it does not wait for one
 const DEADLINE_AT = 14; // in a request that has one: it comes first in the head
 
 function disagrees(wrong) {
-  if (wrong) throw new MalformedError('client and server count differently');
+  if (wrong) throw new MalformedError('client and server disagree');
 }
 
 export class Ledger {

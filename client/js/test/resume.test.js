@@ -547,6 +547,30 @@ test('a dead socket is given up, and the connection goes on', async (t) => {
   assert.equal(client.status, 'connected');
 });
 
+test('a page that is about to be frozen gives up its socket, and goes on at once when it is active', async (t) => {
+  globalThis.document = new EventTarget();
+  t.after(() => { delete globalThis.document; });
+  const { server, client, socket } = await connected(t, { minBackoff: 1000, storage: null });
+  const request = client.request('n', 'x');
+  document.dispatchEvent(new Event('freeze'));
+  assert.equal(socket.closedWith, 4000);
+  await settled();
+  assert.equal(client.status, 'resuming');
+  server.clock.freeze(60_000);
+  document.dispatchEvent(new Event('resume'));
+  await settled();
+  const second = await greeted(server, 1, { received: 1 });
+  second.say(192, ID(1), [0, 0], 'y');
+  assert.equal((await request).text(), 'y');
+  assert.deepEqual(client.events(), ['resumed']);
+  client.close();
+
+  const other = new FakeServer(t);
+  await other.connected({ storage: null });
+  document.dispatchEvent(new Event('freeze'));
+  assert.equal(other.socket.closedWith, undefined, 'of 2.0: nothing is gained');
+});
+
 test('a device that wakes up with a request in flight and no session tries another socket', async (t) => {
   const { server, client, socket } = await connected(t);
   const request = client.request('n', 'x', { timeout: Infinity });
@@ -973,6 +997,17 @@ test('a request that was refused by a server that shuts down is sent again after
   second.reply(sent[0], 'y');
   second.reply(sent[1], 'z');
   assert.deepEqual([(await refused).text(), (await later).text()], ['y', 'z']);
+});
+
+test('a stream that is refused after items fails', async (t) => {
+  const { client, socket } = await connected(t);
+  const stream = client.stream('s', 'x');
+  const first = stream.next();
+  const { id } = socket.take();
+  item(socket, id, 'a');
+  await first;
+  socket.say([13], id, [1, 0]);
+  assert.equal((await outcome(stream.next())).error.name, 'ShutdownError');
 });
 
 test('a refused stream begins again', async (t) => {
