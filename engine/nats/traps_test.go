@@ -430,11 +430,11 @@ func testRecreation(t *testing.T, c *cluster) {
 // large for one answer.
 func testManyTops(t *testing.T, c *cluster) {
 	o := c.settings(t, 0)
-	o.Classes[0].MaxBytes = 256 << 20
+	o.Classes[0].MaxBytes = 64 << 20
 	e, _ := open(t, o, &enginetest.Inlet{})
 	topics := make([]string, 600)
 	last := make([]engine.Position, len(topics))
-	big := make([]byte, 7<<20)
+	big := make([]byte, 1<<20)
 	for i := range topics {
 		topics[i] = fmt.Sprint("topic ", i)
 		data := []byte("x")
