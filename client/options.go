@@ -12,7 +12,7 @@ import (
 
 // Options configure a client. The zero value of every field works.
 type Options struct {
-	// Hooks are called when something happens.
+	// Hooks are called when something happens. Zero: none.
 	Hooks Hooks
 
 	// Handler handles signals if Hooks.OnServerSignal is nil.
@@ -25,7 +25,8 @@ type Options struct {
 
 	// DisableAutoconnect makes the client connect only when Connect is called, and not
 	// again after the connection is lost. Without a connection, methods that need one
-	// return ErrDisconnected at once.
+	// return ErrDisconnected at once. False: it connects when a connection is needed, and
+	// again when one is lost.
 	DisableAutoconnect bool
 
 	// DialTimeout limits each attempt to connect. If Dial, Probe or Header does not return

@@ -51,7 +51,8 @@ type Options struct {
 	// OnSessionCreated and OnSessionLookup are set, which then are the store.
 	Sessions session.Store
 
-	// DisableSessions makes the server refuse to create and restore sessions.
+	// DisableSessions makes the server refuse to create and restore sessions. False: it
+	// does both.
 	DisableSessions bool
 
 	// MaxSessionConns is the maximum number of connections that have the same session at

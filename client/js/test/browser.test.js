@@ -6,7 +6,7 @@ import { browserMissing, launch, serve } from './support/browser.js';
 import { names } from './support/contract.js';
 import { Relay, Server, build, goMissing } from './support/servers.js';
 
-const VERSIONS = ['1.2', '2.0'];
+const VERSIONS = ['1.2', '2.0', '3.0'];
 const skip = await browserMissing() || await goMissing();
 
 describe('browser', { skip }, () => {

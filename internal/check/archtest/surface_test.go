@@ -50,6 +50,7 @@ var surfaces = []struct {
 	{pkg: "engine", lines: 21},
 	{pkg: "server", lines: 24, over: []reason{
 		{"The server asks clients as they ask it, and sends metadata.", []string{"Call", "WithMeta"}},
+		{"Middleware adds to the metadata of a context and leaves the rest in place.", []string{"Meta"}},
 		{"A streamed reply has a handler of its own, with a form for JSON.", []string{"StreamHandler", "JSONStream"}},
 	}},
 	{pkg: "client", lines: 14, over: []reason{
@@ -58,7 +59,7 @@ var surfaces = []struct {
 		{"Signals have a handler and a Mux as on the server.", []string{"Handler", "Mux", "Signal", "SignalHandler"}},
 		{"Requests of the server have a handler as on the server.", []string{"Request", "RequestHandler"}},
 		{"A streamed reply has a form for JSON, as a request has.", []string{"CallStream"}},
-		{"Metadata is sent by the context, as on the server.", []string{"WithMeta"}},
+		{"Metadata is sent by the context, as on the server.", []string{"WithMeta", "Meta"}},
 		{"A key can be kept while the program does not run.", []string{"KeyFile", "KeyStore"}},
 	}},
 }

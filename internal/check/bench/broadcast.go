@@ -97,7 +97,9 @@ func (f fanout) runner(listeners int) (*runner, error) {
 			if err := b.send(); err != nil {
 				return err
 			}
-			<-s.arrived
+			if err := s.await(); err != nil {
+				return err
+			}
 			l.latencies.add(time.Since(begin)) // until it has arrived everywhere
 			l.count += uint64(listeners)
 			if r.over() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -93,5 +94,36 @@ func TestHistogram(t *testing.T) {
 		if m := middle(bucketOf(d)); m < d*98/100 || m > d*102/100 {
 			t.Errorf("%v is in the bucket around %v", d, m)
 		}
+	}
+}
+
+// A byte too many, or a connection that ends, is an error: waiting for the exact number
+// of bytes would have no end.
+func TestSinksNotice(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for name, do := range map[string]func(net.Conn){
+		"ping":        func(c net.Conn) { c.Write(make([]byte, 4+2)) },
+		"end":         func(c net.Conn) { c.Close() },
+		"end in time": func(c net.Conn) { c.Write(make([]byte, 3)); c.Close() },
+	} {
+		s := newSinks()
+		if err := s.open(ln.Addr().String(), 1, joinNothing); err != nil {
+			t.Fatal(err)
+		}
+		c, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.expect(4)
+		do(c)
+		if err := s.await(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		s.close()
+		c.Close()
 	}
 }
