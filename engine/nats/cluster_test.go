@@ -155,7 +155,7 @@ func testReplicaLags(t *testing.T) {
 	}
 	defer direct.Close()
 
-	for _, count := range []int{20, 300} { // nothing is evicted, and much
+	for _, count := range []int{20, 130} { // nothing is evicted, and much
 		topic := fmt.Sprint("log", count)
 		l := &lagging{node: n.Engine, topic: topic}
 		l.add(t, 10)
@@ -209,8 +209,8 @@ func (l *lagging) add(t *testing.T, count int) {
 // log is away: replicas that do not hear their leader for long elect another one.
 func (l *lagging) check(t *testing.T, from int) (done bool) {
 	t.Helper()
-	for i := range 30 {
-		page, err := l.node.Log.Read(t.Context(), l.topic, l.at[from], 1+i*7)
+	for i := range 15 {
+		page, err := l.node.Log.Read(t.Context(), l.topic, l.at[from], 1+i*13)
 		if errors.Is(err, engine.ErrAway) {
 			return false
 		}

@@ -2,6 +2,7 @@ package natsengine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -9,7 +10,8 @@ import (
 	"github.com/webwire-go/webwire/engine"
 )
 
-// batchBytes limits what is read in one batch.
+// batchBytes limits what a server sends in one answer: it disconnects clients for which
+// much more waits.
 const batchBytes = 8 << 20
 
 // history is the log of a node: a stream for each class. A position is the time when
@@ -66,10 +68,12 @@ func (h history) Read(ctx context.Context, topic string, after engine.Position, 
 			return page, err
 		}
 	}
-	return engine.Page{}, fmt.Errorf("%w: natsengine: read: the stream was recreated again and again", engine.ErrAway)
+	return engine.Page{}, fmt.Errorf("%w: natsengine: read: the stream changes again and again", engine.ErrAway)
 }
 
 func max1(n int) int { return max(n, 1) }
+
+var errChanged = errors.New("natsengine: the stream has changed meanwhile")
 
 // reader reads the log of one topic.
 type reader struct {
@@ -79,7 +83,8 @@ type reader struct {
 	attached context.Context
 }
 
-// read returns a page. It is not same if the stream was recreated meanwhile.
+// read returns a page. It is not same if the stream was recreated meanwhile, or what
+// was read does not go together.
 //
 // The order of the requests matters: first the end of the log; then the entries, which
 // must reach that end; then whether something behind the position could have been
@@ -100,6 +105,9 @@ func (r reader) read(ctx context.Context, after engine.Position, most int) (page
 		from = 0
 	}
 	e, err := r.entries(ctx, from, most, ends[0])
+	if err == errChanged {
+		return page, false, nil
+	}
 	if err != nil {
 		return page, false, err
 	}
@@ -170,8 +178,7 @@ func (r reader) entries(ctx context.Context, after uint64, most int, end uint64)
 			return e, err
 		}
 		if m == nil {
-			e.hole = true // evicted meanwhile
-			break
+			return e, errChanged // evicted meanwhile, or the answer of a leader of the past
 		}
 		found = append(found, *m)
 	}

@@ -118,6 +118,7 @@ type nextBySubject struct {
 
 type lastOfSubjects struct {
 	Subjects []string `json:"multi_last"`
+	Bytes    int      `json:"max_bytes,omitempty"`
 }
 
 // api makes a request to JetStream that changes nothing, or nothing that matters.

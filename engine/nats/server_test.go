@@ -1,6 +1,7 @@
 package natsengine_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -225,9 +226,10 @@ func (c *cluster) removeStreams(t testing.TB, app string) {
 	nc, js := c.connect(t)
 	defer nc.Close()
 	var wg sync.WaitGroup
-	for name := range js.StreamNames(t.Context()).Name() {
+	ctx := context.Background() // that of the test has ended
+	for name := range js.StreamNames(ctx).Name() {
 		if strings.HasPrefix(name, "WW_"+app+"_") {
-			wg.Go(func() { js.DeleteStream(t.Context(), name) })
+			wg.Go(func() { js.DeleteStream(ctx, name) })
 		}
 	}
 	wg.Wait()

@@ -9,6 +9,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	setEnvironment()
 	code := m.Run()
 	atEnd.end()
 	os.Exit(code)

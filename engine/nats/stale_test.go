@@ -40,7 +40,7 @@ func TestStale(t *testing.T) {
 				t.Errorf("step %d: stale: %t", i, got)
 			}
 		}
-		s.epochOf(7) // delivered
+		s.delivered(7, false)
 		if !ask(2, 6) {
 			t.Error("a state before what was delivered is believed")
 		}

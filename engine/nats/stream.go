@@ -71,13 +71,13 @@ func (s *stream) isStale(st streamState, epoch, last uint64) bool {
 	return false
 }
 
-// epochOf returns the epoch of a message that was delivered. If sequences go back the
-// stream may be another one, which is looked up; what has the wrong epoch until then
-// is at or before the position of its subscribers, or has a gap before it.
-func (s *stream) epochOf(seq uint64) uint64 {
+// delivered notes a sequence that was delivered, and returns its epoch. If sequences go
+// back the stream may be another one, which is looked up; what has the wrong epoch
+// until then is at or before the position of its subscribers, or has a gap before it.
+func (s *stream) delivered(seq uint64, back bool) (epoch uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if seq < s.newest {
+	if back {
 		s.newest = 0
 		s.suspect()
 	}

@@ -117,7 +117,7 @@ func (h history) ends(ctx, attached context.Context, what string, s *stream, las
 // there is none.
 func (h history) snapshot(ctx, attached context.Context, what string, s *stream, subjects []string) (batch, error) {
 	marker := s.marker()
-	query := lastOfSubjects{append(subjects[:len(subjects):len(subjects)], marker)}
+	query := lastOfSubjects{append(subjects[:len(subjects):len(subjects)], marker), batchBytes}
 	for range 10 {
 		b, err := h.direct(ctx, attached, what, s, query)
 		if err != nil || b.upTo > 0 {
