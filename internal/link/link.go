@@ -99,8 +99,7 @@ type Link struct {
 	reading    sync.WaitGroup // reading, whichever goroutine does it
 	background sync.WaitGroup // goroutines started with enter
 	pulse      pulse
-	modern     *modern          // nil before 3.0
-	survives   func(error) bool // Config.Survives
+	modern     *modern // nil before 3.0
 
 	received, receivedBytes atomic.Uint64
 }
@@ -111,8 +110,6 @@ type state struct {
 	closed  bool          // the connection has ended
 	away    bool          // it has no socket
 	resumes bool          // it outlives its socket
-	lostBy  error         // why the socket ended, if away
-	over    chan struct{} // closed when the socket ends; nil if nobody waits for that
 	parting bool          // somebody closes the connection in good order
 	dropped bool          // nothing is held any more
 	idle    bool          // no task is left and none is taken any more
@@ -121,7 +118,6 @@ type state struct {
 	calls   *calls        // nil before the first request; many servers never send one
 	drained chan struct{} // closed once draining is over; nil before it began
 	gone    chan struct{} // closed once the connection is dropped; nil if nobody waits for that
-	quiet   chan struct{} // closed once no request is in flight; nil if nobody waits for that
 }
 
 // epoch is what the times of all links are measured from, by now. They are only compared
@@ -133,7 +129,7 @@ func now() time.Duration { return time.Since(epoch) }
 // New returns a Link that does nothing until Run. Tasks get contexts derived from
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
-	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, ended: conf.Ended, survives: conf.Survives}
+	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, ended: conf.Ended}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.out.Init(outbox.Config{
 		Conn:       conf.Conn,
@@ -168,9 +164,9 @@ func (l *Link) unlock() {
 			s.waiting.Store(n)
 		}
 	}
-	if s.quiet != nil && s.waiting.Load() == 0 {
-		close(s.quiet)
-		s.quiet = nil
+	if x := l.modern; x != nil && x.quiet != nil && s.waiting.Load() == 0 {
+		close(x.quiet)
+		x.quiet = nil
 	}
 	if s.drained != nil && s.idle && s.waiting.Load() == 0 {
 		select {

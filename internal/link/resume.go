@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"time"
 
 	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
@@ -31,7 +32,7 @@ func (l *Link) lostBy() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state.away {
-		return l.state.lostBy
+		return l.modern.lostBy
 	}
 	return nil
 }
@@ -40,7 +41,7 @@ func (l *Link) lostBy() error {
 // on without it.
 func (l *Link) loseSocket(cause error) bool {
 	var closed *transport.CloseError
-	if errors.As(cause, &closed) && (closed.Local || l.survives == nil || !l.survives(cause)) {
+	if errors.As(cause, &closed) && (closed.Local || l.modern == nil || l.modern.survives == nil || !l.modern.survives(cause)) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.state.away // then the cause is that we dropped it
@@ -55,8 +56,8 @@ func (l *Link) leaveSocket(cause error, end func(transport.Conn)) bool {
 	first := !s.away && s.resumes && !s.closed && !s.parting
 	var conn transport.Conn
 	if first {
-		s.away, s.lostBy = true, cause
-		s.ended()
+		s.away, l.modern.lostBy = true, cause
+		l.modern.ended()
 		conn = l.out.Suspend() // under the lock: after it the connection may be resumed
 	}
 	away := s.away
@@ -122,8 +123,7 @@ type Resumption struct {
 func (l *Link) Resume(r Resumption) error {
 	a := &l.modern.acks
 	if r.From > 0 {
-		a.received.Store(r.From - 1)
-		a.late = r.Late
+		a.goOn(r.From, r.Late)
 	}
 	a.sent.Store(a.received.Load()) // the peer is told in the first exchange
 	var opening func(outbox.Replay) []byte
@@ -133,17 +133,21 @@ func (l *Link) Resume(r Resumption) error {
 			return msg
 		}
 	}
-	s := l.lock()
+	l.out.Settle(time.Minute) // the socket before was dropped, which releases a write at once
+	s := l.lock()             // until both know: meanwhile this socket, too, may be lost
 	if s.closed {
 		defer l.unlock()
 		return s.cause
 	}
-	s.away, s.lostBy, s.over = false, nil, nil // before the outbox finds out that this socket is lost, too
+	flush, err := l.out.Resume(r.Conn, r.Received, opening)
+	if err == nil {
+		s.away, l.modern.lostBy, l.modern.over = false, nil, nil
+	}
 	l.unlock()
-	if err := l.out.Resume(r.Conn, r.Received, opening); err != nil {
-		s := l.lock()
-		s.away, s.lostBy = !s.closed, err
-		l.unlock()
+	if flush {
+		l.out.Write(0)
+	}
+	if err != nil {
 		return err
 	}
 	l.askAgain()
@@ -191,47 +195,45 @@ func (l *Link) FirstKept() uint64 { return l.out.FirstKept() }
 // connection ended.
 func (l *Link) Unacknowledged() int { return l.out.Unacknowledged() }
 
-// Quiet returns a channel that is closed once no own request is in flight.
+// Quiet returns a channel that is closed once no own request is in flight. Only connections
+// of 3.0 have one.
 func (l *Link) Quiet() <-chan struct{} {
-	s := l.lock()
+	l.lock()
 	defer l.unlock()
-	if s.quiet == nil {
-		s.quiet = make(chan struct{})
+	if l.modern.quiet == nil {
+		l.modern.quiet = make(chan struct{})
 	}
-	return s.quiet
+	return l.modern.quiet
 }
 
 // Settled returns a channel that is closed once the peer has acknowledged everything, or
 // the connection has ended.
 func (l *Link) Settled() <-chan struct{} { return l.out.Settled() }
 
-// SocketOver returns a channel that is closed when the socket ends.
-func (l *Link) SocketOver() <-chan struct{} { return l.socketOver() }
-
-// socketOver returns a channel that is closed when the socket ends.
-func (l *Link) socketOver() <-chan struct{} {
+// SocketOver returns a channel that is closed when the socket ends; nil before 3.0.
+func (l *Link) SocketOver() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.state.awaitOver()
-}
-
-func (s *state) awaitOver() <-chan struct{} {
-	if s.over == nil {
-		s.over = make(chan struct{})
-		if s.closed || s.away {
-			close(s.over)
+	x := l.modern
+	if x == nil {
+		return nil
+	}
+	if x.over == nil {
+		x.over = make(chan struct{})
+		if l.state.closed || l.state.away {
+			close(x.over)
 		}
 	}
-	return s.over
+	return x.over
 }
 
 // ended wakes those that wait for the end of the socket.
-func (s *state) ended() {
-	if s.over != nil {
+func (x *modern) ended() {
+	if x != nil && x.over != nil {
 		select {
-		case <-s.over:
+		case <-x.over:
 		default:
-			close(s.over)
+			close(x.over)
 		}
 	}
 }

@@ -65,6 +65,15 @@ type kept struct {
 	late      late
 }
 
+// keeper returns kept, which most connections that are idle do not need. It returns nil if
+// nothing is to be kept.
+func (o *Outbox) keeper() *kept {
+	if o.kept == nil && o.conf.Keeping != nil {
+		o.kept = &kept{Keeping: *o.conf.Keeping, first: 1, end: 1, next: 1}
+	}
+	return o.kept
+}
+
 // numbered gives the messages of a batch that is about to be written their numbers.
 func (k *kept) numbered(b *batch) {
 	b.first = k.next
@@ -99,8 +108,10 @@ func (o *Outbox) Acknowledged(received uint64) bool {
 	defer o.mu.Unlock()
 	k := o.kept
 	switch {
-	case k == nil:
+	case o.conf.Keeping == nil:
 		return true
+	case k == nil:
+		return received == 0
 	case received >= k.next:
 		return false
 	case received > k.acked:
@@ -226,8 +237,12 @@ func (o *Outbox) wakeSettled() {
 	}
 }
 
-// Keeps reports whether the outbox was made to keep what it has written.
-func (o *Outbox) Keeps() bool { return o.keeps }
+// Keeps reports whether the outbox keeps what it has written.
+func (o *Outbox) Keeps() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.conf.Keeping != nil
+}
 
 // FirstKept returns the number of the first message that can be sent again.
 func (o *Outbox) FirstKept() uint64 {
@@ -254,6 +269,7 @@ func (o *Outbox) Unacknowledged() int {
 func (o *Outbox) Forgo() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.conf.Keeping = nil
 	k := o.kept
 	if k == nil {
 		return
