@@ -103,7 +103,9 @@ type modFile struct {
 	Module  struct{ Path string }
 	Go      string
 	Require []struct{ Path, Version string }
-	Replace []struct{ Old, New struct{ Path, Version string } }
+	Replace []struct {
+		Old, New struct{ Path, Version string }
+	}
 	Exclude []struct{ Path string }
 }
 
