@@ -38,11 +38,26 @@ type ticket struct {
 	secret  protocol.Secret
 	window  time.Duration // zero: the server does not resume connections
 	attempt uint32        // of the last hello that asked for it
+
+	// The gap that the application was told of last, and how many messages had arrived
+	// then: as long as no other arrives it only grows.
+	gap, gapAt uint64
 }
 
 // take takes what the server says in a welcome.
 func (t *ticket) take(w *protocol.WelcomeBody) {
 	t.conn, t.secret, t.window = w.Conn, w.Secret, w.Window
+}
+
+// missed returns how many of the messages that are lost after those received the
+// application was not told of.
+func (t *ticket) missed(lost, received uint64) uint64 {
+	told := uint64(0)
+	if t.gapAt == received {
+		told = min(t.gap, lost)
+	}
+	t.gap, t.gapAt = lost, received
+	return lost - told
 }
 
 // survives reports whether the connection outlives a socket that the server closed with a
@@ -139,8 +154,8 @@ func (c *Client) tryGoingOn(s *serving) (next *opening, err error) {
 		return nil, err
 	}
 	s.ticket.take(w)
-	if lost > 0 {
-		c.tellGap(Gap{Missed: lost})
+	if missed := s.ticket.missed(lost, received); missed > 0 {
+		c.tellGap(Gap{Missed: missed})
 	}
 	return nil, nil
 }

@@ -20,9 +20,9 @@ const (
 // acks counts the messages of the peer that it counts too, and acknowledges them.
 type acks struct {
 	on    bool // the peer waits for acknowledgements; the reader's
-	late  int  // so many messages that come next are not counted; the reader's
 	bytes int  // received since since; the reader's
 	since uint64
+	late  lateMessages // the reader's
 
 	received atomic.Uint64
 	sent     atomic.Uint64 // the last acknowledgement
@@ -35,15 +35,55 @@ type acks struct {
 	space [9]byte // for ackDue; the flusher's
 }
 
-// count counts a message.
-func (a *acks) count(l *Link, size int) {
-	if a.late > 0 {
-		a.late--
-		return
+// lateMessages are those that come first on a socket that goes on with a connection, and
+// are not counted. If the socket is lost before the last of them has arrived the peer sends
+// them again.
+type lateMessages struct {
+	left int    // so many are to come
+	skip int    // of those, so many have arrived on an earlier socket
+	got  int    // so many have arrived
+	then uint64 // what was received once all have arrived: what was between is lost
+}
+
+// goOn is called when the peer goes on at a message, after so many that are late.
+func (a *acks) goOn(from uint64, late int) {
+	a.late.left, a.late.then = late, from-1
+	a.late.skip = min(a.late.got, late)
+	if late == 0 {
+		a.caughtUp()
+	}
+}
+
+func (a *acks) caughtUp() {
+	a.received.Store(a.late.then)
+	a.late = lateMessages{}
+}
+
+// takeLate takes a message that is not counted, and reports whether it has arrived before.
+func (a *acks) takeLate(l *Link) (again bool) {
+	t := &a.late
+	if again = t.skip > 0; again {
+		t.skip--
+	} else {
+		t.got++
+	}
+	if t.left--; t.left == 0 {
+		a.caughtUp()
+		if a.on && !a.armed.Load() {
+			a.arm(l)
+		}
+	}
+	return again
+}
+
+// count counts a message. It reports whether the message has arrived before.
+func (a *acks) count(l *Link, size int) (again bool) {
+	if a.late.left > 0 {
+		return a.takeLate(l)
 	}
 	received := a.received.Add(1)
 	if !a.on {
-		return
+		return false
 	}
 	sent := a.sent.Load()
 	if sent != a.since {
@@ -60,6 +100,7 @@ func (a *acks) count(l *Link, size int) {
 	case !a.armed.Load():
 		a.arm(l)
 	}
+	return false
 }
 
 // arm sees to it that what was received is acknowledged in time.

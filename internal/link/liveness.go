@@ -45,6 +45,8 @@ type pulse struct {
 	asked   bool          // whether it is still there, after a sleep
 	arrived uint64        // then
 
+	beats sync.WaitGroup // running
+
 	heard atomic.Int64 // when something was read last, see now
 	wrote atomic.Int64 // when the last write began
 }
@@ -64,15 +66,19 @@ func (l *Link) startPulse() {
 	p.timer = time.AfterFunc(l.limits.KeepAlive, l.beat)
 }
 
+// stopPulse waits for a ping in progress: its error is that of the socket that has ended, and
+// not of the next one.
 func (l *Link) stopPulse() {
-	l.pulse.mu.Lock()
-	defer l.pulse.mu.Unlock()
-	l.pulse.timer.Stop()
-	l.pulse.timer = nil
-	l.pulse.asked, l.pulse.early = false, false
+	p := &l.pulse
+	p.mu.Lock()
+	p.timer.Stop()
+	p.timer = nil
+	p.asked, p.early = false, false
+	p.mu.Unlock()
 	if l.modern != nil {
 		l.modern.acks.stop()
 	}
+	p.beats.Wait()
 }
 
 func (l *Link) beat() {
@@ -82,8 +88,8 @@ func (l *Link) beat() {
 		p.mu.Unlock()
 		return
 	}
-	l.background.Add(1) // before stopPulse, hence before Run waits
-	defer l.background.Done()
+	p.beats.Add(1) // before stopPulse, which waits
+	defer p.beats.Done()
 	do := p.look(l)
 	ping := do.ping && !p.pinging
 	p.pinging = p.pinging || ping

@@ -56,8 +56,8 @@ func (x *modern) receive(l *Link, m *protocol.Message, size int, err error) (don
 		x.first = 0
 	}
 	if err == nil {
-		if protocol.V3_0.Counted(m.Kind) {
-			x.acks.count(l, size)
+		if protocol.V3_0.Counted(m.Kind) && x.acks.count(l, size) {
+			return true
 		}
 		done, err = x.dispatch(l, m)
 	}

@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"time"
 
 	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
@@ -122,8 +123,7 @@ type Resumption struct {
 func (l *Link) Resume(r Resumption) error {
 	a := &l.modern.acks
 	if r.From > 0 {
-		a.received.Store(r.From - 1)
-		a.late = r.Late
+		a.goOn(r.From, r.Late)
 	}
 	a.sent.Store(a.received.Load()) // the peer is told in the first exchange
 	var opening func(outbox.Replay) []byte
@@ -133,17 +133,21 @@ func (l *Link) Resume(r Resumption) error {
 			return msg
 		}
 	}
-	s := l.lock()
+	l.out.Settle(time.Minute) // the socket before was dropped, which releases a write at once
+	s := l.lock()             // until both know: meanwhile this socket, too, may be lost
 	if s.closed {
 		defer l.unlock()
 		return s.cause
 	}
-	s.away, l.modern.lostBy, l.modern.over = false, nil, nil // before the outbox finds out that this socket is lost, too
+	flush, err := l.out.Resume(r.Conn, r.Received, opening)
+	if err == nil {
+		s.away, l.modern.lostBy, l.modern.over = false, nil, nil
+	}
 	l.unlock()
-	if err := l.out.Resume(r.Conn, r.Received, opening); err != nil {
-		s := l.lock()
-		s.away, l.modern.lostBy = !s.closed, err
-		l.unlock()
+	if flush {
+		l.out.Write(0)
+	}
+	if err != nil {
 		return err
 	}
 	l.askAgain()

@@ -55,5 +55,8 @@ func (o *Outbox) unsent(b *batch, messages int) {
 			messages--
 		}
 		o.handed--
+		if o.kept != nil { // it is kept all the same, and handed over by Resume
+			o.kept.unhanded++
+		}
 	}
 }

@@ -70,19 +70,11 @@ func (o *Outbox) settleAway() {
 // Resume gives an outbox that was suspended a connection to a peer that has received so
 // many messages. opening, unless it is nil, returns an encoded message that is to be
 // written first. Then comes what the peer has not received, then urgent messages, and then
-// what is queued. Resume does not wait for any of that.
-func (o *Outbox) Resume(conn transport.Conn, received uint64, opening func(Replay) []byte) error {
-	o.Settle(time.Minute) // the connection before was dropped, which releases a write at once
+// what is queued. A write to the connection before must be over, see Settle. If flush is
+// true the caller is the flusher and must call Write.
+func (o *Outbox) Resume(conn transport.Conn, received uint64, opening func(Replay) []byte) (flush bool, err error) {
 	o.mu.Lock()
-	flush, err := o.resume(conn, received, opening)
-	o.mu.Unlock()
-	if flush {
-		o.Write(0)
-	}
-	return err
-}
-
-func (o *Outbox) resume(conn transport.Conn, received uint64, opening func(Replay) []byte) (flush bool, err error) {
+	defer o.mu.Unlock()
 	k := o.kept
 	switch {
 	case o.err != nil:

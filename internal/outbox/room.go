@@ -105,7 +105,7 @@ func (o *Outbox) awaitTurn(ctx context.Context, size int) error {
 }
 
 // Settle waits until the write in progress, if there is one, has returned, at most for
-// limit. It is for an outbox that has failed.
+// limit. It is for an outbox that has failed or is suspended.
 func (o *Outbox) Settle(limit time.Duration) {
 	o.mu.Lock()
 	if !o.flushing || o.promised {

@@ -13,11 +13,11 @@ const LIMIT = 11200; // bytes, minified and compressed
 // the platform.
 const INTERNAL = [
   'acknowledge', 'again', 'answered', 'attempt', 'awaits', 'away', 'closeBegins', 'closedByServer', 'compose', 'count',
-  'createdByServer', 'credit', 'critical', 'current', 'deadline', 'drop', 'due', 'end', 'ended', 'explicit', 'failed',
-  'free', 'gap', 'grace', 'guessed', 'handler', 'held', 'hello', 'holding', 'keep', 'keptKey', 'lasts', 'late', 'left',
+  'createdByServer', 'critical', 'current', 'deadline', 'drop', 'due', 'end', 'ended', 'explicit', 'failed',
+  'free', 'gap', 'grace', 'guessed', 'handler', 'held', 'hello', 'holding', 'keep', 'keptKey', 'last', 'lasts', 'late', 'left',
   'load', 'longest', 'lost', 'major', 'minor', 'negotiated', 'open', 'order', 'outcome', 'over', 'owner', 'probeKey',
-  'proof', 'queued', 'quiet', 'raise', 'read', 'readTimeout', 'received', 'release', 'renounce', 'requests', 'restore',
-  'restored', 'resumable', 'resume', 'resumed', 'save', 'serve', 'settle', 'signals', 'silence', 'silent', 'skipPause',
+  'proof', 'queued', 'raise', 'read', 'readTimeout', 'received', 'release', 'renounce', 'requests', 'restore',
+  'restored', 'resumable', 'resume', 'resumed', 'save', 'settle', 'signals', 'silence', 'silent', 'skipPause',
   'spread', 'start', 'stopped', 'tokens', 'uncounted', 'until', 'usable', 'used', 'verify', 'version', 'waived',
 ];
 

@@ -37,6 +37,7 @@ export class Call {
   // release takes the call out of where it waits. It gets the error if there is one.
   release;
   stream; // that gets the items of a streamed reply
+  last; // what was said about it and is not counted: it may have to be said again
 
   #done;
   #timer;

@@ -325,9 +325,9 @@ export class Client extends EventTarget {
           answered: () => this.#flush(),
           again: (call, error) => this.#again(call, error),
           gap: (...lost) => this.#gap(...lost),
-          away: (reason, prompt) => {
+          away: (reason) => {
             this.#ended(run, reason, connection, true);
-            if (prompt) this.#notBefore = 0;
+            if (reason.code === GOING_AWAY) this.#notBefore = 0; // the server has spread its clients
             over();
           },
           resumed: (before, missed) => {

@@ -2,7 +2,6 @@
 // the question whether it is still there. In 3.0 several sockets may carry it, one after
 // the other. It ends once, and for good.
 
-import { permanent } from './backoff.js';
 import { Call, MAX_DELAY, later } from './call.js';
 import {
   ACCEPT_CONF, ACK, CANCEL, CLOSE_SESSION, CREDIT, DRAIN, GAP, HEARTBEAT, HELLO, ITEM, REPLY, REQUEST, RESTORE_SESSION, WELCOME,
@@ -15,11 +14,12 @@ import { Ledger } from './ledger.js';
 import { agreed } from './negotiate.js';
 import { Payload } from './payload.js';
 import { CREDIT as FIRST_CREDIT } from './stream.js';
-import { REQUESTS, Tasks } from './tasks.js';
+import { CANCELLED, REQUESTS, serve } from './tasks.js';
 
 const OPEN = 1;
 const NORMAL = 1000; // ends the connection
 const LOST = 4000; // ends the socket
+const SURVIVES = /1006|1012|3001/; // ends of a socket after which the connection goes on: it broke, the server restarts, the credentials expired
 
 const SILENCE = 30_000; // after which the server is asked, at the latest
 const PROBE_TIMEOUT = 5_000;
@@ -30,6 +30,7 @@ const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
 
 // What follows is of 3.0.
 const ACK_DELAY = 1_000;
+const SETTLE = 2_000; // for the server to say what it has, before the client moves
 const GAVE_UP = 0; // the reasons of a cancel
 const LATE_REPLY = 1;
 const ENOUGH = 2;
@@ -63,7 +64,7 @@ export class Connection {
   #timers = {};
   #pending = new Map(); // calls by id, in 3.0 until their last answer
   #queue = new Map(); // calls that wait because the server takes no more at once, and how to begin them
-  #tasks = new Tasks((...answer) => this.#say(...answer));
+  #tasks = new Map(); // how to abort the handlers of requests of the server, by id
   #ledger = new Ledger();
   #conf; // that of a server of 2.0 or later
   #nextId = 1;
@@ -77,7 +78,7 @@ export class Connection {
   // for what is no reply, handler(name) for requests of the server and failed(name, error)
   // for what handlers throw, silent() when the server was not heard for long, answered() when
   // it may be asked again, again(call, error) for a call that was not executed, gap(missed,
-  // unacknowledged), away(reason, prompt) when a socket is lost and the connection is not,
+  // unacknowledged), away(reason) when a socket is lost and the connection is not,
   // resumed(connection, missed) when this socket carries the connection before, and
   // end(reason), which is called once and synchronously, after the requests in flight have
   // failed.
@@ -194,9 +195,10 @@ export class Connection {
     } else if (type === REQUEST) {
       this.#serve(message);
     } else if (type === CANCEL) {
-      this.#tasks.cancel(id);
+      this.#tasks.get(id)?.(new WebWireError('cancelled by the server'), CANCELLED);
     } else if (type === ACK) {
       this.#try(() => this.#ledger.free(message.received));
+      this.#idle();
     } else if (type === GAP) {
       if (!message.ref) this.#events.gap(message.lost || undefined, 0);
     } else if (type === DRAIN) {
@@ -288,29 +290,30 @@ export class Connection {
     this.#leaving = this.#moving = false;
     this.#open = true;
     for (const message of this.#ledger.again()) this.#socket.send(message);
-    for (const [id, call] of this.#pending) {
-      this.#cancel(id, call);
-      if (call.credit) this.#say(CREDIT, call.credit);
+    for (const { last } of this.#pending.values()) {
+      if (last) this.#say(...last); // a cancel, or the current credit
     }
     this.#watchSilence();
     this.#events.resumed(this, missed);
   }
 
-  // drain moves to another socket, once nothing is in flight or it is high time.
+  // drain moves to another socket at a random moment, once nothing is in flight, or when it is
+  // high time.
   #drain({ spread, grace }) {
     if (!this.#expect.autoconnect) return;
-    this.#leaving = true;
     const last = grace * 0.9;
     this.#later('leave', Math.min(Math.random() * spread, last), () => {
-      this.#moving = true;
+      this.#leaving = this.#moving = true;
       this.#idle();
     });
-    this.#later('grace', last, () => this.#leave(true));
+    this.#later('grace', last, () => this.#leave());
   }
 
-  // leave leaves a server that shuts down. prompt says that there need be no pause.
-  #leave(prompt) {
-    this.#lose(new CloseError(GOING_AWAY, 'the server is shutting down'), prompt);
+  // leave leaves a server that shuts down.
+  #leave() {
+    const reason = new CloseError(GOING_AWAY, 'the server is shutting down');
+    if (this.#moving) this.#lose(reason);
+    else this.end(reason);
   }
 
   // request sends a request of any kind and lets the call have its outcome.
@@ -323,23 +326,21 @@ export class Connection {
     const ask = () => {
       const id = this.#nextId++;
       this.#pending.set(id, call);
+      const tell = (what, bytes) => {
+        call.last = [what, { id, payload: new Payload(bytes) }];
+        this.#say(...call.last);
+      };
       call.release = (error) => {
         if (this.#modern && this.#pending.has(id)) {
           // The caller gave up. Its place is free when the last answer has come.
           const reason = error instanceof TimeoutError ? LATE_REPLY : GAVE_UP;
-          call.reason = stream?.left ? ENOUGH : reason;
-          this.#cancel(id, call);
+          tell(CANCEL, [stream?.left ? ENOUGH : reason]);
         } else {
           this.#pending.delete(id);
         }
         this.#idle();
       };
-      if (stream) {
-        stream.raise = (limit) => {
-          call.credit = { id, payload: new Payload(little(limit, 8)) };
-          this.#say(CREDIT, call.credit);
-        };
-      }
+      if (stream) stream.raise = (limit) => tell(CREDIT, little(limit, 8));
       try {
         const deadline = Math.max(0, Math.ceil(call.until - now()));
         this.send(type, { ...message, id, head: { ...message.head, stream, deadline } }, call);
@@ -369,17 +370,15 @@ export class Connection {
     }
   }
 
-  #cancel(id, { reason }) {
-    if (reason !== undefined) this.#say(CANCEL, { id, payload: new Payload([reason]) });
-  }
-
   // idle ends a connection that only the requests in flight keep.
   #idle() {
     if (this.#pending.size || !this.#open) return;
     if (this.#doubtful) {
       this.#giveUp();
     } else if (this.#moving) {
-      if (!this.#tasks.size) this.#leave(true);
+      if (this.#tasks.size) return;
+      if (this.#ledger.size) this.#timers.settle ??= later(SETTLE, () => this.#leave());
+      else this.#leave();
     } else if (this.#leaving && !this.#timers.grace) {
       this.#later('leave', GRACE, () => this.#leave()); // published servers keep such a connection open for ever
     }
@@ -431,7 +430,7 @@ export class Connection {
   async #serve(message) {
     const { handler, failed } = this.#events;
     const { name } = message;
-    await this.#tasks.serve(message, handler(name), (error) => failed(name, error));
+    await serve(this.#tasks, (...answer) => this.#say(...answer), message, handler(name), (error) => failed(name, error));
     this.#idle();
   }
 
@@ -493,15 +492,15 @@ export class Connection {
   }
 
   // lose gives up the socket, and with it the connection if that cannot go on without.
-  #lose(reason, prompt) {
-    if (!this.#open || !this.resumable || reason.code === NORMAL || permanent(reason)) {
+  #lose(reason) {
+    if (!this.#open || !this.resumable || !(this.#moving || SURVIVES.test(reason.code ?? 1006))) {
       this.end(reason);
       return;
     }
     this.#away = reason;
     this.#detach(LOST);
     this.#later('window', this.#ledger.lasts, () => this.end(reason));
-    this.#events.away(reason, prompt);
+    this.#events.away(reason);
   }
 
   #clear() {
@@ -527,7 +526,7 @@ export class Connection {
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(true, reason);
     for (const call of this.#queue.keys()) this.#events.again(call);
     for (const call of this.#pending.values()) call.settle(lost);
-    this.#tasks.end(reason);
+    for (const abort of this.#tasks.values()) abort(reason);
     this.#events.end(reason);
     if (this.#away) this.#events.gap(undefined, this.#ledger.signals);
   }

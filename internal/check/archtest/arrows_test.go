@@ -58,6 +58,7 @@ var arrows = []struct {
 	{"client/js", nil},
 
 	{"internal/check/archtest", nil},
+	{"internal/check/release", nil},
 	{"internal/check/wstest", []string{everything}},
 	{"internal/check/interop/...", []string{everything}},
 	{"internal/check/e2e/...", []string{everything}},

@@ -3,6 +3,7 @@ package tutorial_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -169,13 +170,13 @@ func newWorkshop(t *testing.T, root string) *workshop {
 	own += "\nrequire github.com/webwire-go/webwire v0.0.0\n\nreplace github.com/webwire-go/webwire => " + root + "\n"
 	w.write("go.mod", own)
 	w.write("go.sum", string(sum))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.address = ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
+	// Ports below those of outgoing connections, which would take it in between.
+	for w.address == "" {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		if ln, err := net.Listen("tcp", address); err == nil {
+			ln.Close()
+			w.address = address
+		}
 	}
 	t.Cleanup(func() {
 		if w.server != nil {
