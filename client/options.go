@@ -77,7 +77,8 @@ type Options struct {
 
 	// OutboxSize limits the bytes queued for sending. An empty queue accepts a message of
 	// any size; otherwise a message is charged at most OutboxSize/2, so that small
-	// messages cannot starve a large one. Zero: 1 MiB.
+	// messages cannot starve a large one. With servers of 3.0 the client also keeps what was
+	// sent and not acknowledged; above 256 KiB that counts too. Zero: 1 MiB.
 	OutboxSize int
 
 	// InboxSize limits the bytes of received messages that wait for their hooks: signals,

@@ -156,6 +156,8 @@ func (c *Client) tryGoingOn(s *serving) (next *opening, err error) {
 	s.ticket.take(w)
 	if missed := s.ticket.missed(lost, received); missed > 0 {
 		c.tellGap(Gap{Missed: missed})
+	}
+	if lost > 0 {
 		c.subs.doubt() // before any message is received
 	}
 	return nil, nil
