@@ -85,11 +85,6 @@ func publish(t *testing.T, srv *server.Server, topic, text string) engine.Positi
 	return at
 }
 
-func wire(at engine.Position) *protocol.Position {
-	p := protocol.Position(at)
-	return &p
-}
-
 // Members of every version get what is published, subscribers as publications and others
 // as signals.
 func TestTopic(t *testing.T) {
