@@ -7,7 +7,7 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// Mux chooses the handler of a signal by its name. The zero value is ready to use:
+// Mux chooses the handler of a signal or request by its name. The zero value is ready to use:
 //
 //	var mux client.Mux
 //	mux.Signal("chat.said", said)
@@ -16,7 +16,8 @@ import (
 //
 // A pattern is an exact name, or a prefix followed by "*". An exact name wins over a
 // prefix and a longer prefix over a shorter one; "*" alone matches every name, including
-// the empty one. Signals that match no pattern are dropped, and counted in Stats.
+// the empty one. Signals that match no pattern are dropped, and counted in Stats;
+// requests are answered with protocol.ErrNoHandler.
 //
 // Patterns and middleware may be added at any time.
 type Mux struct {

@@ -43,11 +43,13 @@ func (s *serving) Receive(m protocol.Message) {
 		cost := c.inbox.cost(m)
 		s.queue(newSignalCall(c, m, cost), cost)
 	case protocol.Gap:
-		if m.Ref != 0 {
-			s.subscribed(m)
-		} else if g, err := m.Gap(); err != nil {
+		g, err := m.Gap()
+		switch {
+		case err != nil:
 			s.violated(err)
-		} else {
+		case m.Ref != 0:
+			s.subscribed(m)
+		default:
 			c.tellGap(Gap{Missed: g.Lost})
 		}
 	case protocol.Publication, protocol.Presence:

@@ -141,6 +141,46 @@ func TestTesting(t *testing.T) {
 	}
 }
 
+// The commands of docs/install.md make a module in which the first program builds.
+func TestInstall(t *testing.T) {
+	if testing.Short() || runtime.GOOS == "windows" {
+		t.Skip("builds a program, and needs a symbolic link")
+	}
+	root, err := filepath.Abs("../../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	install, err := os.ReadFile(filepath.Join(root, "docs", "install.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile("(?s)<!-- install -->\n```sh\n(.*?)```").FindSubmatch(install)
+	if commands == nil {
+		t.Fatal("docs/install.md has no commands")
+	}
+	tutorial, err := os.ReadFile(filepath.Join(root, "docs", "tutorial.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	app := filepath.Join(dir, "app")
+	if err := os.Mkdir(app, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(root, filepath.Join(dir, "webwire")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(app, "main.go"), []byte(steps(t, string(tutorial))[0].text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-e", "-c", string(commands[1])+"go build -o program .\n")
+	cmd.Dir = app
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // environment makes the go command take the workshop's go.mod as it is.
 var environment = []string{"GOWORK=off", "GOFLAGS=-mod=mod"}
 
