@@ -163,3 +163,24 @@ func reason(err error) error {
 	}
 	return err
 }
+
+// clockSlack is how much earlier than the client a server may notice that a deadline has
+// passed.
+const clockSlack = 100 * time.Millisecond
+
+// overdue returns err, or the error of ctx if the server noticed before the client that the
+// deadline of the request has passed.
+func overdue(ctx context.Context, err error) error {
+	var failure *protocol.FailureError
+	if err == nil || !errors.As(err, &failure) || failure.Code != protocol.FailureDeadline {
+		return err
+	}
+	deadline, ok := ctx.Deadline()
+	switch {
+	case !ok || time.Until(deadline) > clockSlack: // a deadline of the handler's own
+		return err
+	case failure.Executed == protocol.ExecutedNo:
+		return &link.UnsentError{Err: context.DeadlineExceeded}
+	}
+	return context.DeadlineExceeded
+}
