@@ -111,8 +111,8 @@ func (c *Client) again(w *waiter, l *link.Link, err error) bool {
 		w.gone = l
 		return true
 	}
-	var peer *protocol.PeerError
-	if !errors.As(err, &peer) || !errors.Is(peer.Err, protocol.ErrShutdown) {
+	// An answer, and not the cause of a lost connection, which may wrap one.
+	if peer, ok := err.(*protocol.PeerError); !ok || !errors.Is(peer.Err, protocol.ErrShutdown) {
 		return false
 	}
 	c.leave(l) // so that the request waits for the next connection

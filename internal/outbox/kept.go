@@ -182,8 +182,8 @@ func (k *kept) release() {
 func (o *Outbox) displace() {
 	k := o.kept
 	for k.first < k.end && (k.bytes > RingBytes || k.end-k.first > ringMessages || k.Total.exceeded()) {
-		number, msg := k.first, k.drop()
-		o.setAside(number, msg)
+		number := k.first
+		o.setAside(number, k.drop())
 	}
 	k.release()
 }
