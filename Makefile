@@ -7,6 +7,7 @@ SHELL       := bash
 FUZZTIME ?= 10s
 TIMEOUT  ?= 5m
 SEEDS    ?= 10000
+FIRST    ?= 1
 OUT      ?= out
 
 # The race detector needs a C compiler.
@@ -19,10 +20,10 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run screenshot test js sim soak bench bench-quick bench-idle lint vuln fuzz cover clean
+.PHONY: help run screenshot test js sim soak bench bench-quick bench-idle lint docs release-check vuln fuzz cover clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## run the chatroom at http://localhost:8080
 	go run ./examples/chatroom server -data examples/chatroom/data
@@ -40,9 +41,9 @@ js: ## test the JavaScript client, and check its size (needs Node, and Chromium 
 	npm --prefix client/js test
 	npm --prefix client/js run build
 
-sim: ## simulate SEEDS (10000) schedules over a failing network, or SEED=1234 again and again
+sim: ## simulate SEEDS (10000) schedules from FIRST (1) on over a failing network, or SEED=1234 again and again
 	@go test ./internal/check/sim -count 1 -v -timeout $(TIMEOUT) -run '^TestSim$$' \
-		$(if $(SEED),-sim.seed=$(SEED),-sim.seeds=$(SEEDS)) | \
+		$(if $(SEED),-sim.seed=$(SEED),-sim.seeds=$(SEEDS) -sim.first=$(FIRST)) | \
 	awk '/^schedules=/ { last = $$0; next } { print; fflush() } END { print last }'
 
 soak: ## put load on real sockets for a few minutes
@@ -62,6 +63,15 @@ lint: bin/staticcheck ## check format and run the linters
 	if [ -n "$$files" ]; then echo "not formatted by gofmt:"; echo "$$files"; exit 1; fi
 	$(call in,go vet ./...)
 	$(call in,$(CURDIR)/bin/staticcheck ./...)
+	go -C internal/check/site run . -check
+
+docs: ## make the site of the documentation, OUT/site
+	go -C internal/check/site run . -out $(abspath $(OUT))/site
+
+release-check: ## check versions, go.mod files and the npm package; VERSION=1.0.0: before that tag (needs Node)
+	go run ./internal/check/release -version '$(VERSION)'
+	test -d client/js/node_modules/typescript || npm --prefix client/js ci --no-fund --no-audit
+	npm --prefix client/js run --silent check-pack
 
 vuln: bin/govulncheck ## look for known vulnerabilities (needs network)
 	$(call in,$(CURDIR)/bin/govulncheck ./...)

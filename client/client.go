@@ -24,6 +24,7 @@ type Client struct {
 	onSignal  SignalHandler // nil: signals are dropped
 	onRequest RequestHandler
 	keys      tasks.Queue // calls of Options.Keys
+	subs      subscriptions
 
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]
@@ -140,7 +141,7 @@ func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (
 		if c.again(&w, l, err) {
 			continue
 		}
-		err = public(err)
+		err = overdue(ctx, public(err))
 		if late, ok := err.(*TimeoutError); ok {
 			late.After = c.opts.Timeout // the wait for the connection included
 		}
@@ -167,7 +168,7 @@ func Call[Out, In any](ctx context.Context, c *Client, name string, in In) (Out,
 // returns ErrDisconnected or a *DisconnectedError with the cause, and begins to connect
 // unless autoconnect is disabled. It waits for room in the outbox until ctx ends, and
 // sends nothing if ctx has ended. If it returns nil the signal will be sent unless the
-// connection is lost.
+// connection ends: it outlives its socket with servers of 3.0, see Hooks.OnGap.
 func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -177,7 +178,7 @@ func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) er
 	}
 	defer c.exit()
 	l := c.link.Load()
-	if l == nil {
+	if l == nil || l == c.leaving.Load() {
 		return c.notConnected()
 	}
 	err := l.Send(ctx, protocol.Message{Kind: protocol.Signal, Name: name, Payload: p})

@@ -207,6 +207,9 @@ func (c *Client) counted(err error) error {
 // pauses to start anew. A server that goes away in good order is none that fails, nor is
 // one that wants new credentials.
 func (c *Client) stable(err error) time.Duration {
+	if errors.Is(err, errServerLeaves) {
+		return c.opts.MinBackoff
+	}
 	var closed *transport.CloseError
 	if errors.As(err, &closed) {
 		switch closed.Status {

@@ -163,3 +163,27 @@ func reason(err error) error {
 	}
 	return err
 }
+
+// clockSlack is how much earlier than the client a server may notice that a deadline has
+// passed.
+const clockSlack = 100 * time.Millisecond
+
+// overdue returns err, or the error of ctx if the server noticed before the client that the
+// deadline of the request has passed.
+func overdue(ctx context.Context, err error) error {
+	if err == nil {
+		return nil // before the variable below, which costs an allocation
+	}
+	var failure *protocol.FailureError
+	if !errors.As(err, &failure) || failure.Code != protocol.FailureDeadline {
+		return err
+	}
+	deadline, ok := ctx.Deadline()
+	switch {
+	case !ok || time.Until(deadline) > clockSlack: // a deadline of the handler's own
+		return err
+	case failure.Executed == protocol.ExecutedNo:
+		return &link.UnsentError{Err: context.DeadlineExceeded}
+	}
+	return context.DeadlineExceeded
+}

@@ -35,11 +35,19 @@ type Hooks struct {
 	//   - ErrClosed after Close or Shutdown;
 	//   - a *transport.CloseError if the server closed the connection;
 	//   - os.ErrDeadlineExceeded if the server fell silent or did not read;
-	//   - protocol.ErrShutdown if the server answered that it shuts down;
+	//   - protocol.ErrShutdown if the server said that it shuts down;
 	//   - context.DeadlineExceeded if it did not answer a request about the session;
 	//   - ErrProtocolViolation, ErrSlowHooks or ErrSessionDoubtful.
 	// Any other reason is an error of the network.
 	OnDisconnected func(ctx context.Context, reason error)
+
+	// OnAway is called when a connection for which OnConnected was called has lost its
+	// socket, and may go on with another one: the status is Resuming. Requests and signals
+	// wait. Then either OnBack or OnDisconnected is called.
+	OnAway func(ctx context.Context, reason error)
+
+	// OnBack is called when the connection goes on with another socket.
+	OnBack func(ctx context.Context)
 
 	// OnGap is called when signals were lost, or may have been: after the client was out of
 	// reach for so long that the server has dropped some of those it kept for it, and, after

@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -46,4 +47,58 @@ func (c *Client) leaveSoon(l *link.Link) {
 		case <-l.Context().Done():
 		}
 	})
+}
+
+// settleTime is how long the client waits for the server to acknowledge what it has sent,
+// before it moves.
+const settleTime = 2 * time.Second
+
+// move does what a server of 3.0 asks for: it leaves the socket, once nothing is in flight,
+// and goes on with another one, or with another connection. Until then new requests wait.
+func (c *Client) move(l *link.Link, d protocol.DrainBody) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.status == Closed || c.leaving.Load() == l {
+		return
+	}
+	c.owned.Go(func() {
+		over := l.SocketOver()
+		if d.Spread > 0 && !passed(rand.N(d.Spread), over) {
+			return
+		}
+		c.mu.Lock()
+		if c.link.Load() == l {
+			c.leaving.Store(l)
+			c.notify()
+		}
+		c.mu.Unlock()
+		select {
+		case <-l.Quiet():
+		case <-over: // the server has closed it, or it is lost
+			return
+		}
+		limit := time.NewTimer(settleTime)
+		defer limit.Stop()
+		select {
+		case <-l.Settled():
+		case <-limit.C:
+		case <-over:
+			return
+		}
+		if !l.CloseSocket(transport.StatusServiceRestart, "moving", errServerLeaves) {
+			l.Disconnect(transport.StatusServiceRestart, "moving", errServerLeaves)
+		}
+	})
+}
+
+// passed waits for d, and reports whether it has passed before over was closed.
+func passed(d time.Duration, over <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-over:
+		return false
+	}
 }

@@ -17,3 +17,10 @@ import (
 func WithMeta(ctx context.Context, head protocol.Head) context.Context {
 	return link.WithMeta(ctx, head)
 }
+
+// Meta returns what WithMeta added to ctx, nil if it added nothing. To add a field to the
+// metadata of a context, append to a copy:
+//
+//	head := client.Meta(ctx)
+//	ctx = client.WithMeta(ctx, head[:len(head):len(head)].AppendMetadata("tenant", "7"))
+func Meta(ctx context.Context) protocol.Head { return link.Meta(ctx) }

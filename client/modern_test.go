@@ -368,8 +368,12 @@ func TestMeta(t *testing.T) {
 		ofServer.Request("r", func(_ context.Context, r *client.Request) (protocol.Payload, error) {
 			return protocol.Text(all(r.Meta)), nil
 		})
+		ofServer.Signal("*", func(_ context.Context, s *client.Signal) { signals <- all(s.Meta) })
 		srv, c := dial3(t, server.Options{Handler: &mux}, client.Options{Handler: &ofServer})
 		ctx := client.WithMeta(t.Context(), head)
+		if got := client.Meta(ctx); !slices.Equal(got, head) || client.Meta(t.Context()) != nil {
+			t.Errorf("the metadata of the context is %v", got)
+		}
 		if p, err := c.Request(ctx, "r", protocol.Text("x")); err != nil || p.Text() != want {
 			t.Errorf("request: %q, %v", p.Text(), err)
 		}
@@ -384,6 +388,42 @@ func TestMeta(t *testing.T) {
 		conn := slices.Collect(srv.Conns())[0]
 		if p, err := conn.Request(server.WithMeta(t.Context(), head), "r", protocol.Text("x")); err != nil || p.Text() != want {
 			t.Errorf("request of the server: %q, %v", p.Text(), err)
+		}
+		if err := conn.Signal(server.WithMeta(t.Context(), head), "x", protocol.Text("x")); err != nil || <-signals != want {
+			t.Errorf("signal of the server: %v", err)
+		}
+	})
+}
+
+// Middleware is around all requests of the server, and knows the pattern that matches.
+func TestMiddlewareOfRequests(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var mux client.Mux
+		mux.Request("ask.*", func(_ context.Context, r *client.Request) (protocol.Payload, error) { return r.Payload, nil })
+		var log []string
+		mux.Use(func(next client.RequestHandler) client.RequestHandler {
+			return func(ctx context.Context, r *client.Request) (protocol.Payload, error) {
+				pattern, ok := mux.RequestPattern(r.Name)
+				p, err := next(ctx, r)
+				log = append(log, fmt.Sprint(r.Name, " ", pattern, " ", ok, " ", err == nil))
+				return p, err
+			}
+		})
+		srv, c := dial3(t, server.Options{}, client.Options{Handler: &mux})
+		connect(t, c)
+		synctest.Wait()
+		conn := slices.Collect(srv.Conns())[0]
+		if _, err := conn.Request(t.Context(), "ask.me", protocol.Text("x")); err != nil {
+			t.Error(err)
+		}
+		if _, err := conn.Request(t.Context(), "tell", protocol.Text("x")); !errors.Is(err, protocol.ErrNoHandler) {
+			t.Error(err)
+		}
+		if want := []string{"ask.me ask.* true true", "tell  false false"}; !slices.Equal(log, want) {
+			t.Errorf("%q, want %q", log, want)
+		}
+		if pattern, ok := mux.SignalPattern("ask.me"); ok {
+			t.Errorf("a signal matches %q", pattern)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 
 // Options configure a client. The zero value of every field works.
 type Options struct {
-	// Hooks are called when something happens.
+	// Hooks are called when something happens. Zero: none.
 	Hooks Hooks
 
 	// Handler handles signals if Hooks.OnServerSignal is nil.
@@ -25,7 +25,8 @@ type Options struct {
 
 	// DisableAutoconnect makes the client connect only when Connect is called, and not
 	// again after the connection is lost. Without a connection, methods that need one
-	// return ErrDisconnected at once.
+	// return ErrDisconnected at once. False: it connects when a connection is needed, and
+	// again when one is lost.
 	DisableAutoconnect bool
 
 	// DialTimeout limits each attempt to connect. If Dial, Probe or Header does not return
@@ -76,7 +77,8 @@ type Options struct {
 
 	// OutboxSize limits the bytes queued for sending. An empty queue accepts a message of
 	// any size; otherwise a message is charged at most OutboxSize/2, so that small
-	// messages cannot starve a large one. Zero: 1 MiB.
+	// messages cannot starve a large one. With servers of 3.0 the client also keeps what was
+	// sent and not acknowledged; above 256 KiB that counts too. Zero: 1 MiB.
 	OutboxSize int
 
 	// InboxSize limits the bytes of received messages that wait for their hooks: signals,

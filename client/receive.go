@@ -43,11 +43,24 @@ func (s *serving) Receive(m protocol.Message) {
 		cost := c.inbox.cost(m)
 		s.queue(newSignalCall(c, m, cost), cost)
 	case protocol.Gap:
-		if g, err := m.Gap(); err != nil {
+		g, err := m.Gap()
+		switch {
+		case err != nil:
 			s.violated(err)
-		} else if g.Ref == 0 {
+		case m.Ref != 0:
+			s.subscribed(m)
+		default:
 			c.tellGap(Gap{Missed: g.Lost})
 		}
+	case protocol.Publication, protocol.Presence:
+		s.subscribed(m)
+	case protocol.Drain:
+		d, err := m.Drain()
+		if err != nil {
+			s.violated(err)
+			return
+		}
+		c.move(s.link, d)
 	case protocol.SessionCreated:
 		e := newEvent(c, c.inbox.cost(m))
 		if !s.queue(e, e.cost) {

@@ -212,7 +212,8 @@ func TestServerIsReplaced(t *testing.T) {
 			t.Errorf("Shutdown: %v", err)
 		}
 		var closed *transport.CloseError
-		if err := <-reasons; !errors.As(err, &closed) || closed.Status != transport.StatusGoingAway {
+		err := <-reasons
+		if !errors.Is(err, protocol.ErrShutdown) && (!errors.As(err, &closed) || closed.Status != transport.StatusGoingAway) {
 			t.Errorf("OnDisconnected was told %v", err)
 		}
 		time.Sleep(5 * time.Second)

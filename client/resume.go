@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
-	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
@@ -60,10 +59,6 @@ func (t *ticket) missed(lost, received uint64) uint64 {
 	t.gap, t.gapAt = lost, received
 	return lost - told
 }
-
-// keeping is how a client keeps what the server has not acknowledged: it counts against
-// Options.OutboxSize.
-var keeping = &outbox.Keeping{}
 
 // survives reports whether the connection outlives a socket that the server closed with a
 // status: only if the status says so.
@@ -162,6 +157,9 @@ func (c *Client) tryGoingOn(s *serving) (next *opening, err error) {
 	if missed := s.ticket.missed(lost, received); missed > 0 {
 		c.tellGap(Gap{Missed: missed})
 	}
+	if lost > 0 {
+		c.subs.doubt() // before any message is received
+	}
 	return nil, nil
 }
 
@@ -174,6 +172,10 @@ func (c *Client) away(s *serving, cause error) {
 			c.trying.retries = 0
 		}
 		c.setStatus(Resuming)
+		if hook := c.opts.Hooks.OnAway; hook != nil {
+			cause = reason(cause)
+			c.later("OnAway", func() { hook(c.ctx, cause) })
+		}
 	}
 	c.delay(cause)
 }
@@ -209,10 +211,15 @@ func (c *Client) back(s *serving) {
 	c.trying.retries = 0 // the server is there
 	c.failure = nil
 	c.resumes++
+	c.leaving.CompareAndSwap(s.link, nil)
 	if !s.since.IsZero() {
 		s.since = time.Now()
 		c.setStatus(Connected)
+		if hook := c.opts.Hooks.OnBack; hook != nil {
+			c.later("OnBack", func() { hook(c.ctx) })
+		}
 	}
+	c.notify()
 	c.mu.Unlock()
 	if recovered {
 		c.log(slog.LevelInfo, "webwire: connected after attempts that failed")

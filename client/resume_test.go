@@ -59,6 +59,8 @@ func (d *diary) client() client.Hooks {
 	return client.Hooks{
 		OnConnected:    func(context.Context) { d.note("c: connected") },
 		OnDisconnected: func(context.Context, error) { d.note("c: disconnected") },
+		OnAway:         func(context.Context, error) { d.note("c: away") },
+		OnBack:         func(context.Context) { d.note("c: back") },
 		OnGap:          func(_ context.Context, g client.Gap) { d.note("c: gap %d %d", g.Missed, g.Unacknowledged) },
 		OnServerSignal: func(_ context.Context, s *client.Signal) { d.note("c: got %s", s.Name) },
 	}
@@ -116,7 +118,7 @@ func TestRequestOutlivesItsSocket(t *testing.T) {
 		if calls.Load() != 1 {
 			t.Errorf("%d calls", calls.Load())
 		}
-		d.want(t, "s: away", "s: back")
+		d.want(t, "c: away", "c: back", "s: away", "s: back")
 		if s := c.Stats(); s.Resumes != 1 || s.Connects != 1 {
 			t.Errorf("stats: %+v", s)
 		}
@@ -153,7 +155,7 @@ func TestRequestMadeWhileAway(t *testing.T) {
 		if err := c.Signal(t.Context(), "b", text("x")); err != nil {
 			t.Error(err)
 		}
-		d.want(t, "c: got missed", "s: away", "s: back", "s: signal a", "s: request hello", "s: signal b")
+		d.want(t, "c: away", "c: back", "c: got missed", "s: away", "s: back", "s: signal a", "s: request hello", "s: signal b")
 	})
 }
 
@@ -346,7 +348,7 @@ func TestWindowIsOver(t *testing.T) {
 		}
 		took(t, "the outcome", start, 30*time.Second, 31*time.Second)
 		time.Sleep(time.Second)
-		d.want(t, "c: disconnected", "c: gap 0 0", "s: away", "s: handler: server: the client did not come back", "s: disconnected: server: the client did not come back")
+		d.want(t, "c: away", "c: disconnected", "c: gap 0 0", "s: away", "s: handler: server: the client did not come back", "s: disconnected: server: the client did not come back")
 		if s := c.Status(); s != client.Connecting {
 			t.Errorf("the client is %v", s)
 		}
@@ -393,7 +395,7 @@ func TestAnotherServer(t *testing.T) {
 		if err := <-waiting; err != nil {
 			t.Errorf("the request that waited: %v", err)
 		}
-		d.want(t, "c: disconnected", "c: gap 0 1", "c: connected")
+		d.want(t, "c: away", "c: disconnected", "c: gap 0 1", "c: connected")
 	})
 }
 

@@ -12,6 +12,7 @@ type Signal struct {
 	Client  *Client // that received it
 	Name    string
 	Payload protocol.Payload
+	Meta    protocol.Head // trace context and metadata of a server of 3.0, nil before
 }
 
 // SignalHandler handles a signal. It is called as a hook is, see Hooks.
@@ -45,7 +46,7 @@ type signalCall struct {
 func newSignalCall(c *Client, m protocol.Message, cost int) *signalCall {
 	s := &signalCall{cost: cost}
 	m = m.Clone(s.space[:0])
-	s.signal = Signal{Client: c, Name: m.Name, Payload: m.Payload}
+	s.signal = Signal{Client: c, Name: m.Name, Payload: m.Payload, Meta: m.Head}
 	return s
 }
 

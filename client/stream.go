@@ -49,7 +49,7 @@ func (c *Client) Stream(ctx context.Context, name string, p protocol.Payload) it
 			if err == nil {
 				return
 			}
-			if items || !c.again(&w, l, err) {
+			if !c.again(&w, l, err) || items {
 				yield(protocol.Payload{}, public(err))
 				return
 			}

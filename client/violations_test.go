@@ -158,6 +158,12 @@ func fatal(v protocol.Version, msg []byte) bool {
 	return !v.FromServer(m.Kind)
 }
 
+// drains reports whether a message asks the client to leave.
+func drains(v protocol.Version, msg []byte) bool {
+	m, err := v.Parse(msg)
+	return err == nil && m.Kind == protocol.Drain
+}
+
 // known reports whether a version has messages of a type.
 func known(v protocol.Version, typ byte) bool {
 	m, _ := v.Parse([]byte{typ})
@@ -184,6 +190,9 @@ func TestEveryTypeAndLength(t *testing.T) {
 					}
 					if length > 0 {
 						msg[0] = byte(typ)
+					}
+					if drains(v, msg) {
+						continue
 					}
 					if err := s.conn.Write(msg); err != nil {
 						t.Fatal(err)
@@ -232,7 +241,7 @@ func TestRandomBytes(t *testing.T) {
 				if len(msg) > 0 && v >= protocol.V3_0 && rng.IntN(2) == 0 {
 					msg[0] = []byte{0, 9, 10, 11, 12, 13, 22, 63, 66, 69, 72, 127, 128, 191, 192}[rng.IntN(15)]
 				}
-				if fatal(v, msg) {
+				if fatal(v, msg) || drains(v, msg) {
 					continue
 				}
 				if err := s.conn.Write(msg); err != nil {

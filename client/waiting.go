@@ -115,8 +115,7 @@ func (c *Client) again(w *waiter, l *link.Link, err error) bool {
 	if !errors.As(err, &peer) || !errors.Is(peer.Err, protocol.ErrShutdown) {
 		return false
 	}
-	c.leave(l)
-	w.gone = l
+	c.leave(l) // so that the request waits for the next connection
 	return !c.opts.DisableAutoconnect
 }
 

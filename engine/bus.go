@@ -67,9 +67,15 @@ type Inlet interface {
 	// Lost reports that deliveries of subjects may be missing, or of any subject if
 	// subjects is nil, for example because the connection was lost and is back. The
 	// subscriptions are in force when it is called: the node compares its positions
-	// with Log.Tops, and reads what it missed. If subjects is nil the node's records
-	// in the roster may be missing too, and are to be put again. The cause is for
-	// logs. It must return soon, as Deliver.
+	// with Log.Tops, and reads what it missed.
+	//
+	// If subjects is nil the node's records in the roster may be gone too: while it was
+	// away the others may have taken it for dead. The engine does not put them again;
+	// the node calls Roster.Put for every topic in which it has members, and repeats
+	// what fails, or its members stay invisible to the others.
+	//
+	// The cause is for logs. Lost must return soon, as Deliver: it notes what is to be
+	// done, and another goroutine does it.
 	Lost(subjects []string, cause error)
 }
 

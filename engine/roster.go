@@ -18,8 +18,8 @@ type Roster interface {
 
 	// Put replaces this node's record of a topic, whose content is the caller's
 	// affair. Without members, len(members) == 0, it removes the record. The record
-	// is kept as long as the node lives, until the next Put or an [Inlet.Lost] of
-	// all subjects.
+	// is kept as long as the node lives, until the next Put. When [Inlet.Lost] is
+	// called for all subjects it may be gone, and is to be put again.
 	Put(ctx context.Context, topic string, members []byte) error
 
 	// List returns the records of a topic, one for each node that has one, in no

@@ -96,6 +96,14 @@ func benchRequest() (protocol.Message, floorRequest) {
 	return m, floorRequest{m.ID, m.Name, 1, m.Payload.Data}
 }
 
+// withDeadline returns m with what each request of 3.0 has.
+func withDeadline(v protocol.Version, m protocol.Message) protocol.Message {
+	if v >= protocol.V3_0 {
+		m.Head = m.Head.AppendDeadline(time.Minute)
+	}
+	return m
+}
+
 func BenchmarkAppend(b *testing.B) {
 	m, r := benchRequest()
 	buf := make([]byte, 0, 128)
@@ -106,6 +114,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	for _, v := range protocol.Versions() {
 		b.Run(v.String(), func(b *testing.B) {
+			m := withDeadline(v, m)
 			compare(b, floor, func(n int) {
 				for range n {
 					buf, _ = v.Append(buf[:0], m)
@@ -127,12 +136,17 @@ func BenchmarkParse(b *testing.B) {
 	}
 	for _, v := range protocol.Versions() {
 		b.Run(v.String(), func(b *testing.B) {
+			data, err := v.Append(nil, withDeadline(v, m))
+			if err != nil {
+				b.Fatal(err)
+			}
 			compare(b, floor, func(n int) {
 				var parsed protocol.Message
 				for range n {
 					parsed, _ = v.Parse(data)
 				}
 				m = parsed
+				m.Head = nil
 			})
 		})
 	}

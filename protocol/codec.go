@@ -12,7 +12,7 @@ const (
 	idEnd      = 1 + idSize
 	refSize    = 4
 	numberSize = 8
-	headStart  = 2 // the length of a head
+	headSize   = 2 // of the length of a head
 	padSize    = 1
 	maxName    = 255
 	unitSize   = 2 // of UTF-16, in bytes
@@ -76,8 +76,17 @@ func (v Version) Parse(b []byte) (m Message, err error) {
 		m.ID = ID(b[1:idEnd])
 		pos = idEnd
 	}
-	if l.more {
-		if pos, err = l.parseMore(&m, b, pos); err != nil {
+	switch {
+	case l.start == noStart:
+	case l.start == headStart && len(b)-pos >= headSize && b[pos]|b[pos+1] == 0: // an empty head
+		pos += headSize
+	case l.start == headStart:
+		if m.Head, err = parseHead(b[pos:]); err != nil {
+			return m, err
+		}
+		pos += headSize + len(m.Head)
+	default:
+		if pos, err = l.parseStart(&m, b, pos); err != nil {
 			return m, err
 		}
 	}
@@ -120,11 +129,11 @@ func (v Version) Parse(b []byte) (m Message, err error) {
 	return m, nil
 }
 
-// parseMore stores what is at b[pos:], before the name, in m and returns where it ends.
+// parseStart stores what is at b[pos:], before the name, in m and returns where it ends.
 // Inlined it would slow down the messages that have no more than an id there.
 //
 //go:noinline
-func (l *layout) parseMore(m *Message, b []byte, pos int) (int, error) {
+func (l *layout) parseStart(m *Message, b []byte, pos int) (int, error) {
 	if l.ref {
 		if len(b)-pos < refSize {
 			return pos, errShortRef
@@ -150,7 +159,7 @@ func (l *layout) parseMore(m *Message, b []byte, pos int) (int, error) {
 		if len(head) > 0 {
 			m.Head = head
 		}
-		pos += headStart + len(head)
+		pos += headSize + len(head)
 	}
 	if l.tooLong(len(b) - pos) { // where there is a limit there is no name
 		return pos, errTrailing
@@ -198,15 +207,24 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	}
 
 	begin := len(dst)
-	if l.more {
+	if l.start == longStart {
 		var err error
-		if dst, err = l.appendMore(dst, &m); err != nil {
+		if dst, err = l.appendStart(dst, &m); err != nil {
 			return dst, err
 		}
 	} else {
+		if len(m.Head) > 0 && l.head {
+			if err := m.Head.check(); err != nil {
+				return dst, err
+			}
+		}
 		dst = append(dst, l.typ)
 		if l.id {
 			dst = append(dst, m.ID[:]...)
+		}
+		if l.start == headStart {
+			dst = append(dst, byte(len(m.Head)), byte(len(m.Head)>>8))
+			dst = append(dst, m.Head...)
 		}
 	}
 	if l.name != absent {
@@ -219,11 +237,11 @@ func (v Version) Append(dst []byte, m Message) ([]byte, error) {
 	return append(dst, data...), nil
 }
 
-// appendMore appends all that is before the name. Inlined it would slow down the messages
+// appendStart appends all that is before the name. Inlined it would slow down the messages
 // that have no more than an id there.
 //
 //go:noinline
-func (l *layout) appendMore(dst []byte, m *Message) ([]byte, error) {
+func (l *layout) appendStart(dst []byte, m *Message) ([]byte, error) {
 	switch {
 	case l.tooLong(len(m.Payload.Data)):
 		return dst, errTrailing

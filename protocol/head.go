@@ -44,11 +44,11 @@ const (
 
 // parseHead returns the head at the start of b, which begins with its length.
 func parseHead(b []byte) (Head, error) {
-	if len(b) < headStart {
+	if len(b) < headSize {
 		return nil, errShortHead
 	}
 	size := int(binary.LittleEndian.Uint16(b))
-	b = b[headStart:]
+	b = b[headSize:]
 	switch {
 	case size > maxHead:
 		return nil, errLongHead
@@ -56,7 +56,10 @@ func parseHead(b []byte) (Head, error) {
 		return nil, errShortHead
 	}
 	h := Head(b[:size:size])
-	return h, h.check()
+	if err := h.check(); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 // check returns what is wrong with h, nil if nothing is.
@@ -69,6 +72,10 @@ func (h Head) check() error {
 		switch {
 		case !ok:
 			return errHead
+		case tag == TagDeadline: // most heads have nothing else, so it does not wait for a call
+			if len(value) != deadlineSize {
+				return errField
+			}
 		case !tag.allows(value):
 			return errField
 		}
@@ -80,8 +87,6 @@ func (h Head) check() error {
 // allows reports whether a field with the tag may have the value.
 func (t Tag) allows(value []byte) bool {
 	switch {
-	case t == TagDeadline:
-		return len(value) == deadlineSize
 	case t == TagTrace:
 		return len(value) == traceSize
 	case t == TagStream:

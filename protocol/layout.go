@@ -29,7 +29,7 @@ type layout struct {
 	// What follows is computed from the above.
 
 	typ    uint8 // the type byte
-	more   bool  // there is a ref, a number, a head or a most
+	start  start // what is between the id and the name
 	fixed  uint8 // bytes of all parts that have a fixed size, without the pad
 	shapes uint8 // what fault allows, see fits
 }
@@ -41,6 +41,15 @@ const (
 	client senders = 1 << iota
 	server
 	both = client | server
+)
+
+// start tells what is between the id and the name of a message.
+type start uint8
+
+const (
+	noStart   start = iota // nothing
+	headStart              // a head
+	longStart              // a ref, a number or a most, and perhaps a head
 )
 
 // segment tells whether a message has a name or a payload.
@@ -174,7 +183,7 @@ func (r rows) with(changed rows) rows {
 
 func (s spec) with(r rows) spec {
 	for typ, l := range r {
-		l.typ, l.fixed, l.more = typ, 1, l.ref || l.number || l.head || l.most > 0
+		l.typ, l.fixed = typ, 1
 		if l.id {
 			l.fixed += idSize
 		}
@@ -185,7 +194,11 @@ func (s spec) with(r rows) spec {
 			l.fixed += numberSize
 		}
 		if l.head {
-			l.fixed += headStart
+			l.fixed += headSize
+			l.start = headStart
+		}
+		if l.ref || l.number || l.most > 0 {
+			l.start = longStart
 		}
 		if l.name != absent {
 			l.fixed++

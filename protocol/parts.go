@@ -42,7 +42,7 @@ func (v Version) Parts(b []byte) (parts []Part) {
 		take("number", numberSize)
 	}
 	if l.head {
-		if size := take("head length", headStart); len(size) == headStart {
+		if size := take("head length", headSize); len(size) == headSize {
 			take("head", int(binary.LittleEndian.Uint16(size)))
 		}
 	}

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 )
 
-// Position is a place in the history of a topic. Offsets count the publications of a
-// topic; they begin anew with another epoch.
+// Position is a place in the history of a topic: that of a publication, or of a reader that
+// has everything up to it. Offsets grow with each publication of the topic; they begin anew
+// with another epoch. The zero Position is none.
 type Position struct {
 	Epoch, Offset uint64 // both below 2^53
 }
@@ -16,8 +17,8 @@ func (p Position) append(b []byte) []byte { return appendNumber(appendNumber(b, 
 
 func (f *fields) position() Position { return Position{f.number(), f.number()} }
 
-// Payload returns the payload of the reply to a Subscribe: the position of the first
-// publication that follows. Values of 2^53 or more become the largest that can be said.
+// Payload returns the payload of the reply to a Subscribe: the position after which
+// publications follow. Values of 2^53 or more become the largest that can be said.
 func (p Position) Payload() Payload { return Bytes(p.append(make([]byte, 0, positionSize))) }
 
 // Position returns the position that a payload holds. The error wraps ErrMalformed.
@@ -42,7 +43,7 @@ func (p Payload) Position() (Position, error) {
 type SubscribeBody struct {
 	ID       ID
 	Ref      uint32    // how messages name the subscription: not 0, not in use on the connection
-	Since    *Position // of the first publication wanted; nil: the next one
+	Since    *Position // after which publications are wanted, zero for all; nil: those to come
 	Presence bool      // whether Presence messages are wanted too
 	Topic    string    // at least one byte
 }
@@ -95,7 +96,7 @@ func (m Message) Subscribe() (SubscribeBody, error) {
 type GapBody struct {
 	Ref  uint32   // the subscription; zero: the signals
 	Lost uint64   // how many, below 2^53; zero: unknown
-	Next Position // where the subscription goes on; the zero value for signals
+	Next Position // after which the subscription goes on; zero for signals, and without history
 }
 
 // Message returns the message that carries g. Numbers of 2^53 or more become the largest

@@ -11,16 +11,25 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// reserve takes one of Options.MaxConns places and reports whether there was one. The
-// caller calls release, unless add made the place that of a connection.
+// reserve takes one of Options.MaxConns places and reports whether there was one. The place
+// of a connection that is away counts as free, because it may be its client that comes
+// back: whoever makes a new connection calls isFull. The caller calls release, unless add
+// made the place that of a connection.
 func (s *Server) reserve() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.opts.MaxConns > 0 && len(s.conns)+s.reserved >= s.opts.MaxConns {
+	if s.opts.MaxConns > 0 && len(s.conns)-s.away+s.reserved >= s.opts.MaxConns {
 		return false
 	}
 	s.reserved++
 	return true
+}
+
+// isFull reports whether there is no place for a new connection that has reserved one.
+func (s *Server) isFull() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opts.MaxConns > 0 && len(s.conns)+s.reserved > s.opts.MaxConns
 }
 
 func (s *Server) release() {

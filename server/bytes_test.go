@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
@@ -24,6 +25,9 @@ func expected(v protocol.Version, msg []byte) reaction {
 	case protocol.RestoreSession:
 		r.reply = v.Failure(m.ID, protocol.ErrSessionNotFound).Kind
 	case protocol.Subscribe:
+		if _, err := m.Subscribe(); err != nil {
+			return reaction{ends: true}
+		}
 		r.reply = protocol.ReplyFailure
 	case protocol.Signal, protocol.Heartbeat:
 		return reaction{}
@@ -219,6 +223,9 @@ func TestEverythingDuringShutdown(t *testing.T) {
 				shut := make(chan error, 1)
 				go func() { shut <- s.Shutdown(t.Context()) }()
 				busy.quiet()
+				if v >= protocol.V3_0 {
+					time.Sleep(6 * time.Second) // clients may move until then
+				}
 				for _, m := range []protocol.Message{
 					{Kind: protocol.Request, ID: protocol.NewID(1), Name: "n", Payload: protocol.Text("x")},
 					{Kind: protocol.CloseSession, ID: protocol.NewID(2)},

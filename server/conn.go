@@ -38,6 +38,7 @@ type Conn struct {
 	negotiated bool        // the version was negotiated, so the client is not a published one
 	limit      int         // of the messages sent, in bytes; zero: none
 	session    sessionSlot // guarded by server.sessions
+	members    memberships // in topics
 	fails      int         // failed restores in a row; restores run one at a time
 	index      int         // in server.conns; guarded by server.mu
 	callers    int         // handlers and hooks of it that are in Shutdown; guarded by server.mu
@@ -130,6 +131,10 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (se
 		if resumed != nil {
 			return resumed.carry, nil
 		}
+	}
+	if s.isFull() {
+		_ = conn.Close(transport.StatusTryAgainLater, "too many connections") // the error below says more
+		return nil, ErrTooManyConns
 	}
 	c := &Conn{server: s, info: info, negotiated: negotiated, limit: conf.MaxMessage}
 	c.meet(hello)

@@ -45,6 +45,13 @@ var (
 	// ErrCredentialsExpired is the reason after the time given to Conn.ExpiresAt.
 	ErrCredentialsExpired = errors.New("server: credentials expired")
 
+	// ErrNobody is returned by Topic.Request if the topic has no member that can answer.
+	ErrNobody = errors.New("server: topic has no member that can answer")
+
+	// ErrHistoryGap is an error of Topic.History if publications after the position are
+	// not kept any more.
+	ErrHistoryGap = errors.New("server: publications are missing in the history of the topic")
+
 	// ErrSessionInfo is wrapped by errors of CreateSession and UpdateSession for an info
 	// that a client cannot read.
 	ErrSessionInfo = errors.New("server: session info is not a JSON object")

@@ -125,7 +125,7 @@ func (p *peer) listenFor(room int) {
 			if err != nil {
 				p.t.Errorf("server sent %q: %v", b, err)
 			}
-			if m.Kind == protocol.Ack { // it comes when it comes
+			if m.Kind == protocol.Ack || m.Kind == protocol.Drain { // they come when they come
 				continue
 			}
 			p.got <- m

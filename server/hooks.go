@@ -61,6 +61,14 @@ type Hooks struct {
 	// expire: without it a connection does not outlive Conn.ExpiresAt.
 	OnClientBack func(ctx context.Context, c *Conn) error
 
+	// OnSubscribe is called when a client of 3.0 asks for the publications of a topic, each
+	// time, with the session that the connection has then. member, as JSON, is what others
+	// learn of the subscriber by Topic.Members and presence; nil: nothing. An error refuses,
+	// and the client gets it as that of a request, see RequestHandler. It runs concurrently
+	// with handlers of requests, and counts as one. Nil: clients cannot subscribe by
+	// themselves, see Topic.Join.
+	OnSubscribe func(ctx context.Context, c *Conn, topic string) (member any, err error)
+
 	// OnSignal handles signals. Nil: Options.Handler does.
 	OnSignal SignalHandler
 

@@ -27,6 +27,7 @@ const (
 	originRefused              // the same, because of its origin
 	connectFailed              // OnClientConnected refused a client with an error that it does not read
 	cannotResume               // a client and the server disagree about what was received
+	engineFailed               // the engine of Options.Engine
 	misconfigured              // an option that makes no sense
 	events
 )
@@ -51,6 +52,7 @@ var eventTable = [events]struct {
 	originRefused: {slog.LevelWarn, rate{1, time.Minute}},
 	connectFailed: {slog.LevelError, rate{10, time.Second}},
 	cannotResume:  {slog.LevelWarn, rate{10, time.Second}},
+	engineFailed:  {slog.LevelError, rate{10, time.Second}},
 	misconfigured: {slog.LevelError, rate{}},
 }
 

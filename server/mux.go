@@ -54,6 +54,14 @@ func (m *Mux) UseSignal(middleware ...func(next SignalHandler) SignalHandler) {
 	})
 }
 
+// RequestPattern returns the pattern that matches requests of that name, and whether one
+// does. There are as many patterns as were registered, whatever names the peer sends:
+// middleware uses them as the names of spans and as labels of metrics.
+func (m *Mux) RequestPattern(name string) (pattern string, ok bool) { return m.requests.Pattern(name) }
+
+// SignalPattern is RequestPattern for signals.
+func (m *Mux) SignalPattern(name string) (pattern string, ok bool) { return m.signals.Pattern(name) }
+
 // HandleRequest calls the handler of the request's name, or NotFound.
 func (m *Mux) HandleRequest(ctx context.Context, r *Request) (protocol.Payload, error) {
 	return m.requests.Find(r.Name, NotFound)(ctx, r)

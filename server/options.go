@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
@@ -51,7 +52,18 @@ type Options struct {
 	// OnSessionCreated and OnSessionLookup are set, which then are the store.
 	Sessions session.Store
 
-	// DisableSessions makes the server refuse to create and restore sessions.
+	// Engine is what this node shares with others: publications, their history, and who
+	// is present. The server opens it when it is first used, and Shutdown and Close close
+	// it. Its Sessions are used if Sessions is nil. Zero: an engine.Memory of this server
+	// alone.
+	Engine engine.Engine
+
+	// Topics returns the options of a topic. It must return soon, always the same for a
+	// name, and may be called concurrently. Nil: topics have neither history nor presence.
+	Topics func(name string) TopicOptions
+
+	// DisableSessions makes the server refuse to create and restore sessions. False: it
+	// does both.
 	DisableSessions bool
 
 	// MaxSessionConns is the maximum number of connections that have the same session at
@@ -104,6 +116,11 @@ type Options struct {
 	// are kept apart, at most 256 KiB or 512 of them. See section 11.10 of PROTOCOL.md, and
 	// Hooks.OnClientAway. Zero: two minutes. Negative: connections end with their sockets.
 	ResumeWindow time.Duration
+
+	// DrainSpread is the time over which Shutdown spreads the clients of 3.0 that it asks to
+	// connect anew: each leaves at a random moment, so that they do not all come to the next
+	// server at once. Shutdown takes that much longer. Zero: they leave at once.
+	DrainSpread time.Duration
 
 	// Version is spoken to peers that negotiate nothing, as published clients do. With
 	// peers that negotiate, the server speaks the newest version that both know.
@@ -179,6 +196,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Handler != nil && h.OnSignal == nil {
 		h.OnSignal = o.Handler.HandleSignal
+	}
+	if o.Sessions == nil {
+		o.Sessions = o.Engine.Sessions
 	}
 	hooksStore := h.OnSessionCreated != nil && h.OnSessionLookup != nil
 	if o.Sessions == nil && !o.DisableSessions && !hooksStore {

@@ -29,10 +29,10 @@ func (r *receiver) Receive(m protocol.Message) {
 		if !c.link.Order(size, newSessionRequest(c, m)) {
 			c.refuse(m.ID)
 		}
-	case protocol.Subscribe: // there are no topics
-		c.answer(protocol.FailureUnsupported.Failure().Message(m.ID))
+	case protocol.Subscribe:
+		c.subscribe(m)
 	case protocol.Unsubscribe:
-		c.link.Drop()
+		c.unsubscribe(m.Ref)
 	case protocol.Heartbeat:
 		// Its arrival is its meaning.
 	default:
@@ -40,8 +40,12 @@ func (r *receiver) Receive(m protocol.Message) {
 	}
 }
 
-// Ended releases the session of the connection, which has ended.
-func (r *receiver) Ended() { r.server.sessions.vacate((*Conn)(r)) }
+// Ended releases what the connection has, which has ended.
+func (r *receiver) Ended() {
+	c := (*Conn)(r)
+	c.server.sessions.vacate(c)
+	c.leaveTopics()
+}
 
 // Malformed reacts to a message that could not be parsed as the version requires.
 func (r *receiver) Malformed(m protocol.Message, _ error) {

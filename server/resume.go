@@ -41,6 +41,8 @@ type resumption struct {
 	unwatch  func() bool     // ends the watch over the end of the connection; nil unless it is away
 
 	info atomic.Pointer[Info] // of the present socket, nil if that is the first
+
+	away bool // counted in server.away; guarded by server.mu
 }
 
 // resumable makes a connection one that can be resumed. It is not registered yet.
@@ -105,6 +107,7 @@ func (s *Server) resume(ctx context.Context, conn transport.Conn, hello protocol
 	}
 	if err == nil {
 		r.unwatch = nil
+		s.setAway(c, false)
 		if ctx.Done() != nil {
 			c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 		}
@@ -254,10 +257,31 @@ func (c *Conn) watch() {
 	} else {
 		r.window.Reset(window)
 	}
+	c.server.setAway(c, true)
 	r.unwatch = context.AfterFunc(c.Context(), func() {
 		r.window.Stop()
 		_ = c.finish() // OnClientDisconnected gets the reason
 	})
+}
+
+// setAway counts a connection that has no socket, or does so no more.
+func (s *Server) setAway(c *Conn, away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.countAway(c, away)
+}
+
+// countAway is setAway for callers that hold mu.
+func (s *Server) countAway(c *Conn, away bool) {
+	switch r := c.resumption; {
+	case r == nil || r.away == away:
+	case away:
+		r.away = true
+		s.away++
+	default:
+		r.away = false
+		s.away--
+	}
 }
 
 // away is the task that calls OnClientAway, and back the one that calls OnClientBack.

@@ -23,6 +23,7 @@ type Server struct {
 	opts     Options
 	log      logger
 	sessions sessions
+	topics   topics
 	root     *Endpoint
 	limits   link.Limits    // of all connections
 	keeping  outbox.Keeping // of those that can be resumed
@@ -30,6 +31,7 @@ type Server struct {
 	mu        sync.Mutex
 	conns     []*Conn // each at its index; nearly in the order in which they came
 	resumable map[protocol.ConnID]*Conn
+	away      int // of conns, that have no socket
 	reserved  int // places of connections that are being made
 	listeners map[transport.Listener]struct{}
 	closing   chan struct{} // closed once no connection is accepted any more
@@ -58,6 +60,7 @@ func New(opts Options) *Server {
 		s.log.write(misconfigured, "webwire: options", "error", textOf(err))
 	}
 	s.sessions.init(s)
+	s.topics.init(s)
 	s.root = s.Endpoint(EndpointOptions{})
 	return s
 }
@@ -130,6 +133,7 @@ func (s *Server) remove(c *Conn) {
 	defer s.mu.Unlock()
 	if r := c.resumption; r != nil {
 		delete(s.resumable, r.id)
+		s.countAway(c, false)
 	}
 	last := len(s.conns) - 1
 	moved := s.conns[last]

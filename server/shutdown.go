@@ -3,12 +3,19 @@ package server
 import (
 	"context"
 	"errors"
+	"time"
 
+	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
 
 // Shutdown ends the server gracefully. From now on HTTP requests are answered with 503 and
-// Retry-After, requests with protocol.ErrShutdown, and signals are dropped and counted.
+// Retry-After. Clients of 3.0 are asked to move: they hold new requests back, wait for the
+// replies to those in flight, and connect anew, each at a random time within
+// Options.DrainSpread. Until they have left, at most five seconds after that, they are served as
+// before. Then, and for clients of other versions at once, requests are answered with
+// protocol.ErrShutdown, after which the clients of this module make them again on their
+// next connection, and signals are dropped and counted.
 // Running handlers finish and their replies are sent. Then the connections are closed with
 // StatusGoingAway, and OnClientDisconnected is called for each. Shutdown returns nil when
 // all of this is done; the session store is not used after that. If ctx ends first, all
@@ -37,12 +44,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for {
 		changed := s.change()
 		if s.isIdle(caller != nil) {
+			s.topics.close()
 			return err
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			s.drop()
+			s.topics.close()
 			return ctx.Err()
 		}
 	}
@@ -70,6 +79,16 @@ func (s *Server) beginShutdown() error {
 // drained.
 func (s *Server) closeDrained() {
 	conns := s.snapshot()
+	limit := time.NewTimer(s.opts.DrainSpread + moveTime)
+	defer limit.Stop()
+	for _, c := range conns {
+		if c.moves() && !s.awaitMoved(c, limit.C) {
+			break
+		}
+	}
+	for _, c := range conns {
+		c.link.Drain()
+	}
 	for _, c := range conns {
 		s.awaitDrained(c)
 	}
@@ -77,6 +96,37 @@ func (s *Server) closeDrained() {
 		c.close(transport.StatusGoingAway, "server shutting down", ErrServerClosed)
 	}
 	s.end()
+}
+
+// moves reports whether the client of c understands that it is asked to move.
+func (c *Conn) moves() bool { return c.info.Version >= protocol.V3_0 }
+
+const (
+	// moveTime is for how long after Options.DrainSpread clients may take to move.
+	moveTime = 5 * time.Second
+
+	// drainGrace is for how long clients may wait for what is in flight: for as long as
+	// Shutdown does.
+	drainGrace = 24 * time.Hour
+)
+
+// awaitMoved returns when c has no socket any more, or calls Shutdown. It returns false
+// when the time is over.
+func (s *Server) awaitMoved(c *Conn, over <-chan time.Time) bool {
+	moved := c.link.SocketOver()
+	for {
+		changed := s.change()
+		if s.isCaller(c) {
+			return true
+		}
+		select {
+		case <-moved:
+			return true
+		case <-changed:
+		case <-over:
+			return false
+		}
+	}
 }
 
 // awaitDrained returns when no task of c is waiting or running, or c calls Shutdown.
@@ -103,6 +153,7 @@ func (s *Server) Close() error {
 	for _, c := range s.snapshot() {
 		c.link.Abort(ErrServerClosed)
 	}
+	s.topics.close()
 	return err
 }
 
@@ -115,8 +166,13 @@ func (s *Server) refuseNew(drain bool) (first bool, err error) {
 	if first {
 		if drain {
 			s.busy++
+			ask := protocol.DrainBody{Reason: protocol.DrainShutdown, Spread: s.opts.DrainSpread, Grace: drainGrace}
 			for _, c := range s.conns {
-				c.link.Drain()
+				if c.moves() {
+					c.link.Urge(ask.Message())
+				} else {
+					c.link.Drain()
+				}
 			}
 		}
 		close(s.closing)

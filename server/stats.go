@@ -4,14 +4,19 @@ package server
 type Stats struct {
 	// Gauges.
 	Open     int // connections
+	Away     int // connections of 3.0 that have lost their socket
 	Sessions int // sessions that connections have
 	InFlight int // requests and signals whose handlers are running or waiting
+	Topics   int // that this node has subscribed to at the engine
 
 	// Counters since the server was made.
 	Accepted                 uint64 // connections
 	Sent, Received           uint64 // messages
 	BytesSent, BytesReceived uint64 // of messages, without the framing of the transport
 	Dropped                  uint64 // messages that were received and not handled
+	DroppedPublications      uint64 // that a member did not get, see TopicOptions.Overflow
+	TopicGaps                uint64 // gaps in topics that the log could not fill
+	EngineErrors             uint64 // of Options.Engine
 }
 
 // Stats returns the current counts. Its cost is proportional to the number of connections
@@ -19,7 +24,7 @@ type Stats struct {
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	counts := s.past
-	st := Stats{Accepted: s.accepted, Open: len(s.conns)}
+	st := Stats{Accepted: s.accepted, Open: len(s.conns), Away: s.away}
 	for _, c := range s.conns {
 		counts.Add(c.link.Stats())
 		_, tasks := c.link.InFlight()
@@ -27,6 +32,9 @@ func (s *Server) Stats() Stats {
 	}
 	s.mu.Unlock()
 	st.Sessions = s.sessions.count()
+	st.Topics = s.topics.count()
+	st.DroppedPublications, st.TopicGaps = s.topics.dropped.Load(), s.topics.gaps.Load()
+	st.EngineErrors = s.topics.errors.Load()
 	st.Sent, st.Received = counts.Sent, counts.Received
 	st.BytesSent, st.BytesReceived = counts.BytesSent, counts.BytesReceived
 	st.Dropped = counts.Dropped

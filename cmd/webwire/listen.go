@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
@@ -88,6 +89,13 @@ func listenHooks(out *printer, failed chan<- error) client.Hooks {
 			if !errors.Is(reason, client.ErrClosed) {
 				out.event(event{Event: "disconnected", Detail: ending(reason)})
 			}
+		},
+		OnAway: func(_ context.Context, reason error) {
+			out.event(event{Event: "away", Detail: ending(reason)})
+		},
+		OnBack: func(context.Context) { out.event(event{Event: "back"}) },
+		OnGap: func(_ context.Context, g client.Gap) {
+			out.event(event{Event: "gap", Detail: fmt.Sprintf("%d signals of the server missed, %d not acknowledged", g.Missed, g.Unacknowledged)})
 		},
 		OnConnectError: func(_ context.Context, err error) {
 			if !connected {

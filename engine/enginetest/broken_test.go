@@ -555,6 +555,19 @@ var broken = map[string]struct {
 	"ReturnsAndDropsTheLog": {found: "DisconnectAndFollow", bug: func(m *mutant) {
 		m.lost = func(in engine.Inlet) { in.Lost([]string{"another"}, nil) }
 	}},
+	"PutsOnce": {found: "DisconnectAndPut", bug: func(m *mutant) {
+		known := make(map[string]string)
+		m.put = func(ctx context.Context, topic string, members []byte) error {
+			if known[topic] == string(members) {
+				return nil
+			}
+			known[topic] = string(members)
+			return m.Roster.Put(ctx, topic, members)
+		}
+	}},
+	"IsLostInPart": {found: "DisconnectAndPut", bug: func(m *mutant) {
+		m.lost = func(in engine.Inlet) { in.Lost([]string{"room"}, nil) }
+	}},
 
 	"KnowsItself": {found: "Nodes", bug: func(m *mutant) { m.nodes = func() []engine.NodeID { return []engine.NodeID{{}} } }},
 	"PutAdds": {found: "Put", bug: func(m *mutant) {

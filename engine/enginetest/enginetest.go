@@ -28,6 +28,7 @@ package enginetest
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,6 +64,10 @@ type Harness struct {
 	// Bubble runs each test in a bubble of testing/synctest, where time is virtual
 	// and a goroutine that is left behind fails the test.
 	Bubble bool
+
+	// AtOnce is how many tests run at the same time; the functions above are then
+	// called concurrently, each with the t of its test. Zero: one.
+	AtOnce int
 }
 
 type promise struct {
@@ -76,15 +81,24 @@ func Run(t *testing.T, h Harness) {
 	if h.Nodes == nil {
 		t.Fatal("enginetest: the harness has no Nodes")
 	}
-	for _, p := range slices.Concat(ofBus, ofAsk, ofLog, ofHistory, ofRoster, ofFailure) {
-		t.Run(p.name, func(t *testing.T) {
-			if h.Bubble {
-				synctest.Test(t, func(t *testing.T) { p.test(t, h) })
-				return
-			}
-			p.test(t, h)
+	// The longest come first. Not t.Parallel, which also limits tests that only wait to
+	// GOMAXPROCS.
+	turn := make(chan struct{}, max(h.AtOnce, 1))
+	var running sync.WaitGroup
+	for _, p := range slices.Concat(ofFailure, ofBus, ofAsk, ofLog, ofHistory, ofRoster) {
+		turn <- struct{}{}
+		running.Go(func() {
+			defer func() { <-turn }()
+			t.Run(p.name, func(t *testing.T) {
+				if h.Bubble {
+					synctest.Test(t, func(t *testing.T) { p.test(t, h) })
+					return
+				}
+				p.test(t, h)
+			})
 		})
 	}
+	running.Wait()
 }
 
 // node is an open node.

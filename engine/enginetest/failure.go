@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 var ofFailure = []promise{
 	{"Disconnect", testDisconnect},
 	{"DisconnectAndFollow", testDisconnectAndFollow},
+	{"DisconnectAndPut", testDisconnectAndPut},
 }
 
 // A node without a connection returns an error at once, and learns when it has one again.
@@ -82,5 +84,57 @@ func testDisconnectAndFollow(t *testing.T, h Harness) {
 	}
 	if err := f.Verify(numbers(n)); err != nil || f.Gaps() > 0 {
 		t.Errorf("%v, %d gaps", err, f.Gaps())
+	}
+}
+
+// A node that was away puts its records again when Lost is called for all subjects, and
+// the others see them from then on: also if they took it for dead in the meantime.
+func testDisconnectAndPut(t *testing.T, h Harness) {
+	if h.Disconnect == nil {
+		t.Skip("Harness.Disconnect is nil")
+	}
+	engines := h.Nodes(t, 2)
+	if engines[0].Roster == nil {
+		t.Skip("the engine has no roster")
+	}
+	lost := make(chan struct{}, 1)
+	lost <- struct{}{} // the first Put
+	n := openNode(t, engines[0], &Inlet{
+		OnDeliver: func(string, engine.Delivery) {},
+		OnLost: func(subjects []string, _ error) {
+			if subjects != nil {
+				return
+			}
+			select {
+			case lost <- struct{}{}:
+			default:
+			}
+		},
+	})
+	other := openNode(t, engines[1], &Inlet{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var putting sync.WaitGroup
+	putting.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-lost:
+			}
+			for n.Roster.Put(ctx, "room", []byte("x")) != nil && ctx.Err() == nil {
+				<-time.After(100 * time.Millisecond)
+			}
+		}
+	})
+	defer putting.Wait()
+	defer cancel()
+	other.lists(t, 4*time.Second, "room", []*node{n}, "x")
+	const long = 6 * time.Second // others may take it for dead
+	for _, away := range []time.Duration{0, long} {
+		reconnect := h.Disconnect(t, n.Engine)
+		<-time.After(away)
+		reconnect()
+		<-time.After(long)
+		other.lists(t, 10*time.Second, "room", []*node{n}, "x")
 	}
 }

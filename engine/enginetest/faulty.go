@@ -19,7 +19,7 @@ import (
 //	f.Break(enginetest.Append, enginetest.FailAfter(engine.ErrUnconfirmed)) // lost acknowledgements
 //	f.Lose(3)       // the next three deliveries vanish
 //	f.Cut()         // the node is away
-//	f.Heal()        // and back
+//	f.Heal()        // and back, without its records in the roster
 //	f.Restart(...)  // the engine has lost its logs
 //
 // Without faults it does what the other engine does. Methods may be called at any
@@ -36,6 +36,7 @@ type Faulty struct {
 	calls    map[Op]int
 	subjects map[string]struct{}
 	undone   map[string]struct{} // that were unsubscribed while the node was away
+	present  map[string]struct{} // topics with a record of this node
 	away     bool
 	lose     int
 	held     chan struct{} // nil: deliveries are not held
@@ -45,7 +46,7 @@ type Faulty struct {
 func NewFaulty(e engine.Engine) *Faulty {
 	return &Faulty{
 		sessions: e, inner: e, faults: make(map[Op]Fault), calls: make(map[Op]int),
-		subjects: make(map[string]struct{}), undone: make(map[string]struct{}),
+		subjects: make(map[string]struct{}), undone: make(map[string]struct{}), present: make(map[string]struct{}),
 	}
 }
 
@@ -117,7 +118,8 @@ func (f *Faulty) Cut() {
 	f.away = true
 }
 
-// Heal ends Cut: the inlet's Lost is called for all subjects.
+// Heal ends Cut: the node's records in the roster are gone, as if others had taken it
+// for dead, and the inlet's Lost is called for all subjects.
 func (f *Faulty) Heal() {
 	f.mu.Lock()
 	if !f.away {
@@ -128,8 +130,13 @@ func (f *Faulty) Heal() {
 	inner, in := f.inner, f.inlet
 	undone := slices.Collect(maps.Keys(f.undone))
 	clear(f.undone)
+	present := slices.Collect(maps.Keys(f.present))
+	clear(f.present)
 	f.mu.Unlock()
 	inner.Bus.Unsubscribe(undone...)
+	for _, topic := range present {
+		inner.Roster.Put(context.Background(), topic, nil)
+	}
 	if in != nil {
 		in.Lost(nil, errCut)
 	}
@@ -306,6 +313,9 @@ func (r faultyRoster) Nodes() iter.Seq[engine.NodeID] {
 
 func (r faultyRoster) Put(ctx context.Context, topic string, members []byte) error {
 	return r.f.do(ctx, Put, func(ctx context.Context, e engine.Engine) error {
+		r.f.mu.Lock()
+		r.f.present[topic] = struct{}{}
+		r.f.mu.Unlock()
 		return e.Roster.Put(ctx, topic, members)
 	})
 }

@@ -3,7 +3,6 @@ package natsengine
 import (
 	"errors"
 	"slices"
-	"strconv"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -18,7 +17,8 @@ const laneSize = 1 << 14
 type lane struct {
 	node    *node
 	arrived chan *nats.Msg
-	wake    chan struct{} // one slot: there is something in slow
+	wake    chan struct{}      // one slot: there is something in slow
+	newest  map[*stream]uint64 // the latest sequence that was delivered; of run only
 
 	mu   sync.Mutex
 	slow map[string]struct{} // subjects of which something was dropped
@@ -26,7 +26,8 @@ type lane struct {
 
 func newLane(n *node) *lane {
 	return &lane{
-		node: n, arrived: make(chan *nats.Msg, laneSize), wake: make(chan struct{}, 1), slow: make(map[string]struct{}),
+		node: n, arrived: make(chan *nats.Msg, laneSize), wake: make(chan struct{}, 1),
+		newest: make(map[*stream]uint64), slow: make(map[string]struct{}),
 	}
 }
 
@@ -82,23 +83,24 @@ func (l *lane) deliver(m *nats.Msg) {
 	}
 	d := engine.Delivery{Data: m.Data}
 	if len(m.Header) > 0 {
-		d.At, d.Prev = l.node.positions(m.Header)
+		d.At, d.Prev = l.positions(m.Header)
 	}
 	l.node.inlet.Deliver(s.name, d)
 }
 
 // positions returns those of a message that a stream has republished.
-func (n *node) positions(h nats.Header) (at, prev engine.Position) {
-	s := n.streamNamed(first(h, "Nats-Stream"))
+func (l *lane) positions(h nats.Header) (at, prev engine.Position) {
+	s := l.node.streamNamed(first(h, "Nats-Stream"))
 	if s == nil {
 		return at, prev
 	}
-	offset, err1 := strconv.ParseUint(first(h, "Nats-Sequence"), 10, 64)
-	before, err2 := strconv.ParseUint(first(h, "Nats-Last-Sequence"), 10, 64)
+	offset, err1 := number(h, "Nats-Sequence")
+	before, err2 := number(h, "Nats-Last-Sequence")
 	if err1 != nil || err2 != nil {
 		return at, prev
 	}
-	epoch := s.epochOf(offset)
+	epoch := s.delivered(offset, offset < l.newest[s])
+	l.newest[s] = offset
 	return engine.Position{Epoch: epoch, Offset: offset}, engine.Position{Epoch: epoch, Offset: before}
 }
 

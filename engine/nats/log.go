@@ -2,19 +2,17 @@ package natsengine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/webwire-go/webwire/engine"
 )
 
-// batchBytes limits what is read in one batch.
+// batchBytes limits what a server sends in one answer: it disconnects clients for which
+// much more waits.
 const batchBytes = 8 << 20
-
-// parallel limits the requests of one call of Tops.
-const parallel = 32
 
 // history is the log of a node: a stream for each class. A position is the time when
 // the stream was created, and a sequence of it.
@@ -49,7 +47,8 @@ func (h history) Append(ctx context.Context, topic string, data []byte, id strin
 	if err != nil {
 		return engine.Position{}, err
 	}
-	return engine.Position{Epoch: s.known().epoch, Offset: a.Seq}, nil
+	epoch, _ := s.known()
+	return engine.Position{Epoch: epoch, Offset: a.Seq}, nil
 }
 
 // Read implements [engine.Log].
@@ -69,10 +68,12 @@ func (h history) Read(ctx context.Context, topic string, after engine.Position, 
 			return page, err
 		}
 	}
-	return engine.Page{}, fmt.Errorf("%w: natsengine: read: the stream was recreated again and again", engine.ErrAway)
+	return engine.Page{}, fmt.Errorf("%w: natsengine: read: the stream changes again and again", engine.ErrAway)
 }
 
 func max1(n int) int { return max(n, 1) }
+
+var errChanged = errors.New("natsengine: the stream has changed meanwhile")
 
 // reader reads the log of one topic.
 type reader struct {
@@ -82,32 +83,31 @@ type reader struct {
 	attached context.Context
 }
 
-// read returns a page. It is not same if the stream was recreated meanwhile.
+// read returns a page. It is not same if the stream was recreated meanwhile, or what
+// was read does not go together.
 //
-// The order of the requests matters: first the end of the log, as the leader knows
-// it; then the entries, from any replica, which must reach that end; then whether
-// something behind the position could have been evicted until now.
+// The order of the requests matters: first the end of the log; then the entries, which
+// must reach that end; then whether something behind the position could have been
+// evicted until now.
 func (r reader) read(ctx context.Context, after engine.Position, most int) (page engine.Page, same bool, err error) {
 	const what = "read"
-	before := r.stream.known()
-	end, err := r.get(ctx, r.attached, what, r.stream, lastBySubject{r.subject})
+	before, err := r.state(ctx, r.attached, what, r.stream)
 	if err != nil {
 		return page, false, err
 	}
-	now := before.last
-	if end != nil {
-		now = max(now, end.Seq)
+	ends, now, err := r.ends(ctx, r.attached, what, r.stream, before.last, []string{r.subject})
+	if err != nil {
+		return page, false, err
 	}
+	foreign := after.Epoch != before.epoch || after.Offset > before.last
 	from := after.Offset
-	foreign := after.Epoch != before.epoch || after.Offset > 1<<63
 	if foreign {
 		from = 0
 	}
-	entries, left, err := r.entries(ctx, from, most, end)
-	if err != nil {
-		return page, false, err
+	e, err := r.entries(ctx, from, most, ends[0])
+	if err == errChanged {
+		return page, false, nil
 	}
-	oldest, err := r.get(ctx, r.attached, what, r.stream, nextBySubject{Seq: 1, Subject: r.subject})
 	if err != nil {
 		return page, false, err
 	}
@@ -118,134 +118,93 @@ func (r reader) read(ctx context.Context, after engine.Position, most int) (page
 	if state.epoch != before.epoch {
 		return page, false, nil
 	}
-	if !foreign && after.Offset > state.last && !after.IsZero() {
-		foreign = true // behind the end
-		if entries, left, err = r.entries(ctx, 0, most, end); err != nil {
-			return page, false, err
-		}
+	page = engine.Page{Entries: e.list, More: e.left > 0, Now: engine.Position{Epoch: state.epoch, Offset: max(now, from)}}
+	for i := range page.Entries {
+		page.Entries[i].At.Epoch = state.epoch
 	}
-	for i := range entries {
-		entries[i].At.Epoch = state.epoch
-	}
-	page = engine.Page{Entries: entries, More: left > 0, Now: engine.Position{Epoch: state.epoch, Offset: now}}
-	switch {
-	case page.More:
-		page.Now = entries[len(entries)-1].At
-	case len(entries) > 0:
-		page.Now.Offset = max(page.Now.Offset, entries[len(entries)-1].At.Offset)
-	case !foreign:
-		page.Now.Offset = max(page.Now.Offset, after.Offset)
+	if n := len(page.Entries); page.More {
+		page.Now = page.Entries[n-1].At
+	} else if n > 0 {
+		page.Now.Offset = max(page.Now.Offset, page.Entries[n-1].At.Offset)
 	}
 	switch {
 	case after.IsZero():
 		page.Complete = true
-	case foreign:
-	case oldest != nil && oldest.Seq <= after.Offset:
+	case foreign || e.hole:
+	case e.joined || ends[0] > 0 && ends[0] <= from:
 		// The oldest goes first: while something at or before the position is there,
 		// so is everything behind it.
 		page.Complete = true
 	default:
 		// Nothing behind the position was evicted by age or size if the stream begins
 		// at or before it, and none by number if there are fewer than are kept.
-		page.Complete = state.first <= after.Offset+1 && int64(len(entries))+int64(left) < state.keep
+		page.Complete = state.first <= from+1 && int64(len(e.list))+int64(e.left) < state.keep
 	}
 	return page, true, nil
 }
 
+// entries are those behind a position.
+type entries struct {
+	list   []engine.Entry
+	left   uint64 // how many are behind these
+	joined bool   // the entry at the position is still there
+	hole   bool   // some before the first may be missing, whatever else is known
+}
+
 // entries reads from any replica and, if that has not got everything up to end yet,
 // from the leader.
-func (r reader) entries(ctx context.Context, from uint64, most int, end *stored) (entries []engine.Entry, left uint64, err error) {
-	if end == nil || end.Seq <= from {
-		return nil, 0, nil
+func (r reader) entries(ctx context.Context, after uint64, most int, end uint64) (e entries, err error) {
+	if end <= after {
+		return e, nil
 	}
-	entries, left, err = r.batch(ctx, r.attached, "read", r.stream,
-		nextBySubject{Seq: from + 1, Subject: r.subject, Batch: most, Bytes: batchBytes})
+	// Beginning at the position, not behind it: see joined.
+	b, err := r.direct(ctx, r.attached, "read", r.stream,
+		nextBySubject{Seq: max(after, 1), Subject: r.subject, Batch: most + 1, Bytes: batchBytes})
 	if err != nil {
-		return nil, 0, err
+		return e, err
 	}
-	for left == 0 {
-		if len(entries) > 0 {
-			from = entries[len(entries)-1].At.Offset
+	found, left := b.messages, b.left
+	early := len(found)
+	for left == 0 && len(found) <= most {
+		next := max(after, 1)
+		if n := len(found); n > 0 {
+			next = found[n-1].Seq + 1
 		}
-		if from >= end.Seq {
+		if next > end {
 			break
 		}
-		if len(entries) >= most {
-			left = math.MaxInt32 // some
-			break
-		}
-		m, err := r.get(ctx, r.attached, "read", r.stream, nextBySubject{Seq: from + 1, Subject: r.subject})
+		m, err := r.get(ctx, r.attached, "read", r.stream, nextBySubject{Seq: next, Subject: r.subject})
 		if err != nil {
-			return nil, 0, err
+			return e, err
 		}
 		if m == nil {
-			break // evicted meanwhile
+			return e, errChanged // evicted meanwhile, or the answer of a leader of the past
 		}
-		entries = append(entries, engine.Entry{At: engine.Position{Offset: m.Seq}, Data: m.Data})
+		found = append(found, *m)
 	}
-	return entries, left, nil
-}
-
-// Tops implements [engine.Log].
-func (h history) Tops(ctx context.Context, topics []string) ([]engine.Top, error) {
-	attached, err := h.readyFor(ctx, topics...)
-	if err != nil {
-		return nil, err
+	if n := len(found); n > most && left == 0 && found[n-1].Seq < end {
+		left = math.MaxInt32 // some
 	}
-	tops := make([]engine.Top, len(topics))
-	byStream := make(map[*stream][]int)
-	for i, topic := range topics {
-		s, _, err := h.log(topic)
+	if 0 < early && early < len(found) {
+		// Between what a late replica had and what the leader still has, some may have
+		// been evicted.
+		oldest, err := r.get(ctx, r.attached, "read", r.stream, nextBySubject{Seq: 1, Subject: r.subject})
 		if err != nil {
-			return nil, err
+			return e, err
 		}
-		byStream[s] = append(byStream[s], i)
-	}
-	for s, of := range byStream {
-		same := false
-		for try := 0; !same && try < 3; try++ {
-			if same, err = h.topsOf(ctx, attached, s, topics, of, tops); err != nil {
-				return nil, err
-			}
-		}
-		if !same {
-			return nil, fmt.Errorf("%w: natsengine: tops: the stream was recreated again and again", engine.ErrAway)
+		if oldest == nil || oldest.Seq > found[early-1].Seq {
+			found, e.hole = found[early:], true
 		}
 	}
-	return tops, nil
-}
-
-// topsOf fills in the tops of topics in one stream. It is not same if that was
-// recreated meanwhile.
-func (h history) topsOf(ctx, attached context.Context, s *stream, topics []string, of []int, tops []engine.Top) (same bool, err error) {
-	before := s.known()
-	var wg sync.WaitGroup
-	errs := make([]error, min(parallel, len(of)))
-	for w := range errs {
-		wg.Go(func() {
-			for i := w; i < len(of) && errs[w] == nil; i += len(errs) {
-				topic := of[i]
-				_, subject, _ := h.log(topics[topic])
-				end, err := h.get(ctx, attached, "tops", s, lastBySubject{subject})
-				if err != nil {
-					errs[w] = err
-					return
-				}
-				top := engine.Top{Now: engine.Position{Epoch: before.epoch, Offset: before.last}}
-				if end != nil {
-					top.Last = engine.Position{Epoch: before.epoch, Offset: end.Seq}
-					top.Now.Offset = max(top.Now.Offset, end.Seq)
-				}
-				tops[topic] = top
-			}
-		})
+	if len(found) > 0 && found[0].Seq == after {
+		found, e.joined = found[1:], true
 	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return false, err
-		}
+	if len(found) > most {
+		found, left = found[:most], left+uint64(len(found)-most)
 	}
-	state, err := h.state(ctx, attached, "tops", s)
-	return state.epoch == before.epoch, err
+	for _, m := range found {
+		e.list = append(e.list, engine.Entry{At: engine.Position{Offset: m.Seq}, Data: m.Data})
+	}
+	e.left = left
+	return e, nil
 }

@@ -23,8 +23,8 @@
 //	jetstream { sync_interval: always }
 //
 // if that matters more than speed. The limit max_payload of the servers, 1 MiB by
-// default, is that of a publication too. The account of the application needs the
-// subjects "ww.APP.>", "$JS.API.>" and "_INBOX.>".
+// default, is that of a publication too. Each class of history reserves its MaxBytes
+// on the servers. docs/nodes.md has the permissions, the sizes, and a configuration.
 //
 // # What is promised
 //
@@ -78,7 +78,8 @@ type Options struct {
 	MaxSessionAge time.Duration
 
 	// Timeout is how long a call waits for an answer of NATS if its context allows
-	// more. Zero: 5 seconds.
+	// more. Open waits up to four times as long for servers that have just started.
+	// Zero: 5 seconds.
 	Timeout time.Duration
 
 	// Logger gets lost connections and other failures. Nil: slog.Default().
@@ -97,7 +98,8 @@ type Class struct {
 	MaxAge time.Duration
 
 	// MaxBytes limits all entries of the class together; the oldest are evicted
-	// first. Zero: 1 GiB. Negative: no limit.
+	// first. The servers reserve it. Zero: 1 GiB. Negative: no limit, and nothing is
+	// reserved.
 	MaxBytes int64
 }
 

@@ -1,21 +1,31 @@
 package natsengine_test
 
 import (
+	"bytes"
 	"net"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
-// proxy is a TCP connection to a server that can be cut or fall silent.
+// proxy is a TCP connection to a server that can be cut, fall silent or stall.
 type proxy struct {
 	ln     net.Listener
 	target string
 
 	mu      sync.Mutex
-	conns   map[net.Conn]chan struct{} // closed when the connection goes silent
+	conns   map[net.Conn]*passage
 	refuses bool
 	running sync.WaitGroup
+}
+
+// passage is what both directions of a connection share.
+type passage struct {
+	silent chan struct{} // closed when the connection goes silent
+	stall  sync.RWMutex  // held while data is passed on, or for as long as nothing is to be
+	system atomic.Bool   // it is a route of the system account, which carries what replicas tell one another
 }
 
 func newProxy(t testing.TB, target string) *proxy {
@@ -24,7 +34,7 @@ func newProxy(t testing.TB, target string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{ln: ln, target: strings.TrimPrefix(target, "nats://"), conns: make(map[net.Conn]chan struct{})}
+	p := &proxy{ln: ln, target: strings.TrimPrefix(target, "nats://"), conns: make(map[net.Conn]*passage)}
 	p.running.Go(p.accept)
 	t.Cleanup(func() {
 		ln.Close()
@@ -42,37 +52,42 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
-		p.mu.Lock()
-		refuses := p.refuses
-		p.mu.Unlock()
 		b, err := net.Dial("tcp", p.target)
-		if err != nil || refuses {
+		if err != nil {
 			a.Close()
-			if err == nil {
-				b.Close()
-			}
 			continue
 		}
-		silent := make(chan struct{})
+		pass := &passage{silent: make(chan struct{})}
 		p.mu.Lock()
-		p.conns[a], p.conns[b] = silent, silent
+		if p.refuses {
+			p.mu.Unlock()
+			a.Close()
+			b.Close()
+			continue
+		}
+		p.conns[a], p.conns[b] = pass, pass
 		p.mu.Unlock()
-		p.running.Go(func() { p.copy(a, b, silent) })
-		p.running.Go(func() { p.copy(b, a, silent) })
+		p.running.Go(func() { p.copy(a, b, pass) })
+		p.running.Go(func() { p.copy(b, a, pass) })
 	}
 }
 
-func (p *proxy) copy(to, from net.Conn, silent chan struct{}) {
+func (p *proxy) copy(to, from net.Conn, pass *passage) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
 		select {
-		case <-silent:
+		case <-pass.silent:
 			n = 0
 		default:
 		}
+		if bytes.Contains(buf[:n], []byte(`"route_account":"$SYS"`)) {
+			pass.system.Store(true)
+		}
 		if n > 0 {
+			pass.stall.RLock()
 			_, err = to.Write(buf[:n])
+			pass.stall.RUnlock()
 		}
 		if err != nil {
 			break
@@ -105,11 +120,43 @@ func (p *proxy) heal() {
 func (p *proxy) silence() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	closed := make(map[chan struct{}]bool)
-	for _, silent := range p.conns {
-		if !closed[silent] {
-			close(silent)
-			closed[silent] = true
+	for _, pass := range p.passages() {
+		select {
+		case <-pass.silent:
+		default:
+			close(pass.silent)
+		}
+	}
+}
+
+// passages returns each connection once; p.mu is held.
+func (p *proxy) passages() []*passage {
+	var all []*passage
+	for _, pass := range p.conns {
+		if !slices.Contains(all, pass) {
+			all = append(all, pass)
+		}
+	}
+	return all
+}
+
+// stallSystem holds up everything on the routes of the system account until go on is
+// called. Nothing is lost.
+func (p *proxy) stallSystem() (goOn func()) {
+	p.mu.Lock()
+	var stalled []*passage
+	for _, pass := range p.passages() {
+		if pass.system.Load() {
+			stalled = append(stalled, pass)
+		}
+	}
+	p.mu.Unlock()
+	for _, pass := range stalled {
+		pass.stall.Lock()
+	}
+	return func() {
+		for _, pass := range stalled {
+			pass.stall.Unlock()
 		}
 	}
 }

@@ -14,7 +14,9 @@ import (
 
 // Error codes of JetStream.
 const (
+	codeNoPeers          = 10005 // not enough servers for the replicas of a stream
 	codeNotAvailable     = 10008 // no leader at the moment
+	codeNotLeader        = 10009
 	codeNoMessage        = 10037
 	codeTooBig           = 10054
 	codeNoStream         = 10059
@@ -114,6 +116,11 @@ type nextBySubject struct {
 	Bytes   int    `json:"max_bytes,omitempty"`
 }
 
+type lastOfSubjects struct {
+	Subjects []string `json:"multi_last"`
+	Bytes    int      `json:"max_bytes,omitempty"`
+}
+
 // api makes a request to JetStream that changes nothing, or nothing that matters.
 func (n *node) api(ctx, attached context.Context, what, subject string, question, answer any) error {
 	data, err := json.Marshal(question)
@@ -132,46 +139,59 @@ func (n *node) api(ctx, attached context.Context, what, subject string, question
 	return nil
 }
 
-// batch asks any replica of a stream for the messages of a subject from a sequence
-// on. Left is how many it has behind these.
-func (n *node) batch(ctx, attached context.Context, what string, s *stream, query nextBySubject) (entries []engine.Entry, left uint64, err error) {
+// batch is what one replica answers to a direct request, as it was at one moment.
+type batch struct {
+	messages []stored
+	left     uint64 // how many it has behind these
+	upTo     uint64 // the end of the stream; only for lastOfSubjects, if there are messages
+}
+
+// direct asks any replica of a stream for messages, which the query describes.
+func (n *node) direct(ctx, attached context.Context, what string, s *stream, query any) (b batch, err error) {
 	call, cancel := n.call(ctx, attached)
 	defer cancel()
 	inbox := n.nc.NewInbox()
 	sub, err := n.nc.SubscribeSync(inbox)
 	if err != nil {
-		return nil, 0, n.failure(ctx, attached, what, err, engine.ErrAway)
+		return b, n.failure(ctx, attached, what, err, engine.ErrAway)
 	}
 	defer sub.Unsubscribe()
 	data, err := json.Marshal(query)
 	if err != nil {
-		return nil, 0, err
+		return b, err
 	}
 	if err := n.nc.PublishRequest("$JS.API.DIRECT.GET."+s.name, inbox, data); err != nil {
-		return nil, 0, n.failure(ctx, attached, what, err, engine.ErrAway)
+		return b, n.failure(ctx, attached, what, err, engine.ErrAway)
 	}
 	for {
 		m, err := sub.NextMsgWithContext(call)
 		if err != nil {
-			return nil, 0, n.failure(ctx, attached, what, err, engine.ErrAway)
+			return b, n.failure(ctx, attached, what, err, engine.ErrAway)
 		}
 		switch status := first(m.Header, "Status"); status {
 		case "":
-			seq, err := strconv.ParseUint(first(m.Header, "Nats-Sequence"), 10, 64)
+			seq, err := number(m.Header, "Nats-Sequence")
 			if err != nil {
-				return nil, 0, fmt.Errorf("natsengine: %s: %w", what, err)
+				return b, fmt.Errorf("natsengine: %s: %w", what, err)
 			}
-			entries = append(entries, engine.Entry{At: engine.Position{Offset: seq}, Data: m.Data})
+			b.messages = append(b.messages, stored{Subject: first(m.Header, "Nats-Subject"), Seq: seq, Data: m.Data})
 		case "204": // the end of the batch
-			left, err := strconv.ParseUint(first(m.Header, "Nats-Num-Pending"), 10, 64)
-			if err != nil {
-				return nil, 0, fmt.Errorf("natsengine: %s: %w", what, err)
+			b.left, err = number(m.Header, "Nats-Num-Pending")
+			if _, ok := query.(lastOfSubjects); ok && err == nil {
+				b.upTo, err = number(m.Header, "Nats-UpTo-Sequence")
 			}
-			return entries, left, nil
+			if err != nil {
+				return b, fmt.Errorf("natsengine: %s: %w", what, err)
+			}
+			return b, nil
 		case "404": // nothing there
-			return nil, 0, nil
+			return b, nil
 		default:
-			return nil, 0, fmt.Errorf("%w: natsengine: %s: status %s %s", engine.ErrAway, what, status, first(m.Header, "Description"))
+			return b, fmt.Errorf("%w: natsengine: %s: status %s %s", engine.ErrAway, what, status, first(m.Header, "Description"))
 		}
 	}
+}
+
+func number(h nats.Header, key string) (uint64, error) {
+	return strconv.ParseUint(first(h, key), 10, 64)
 }

@@ -1,11 +1,13 @@
 package natsengine_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,17 +25,39 @@ type cluster struct {
 	servers []*server.Server
 	options []*server.Options
 	url     string
+	routes  map[[2]int]*proxy // from one server to another; nil: direct
 }
 
 // start runs n servers with JetStream until the test ends.
 func start(t testing.TB, n int) *cluster {
 	t.Helper()
-	c := &cluster{}
-	var routes []*url.URL
-	ports := freePorts(t, 2*n)
-	for i := range n {
-		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", ports[n+i])})
+	c := newCluster(t, n)
+	c.connectRoutes(func(_, to int) string { return fmt.Sprint("127.0.0.1:", c.options[to].Cluster.Port) })
+	c.runAll(t)
+	return c
+}
+
+// startBehindProxies is start with proxies in all routes.
+func startBehindProxies(t testing.TB, n int) *cluster {
+	t.Helper()
+	c := newCluster(t, n)
+	c.routes = make(map[[2]int]*proxy)
+	for _, o := range c.options {
+		o.Cluster.Advertise = "127.0.0.1:1" // nobody is to go around the proxies
 	}
+	c.connectRoutes(func(from, to int) string {
+		p := newProxy(t, fmt.Sprint("127.0.0.1:", c.options[to].Cluster.Port))
+		c.routes[[2]int{from, to}] = p
+		return strings.TrimPrefix(p.url(), "nats://")
+	})
+	c.runAll(t)
+	return c
+}
+
+func newCluster(t testing.TB, n int) *cluster {
+	t.Helper()
+	c := &cluster{servers: make([]*server.Server, n)}
+	ports := freePorts(t, 2*n)
 	var urls []string
 	for i := range n {
 		o := &server.Options{
@@ -42,23 +66,58 @@ func start(t testing.TB, n int) *cluster {
 		}
 		if n > 1 {
 			o.Cluster = server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[n+i]}
-			o.Routes = routes
 		}
 		c.options = append(c.options, o)
-		c.servers = append(c.servers, nil)
 		urls = append(urls, fmt.Sprint("nats://127.0.0.1:", ports[i]))
 	}
 	c.url = strings.Join(urls, ",")
-	for i := range n {
-		c.run(t, i)
+	return c
+}
+
+// connectRoutes has each server connect to the others at the address that route
+// returns.
+func (c *cluster) connectRoutes(route func(from, to int) string) {
+	for from, o := range c.options {
+		for to := range c.options {
+			if from != to {
+				o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: route(from, to)})
+			}
+		}
 	}
+}
+
+func (c *cluster) runAll(t testing.TB) {
+	t.Helper()
 	t.Cleanup(func() {
 		for i := range c.servers {
 			c.stop(i)
 		}
 	})
+	for i := range c.servers {
+		c.run(t, i)
+	}
 	c.awaitLeader(t)
-	return c
+}
+
+// isolate cuts all routes of a server until heal is called.
+func (c *cluster) isolate(i int) (heal func()) {
+	var cut []*proxy
+	for ends, p := range c.routes {
+		if ends[0] == i || ends[1] == i {
+			p.cut()
+			cut = append(cut, p)
+		}
+	}
+	return func() {
+		for _, p := range cut {
+			p.heal()
+		}
+	}
+}
+
+// index returns the number of a server.
+func (c *cluster) index(name string) int {
+	return slices.IndexFunc(c.options, func(o *server.Options) bool { return o.ServerName == name })
 }
 
 // run starts or restarts a server.
@@ -150,9 +209,9 @@ var apps atomic.Int64
 func (c *cluster) settings(t testing.TB, i int) natsengine.Options {
 	return natsengine.Options{
 		URL: c.urlOf(i), App: c.app(t), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Classes:       []natsengine.Class{{Name: "recent", History: 100, MaxAge: time.Hour}},
-		MaxSessionAge: -1, Timeout: 2 * time.Second,
-		Connect: []nats.Option{nats.DontRandomize(), nats.IgnoreDiscoveredServers()},
+		Classes:       []natsengine.Class{{Name: "recent", History: 100, MaxAge: time.Hour, MaxBytes: 16 << 20}},
+		MaxSessionAge: -1,
+		Connect:       []nats.Option{nats.DontRandomize(), nats.IgnoreDiscoveredServers()},
 	}
 }
 
@@ -167,9 +226,10 @@ func (c *cluster) removeStreams(t testing.TB, app string) {
 	nc, js := c.connect(t)
 	defer nc.Close()
 	var wg sync.WaitGroup
-	for name := range js.StreamNames(t.Context()).Name() {
+	ctx := context.Background() // that of the test has ended
+	for name := range js.StreamNames(ctx).Name() {
 		if strings.HasPrefix(name, "WW_"+app+"_") {
-			wg.Go(func() { js.DeleteStream(t.Context(), name) })
+			wg.Go(func() { js.DeleteStream(ctx, name) })
 		}
 	}
 	wg.Wait()

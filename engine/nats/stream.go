@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/webwire-go/webwire/engine"
 )
 
 // stream is what the node knows of one stream.
@@ -20,10 +21,10 @@ type stream struct {
 	mu      sync.Mutex
 	epoch   uint64 // the time of its creation
 	leader  string
-	last    uint64 // a sequence that it has reached
-	keep    int64  // entries of a subject that are kept
-	newest  uint64 // the newest sequence that was delivered
-	suspect func() // asks for a check
+	last    uint64    // a sequence that it has reached
+	newest  uint64    // the newest sequence that was delivered
+	behind  time.Time // since when an older state is answered than is known; zero: it is not
+	suspect func()    // asks for a check
 	failing bool
 }
 
@@ -35,19 +36,48 @@ type streamState struct {
 	leader      string
 }
 
-func (s *stream) known() streamState {
+// marker is the subject that is always there.
+func (s *stream) marker() string { return strings.TrimSuffix(s.want.Subjects[0], "*") + markerName }
+
+// known returns the epoch, and a sequence that the stream has reached.
+func (s *stream) known() (epoch, last uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return streamState{epoch: s.epoch, last: s.last, keep: s.keep}
+	return s.epoch, max(s.last, s.newest)
 }
 
-// epochOf returns the epoch of a message that was delivered. If sequences go back the
-// stream may be another one, which is looked up; what has the wrong epoch until then
-// is at or before the position of its subscribers, or has a gap before it.
-func (s *stream) epochOf(seq uint64) uint64 {
+// staleFor is how long answers of a state before the known one are taken for those of
+// a server that was cut off from the others, and does not know yet that it leads no
+// longer. After that the stream has lost something.
+const staleFor = 15 * time.Second
+
+// isStale reports whether st, the answer to a question that was asked when the stream
+// had reached last, is one of a leader of the past.
+func (s *stream) isStale(st streamState, epoch, last uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if seq < s.newest {
+	switch {
+	case st.epoch != epoch || st.last >= last:
+		s.behind = time.Time{}
+		return false
+	case s.behind.IsZero():
+		s.behind = time.Now()
+		return true
+	case time.Since(s.behind) < staleFor:
+		return true
+	}
+	s.last, s.newest = 0, 0
+	s.behind = time.Time{}
+	return false
+}
+
+// delivered notes a sequence that was delivered, and returns its epoch. If sequences go
+// back the stream may be another one, which is looked up; what has the wrong epoch
+// until then is at or before the position of its subscribers, or has a gap before it.
+func (s *stream) delivered(seq uint64, back bool) (epoch uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if back {
 		s.newest = 0
 		s.suspect()
 	}
@@ -72,7 +102,7 @@ func (s *stream) set(st streamState) (missing error) {
 		s.newest, s.last = 0, 0
 	}
 	s.failing = false
-	s.epoch, s.keep = st.epoch, st.keep
+	s.epoch = st.epoch
 	if st.leader != "" { // else it is not known, or there is none
 		s.leader = st.leader
 	}
@@ -165,8 +195,40 @@ func (n *node) streamNamed(name string) *stream {
 	return n.logs[class]
 }
 
-// ensure makes the stream if it does not exist, and takes over how it is.
+// ensure makes the stream if it does not exist, and takes over how it is. Servers that
+// have just started get some time to find one another: until then they answer with an
+// error, or not at all.
 func (n *node) ensure(ctx context.Context, s *stream) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*n.opts.Timeout)
+	defer cancel()
+	for {
+		try, cancel := context.WithTimeout(ctx, n.opts.Timeout/2)
+		err := n.tryEnsure(try, s)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil || !isStarting(err) {
+			return fmt.Errorf("stream %s: %w", s.name, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// isStarting reports whether err is what a cluster answers that has no leader, or not
+// enough servers, until more of them have started.
+func isStarting(err error) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders)
+	}
+	return api.ErrorCode == codeNoPeers || api.ErrorCode == codeNotAvailable || api.ErrorCode == codeNotLeader
+}
+
+func (n *node) tryEnsure(ctx context.Context, s *stream) error {
 	handle, err := n.js.Stream(ctx, s.name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		handle, err = n.create(ctx, s.want)
@@ -175,17 +237,14 @@ func (n *node) ensure(ctx context.Context, s *stream) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", s.name, err)
+		return err
 	}
 	info := handle.CachedInfo()
 	if err := n.compare(s.want, info.Config); err != nil {
-		return fmt.Errorf("stream %s: %w", s.name, err)
+		return err
 	}
 	s.set(stateOf(info))
-	if err := n.reach(ctx, s); err != nil {
-		return fmt.Errorf("stream %s: %w", s.name, err)
-	}
-	return nil
+	return n.reach(ctx, s)
 }
 
 // reach waits until what is published here arrives at the stream: a new one has a
@@ -301,6 +360,7 @@ func (n *node) state(ctx, attached context.Context, what string, s *stream) (str
 		jetstream.StreamInfo
 		Error *apiError `json:"error"`
 	}
+	epoch, last := s.known()
 	err := n.api(ctx, attached, what, "STREAM.INFO."+s.name, struct{}{}, &answer)
 	if err == nil {
 		err = apiFailure(what, answer.Error)
@@ -309,6 +369,9 @@ func (n *node) state(ctx, attached context.Context, what string, s *stream) (str
 		return streamState{}, err
 	}
 	st := stateOf(&answer.StreamInfo)
+	if s.isStale(st, epoch, last) {
+		return streamState{}, fmt.Errorf("%w: natsengine: %s: a server answers that leads stream %s no longer", engine.ErrAway, what, s.name)
+	}
 	if missing := s.set(st); missing != nil {
 		n.opts.Logger.Warn("natsengine: deliveries may be missing", "cause", missing)
 		n.report(missing)

@@ -3,6 +3,7 @@ package natsengine_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -22,37 +23,45 @@ var sizes = map[string]int{"OneServer": 1, "ThreeServers": 3}
 func TestEngine(t *testing.T) {
 	t.Parallel()
 	atOnce(t, sizes, func(t *testing.T, servers int) {
-		c := start(t, servers)
-		var app string // of the nodes made last
-		proxies := make(map[engine.Bus]*proxy)
+		c := shared(servers)
+		var apps, proxies sync.Map // of tests by name, of nodes by bus
+		proxyOf := func(e engine.Engine) *proxy {
+			p, _ := proxies.Load(e.Bus)
+			return p.(*proxy)
+		}
+		log := func(t *testing.T) string {
+			app, _ := apps.Load(t.Name())
+			return fmt.Sprint("WW_", app, "_log_recent")
+		}
 		enginetest.Run(t, enginetest.Harness{
 			Nodes: func(t *testing.T, n int) []engine.Engine {
 				o := c.settings(t, 0)
-				app = o.App
+				apps.Store(t.Name(), o.App)
 				var nodes []engine.Engine
 				for i := range n {
 					p := newProxy(t, c.urlOf(i))
 					o.URL = p.url()
 					e := natsengine.New(o)
-					proxies[e.Bus] = p
+					proxies.Store(e.Bus, p)
 					nodes = append(nodes, e)
 				}
 				return nodes
 			},
 			History: 100,
 			Disconnect: func(_ *testing.T, e engine.Engine) func() {
-				proxies[e.Bus].cut()
-				return proxies[e.Bus].heal
+				proxyOf(e).cut()
+				return proxyOf(e).heal
 			},
-			Crash: func(_ *testing.T, e engine.Engine) { proxies[e.Bus].cut() },
+			Crash: func(_ *testing.T, e engine.Engine) { proxyOf(e).cut() },
 			Restart: func(t *testing.T, _ []engine.Engine) {
 				nc, js := c.connect(t)
 				defer nc.Close()
-				if err := js.DeleteStream(t.Context(), "WW_"+app+"_log_recent"); err != nil {
+				if err := js.DeleteStream(t.Context(), log(t)); err != nil {
 					t.Fatal(err)
 				}
 			},
-			Age: func(t *testing.T) { c.age(t, "WW_"+app+"_log_recent") },
+			Age:    func(t *testing.T) { c.age(t, log(t)) },
+			AtOnce: 4,
 		})
 	})
 }
@@ -116,7 +125,7 @@ func open(t testing.TB, o natsengine.Options, in engine.Inlet) (engine.Engine, e
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	atOnce(t, sizes, func(t *testing.T, servers int) {
-		c := start(t, servers)
+		c := shared(servers)
 		o := c.settings(t, 0)
 		// The tests come one after the other and share the streams.
 		stores := func(t *testing.T, maxAge time.Duration) session.Store {

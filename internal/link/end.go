@@ -48,12 +48,9 @@ func (l *Link) goOwned(f func()) {
 // Flush waits until everything in the outbox is written, or never will be, or ctx
 // ends.
 func (l *Link) Flush(ctx context.Context) {
-	l.mu.Lock()
-	over := l.state.awaitOver()
-	l.mu.Unlock()
 	select {
 	case <-l.out.Empty():
-	case <-over: // nothing is written any more, or not before the connection is resumed
+	case <-l.SocketOver(): // nothing is written any more, or not before the connection is resumed
 	case <-ctx.Done():
 	}
 }
@@ -165,7 +162,7 @@ func (l *Link) endOpen(cause error, away bool) (ended, parting bool) {
 	}
 	s.closed = true
 	s.away = false
-	s.ended()
+	l.modern.ended()
 	if s.cause == nil {
 		s.cause = cause
 	}

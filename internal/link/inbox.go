@@ -37,7 +37,7 @@ func (l *Link) awaitRoom() {
 	d := &l.desk
 	halves := 0 // of intervals, since there was more room last
 	overdraft := max(l.limits.Tasks.Budget, minOverdraft)
-	over := l.socketOver()
+	over := l.SocketOver()
 	for {
 		room, freed, fits := l.tasks.Lack(int(d.overdrafts) * overdraft)
 		if freed {

@@ -99,8 +99,7 @@ type Link struct {
 	reading    sync.WaitGroup // reading, whichever goroutine does it
 	background sync.WaitGroup // goroutines started with enter
 	pulse      pulse
-	modern     *modern          // nil before 3.0
-	survives   func(error) bool // Config.Survives
+	modern     *modern // nil before 3.0
 
 	received, receivedBytes atomic.Uint64
 }
@@ -111,8 +110,6 @@ type state struct {
 	closed  bool          // the connection has ended
 	away    bool          // it has no socket
 	resumes bool          // it outlives its socket
-	lostBy  error         // why the socket ended, if away
-	over    chan struct{} // closed when the socket ends; nil if nobody waits for that
 	parting bool          // somebody closes the connection in good order
 	dropped bool          // nothing is held any more
 	idle    bool          // no task is left and none is taken any more
@@ -132,7 +129,7 @@ func now() time.Duration { return time.Since(epoch) }
 // New returns a Link that does nothing until Run. Tasks get contexts derived from
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
-	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, ended: conf.Ended, survives: conf.Survives}
+	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, ended: conf.Ended}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.out.Init(outbox.Config{
 		Conn:       conf.Conn,
@@ -166,6 +163,10 @@ func (l *Link) unlock() {
 		if n := int32(s.calls.waiting); n != s.waiting.Load() {
 			s.waiting.Store(n)
 		}
+	}
+	if x := l.modern; x != nil && x.quiet != nil && s.waiting.Load() == 0 {
+		close(x.quiet)
+		x.quiet = nil
 	}
 	if s.drained != nil && s.idle && s.waiting.Load() == 0 {
 		select {

@@ -16,10 +16,16 @@ func WithMeta(ctx context.Context, head protocol.Head) context.Context {
 	return context.WithValue(ctx, metaKey{}, head)
 }
 
+// Meta returns the fields that WithMeta added last, nil if there are none.
+func Meta(ctx context.Context) protocol.Head {
+	head, _ := ctx.Value(metaKey{}).(protocol.Head)
+	return head
+}
+
 // addMeta gives m the fields of WithMeta, unless it has fields of its own.
 func (l *Link) addMeta(ctx context.Context, m *protocol.Message) {
 	if len(m.Head) > 0 || m.Kind != protocol.Request && m.Kind != protocol.Signal {
 		return
 	}
-	m.Head, _ = ctx.Value(metaKey{}).(protocol.Head)
+	m.Head = Meta(ctx)
 }

@@ -25,6 +25,13 @@ type modern struct {
 	own, peer Terms
 	first     protocol.Kind // that has to come next; zero: any; the reader's
 	acks      acks
+	survives  func(error) bool // Config.Survives
+
+	// Guarded by the mutex of the Link:
+
+	lostBy error         // why the socket ended, if the connection is away
+	over   chan struct{} // closed when the socket ends; nil if nobody waits for that
+	quiet  chan struct{} // closed once no request is in flight; nil if nobody waits for that
 
 	mu       sync.Mutex
 	incoming incomingTable
@@ -32,7 +39,7 @@ type modern struct {
 
 func newModern(conf Config) *modern {
 	x := &modern{own: conf.Own, peer: conf.Peer, first: conf.First}
-	x.acks.on = conf.Keeping != nil
+	x.acks.on, x.survives = conf.Keeping != nil, conf.Survives
 	if x.own.StreamCredit <= 0 {
 		x.own.StreamCredit = DefaultStreamCredit
 	}

@@ -11,7 +11,8 @@ import "github.com/webwire-go/webwire/transport"
 func (l *Link) read(own bool) {
 	l.tasks.BecomeReader(own)
 	l.desk = desk{}
-	peeker, peeks := transport.As[transport.Peeker](l.out.Conn())
+	conn := l.out.Conn()
+	peeker, peeks := transport.As[transport.Peeker](conn)
 	var buf []byte
 	buffered := false
 	together := 0 // messages since the time was taken
@@ -20,7 +21,7 @@ func (l *Link) read(own bool) {
 			l.awaitRoom()
 			together = maxTogether
 		}
-		b, err := l.out.Conn().Read(buf)
+		b, err := conn.Read(buf)
 		if err != nil {
 			if !l.loseSocket(err) {
 				l.endRead(err)

@@ -17,6 +17,9 @@ import (
 // ErrTakenOver is why a socket ends whose client has come back on another one.
 var ErrTakenOver = errors.New("webwire: the client has come back on another socket")
 
+// KeepAll keeps what the peer has not acknowledged, within the budget of the outbox.
+var KeepAll = &outbox.Keeping{}
+
 // IsAway reports whether the connection has no socket, and may get another one.
 func (l *Link) IsAway() bool {
 	l.mu.Lock()
@@ -29,7 +32,7 @@ func (l *Link) lostBy() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state.away {
-		return l.state.lostBy
+		return l.modern.lostBy
 	}
 	return nil
 }
@@ -38,7 +41,7 @@ func (l *Link) lostBy() error {
 // on without it.
 func (l *Link) loseSocket(cause error) bool {
 	var closed *transport.CloseError
-	if errors.As(cause, &closed) && (closed.Local || l.survives == nil || !l.survives(cause)) {
+	if errors.As(cause, &closed) && (closed.Local || l.modern == nil || l.modern.survives == nil || !l.modern.survives(cause)) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.state.away // then the cause is that we dropped it
@@ -53,8 +56,8 @@ func (l *Link) leaveSocket(cause error, end func(transport.Conn)) bool {
 	first := !s.away && s.resumes && !s.closed && !s.parting
 	var conn transport.Conn
 	if first {
-		s.away, s.lostBy = true, cause
-		s.ended()
+		s.away, l.modern.lostBy = true, cause
+		l.modern.ended()
 		conn = l.out.Suspend() // under the lock: after it the connection may be resumed
 	}
 	away := s.away
@@ -138,7 +141,7 @@ func (l *Link) Resume(r Resumption) error {
 	}
 	flush, err := l.out.Resume(r.Conn, r.Received, opening)
 	if err == nil {
-		s.away, s.lostBy, s.over = false, nil, nil
+		s.away, l.modern.lostBy, l.modern.over = false, nil, nil
 	}
 	l.unlock()
 	if flush {
@@ -192,30 +195,45 @@ func (l *Link) FirstKept() uint64 { return l.out.FirstKept() }
 // connection ended.
 func (l *Link) Unacknowledged() int { return l.out.Unacknowledged() }
 
-// socketOver returns a channel that is closed when the socket ends.
-func (l *Link) socketOver() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state.awaitOver()
+// Quiet returns a channel that is closed once no own request is in flight. Only connections
+// of 3.0 have one.
+func (l *Link) Quiet() <-chan struct{} {
+	l.lock()
+	defer l.unlock()
+	if l.modern.quiet == nil {
+		l.modern.quiet = make(chan struct{})
+	}
+	return l.modern.quiet
 }
 
-func (s *state) awaitOver() <-chan struct{} {
-	if s.over == nil {
-		s.over = make(chan struct{})
-		if s.closed || s.away {
-			close(s.over)
+// Settled returns a channel that is closed once the peer has acknowledged everything, or
+// the connection has ended.
+func (l *Link) Settled() <-chan struct{} { return l.out.Settled() }
+
+// SocketOver returns a channel that is closed when the socket ends; nil before 3.0.
+func (l *Link) SocketOver() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	x := l.modern
+	if x == nil {
+		return nil
+	}
+	if x.over == nil {
+		x.over = make(chan struct{})
+		if l.state.closed || l.state.away {
+			close(x.over)
 		}
 	}
-	return s.over
+	return x.over
 }
 
 // ended wakes those that wait for the end of the socket.
-func (s *state) ended() {
-	if s.over != nil {
+func (x *modern) ended() {
+	if x != nil && x.over != nil {
 		select {
-		case <-s.over:
+		case <-x.over:
 		default:
-			close(s.over)
+			close(x.over)
 		}
 	}
 }

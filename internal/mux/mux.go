@@ -83,11 +83,31 @@ func (t *Table[H]) next(name string, place int, otherwise H) H {
 	if h, ok := t.exact[name]; ok {
 		return h
 	}
-	best, longest := otherwise, -1
-	for prefix, h := range t.prefix {
-		if len(prefix) > longest && strings.HasPrefix(name, prefix) {
-			best, longest = h, len(prefix)
+	if prefix, ok := t.longest(name); ok {
+		return t.prefix[prefix]
+	}
+	return otherwise
+}
+
+// Pattern returns the pattern of the handler of name, and whether there is one.
+func (t *Table[H]) Pattern(name string) (pattern string, ok bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if _, ok := t.exact[name]; ok {
+		return name, true
+	}
+	if prefix, ok := t.longest(name); ok {
+		return prefix + "*", true
+	}
+	return "", false
+}
+
+// longest returns the longest prefix of name that has a handler, and whether there is one.
+func (t *Table[H]) longest(name string) (longest string, ok bool) {
+	for prefix := range t.prefix {
+		if strings.HasPrefix(name, prefix) && (!ok || len(prefix) > len(longest)) {
+			longest, ok = prefix, true
 		}
 	}
-	return best
+	return longest, ok
 }

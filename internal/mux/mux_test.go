@@ -32,6 +32,9 @@ func TestPatterns(t *testing.T) {
 		if got := call(&table, name); got != want {
 			t.Errorf("%q is handled by %q, want %q", name, got, want)
 		}
+		if got, ok := table.Pattern(name); !ok || got != want {
+			t.Errorf("%q matches %q, %v, want %q", name, got, ok, want)
+		}
 	}
 	if table.Add("chat.*", is("other")) || call(&table, "chat.x") != "chat.*" {
 		t.Error("a second handler replaced the first")
@@ -53,6 +56,9 @@ func TestMiddleware(t *testing.T) {
 	}
 	if got := call(&table, "x"); got != "none" {
 		t.Errorf("an empty table handles x: %q", got)
+	}
+	if got, ok := table.Pattern("x"); ok {
+		t.Errorf("x matches %q in an empty table", got)
 	}
 	table.Use([]func(handler) handler{name("a"), name("b")}, is("none"), forward)
 	table.Use([]func(handler) handler{func(next handler) handler {

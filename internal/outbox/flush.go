@@ -5,6 +5,7 @@ import (
 	"runtime"
 
 	"github.com/webwire-go/webwire/internal/invariant"
+	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
 
@@ -98,7 +99,7 @@ func (o *Outbox) flush(rounds int) (done bool) {
 		}
 		b.written = o.owner.Writing()
 		own := len(msgs)
-		if !b.urgent && o.keeps {
+		if !b.urgent && o.conf.Version >= protocol.V3_0 {
 			if ack := o.owner.Ack(); ack != nil {
 				msgs = append(msgs, ack)
 			}
@@ -148,8 +149,8 @@ func (o *Outbox) next(written *batch, goOn bool) (b *batch, done bool) {
 	o.counts.messages += uint64(len(b.msgs) - b.removed)
 	if !b.urgent {
 		o.handed += uint64(len(b.msgs))
-		if o.kept != nil {
-			o.kept.numbered(b)
+		if k := o.keeper(); k != nil {
+			k.numbered(b)
 		}
 	}
 	invariant.Check(o.handed <= o.added.number, "more messages are written than were added")

@@ -21,7 +21,8 @@ type Keeping struct {
 	// are forgotten: signals, publications and items are lost if the socket is, the others
 	// are set aside, see late.go. The connection never waits for the peer's
 	// acknowledgements, and goes on while it has no socket. If it is false what is kept
-	// counts against Config.Size, and while there is no socket nothing counts as written.
+	// above RingBytes counts against Config.Size, and while there is no socket nothing counts
+	// as written.
 	Displace bool
 
 	// Total is what all outboxes that displace may keep together; nil: any number of bytes.
@@ -65,6 +66,15 @@ type kept struct {
 	late      late
 }
 
+// keeper returns kept, which most connections that are idle do not need. It returns nil if
+// nothing is to be kept.
+func (o *Outbox) keeper() *kept {
+	if o.kept == nil && o.conf.Keeping != nil {
+		o.kept = &kept{Keeping: *o.conf.Keeping, first: 1, end: 1, next: 1}
+	}
+	return o.kept
+}
+
 // numbered gives the messages of a batch that is about to be written their numbers.
 func (k *kept) numbered(b *batch) {
 	b.first = k.next
@@ -100,8 +110,10 @@ func (o *Outbox) Acknowledged(received uint64) bool {
 	defer o.mu.Unlock()
 	k := o.kept
 	switch {
-	case k == nil:
+	case o.conf.Keeping == nil:
 		return true
+	case k == nil:
+		return received == 0
 	case received >= k.next:
 		return false
 	case received > k.acked:
@@ -123,6 +135,7 @@ func (o *Outbox) acknowledge() {
 		return
 	}
 	k.release()
+	o.wakeSettled()
 	if o.waits != nil && !k.Displace {
 		wake(&o.waits.room)
 	}
@@ -175,10 +188,11 @@ func (o *Outbox) displace() {
 	k.release()
 }
 
-// charge returns what is kept as far as it counts against the budget.
+// charge returns what is kept as far as it counts against the budget. What a peer need not
+// have acknowledged yet does not: a small budget would make senders wait for it.
 func (o *Outbox) charge() int {
 	if k := o.kept; k != nil && !k.Displace {
-		return k.bytes
+		return max(0, k.bytes-RingBytes)
 	}
 	return 0
 }
@@ -205,8 +219,33 @@ func (k *kept) signals() (n int) {
 	return n
 }
 
-// Keeps reports whether the outbox was made to keep what it has written.
-func (o *Outbox) Keeps() bool { return o.keeps }
+// Settled returns a channel that is closed once everything added so far is acknowledged,
+// or never will be.
+func (o *Outbox) Settled() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	acked := await(&o.waiters().acked)
+	o.wakeSettled()
+	return acked
+}
+
+// wakeSettled wakes those that wait for everything to be acknowledged, if it is.
+func (o *Outbox) wakeSettled() {
+	if o.waits == nil || o.waits.acked == nil {
+		return
+	}
+	k := o.kept
+	if o.err != nil || k == nil || k.first == k.next && k.replay == nil && len(o.queue) == 0 {
+		wake(&o.waits.acked)
+	}
+}
+
+// Keeps reports whether the outbox keeps what it has written.
+func (o *Outbox) Keeps() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.conf.Keeping != nil
+}
 
 // FirstKept returns the number of the first message that can be sent again.
 func (o *Outbox) FirstKept() uint64 {
@@ -233,6 +272,7 @@ func (o *Outbox) Unacknowledged() int {
 func (o *Outbox) Forgo() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.conf.Keeping = nil
 	k := o.kept
 	if k == nil {
 		return
@@ -241,6 +281,7 @@ func (o *Outbox) Forgo() {
 	k.bytes, k.first = 0, k.end
 	k.release()
 	o.kept = nil
+	o.wakeSettled()
 	if o.waits != nil {
 		wake(&o.waits.room)
 	}

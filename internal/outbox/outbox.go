@@ -111,24 +111,14 @@ type Outbox struct {
 	flusher  func()   // is flushAll; nil before the first use; the flusher's
 
 	waits *waits // nil until somebody has to wait
-	keeps bool   // there was a Keeping
-	kept  *kept  // nil if nothing is kept
+	kept  *kept  // what was written; nil while nothing is kept, see keeper
 }
 
 // Init prepares o for use.
-func (o *Outbox) Init(conf Config, owner Owner) {
-	o.conf, o.owner = conf, owner
-	if conf.Keeping != nil {
-		o.keeps = true
-		o.kept = &kept{Keeping: *conf.Keeping, first: 1, end: 1, next: 1}
-	}
-}
+func (o *Outbox) Init(conf Config, owner Owner) { o.conf, o.owner = conf, owner }
 
 // Conn returns the connection that o writes to, or wrote to last.
 func (o *Outbox) Conn() transport.Conn {
-	if !o.keeps {
-		return o.conf.Conn
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.conf.Conn
@@ -281,6 +271,7 @@ func (o *Outbox) Fail(err error) {
 	if w := o.waits; w != nil {
 		wake(&w.room)
 		wake(&w.idle)
+		wake(&w.acked)
 	}
 }
 

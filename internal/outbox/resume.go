@@ -26,7 +26,7 @@ type Replay struct {
 func (o *Outbox) Suspend() transport.Conn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	k := o.kept
+	k := o.keeper()
 	if k == nil || k.away || o.err != nil {
 		return o.conf.Conn
 	}

@@ -11,6 +11,7 @@ type waits struct {
 	turn    chan struct{} // full while one of them waits for room; nil before the first
 	room    chan struct{} // closed once bytes shrink; nil if nobody waits for that
 	idle    chan struct{} // closed once all is written; nil if nobody waits for that
+	acked   chan struct{} // closed once all is acknowledged; nil if nobody waits for that
 	settled chan struct{} // closed once nobody writes; nil if nobody waits for that
 }
 

@@ -68,7 +68,8 @@ func (f *Faults) Wrap(conn transport.Conn, limits transport.Limits) *FaultConn {
 		rand:     rand.New(rand.NewPCG(f.rand.Uint64(), f.rand.Uint64())),
 		ended:    make(chan struct{}),
 		released: make(chan struct{}),
-		arrived:  make(chan arrival),
+		arrived:  make(chan struct{}, 1),
+		taken:    make(chan struct{}, 1),
 	}
 	f.conns = append(f.conns, c)
 	f.all[c] = struct{}{}

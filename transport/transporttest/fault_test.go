@@ -186,6 +186,41 @@ func TestDelayAndSlow(t *testing.T) {
 	})
 }
 
+// A delay does not limit how much arrives per second, up to what is under way at once.
+func TestDelayIsNoLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := faulty(t, 1)
+		b.Delay(time.Second)
+		write := func(n, size int) {
+			for i := range n {
+				msg := make([]byte, size)
+				msg[0] = byte(i)
+				if err := a.Write(msg); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		read := func(n int, want time.Duration) {
+			t.Helper()
+			start := time.Now()
+			for i := range n {
+				if msg, err := b.Read(nil); err != nil || msg[0] != byte(i) {
+					t.Fatalf("message %d: %v, %v", i, msg[:min(1, len(msg))], err)
+				}
+			}
+			if took := time.Since(start); took != want {
+				t.Errorf("%d messages took %v, want %v", n, took, want)
+			}
+		}
+		var writing sync.WaitGroup
+		writing.Go(func() { write(100, 1) })
+		read(100, time.Second)
+		writing.Go(func() { write(8, 64<<10) }) // 4 of them are under way at once
+		read(8, 2*time.Second)
+		writing.Wait()
+	})
+}
+
 // The same seed does the same damage, and only to as many messages as it should.
 func TestCorrupt(t *testing.T) {
 	damaged := func(seed uint64) (msgs [][]byte) {

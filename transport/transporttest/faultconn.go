@@ -25,7 +25,8 @@ type FaultConn struct {
 	begin    sync.Once     // starts the pump
 	ended    chan struct{} // closed when cause is set
 	released chan struct{} // closed by Abort and Cut
-	arrived  chan arrival  // from the pump to Read
+	arrived  chan struct{} // receives if queue may have become longer
+	taken    chan struct{} // receives if queue has become shorter
 
 	mu          sync.Mutex
 	rand        *rand.Rand
@@ -36,11 +37,9 @@ type FaultConn struct {
 	lostOut     bool // what this end sends vanishes
 	lostBytes   int  // that this end sent since
 	delay, slow time.Duration
-	damage      int // messages still to be damaged
-	offers      int // by the pump to Read
-	offered     arrival
-
-	taken int // of the offers; it belongs to the caller of Read
+	damage      int       // messages still to be damaged
+	queue       []arrival // from the pump to Read
+	queued      int       // bytes in queue
 
 	seen   atomic.Uint64 // arrivals that Read noticed
 	silent atomic.Bool   // the peer may be silent
@@ -64,7 +63,8 @@ const (
 
 var kinds = [][]byte{{isMessage}, {isPing}, {isPong}}
 
-// network is how many bytes a network that is gone takes until a Write waits.
+// network is how many bytes a network that is gone takes until a Write waits, and how
+// many are under way at once to an end with a delay.
 const network = 256 << 10
 
 var (
@@ -90,7 +90,8 @@ func (c *FaultConn) Vanish(in, out bool) {
 	c.lostOut = c.lostOut || out
 }
 
-// Delay makes everything arrive later by d at this end. Zero: no delay.
+// Delay makes everything arrive later by d at this end. Up to 256 KiB are under way at
+// once, so a delay does not limit the number of messages per second. Zero: no delay.
 func (c *FaultConn) Delay(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -142,15 +143,50 @@ func (c *FaultConn) pump() {
 	}
 }
 
-// offer waits until Read takes a, or this end is over.
+// offer gives a to Read. It waits until Read has taken everything or, if there is a delay,
+// until there is room for more, or until this end is over.
 func (c *FaultConn) offer(a arrival) {
 	c.mu.Lock()
-	c.offers++
-	c.offered = a
+	c.queue = append(c.queue, a)
+	c.queued += len(a.msg)
 	c.mu.Unlock()
+	signal(c.arrived)
+	for !c.hasRoom() {
+		select {
+		case <-c.taken:
+		case <-c.ended:
+			return
+		}
+	}
+}
+
+func (c *FaultConn) hasRoom() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue) == 0 || c.delay > 0 && c.queued < network
+}
+
+// take returns the next arrival, if there is one.
+func (c *FaultConn) take() (a arrival, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 {
+		return a, false
+	}
+	a, c.queue = c.queue[0], c.queue[1:]
+	c.queued -= len(a.msg)
+	signal(c.taken)
+	if len(c.queue) > 0 {
+		signal(c.arrived)
+	}
+	return a, true
+}
+
+// signal makes a channel with one slot receive.
+func signal(c chan struct{}) {
 	select {
-	case c.arrived <- a:
-	case <-c.ended:
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -159,8 +195,11 @@ func (c *FaultConn) offer(a arrival) {
 func (c *FaultConn) Buffered() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a := &c.offered
-	return c.cause == nil && c.offers > c.taken && a.kind == isMessage && a.err == nil && !time.Now().Before(a.due)
+	if c.cause != nil || len(c.queue) == 0 {
+		return false
+	}
+	a := &c.queue[0]
+	return a.kind == isMessage && a.err == nil && !time.Now().Before(a.due)
 }
 
 // next reads what comes next.
@@ -216,15 +255,17 @@ func (c *FaultConn) Read(buf []byte) ([]byte, error) {
 		if err := c.over(); err != nil {
 			return nil, err
 		}
-		var a arrival
 		select {
 		case <-c.ended:
 			continue
 		case <-silence.C:
 			c.lose(errSilence)
 			continue
-		case a = <-c.arrived:
-			c.taken++
+		case <-c.arrived:
+		}
+		a, ok := c.take()
+		if !ok {
+			continue
 		}
 		c.wait(time.Until(a.due))
 		if a.err != nil {

@@ -122,7 +122,8 @@ type Dialer struct {
 	// one. Nil: a [net.Dialer].
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// AcceptText has the same meaning as in [Upgrader].
+	// AcceptText has the same meaning as in [Upgrader]. False: a text message closes the
+	// connection.
 	AcceptText bool
 }
 

@@ -7,16 +7,18 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { minify } from 'terser';
 
-const LIMIT = 9500; // bytes, minified and compressed
+const LIMIT = 11300; // bytes, minified and compressed
 
 // Properties that nobody outside of this package sees, and that have no namesake in
 // the platform.
 const INTERNAL = [
-  'answered', 'attempt', 'awaits', 'closeBegins', 'closedByServer', 'createdByServer', 'critical', 'deadline', 'current',
-  'drop', 'end', 'ended', 'explicit', 'failed', 'guessed', 'handler', 'holding', 'keptKey', 'late', 'left', 'load',
-  'longest', 'lost', 'major', 'minor', 'negotiated', 'open', 'owner', 'probeKey', 'queued', 'quiet', 'raise', 'read',
-  'readTimeout', 'received', 'release', 'renounce', 'requests', 'restore', 'restored', 'save', 'settle', 'silence',
-  'silent', 'skipPause', 'start', 'stopped', 'tokens', 'until', 'usable', 'verify', 'version', 'waived',
+  'acknowledge', 'again', 'answered', 'attempt', 'awaits', 'away', 'begun', 'closeBegins', 'closedByServer', 'compose', 'count',
+  'createdByServer', 'critical', 'current', 'deadline', 'drop', 'due', 'end', 'ended', 'explicit', 'failed',
+  'free', 'gap', 'grace', 'guessed', 'handler', 'held', 'hello', 'holding', 'keep', 'keptKey', 'last', 'lasts', 'late', 'left',
+  'load', 'longest', 'lost', 'major', 'minor', 'negotiated', 'open', 'order', 'outcome', 'over', 'owner', 'probeKey',
+  'proof', 'queued', 'raise', 'read', 'readTimeout', 'received', 'release', 'renounce', 'requests', 'restore',
+  'restored', 'resumable', 'resume', 'resumed', 'save', 'settle', 'signals', 'silence', 'silent', 'skipPause',
+  'spread', 'suspend', 'start', 'stopped', 'tokens', 'uncounted', 'until', 'usable', 'used', 'verify', 'version', 'waived',
 ];
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));

@@ -30,10 +30,14 @@ function watch(signal, call) {
   };
 }
 
+let calls = 0;
+
 export class Call {
+  order = ++calls; // in which they are sent
   // release takes the call out of where it waits. It gets the error if there is one.
   release;
   stream; // that gets the items of a streamed reply
+  last; // what was said about it and is not counted: it may have to be said again
 
   #done;
   #timer;
@@ -46,6 +50,10 @@ export class Call {
     this.late = late;
     this.#timer = later(timeout, late);
     this.#unwatch = signal && watch(signal, this);
+  }
+
+  get over() {
+    return !this.#done;
   }
 
   // failed is for the reasons that signals abort with: they may be anything.

@@ -84,13 +84,16 @@ export class Client extends EventTarget {
 
   signal(name, payload, options) {
     const message = composed(name, payload, options);
-    const connection = this.#usable();
-    if (!connection) {
+    if (!this.#lasting) {
       this.#demand();
       throw new DisconnectedError(false, this.#failure);
     }
-    this.#admit(message.size, connection.queued);
-    connection.send(SIGNAL, message);
+    // What cannot be sent is refused now, although it may have to wait.
+    if (!this.#usable() || this.#connection.held) this.#connection.compose(SIGNAL, message);
+    this.#enter({ timeout: Infinity }, message.size, (call, connection) => {
+      connection.send(SIGNAL, message);
+      call.settle();
+    }, false, (error) => error && this.#gap(0, 1));
   }
 
   async restoreSession(key = this.#session.keptKey, options) {
@@ -106,7 +109,7 @@ export class Client extends EventTarget {
 
   async closeSession(options) {
     if (this.#status === 'closed') throw new ClosedError();
-    if (this.#usable() && this.#session.key) {
+    if (this.#lasting && this.#session.key) {
       return this.#call(options, 0, (caller, connection) => {
         this.#settle(caller, connection, options, CLOSE_SESSION, undefined, this.#session.closeBegins(connection));
       });
@@ -119,16 +122,12 @@ export class Client extends EventTarget {
   }
 
   disconnect() {
-    const reason = new WebWireError('disconnect() was called');
-    this.#dismiss(new DisconnectedError(false, reason));
-    this.#stop(reason);
+    this.#stop(new WebWireError('disconnect() was called'));
   }
 
   close() {
     this.#setStatus('closed');
-    const reason = new ClosedError();
-    this.#dismiss(reason);
-    this.#stop(reason);
+    this.#stop(new ClosedError());
   }
 
   // Calls, with a connection or waiting for one.
@@ -137,33 +136,55 @@ export class Client extends EventTarget {
     return this.#connection?.usable ? this.#connection : undefined;
   }
 
+  // lasting tells whether there is a connection on which what is sent now gets to the server,
+  // sooner or later.
+  get #lasting() {
+    return this.#usable() || this.#connection?.resumable;
+  }
+
   // call lets start make a request on the connection, at once if there is one, so that
   // messages are sent in the order of calls.
-  #call({ signal, timeout = this.#options.timeout, stream } = {}, bytes, start, explicit) {
+  #call(options, bytes, start, explicit) {
     return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const connection = this.#usable();
-      if (!connection) this.#demand(explicit);
-      const direct = connection && (explicit || !connection.quiet);
-      this.#admit(bytes, direct ? connection.queued : this.#waitingBytes);
       const done = (error, value, failed) => (failed ? reject(error) : resolve(value));
-      const call = new Call(done, timeout, () => this.#late(call, timeout), signal);
-      if (stream) {
-        call.stream = stream;
-        stream.call = call;
-      }
-      if (direct) {
-        start(call, connection);
-        return;
-      }
-      Object.assign(call, { start, explicit, owner: bytes ? this.session?.key : undefined });
-      call.release = () => {
-        // Once: a call that cannot be started is released by #flush, and when it fails.
-        if (this.#waiting.delete(call)) this.#waitingBytes -= bytes;
-      };
-      this.#waiting.add(call);
-      this.#waitingBytes += bytes;
+      this.#enter(options, bytes, start, explicit, done);
     });
+  }
+
+  #enter({ signal, timeout = this.#options.timeout, stream } = {}, bytes, start, explicit, done) {
+    signal?.throwIfAborted();
+    const connection = this.#usable();
+    if (!connection) this.#demand(explicit);
+    const direct = connection && (explicit || !connection.held);
+    this.#admit(bytes, direct ? connection.queued : this.#waitingBytes);
+    const call = new Call(done, timeout, () => this.#late(call, timeout), signal);
+    if (stream) {
+      call.stream = stream;
+      stream.call = call;
+    }
+    Object.assign(call, { start, explicit, bytes, owner: bytes ? this.session?.key : undefined });
+    if (direct) start(call, connection);
+    else this.#wait(call);
+  }
+
+  #wait(call) {
+    call.release = () => {
+      // Once: a call that cannot be started is released by #flush, and when it fails.
+      if (this.#waiting.delete(call)) this.#waitingBytes -= call.bytes;
+    };
+    this.#waiting.add(call);
+    this.#waitingBytes += call.bytes;
+  }
+
+  // again lets a call that was not executed wait for the next connection, in its place.
+  #again(call, error) {
+    if (call.over) return;
+    if (error && !this.#options.autoconnect) {
+      call.settle(error);
+      return;
+    }
+    this.#wait(call);
+    this.#waiting = new Set([...this.#waiting].sort((a, b) => a.order - b.order));
   }
 
   // demand sees to it that there will be a connection, and throws if there will not.
@@ -178,14 +199,18 @@ export class Client extends EventTarget {
   // that under which it was asked for nothing is executed.
   #flush() {
     const connection = this.#usable();
-    const wait = connection?.holding || connection?.quiet;
+    const wait = connection?.holding || connection?.held;
     for (const call of this.#waiting) {
       const { owner } = call;
       if (owner && owner !== this.#session.key) {
         if (!this.#session.awaits(owner)) call.settle(new DisconnectedError(false, gone()));
       } else if (connection && (call.explicit || !wait)) {
         call.release();
-        call.start(call, connection);
+        try {
+          call.start(call, connection);
+        } catch (error) {
+          call.settle(error);
+        }
       }
     }
   }
@@ -200,10 +225,6 @@ export class Client extends EventTarget {
     const why = waiting && (this.#failure ?? new Error(`${this.#connection ? 'the session' : 'connecting'} takes longer`));
     call.settle(new TimeoutError(timeout, why));
     if (!waiting && this.#connection?.silence >= LONG_SILENCE) this.#verify(true);
-  }
-
-  #dismiss(error, explicit = error) {
-    for (const call of this.#waiting) call.settle(call.explicit ? explicit : error);
   }
 
   // patience is how long a request that changes the session may take: at least as
@@ -247,6 +268,7 @@ export class Client extends EventTarget {
     const run = this.#run;
     if (!run) return;
     run.stopped = true;
+    this.#connection?.end(reason);
     run.attempt?.abort(reason);
     run.skipPause?.();
     this.#ended(run, reason); // unless the connection has told that
@@ -255,7 +277,7 @@ export class Client extends EventTarget {
   // maintain connects, and connects again whenever the connection ended, until the
   // client is closed, gives up, or shall connect but once.
   async #maintain(run) {
-    const unwatch = watchWake((serious) => this.#woke(serious));
+    const unwatch = watchWake((serious) => this.#woke(serious), () => this.#connection?.suspend());
     for (;;) {
       await this.#pause(run); // if only for a moment, so that nothing fails before it waits
       if (this.#run === run) await this.#connectOnce(run);
@@ -282,7 +304,7 @@ export class Client extends EventTarget {
       await new Promise((over) => {
         const early = [];
         let bytes = 0;
-        const connection = new Connection(WebSocket, url.href, this.#plan, this.#options, {
+        let connection = new Connection(WebSocket, url.href, this.#plan, this.#options, {
           open: () => {
             clearTimeout(timer);
             this.#session.restore(connection, dialTimeout, undefined, () => this.#ready(connection, early));
@@ -301,11 +323,26 @@ export class Client extends EventTarget {
           failed: (name, error) => this.#tell('handlererror', { name, error }),
           silent: () => this.#verify(false),
           answered: () => this.#flush(),
-          end: (reason) => {
-            this.#ended(run, reason);
+          again: (call, error) => this.#again(call, error),
+          gap: (...lost) => this.#gap(...lost),
+          away: (reason) => {
+            this.#ended(run, reason, connection, true);
+            if (reason.code === GOING_AWAY) this.#notBefore = 0; // the server has spread its clients
             over();
           },
-        });
+          resumed: (before, missed) => {
+            clearTimeout(timer);
+            connection = before;
+            this.#begins();
+            this.#tell('resumed');
+            if (missed) this.#gap(missed, 0);
+            this.#flush();
+          },
+          end: (reason) => {
+            this.#ended(run, reason, connection);
+            over();
+          },
+        }, this.#connection);
         signal.addEventListener('abort', () => connection.end(signal.reason));
       });
     } catch (error) {
@@ -319,9 +356,8 @@ export class Client extends EventTarget {
   // requests that waited.
   #ready(connection, early) {
     this.#connection = connection;
-    this.#since = now();
-    this.#failure = undefined;
-    this.#setStatus('connected');
+    connection.used = true;
+    this.#begins();
     const holds = [];
     this.#tell('connected', { waitUntil: (promise) => holds.push(promise) }, async () => {
       while (holds.length) await Promise.allSettled(holds.splice(0));
@@ -331,7 +367,13 @@ export class Client extends EventTarget {
     for (const message of early) this.#received(connection, message);
   }
 
-  #received(connection, { type, name, payload, meta = [], error }) {
+  #begins() {
+    this.#since = now();
+    this.#failure = undefined;
+    this.#setStatus('connected');
+  }
+
+  #received(connection, { type, name, payload, meta = [], trace = {}, error }) {
     if (type === SESSION_CREATED) {
       try {
         this.#session.createdByServer(payload);
@@ -339,36 +381,47 @@ export class Client extends EventTarget {
         connection.end(malformed); // the server believes in a session that we do not know
       }
     } else if (!error) {
-      if (type === SIGNAL) this.#tell('signal', { name, payload, meta });
+      if (type === SIGNAL) this.#tell('signal', { name, payload, meta, trace });
       if (type === SESSION_CLOSED) this.#session.closedByServer();
     }
   }
 
-  // ended takes note, once, that a connection ended, or could not be made.
-  #ended(run, reason) {
+  // ended takes note, once, that a connection or its socket ended, or could not be made.
+  #ended(run, reason, connection, resumable) {
     if (this.#run !== run) return;
-    const used = this.#connection;
+    const kept = this.#connection;
+    const used = kept && kept === connection;
     const before = this.#failure;
-    this.#connection = undefined;
-    this.#session.lost();
     if (!used) {
-      if (this.#plan?.guessed) this.#bare = !this.#bare;
+      if (this.#plan?.guessed && !kept) this.#bare = !this.#bare;
       this.#plan = undefined;
     }
     this.#failure = reason;
     this.#gaveUp = !run.stopped && permanent(reason, before);
     const again = !run.stopped && !this.#gaveUp && this.#options.autoconnect;
-    if (!again) this.#run = undefined;
     // The pauses start anew after a connection that proved stable. A server that goes
     // away in good order is none that fails.
     const stable = reason.code === GOING_AWAY ? this.#options.minBackoff : this.#options.maxBackoff;
     if (used && now() - this.#since >= stable) this.#retries = 0;
     this.#notBefore = again || this.#gaveUp ? now() + backoff(this.#options, this.#retries++, reason) : 0;
-    this.#setStatus(again ? 'connecting' : 'disconnected');
+    const goesOn = again && kept && (resumable || !used);
+    if (kept && !used && !goesOn) {
+      kept.end(reason);
+      return;
+    }
+    if (goesOn) this.#setStatus('resuming');
+    else this.#setStatus(again ? 'connecting' : 'disconnected');
+    if (!used && again) this.#tell('connecterror', { error: reason });
+    if (goesOn) return;
+    this.#connection = undefined;
+    this.#session.lost();
+    if (!again) this.#run = undefined;
     if (used) this.#tell('disconnected', { reason });
-    else if (again) this.#tell('connecterror', { error: reason });
     if (this.#gaveUp) this.#tell('connectfailed', { error: reason });
-    if (!again) this.#dismiss(new DisconnectedError(false, reason), reason);
+    if (again) return;
+    const lost = reason instanceof ClosedError ? reason : new DisconnectedError(false, reason);
+    const { stopped } = run;
+    for (const call of this.#waiting) call.settle(call.explicit && !stopped ? reason : lost);
   }
 
   #woke(serious) {
@@ -394,6 +447,10 @@ export class Client extends EventTarget {
   }
 
   // Events.
+
+  #gap(missed, unacknowledged) {
+    this.#tell('gap', { missed, unacknowledged });
+  }
 
   #setStatus(status) {
     if (this.#status === 'closed' || this.#status === status) return;

@@ -1,9 +1,9 @@
 // The messages of WebWire 1.2, 2.0 and 3.0, byte by byte: those that a client sends,
 // and those that it gets. The numbers of sections are those of PROTOCOL.md. Of 3.0 there
-// is what the client uses: no resume, drain and topics.
+// is what the client uses: no topics.
 
 import {
-  ErrorReply, FailureError, InternalError, MalformedError, SessionFullError, SessionNotFoundError,
+  ErrorReply, FailureError, InternalError, MalformedError, ReplyLostError, SessionFullError, SessionNotFoundError,
   SessionsDisabledError, ShutdownError, TooLongError,
 } from './errors.js';
 import { ENCODINGS, Payload } from './payload.js';
@@ -12,6 +12,8 @@ export const ERROR_REPLY = 0;
 export const ACK = 8;
 export const CANCEL = 9;
 export const CREDIT = 10;
+export const DRAIN = 11;
+export const GAP = 12;
 export const FAILURE = 13;
 export const SESSION_CREATED = 21;
 export const SESSION_CLOSED = 22;
@@ -29,17 +31,20 @@ export const REPLY = 191;
 
 // The codes of failures, which up to 2.0 are types of replies that each stand for one reason.
 const REASONS = [, ShutdownError, InternalError, SessionNotFoundError, SessionFullError, SessionsDisabledError];
+const REPLY_LOST = 11;
 const NO_HANDLER = 12;
 const EXECUTED = ['no', 'yes', 'maybe'];
 
 const LARGEST_HEAD = 8192;
 const DEADLINE = 1; // the fields of heads (11.3)
+const TRACE = 2;
+const TRACE_STATE = 3;
 const STREAM = 5;
 const CREDENTIALS = 6;
 const CLIENT = 7;
 const METADATA = 64;
 const CRITICAL = 128;
-const SIZES = { [DEADLINE]: 4, 2: 25, [STREAM]: 0 };
+const SIZES = { [DEADLINE]: 4, [TRACE]: 25, [STREAM]: 0 };
 
 // little returns a number below 2^53 as bytes, little endian. What they are put into makes
 // each element a byte: truncated, modulo 256.
@@ -48,10 +53,15 @@ export const little = (n, size) => Array.from({ length: size }, (_, i) => n / 25
 const utf8 = (text) => Payload.from(text).bytes;
 
 // head returns the bytes of a head, its length first. meta is a list of keys and values.
-function head({ deadline, stream, credentials, meta = [] } = {}) {
+function head({ deadline, stream, credentials, trace = {}, meta = [] } = {}) {
   const fields = [];
   const put = (tag, value) => fields.push(tag, ...little(value.length, 2), ...value);
   if (deadline < 2 ** 32) put(DEADLINE, little(deadline, 4));
+  const [, ...ids] = /^..-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})/.exec(trace.traceparent) ?? [];
+  if (ids.length) {
+    put(TRACE, ids.join('').match(/../g).map((digits) => parseInt(digits, 16)));
+    if (trace.tracestate) put(TRACE_STATE, utf8(trace.tracestate));
+  }
   if (stream) put(STREAM, []);
   if (credentials?.length) put(CREDENTIALS, credentials);
   for (const [key, value] of meta) put(METADATA, utf8(`${key}\0${value}`));
@@ -115,6 +125,11 @@ export function parse(version, message) {
   };
   const value = (bytes) => bytes.reduceRight((n, byte) => n * 256 + byte, 0); // little endian
   const number = (size) => value(take(size));
+  const big = () => {
+    const n = number(8);
+    need(Number.isSafeInteger(n));
+    return n;
+  };
   const name = () => String.fromCharCode(...take(number(1)));
   const rest = (encoding = 'utf8') => {
     if (encoding === 'utf16') {
@@ -156,9 +171,25 @@ export function parse(version, message) {
       m.id = String(take(8));
       need(length === 10);
     } else if (type === WELCOME) {
-      need(length === 60 && !message[1]); // nothing is resumed
+      m.outcome = number(1);
+      m.proof = take(32);
+      m.lasts = number(4);
+      take(4); // how many bytes the server keeps
+      Object.assign(m, { received: big(), from: big(), uncounted: number(2) });
+      need(length === at && /[0-57]/.test(m.outcome));
+    } else if (type === ACK) {
+      m.received = big();
+      need(length === at);
+    } else if (type === GAP) {
+      Object.assign(m, { ref: number(4), lost: big() });
+      big(); // where the topic goes on
+      big();
+      need(length === at);
+    } else if (type === DRAIN) {
+      take(1); // the reason
+      Object.assign(m, { spread: number(4), grace: number(4) });
     } else {
-      need(/^(8|1[0-2]|69|7[0-2])$/.test(type)); // others that there are
+      need(/^(10|69|7[0-2])$/.test(type)); // others that there are
     }
   } catch {
     m.error = new MalformedError(`malformed message of type ${type}`);
@@ -171,6 +202,7 @@ export function parse(version, message) {
     const end = number(2) + at;
     need(end <= Math.min(length, at + LARGEST_HEAD));
     m.meta = [];
+    m.trace = {};
     while (at < end) {
       const tag = number(1);
       const field = take(number(2));
@@ -181,6 +213,12 @@ export function parse(version, message) {
         if (tag !== CLIENT) m.meta.push(pair);
       }
       if (tag === DEADLINE) m.deadline ??= value(field);
+      if (tag === TRACE) {
+        const digits = Array.from(field, (byte) => byte.toString(16).padStart(2, 0)).join('');
+        const [, ...ids] = /^(?!0{32})(.{32})(?!0{16})(.{16})(..)/.exec(digits) ?? [];
+        if (ids.length) m.trace.traceparent ??= `00-${ids.join('-')}`;
+      }
+      if (tag === TRACE_STATE) m.trace.tracestate ??= new Payload(field, 'utf8').text();
       if (tag >= CRITICAL) m.critical = true;
     }
   }
@@ -195,6 +233,7 @@ export function parse(version, message) {
       need(executed !== undefined);
       if (REASONS[code]) return new REASONS[code]();
       const text = rest().text();
+      if (code === REPLY_LOST) return new ReplyLostError();
       return code === NO_HANDLER ? new ErrorReply('NOT_FOUND', text) : new FailureError(code, executed, text);
     }
     if (old) {

@@ -1,21 +1,25 @@
-// One WebSocket connection: its opening, the requests in flight on it, heartbeats,
-// and the question whether it is still there. It ends once, and for good.
+// A connection to the server: its opening, the requests in flight on it, heartbeats, and
+// the question whether it is still there. In 3.0 several sockets may carry it, one after
+// the other. It ends once, and for good.
 
 import { Call, MAX_DELAY, later } from './call.js';
 import {
-  ACCEPT_CONF, ACK, CANCEL, CLOSE_SESSION, CREDIT, ERROR_REPLY, FAILURE, HEARTBEAT, HELLO, ITEM, REPLY, REQUEST, RESTORE_SESSION,
-  WELCOME, compose, counted, little, parse,
+  ACCEPT_CONF, ACK, CANCEL, CLOSE_SESSION, CREDIT, DRAIN, GAP, HEARTBEAT, HELLO, ITEM, REPLY, REQUEST, RESTORE_SESSION, WELCOME,
+  compose, counted, little, parse,
 } from './codec.js';
 import {
-  ClosedError, CloseError, DisconnectedError, ErrorReply, FailureError, MalformedError, ShutdownError, TimeoutError, VersionError,
-  WebWireError,
+  ClosedError, CloseError, DisconnectedError, FailureError, MalformedError, ShutdownError, TimeoutError, VersionError, WebWireError,
 } from './errors.js';
+import { Ledger } from './ledger.js';
 import { agreed } from './negotiate.js';
 import { Payload } from './payload.js';
 import { CREDIT as FIRST_CREDIT } from './stream.js';
+import { CANCELLED, REQUESTS, serve } from './tasks.js';
 
 const OPEN = 1;
-const NORMAL = 1000;
+const NORMAL = 1000; // ends the connection
+const LOST = 4000; // ends the socket
+const SURVIVES = /1006|1012|3001/; // ends of a socket after which the connection goes on: it broke, the server restarts, the credentials expired
 
 const SILENCE = 30_000; // after which the server is asked, at the latest
 const PROBE_TIMEOUT = 5_000;
@@ -25,24 +29,16 @@ const GRACE = 1_000; // for a server that shuts down to close the connection
 const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
 
 // What follows is of 3.0.
-const REQUESTS = 16; // of the server at once
-// An ack is due after 32 messages, 64 KiB, or some of both: each message counts this besides
-// its bytes.
-const ACK_BYTES = 64 << 10;
-const ACK_MESSAGE = ACK_BYTES / 32;
 const ACK_DELAY = 1_000;
+const SETTLE = 2_000; // for the server to say what it has, before the client moves
 const GAVE_UP = 0; // the reasons of a cancel
 const LATE_REPLY = 1;
 const ENOUGH = 2;
-const INTERNAL = 2; // the codes of failures
-const CANCELLED = 6;
-const DEADLINE = 7;
-const TOO_MANY = 8;
+const DEADLINE = 7; // the codes of failures
 const UNSUPPORTED = 9;
-const NO_HANDLER = 12;
-const NO = 0; // whether a request of the server was executed
-const YES = 1;
-const MAYBE = 2;
+const FRESH = 0; // the outcomes of a hello
+const GAPS = 2;
+const TAKEN = 5;
 
 const unopened = (cause) => new MalformedError('the server did not open the connection', cause);
 
@@ -53,13 +49,15 @@ export class Connection {
   version; // that is spoken, once it is open
   negotiated; // the server selected a token: it is no older one
   ended = false;
+  used = false; // the client has it: it may go on if its socket is lost
   holding = true; // requests that waited for the connection go on waiting
-  quiet = false; // no request may be sent now: see verify
 
   #events;
   #expect;
   #socket;
+  #before; // the connection to go on with
   #open = false;
+  #away; // why there is no socket
   #limit; // of the length of messages
   #heartbeat = 0; // milliseconds of silence before one is due, zero for none
   #patience = SILENCE; // the silence of the server after which it is asked
@@ -67,30 +65,37 @@ export class Connection {
   #pending = new Map(); // calls by id, in 3.0 until their last answer
   #queue = new Map(); // calls that wait because the server takes no more at once, and how to begin them
   #tasks = new Map(); // how to abort the handlers of requests of the server, by id
+  #ledger = new Ledger();
   #conf; // that of a server of 2.0 or later
-  #counted = 0; // messages that came
-  #due = 0; // what those count of which the server does not know
   #nextId = 1;
   #heard = now();
   #doubtful = false; // whether it is there will show when a reply comes or is late
-  #leaving = false; // the server shuts down
+  #quiet = false; // see verify
+  #leaving = false; // the server shuts down, and
+  #moving = false; // it is time to go
 
-  // expect has what the client speaks, versions and subProtocol, and credentials. events
-  // has the functions open(), received(message) for what is no reply, handler(name) for
-  // requests of the server and failed(name, error) for what handlers throw, silent() when
-  // the server was not heard for long, answered() when it may be asked again after quiet,
-  // and end(reason), which is called once and synchronously, after the requests in flight
-  // have failed.
-  constructor(WebSocket, url, plan, expect, events) {
+  // expect is the options of the client. events has the functions open(), received(message)
+  // for what is no reply, handler(name) for requests of the server and failed(name, error)
+  // for what handlers throw, silent() when the server was not heard for long, answered() when
+  // it may be asked again, again(call, error) for a call that was not executed, gap(missed,
+  // unacknowledged), away(reason) when a socket is lost and the connection is not,
+  // resumed(connection, missed) when this socket carries the connection before, and
+  // end(reason), which is called once and synchronously, after the requests in flight have
+  // failed.
+  constructor(WebSocket, url, plan, expect, events, before) {
     this.#expect = expect;
     this.#events = events;
-    const socket = new WebSocket(url, plan.tokens);
+    this.#before = before;
+    this.#attach(new WebSocket(url, plan.tokens), plan);
+  }
+
+  #attach(socket, plan) {
     this.#socket = socket;
     let failure;
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => this.#connected(plan);
     socket.onmessage = ({ data }) => this.#received(data);
-    const close = ({ code, reason }) => this.end(new CloseError(code, reason, failure));
+    const close = ({ code, reason }) => this.#lose(new CloseError(code, reason, failure));
     socket.onclose = close;
     socket.onerror = ({ error, message }) => {
       failure = error ?? (message && new Error(message)); // browsers say neither
@@ -103,9 +108,20 @@ export class Connection {
     return this.#open && this.#socket.readyState === OPEN;
   }
 
-  // queued is how many bytes wait to be sent.
+  // resumable tells whether the connection outlives its socket.
+  get resumable() {
+    return this.used && this.#ledger.lasts && this.#expect.autoconnect;
+  }
+
+  // held tells whether nothing may be sent now that is not in flight: the server is asked
+  // whether it is there, or shuts down.
+  get held() {
+    return this.#quiet || (this.#leaving && this.#expect.autoconnect);
+  }
+
+  // queued is how many bytes wait to be sent, or to be acknowledged.
   get queued() {
-    let bytes = this.#socket.bufferedAmount;
+    let bytes = Math.max(this.#socket.bufferedAmount, this.#ledger.size);
     for (const [, size] of this.#queue.values()) bytes += size;
     return bytes;
   }
@@ -143,16 +159,16 @@ export class Connection {
     try {
       const credentials = Payload.from(await this.#expect.credentials?.()).bytes;
       if (this.ended) return;
-      this.send(HELLO, {
-        head: { credentials },
-        payload: new Payload([0, ...little(0, 4), ...little(FIRST_CREDIT, 4), ...little(REQUESTS, 2)]),
-      });
+      const resume = this.#before?.ended === false ? this.#before.#ledger.hello() : [];
+      const payload = new Payload([resume.length && 1, ...little(0, 4), ...little(FIRST_CREDIT, 4), ...little(REQUESTS, 2), ...resume]);
+      this.#socket.send(this.compose(HELLO, { head: { credentials }, payload }));
     } catch (error) {
       this.end(new WebWireError('no credentials', error));
     }
   }
 
   #ready() {
+    this.#before?.end(this.#before.#away);
     clearTimeout(this.#timers.conf);
     this.#open = true;
     if (this.negotiated) this.#watchSilence();
@@ -168,7 +184,10 @@ export class Connection {
         this.end(message.error);
         return;
       }
-      if (counted(new Uint8Array(data)[0])) this.#count(data.byteLength);
+      if (counted(new Uint8Array(data)[0])) {
+        if (this.#ledger.count(data.byteLength)) this.#ack();
+        else this.#timers.ack ??= later(ACK_DELAY, () => this.#ack());
+      }
     }
     const { type, id, payload } = message ?? {};
     if (!this.#open || (type === ACCEPT_CONF && this.version === '1.2')) {
@@ -177,22 +196,26 @@ export class Connection {
       this.#serve(message);
     } else if (type === CANCEL) {
       this.#tasks.get(id)?.(new WebWireError('cancelled by the server'), CANCELLED);
+    } else if (type === ACK) {
+      this.#try(() => this.#ledger.free(message.received));
+      this.#idle();
+    } else if (type === GAP) {
+      if (!message.ref) this.#events.gap(message.lost || undefined, 0);
+    } else if (type === DRAIN) {
+      this.#drain(message);
     } else if (type === ITEM) {
       const { stream } = this.#pending.get(id) ?? {};
-      try {
-        stream?.add(payload);
-      } catch (error) {
-        this.end(error);
-      }
+      this.#try(() => stream?.add(payload));
     } else if (id !== undefined) {
       // Late and duplicate replies find no call.
       const call = this.#pending.get(id);
       this.#pending.delete(id);
-      // Published servers keep such a connection open for ever.
-      if (message.error instanceof ShutdownError) this.#leaving = true;
+      const refused = message.error instanceof ShutdownError;
+      if (refused) this.#leaving = true;
       const unknown = message.critical && new FailureError(UNSUPPORTED, 'maybe', 'a critical field');
       // The server's clock may be a little ahead of ours.
-      if (message.error?.code === DEADLINE && call?.until < Infinity) call.late();
+      if (refused && call?.start && !call.stream?.begun) this.#events.again(call, message.error);
+      else if (message.error?.code === DEADLINE && call?.until < Infinity) call.late();
       else call?.settle(message.error || unknown, payload);
       this.#begin();
       this.#idle();
@@ -216,15 +239,81 @@ export class Connection {
       return;
     }
     if (this.#conf) {
-      this.#ready();
+      this.#welcomed(conf);
       return;
     }
+    this.#configure(conf);
+    if (!this.#modern) this.#ready();
+  }
+
+  #configure(conf) {
     this.#conf = conf;
     this.#limit = conf.longest || undefined; // zero if it does not say
     this.#heartbeat = Math.min(conf.readTimeout * 0.75, MAX_DELAY);
     this.#patience = Math.min(conf.readTimeout / 2 || SILENCE, SILENCE);
     this.#beatLater();
-    if (!this.#modern) this.#ready();
+  }
+
+  #welcomed(welcome) {
+    const { outcome } = welcome;
+    const before = this.#before;
+    if (outcome > TAKEN) {
+      this.end(new WebWireError('the server cannot resume now'));
+    } else if (outcome === FRESH || outcome > GAPS) {
+      this.#ledger.open(welcome);
+      this.#ready();
+    } else if (before && !before.ended) {
+      before.#resume(this, welcome);
+    } else {
+      this.end(unopened());
+    }
+  }
+
+  // resume goes on with the socket that another connection has opened.
+  #resume(opened, welcome) {
+    let missed;
+    try {
+      missed = this.#ledger.resume(welcome);
+    } catch (error) {
+      this.end(error);
+      opened.end(error);
+      return;
+    }
+    opened.ended = true;
+    opened.#clear();
+    this.#clear();
+    this.#attach(opened.#socket);
+    this.#events = opened.#events;
+    this.#configure(opened.#conf);
+    this.#heard = now();
+    this.#away = undefined;
+    this.#leaving = this.#moving = false;
+    this.#open = true;
+    for (const message of this.#ledger.again()) this.#socket.send(message);
+    for (const { last } of this.#pending.values()) {
+      if (last) this.#say(...last); // a cancel, or the current credit
+    }
+    this.#watchSilence();
+    this.#events.resumed(this, missed);
+  }
+
+  // drain moves to another socket at a random moment, once nothing is in flight, or when it is
+  // high time.
+  #drain({ spread, grace }) {
+    if (!this.#expect.autoconnect) return;
+    const last = grace * 0.9;
+    this.#later('leave', Math.min(Math.random() * spread, last), () => {
+      this.#leaving = this.#moving = true;
+      this.#idle();
+    });
+    this.#later('grace', last, () => this.#leave());
+  }
+
+  // leave leaves a server that shuts down.
+  #leave() {
+    const reason = new CloseError(GOING_AWAY, 'the server is shutting down');
+    if (this.#moving) this.#lose(reason);
+    else this.end(reason);
   }
 
   // request sends a request of any kind and lets the call have its outcome.
@@ -237,20 +326,24 @@ export class Connection {
     const ask = () => {
       const id = this.#nextId++;
       this.#pending.set(id, call);
+      const tell = (what, bytes) => {
+        call.last = [what, { id, payload: new Payload(bytes) }];
+        this.#say(...call.last);
+      };
       call.release = (error) => {
         if (this.#modern && this.#pending.has(id)) {
           // The caller gave up. Its place is free when the last answer has come.
           const reason = error instanceof TimeoutError ? LATE_REPLY : GAVE_UP;
-          this.#say(CANCEL, { id, payload: new Payload([stream?.left ? ENOUGH : reason]) });
+          tell(CANCEL, [stream?.left ? ENOUGH : reason]);
         } else {
           this.#pending.delete(id);
         }
         this.#idle();
       };
-      if (stream) stream.raise = (limit) => this.#say(CREDIT, { id, payload: new Payload(little(limit, 8)) });
+      if (stream) stream.raise = (limit) => tell(CREDIT, little(limit, 8));
       try {
         const deadline = Math.max(0, Math.ceil(call.until - now()));
-        this.send(type, { ...message, id, head: { ...message.head, stream, deadline } });
+        this.send(type, { ...message, id, head: { ...message.head, stream, deadline } }, call);
       } catch (error) {
         this.#pending.delete(id);
         call.settle(error);
@@ -279,20 +372,45 @@ export class Connection {
 
   // idle ends a connection that only the requests in flight keep.
   #idle() {
-    if (this.#pending.size || this.ended) return;
-    if (this.#doubtful) this.#giveUp();
-    else if (this.#leaving) this.#later('leave', GRACE, () => this.end(new CloseError(GOING_AWAY, 'the server is shutting down')));
+    if (this.#pending.size || !this.#open) return;
+    if (this.#doubtful) {
+      this.#giveUp();
+    } else if (this.#moving) {
+      if (this.#tasks.size) return;
+      if (this.#ledger.size) this.#timers.settle ??= later(SETTLE, () => this.#leave());
+      else this.#leave();
+    } else if (this.#leaving && !this.#timers.grace) {
+      this.#later('leave', GRACE, () => this.#leave()); // published servers keep such a connection open for ever
+    }
   }
 
-  // send sends what has no reply.
-  send(type, message) {
-    this.#socket.send(compose(this.version, type, message, this.#limit));
+  compose(type, message) {
+    return compose(this.version, type, message, this.#limit);
+  }
+
+  // send sends what has no reply. Without a socket it is sent later if it is counted, or not
+  // at all.
+  send(type, message, call) {
+    const bytes = this.compose(type, message);
+    if (counted(type)) this.#ledger.keep(bytes, call);
+    if (!this.usable) return;
+    this.#socket.send(bytes);
     this.#beatLater();
+    if (this.#ledger.due) this.#ack();
   }
 
   // say sends what nobody misses if the connection is about to end.
   #say(type, message) {
-    if (!this.ended && this.#socket.readyState === OPEN) this.send(type, message);
+    if (this.#open || this.#away) this.send(type, message);
+  }
+
+  // try ends the connection if the server does what it must not.
+  #try(run) {
+    try {
+      run();
+    } catch (error) {
+      this.end(error);
+    }
   }
 
   #beatLater() {
@@ -303,53 +421,17 @@ export class Connection {
     });
   }
 
-  // count counts a message, and tells the server in time.
-  #count(bytes) {
-    this.#counted++;
-    this.#due += ACK_MESSAGE + bytes;
-    if (this.#due > ACK_BYTES) this.#ack();
-    else this.#timers.ack ??= later(ACK_DELAY, () => this.#ack());
-  }
-
   #ack() {
     clearTimeout(this.#timers.ack);
     this.#timers.ack = undefined;
-    this.#due = 0;
-    this.#say(ACK, { id: this.#counted });
+    this.#say(ACK, { id: this.#ledger.acknowledge() });
   }
 
-  // serve executes a request of the server, beside others. Its place is free when the
-  // handler has returned, also if the request is cancelled. There is always one answer.
-  async #serve({ id, name, payload, meta, deadline, critical }) {
-    const answer = (type, message) => this.#say(type, { id, ...message });
-    const fail = (code, executed) => answer(FAILURE, { payload: new Payload([code, executed]) });
-    const handler = this.#events.handler(name);
-    if (critical || !handler || this.#tasks.size >= REQUESTS) {
-      fail((critical && UNSUPPORTED) || (handler ? TOO_MANY : NO_HANDLER), NO);
-      return;
-    }
-    const controller = new AbortController();
-    const { signal } = controller;
-    let code = INTERNAL;
-    const abort = (reason, why) => {
-      if (!signal.aborted) code = why;
-      controller.abort(reason);
-    };
-    this.#tasks.set(id, abort);
-    const timer = later(deadline ?? Infinity, () => abort(new TimeoutError(deadline), DEADLINE));
-    try {
-      try {
-        answer(REPLY, { payload: Payload.from(await handler(payload, { name, meta, signal })) });
-      } catch (error) {
-        if (!(error instanceof ErrorReply)) throw error;
-        answer(ERROR_REPLY, { name: error.code, payload: Payload.from(error.message) });
-      }
-    } catch (error) {
-      fail(code, signal.aborted ? MAYBE : YES);
-      if (!signal.aborted) this.#events.failed(name, error);
-    }
-    clearTimeout(timer);
-    this.#tasks.delete(id);
+  async #serve(message) {
+    const { handler, failed } = this.#events;
+    const { name } = message;
+    await serve(this.#tasks, (...answer) => this.#say(...answer), message, handler(name), (error) => failed(name, error));
+    this.#idle();
   }
 
   #watchSilence() {
@@ -365,25 +447,26 @@ export class Connection {
   // once more, or closed if there is none. In the latter case no request may be sent
   // until the answer is there: it might create one. Published servers are not asked,
   // they would count a session twice: the requests in flight will show it, and if there is
-  // none a new connection does no harm, if the reason to doubt is a serious one.
+  // none, or the connection can be resumed, a new socket does no harm, if the reason to doubt
+  // is a serious one.
   verify(key, serious) {
     if (this.#timers.probe || !this.#open) return;
     const { size } = this.#pending;
     if (this.#socket.readyState !== OPEN) {
       this.#giveUp();
     } else if (this.negotiated && (key || !size)) {
-      this.quiet = !key;
+      this.#quiet = !key;
       const call = new Call(() => {
-        this.quiet = false;
+        this.#quiet = false;
         this.#events.answered();
       }, Infinity);
       this.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
       this.#doubtful = true;
       this.#judge();
-    } else if (size) {
-      this.#doubtful = true;
-    } else if (serious) {
+    } else if (serious && (this.resumable || !size)) {
       this.#giveUp();
+    } else {
+      this.#doubtful = size > 0;
     }
   }
 
@@ -404,25 +487,53 @@ export class Connection {
     return Math.round(now() - this.#heard);
   }
 
-  #giveUp() {
-    this.end(new TimeoutError(this.silence));
+  // suspend gives up the socket if the connection can be resumed. Chromium would close it when
+  // the page goes on, with a status by which the server takes the page to be gone.
+  suspend() {
+    if (this.resumable) this.#lose(new WebWireError('the page is frozen'));
   }
 
-  // end closes the connection, unless it has ended, without waiting for the
-  // server, which may be gone. What was sent before is still transmitted.
+  #giveUp() {
+    this.#lose(new TimeoutError(this.silence));
+  }
+
+  // lose gives up the socket, and with it the connection if that cannot go on without.
+  #lose(reason) {
+    if (!this.#open || !this.resumable || !(this.#moving || SURVIVES.test(reason.code ?? 1006))) {
+      this.end(reason);
+      return;
+    }
+    this.#away = reason;
+    this.#detach(LOST);
+    this.#later('window', this.#ledger.lasts, () => this.end(reason));
+    this.#events.away(reason);
+  }
+
+  #clear() {
+    Object.values(this.#timers).forEach(clearTimeout);
+    this.#timers = {};
+  }
+
+  // detach gives up the socket without waiting for the server, which may be gone. What was
+  // sent before is still transmitted.
+  #detach(status) {
+    this.#open = this.#doubtful = false;
+    const socket = this.#socket;
+    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {}; // in Node an error needs a listener
+    socket.close(status);
+    this.#clear();
+  }
+
+  // end ends the connection, unless it has ended.
   end(reason) {
     if (this.ended) return;
     this.ended = true;
-    this.#open = false;
-    const socket = this.#socket;
-    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {}; // in Node an error needs a listener
-    socket.close(NORMAL);
+    this.#detach(this.#before?.ended === false ? LOST : NORMAL);
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(true, reason);
-    const unsent = lost.sent ? new DisconnectedError(false, reason) : lost;
-    for (const call of this.#queue.keys()) call.settle(unsent);
+    for (const call of this.#queue.keys()) this.#events.again(call);
     for (const call of this.#pending.values()) call.settle(lost);
     for (const abort of this.#tasks.values()) abort(reason);
-    Object.values(this.#timers).forEach(clearTimeout);
     this.#events.end(reason);
+    if (this.#away) this.#events.gap(undefined, this.#ledger.signals);
   }
 }

@@ -55,6 +55,12 @@ export class FailureError extends WebWireError {
   }
 }
 
+export class ReplyLostError extends FailureError {
+  constructor() {
+    super(11, 'yes', 'executed, and the reply is lost');
+  }
+}
+
 // What the client finds.
 
 export class DisconnectedError extends WebWireError {
@@ -126,6 +132,6 @@ export class RefusedError extends WebWireError {
 const classes = {
   WebWireError, ErrorReply, FailureError, InternalError, ShutdownError, SessionNotFoundError, SessionFullError,
   SessionsDisabledError, DisconnectedError, TimeoutError, VersionError, ClosedError, MalformedError, TooLongError,
-  QueueFullError, CloseError, RefusedError,
+  QueueFullError, CloseError, RefusedError, ReplyLostError,
 };
 for (const [name, type] of Object.entries(classes)) type.prototype.name = name;

@@ -63,12 +63,16 @@ export class Client extends EventTarget {
    * {@link DisconnectedError} whose `sent` is false if the session is closed or replaced
    * meanwhile. A request made without a session may be executed under any.
    *
-   * A request has one outcome, and is never sent twice. It rejects with
+   * A request has one outcome, and is never executed twice. A server of 3.0 keeps the
+   * connection while its socket is lost: the client goes on with it, and the reply still
+   * comes. If a server refuses a request because it shuts down the client sends it to the
+   * next one. It rejects with
    *
-   * - an {@link ErrorReply}, {@link InternalError} or {@link ShutdownError} if the
-   *   server answered so;
+   * - an {@link ErrorReply} or {@link InternalError} if the server answered so, or a
+   *   {@link ShutdownError} with `autoconnect: false`;
    * - a {@link DisconnectedError} if the connection was lost: its `sent` says whether
    *   the server may have executed the request;
+   * - a {@link ReplyLostError} if it was executed, and the reply is gone;
    * - a {@link TimeoutError}, or the reason of `signal` if that was aborted. The
    *   server may have executed the request. In 3.0 it is told, and so are the handler's
    *   deadline and the end of it; a request that was not sent yet is never sent;
@@ -111,9 +115,10 @@ export class Client extends EventTarget {
   /**
    * Sends a signal. It does not wait: without a connection it throws a
    * {@link DisconnectedError}, and begins to connect. Otherwise it throws as `request`
-   * rejects. If it returns the signal will be sent unless the connection is lost.
+   * rejects. If it returns the signal will be sent unless the connection is lost. While the
+   * status is `resuming` it is sent later; if that does not come to pass, `gap` tells.
    */
-  signal(name: string, payload?: Data, options?: { meta?: Metadata | undefined }): void;
+  signal(name: string, payload?: Data, options?: { meta?: Metadata | undefined; trace?: Trace | undefined }): void;
 
   /**
    * Makes the session of `key` that of the client, which then keeps it as one that
@@ -178,9 +183,11 @@ type RemoveOptions = Parameters<EventTarget['removeEventListener']>[2];
  * - `disconnected`: not connected, and not about to be
  * - `connecting`: connecting, or waiting to try again
  * - `connected`
+ * - `resuming`: the socket is lost, and the client connects again to go on with the
+ *   connection (3.0): `resumed` or `disconnected` follows
  * - `closed`: for good
  */
-export type Status = 'disconnected' | 'connecting' | 'connected' | 'closed';
+export type Status = 'disconnected' | 'connecting' | 'connected' | 'resuming' | 'closed';
 
 /** Versions of the protocol that the client speaks. */
 export type Version = '3.0' | '2.0' | '1.2';
@@ -193,6 +200,8 @@ export interface ClientEvents {
     readonly payload: Payload;
     /** Metadata of the server's application (3.0). Keys may repeat. */
     readonly meta: [key: string, value: string][];
+    /** The trace that the signal belongs to (3.0). */
+    readonly trace: Trace;
   };
   /** A handler of requests of the server failed with `error`, which the server was not told. */
   handlererror: Event & { readonly name: string; readonly error: unknown };
@@ -234,6 +243,20 @@ export interface ClientEvents {
    * of a login for instance. Requests made meanwhile are sent at once.
    */
   connected: Event & { waitUntil(promise: Promise<unknown>): void };
+  /**
+   * The connection goes on with another socket (3.0), and is the same for both ends: requests
+   * in flight get their replies, and signals are neither lost nor doubled. There was no
+   * `disconnected`, and there is no `connected`.
+   */
+  resumed: Event;
+  /**
+   * Signals are lost (3.0). Either the server could not keep all that it sent while the
+   * connection was without a socket: `missed` is how many. Or a connection that had lost its
+   * socket ended: `missed` is `undefined`, because that is not known, and `unacknowledged` is
+   * how many of the client's own may not have arrived. Signals that waited and cannot be sent
+   * any more are told one by one.
+   */
+  gap: Event & { readonly missed: number | undefined; readonly unacknowledged: number };
   /**
    * A connection ended: `reason` is a {@link ClosedError} after `close()`, a
    * {@link CloseError} if the server closed it or the network failed, another error if
@@ -279,11 +302,12 @@ export interface ClientOptions extends Listeners {
   maxBackoff?: number | undefined;
   /**
    * False: connect only when `connect()` is called, and not again after the connection
-   * was lost; what needs a connection fails at once without. Default: true.
+   * was lost, which ends with its socket; what needs a connection fails at once without.
+   * Default: true.
    */
   autoconnect?: boolean | undefined;
   /**
-   * Bytes that may wait to be sent. More are refused with a {@link QueueFullError},
+   * Bytes that may wait to be sent, or for the server to say that it has them (3.0). More are refused with a {@link QueueFullError},
    * but a message of any size is taken if nothing else waits. Default: 8 MiB.
    */
   maxQueue?: number | undefined;
@@ -354,6 +378,18 @@ export interface CallOptions {
 export interface RequestOptions extends CallOptions {
   /** Metadata for the handler; not sent before 3.0. */
   meta?: Metadata | undefined;
+  /** The trace that the request belongs to; not sent before 3.0. */
+  trace?: Trace | undefined;
+}
+
+/**
+ * A trace context, as the headers of W3C Trace Context. It is the carrier that
+ * `propagation.inject` of OpenTelemetry fills and `propagation.extract` reads. A `traceparent`
+ * that is not valid is not sent.
+ */
+export interface Trace {
+  traceparent?: string | undefined;
+  tracestate?: string | undefined;
 }
 
 /** Keys, which are not empty and have no NUL, and values; 8 KiB at most. A list may repeat keys. */
@@ -364,6 +400,8 @@ export interface ServerRequest {
   readonly name: string;
   /** Metadata of the server's application. Keys may repeat. */
   readonly meta: [key: string, value: string][];
+  /** The trace that the request belongs to. */
+  readonly trace: Trace;
   /**
    * Aborted when the server cancels the request, at its deadline, and when the connection ends.
    * The reply is not needed then.
@@ -427,6 +465,10 @@ export class FailureError extends WebWireError {
 }
 /** The handler failed; the server says no more. */
 export class InternalError extends WebWireError {
+  constructor();
+}
+/** It was executed, but the server does not keep the reply any more (3.0). */
+export class ReplyLostError extends FailureError {
   constructor();
 }
 /** The server is shutting down. The request was not executed. */

@@ -60,12 +60,12 @@ function checked(_, value) {
   throw new TypeError(`webwire: a ${promise ? 'Promise' : tag(value)} has no JSON form, ${advice}`);
 }
 
-// composed returns the name, payload and metadata of a request or signal, and its size: an
+// composed returns the name, payload and head of a request or signal, and its size: an
 // estimate, in bytes.
-export function composed(name, payload, { meta = [] } = {}) {
+export function composed(name, payload, { meta = [], trace } = {}) {
   if (typeof name !== 'string') throw new TypeError('webwire: the name is not a string');
   const sent = Payload.from(payload);
-  const head = { meta: meta[Symbol.iterator] ? [...meta] : Object.entries(meta) };
+  const head = { trace, meta: meta[Symbol.iterator] ? [...meta] : Object.entries(meta) };
   if (!head.meta.every(([key]) => /^[^\0]+$/.test(key))) throw new TypeError('webwire: a key of metadata is empty or has a NUL');
   return { name, payload: sent, head, size: HEADER + name.length + sent.bytes.length };
 }

@@ -158,9 +158,13 @@ export class SessionState {
     if (this.#failure !== error.name) this.#tell('sessionerror', { error });
     this.#failure = error.name;
     if (isOne(error, LASTING)) return;
-    this.#timer = setTimeout(() => {
-      if (!this.#active && connection.usable) this.restore(connection, timeout);
-    }, backoff(this.#options, this.#retries++, error));
+    const pause = backoff(this.#options, this.#retries++, error);
+    const again = () => {
+      if (this.#active || connection.ended) return;
+      if (connection.usable) this.restore(connection, timeout);
+      else this.#timer = setTimeout(again, pause); // it may come back
+    };
+    this.#timer = setTimeout(again, pause);
   }
 
   // createdByServer takes a session that the server created or, if the client already has its

@@ -18,9 +18,14 @@ export class Stream {
   #consumed = 0;
   #wake = () => {};
 
+  // begun tells whether there were items.
+  get begun() {
+    return this.#received;
+  }
+
   // add takes an item.
   add(payload) {
-    if (this.#received >= this.#limit) throw new MalformedError('an item beyond the limit of its stream');
+    if (this.#received >= this.#limit) throw new MalformedError('an item beyond the limit');
     this.#received += cost(payload);
     this.#items.push(payload);
     this.#wake();

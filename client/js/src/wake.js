@@ -7,8 +7,9 @@ const JUMP = INTERVAL + 65_000;
 
 // watchWake calls woke(true) whenever there is reason to doubt the connection, or to
 // connect at once, and woke(false) when the device says that it is offline: which may
-// be wrong. It returns a function that ends that.
-export function watchWake(woke) {
+// be wrong. It calls freezes() when the page is about to be frozen. It returns a function
+// that ends that.
+export function watchWake(woke, freezes) {
   const watch = new AbortController();
   // This is the clock of the wall, because it goes on while a device sleeps. If it was
   // set the question does no harm, and nothing else goes by it.
@@ -17,14 +18,15 @@ export function watchWake(woke) {
     const now = Date.now();
     const jumped = now - last > JUMP;
     last = now;
-    if (jumped || persisted || /line|resume/.test(type)) woke(jumped || type !== 'offline');
+    if (type === 'freeze') freezes();
+    else if (jumped || persisted || /line|resume/.test(type)) woke(jumped || type !== 'offline');
   };
   const timer = setInterval(look, INTERVAL);
   const on = (target, ...types) => {
     for (const type of types) target?.addEventListener?.(type, look, { signal: watch.signal });
   };
   // Timers may be late after a sleep, the user is not.
-  on(globalThis.document, 'visibilitychange', 'resume');
+  on(globalThis.document, 'visibilitychange', 'resume', 'freeze');
   on(globalThis, 'pageshow', 'online', 'offline');
   return () => {
     clearInterval(timer);

@@ -15,23 +15,30 @@ const number = (text) => Number(Buffer.from(text, 'hex').readBigUInt64LE());
 const opaque = (text) => String(unhex(text));
 const read = (message) => parse('3.0', unhex(message));
 
-// Messages of resume, drain and topics are ignored, whatever is in them; so is credit,
-// because the client sends no items.
-const IGNORED = [8, 10, 11, 12, 69, 70, 71, 72];
+// Messages of topics are ignored, whatever is in them; so is credit, because the client
+// sends no items.
+const IGNORED = [10, 69, 70, 71, 72];
+
+function parent(trace, value) {
+  const ids = value.match(/^(.{32})(.{16})(..)$/).slice(1);
+  if (!ids.some((id) => /^0+$/.test(id) && id.length > 2)) trace.traceparent ??= `00-${ids.join('-')}`;
+}
 
 // headOf returns what is to be read of the fields of a head, and whether that is all there
 // is, in the order in which the client writes it.
 function headOf(fields = []) {
-  const head = { meta: [] };
+  const head = { meta: [], trace: {} };
   let whole = true;
   let before = 0;
   for (const { tag, value } of fields) {
     const bytes = Buffer.from(value, 'hex');
     const end = bytes.indexOf(0);
     if (tag === 1) head.deadline = bytes.readUInt32LE();
+    else if (tag === 2) parent(head.trace, value);
+    else if (tag === 3) head.trace.tracestate ??= bytes.toString();
     else if (tag >= 128) head.critical = true;
     else if (tag >= 64) head.meta.push([bytes.subarray(0, end).toString(), bytes.subarray(end + 1).toString()]);
-    whole &&= [1, 5, 64].includes(tag) && tag >= before;
+    whole &&= [1, 2, 3, 5, 64].includes(tag) && tag >= before && (tag !== 3 || !!head.trace.traceparent);
     before = tag;
   }
   return { head, whole, stream: fields.some(({ tag }) => tag === 5) };
@@ -54,7 +61,7 @@ function each(what, vectors, least, check) {
 
 const fromServer = valid.filter((vector) => vector.direction === 's2c');
 
-each('parse', fromServer.filter((v) => !IGNORED.includes(v.type_byte) && !/^welcome-[1-7l]/.test(v.name)), 80, ({ type, fields: f, hex: message }) => {
+each('parse', fromServer.filter((v) => !IGNORED.includes(v.type_byte)), 80, ({ type, fields: f, hex: message }) => {
   const m = read(message);
   const payload = new Payload(unhex(f.payload), f.encoding);
   const { head } = headOf(f.head);
@@ -65,7 +72,22 @@ each('parse', fromServer.filter((v) => !IGNORED.includes(v.type_byte) && !/^welc
         requests: f.requests, subProtocol: Buffer.from(f.sub_protocol_hex ?? '', 'hex').toString(),
       });
       break;
-    case 'welcome':
+    case 'welcome': {
+      const c = f.content;
+      assert.deepEqual(m, {
+        type: 25, outcome: c.outcome, proof: unhex(c.conn + c.secret), lasts: c.window_ms, received: c.received, from: c.from, uncounted: c.late,
+      });
+      break;
+    }
+    case 'ack':
+      assert.deepEqual(m, { type: 8, received: f.number });
+      break;
+    case 'gap':
+      assert.deepEqual(m, { type: 12, ref: f.ref ?? 0, lost: f.content.lost });
+      break;
+    case 'drain':
+      assert.deepEqual(m, { type: 11, spread: f.content.spread_ms, grace: f.content.grace_ms });
+      break;
     case 'session-closed':
       assert.deepEqual(m, { type: unhex(message)[0] });
       break;
@@ -85,7 +107,8 @@ each('parse', fromServer.filter((v) => !IGNORED.includes(v.type_byte) && !/^welc
         assert.equal(m.error.code, 'NOT_FOUND');
       } else if (f.content.code > 5) {
         assert.ok(m.error instanceof FailureError);
-        assert.deepEqual([m.error.code, m.error.executed], [f.content.code, ['no', 'yes', 'maybe'][f.content.executed]]);
+        const executed = f.content.code === 11 ? 'yes' : ['no', 'yes', 'maybe'][f.content.executed]; // reply lost says so itself
+        assert.deepEqual([m.error.code, m.error.executed], [f.content.code, executed]);
       } else {
         assert.match(m.error.name, /Internal|Shutdown|Session/);
       }
@@ -140,8 +163,7 @@ each('compose', toServer, 80, ({ type, fields: f, type_byte: byte, hex: message 
   assert.equal(hex(compose('3.0', BASES[kind] ?? byte, fields())), message);
 });
 
-// Of welcome the client reads nothing but the outcome.
-each('reject', invalid.filter(({ name, hex: message }) => !IGNORED.includes(unhex(message)[0]) && !name.startsWith('welcome-big')), 100, ({ hex: message, reason }) => {
+each('reject', invalid.filter(({ name, hex: message }) => !IGNORED.includes(unhex(message)[0])), 100, ({ hex: message, reason }) => {
   assert.ok(read(message).error instanceof MalformedError, reason);
 });
 
@@ -173,6 +195,17 @@ test('3.0: the first of two fields counts, and keys may repeat', () => {
   assert.equal(head('01040001000000', '01040002000000').deadline, 1);
   assert.equal(head('ff0000').critical, true);
   assert.deepEqual(head('4003006b0031', '4003006b0032').meta, [['k', '1'], ['k', '2']]);
+});
+
+test('3.0: the trace context as headers have it', () => {
+  const ids = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  const sent = (trace) => parse('3.0', compose('3.0', 63, { name: 'n', head: { trace } })).trace;
+  assert.deepEqual(sent({ traceparent: ids, tracestate: 'a=b,c=ä' }), { traceparent: ids, tracestate: 'a=b,c=ä' });
+  assert.deepEqual(sent({ traceparent: ids.replace(/^00/, '42') + '-more' }), { traceparent: ids }, 'of a later version');
+  for (const none of ['', '00-', ids.toUpperCase().replace('00-', '0-'), ids.replaceAll('-', ''), ids.slice(0, -1), ids.replace('4bf', 'xyz')]) {
+    assert.deepEqual(sent({ traceparent: none, tracestate: 'a=b' }), {}, none);
+  }
+  assert.deepEqual(sent({ traceparent: ids.replace(/-4.*6-/, `-${'0'.repeat(32)}-`) }), {}, 'all zeros are none');
 });
 
 test('3.0: what is counted', () => {

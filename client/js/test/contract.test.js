@@ -14,7 +14,7 @@ describe('contract', { skip, concurrency: 4 }, () => {
 
   before(async () => {
     binary = await build();
-    for (const version of ['1.2', '2.0']) servers[version] = await Server.start(binary.path, version);
+    for (const version of ['1.2', '2.0', '3.0']) servers[version] = await Server.start(binary.path, version);
   });
 
   after(async () => {
@@ -22,7 +22,7 @@ describe('contract', { skip, concurrency: 4 }, () => {
     await binary.remove();
   });
 
-  for (const version of ['1.2', '2.0']) {
+  for (const version of ['1.2', '2.0', '3.0']) {
     // metadata and token negotiate, none speaks what the endpoint does.
     for (const negotiate of ['metadata', 'token', 'none']) {
       for (const name of names) {

@@ -56,6 +56,18 @@ func main() {
 		d, ok := r.Meta.Deadline()
 		return protocol.Text(fmt.Sprint(strings.Join(all, ","), " ", ok && d <= 5*time.Second)), nil
 	})
+	mux.Request("trace", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		var parent string
+		var back protocol.Head
+		trace, ok := r.Meta.Trace()
+		state, _ := r.Meta.Field(protocol.TagTraceState)
+		if ok {
+			parent = trace.String()
+			back = back.AppendTrace(trace).Append(protocol.TagTraceState, state)
+		}
+		_, err := r.Conn.Request(server.WithMeta(ctx, back), "traced", protocol.Text("x"))
+		return protocol.Text(parent + " " + string(state)), err
+	})
 	mux.Request("who", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 		who, _ := r.Conn.Value().(string)
 		return protocol.Text(who), nil

@@ -6,7 +6,7 @@ import { settled } from './support/clock.js';
 import { CONF3, FakeServer, ID, WELCOME, bytes, outcome, text, webwire } from './support/fakes.js';
 
 const {
-  DisconnectedError, ErrorReply, FailureError, InternalError, MalformedError, Payload, ShutdownError, TimeoutError, TooLongError,
+  DisconnectedError, ErrorReply, FailureError, InternalError, MalformedError, Payload, ReplyLostError, TimeoutError, TooLongError,
 } = webwire;
 
 const CANCEL = 9;
@@ -70,7 +70,7 @@ test('hello goes first, the session and requests follow welcome', async (t) => {
 });
 
 test('what is no opening ends the attempt', async (t) => {
-  for (const messages of [[WELCOME], [conf(1), conf(1)], [conf(1), bytes([25, 3], Array(58).fill(0))], [bytes([23, 4], [...conf(1).slice(2)])]]) {
+  for (const messages of [[WELCOME], [conf(1), conf(1)], [conf(1), bytes([25, 1], Array(58).fill(0))], [conf(1), bytes([25, 6], Array(58).fill(0))], [bytes([23, 4], [...conf(1).slice(2)])]]) {
     const server = modern(t);
     const client = server.client({ versions: ['3.0'], autoconnect: false });
     const connecting = outcome(client.connect());
@@ -96,9 +96,9 @@ test('a malformed message, an unknown type or text end the connection', async (t
   }
 });
 
-test('what is of topics, resume and drain is ignored', async (t) => {
+test('what is of topics is ignored', async (t) => {
   const { client, socket } = await connected(t);
-  socket.say(11, [0], u32(0), u32(0));
+  socket.say(12, u32(7), Array(24).fill(0));
   socket.say(69, u32(7), Array(8).fill(0), [0, 0], [1], 'n');
   socket.say(10, ID(99), ID(1));
   assert.equal(client.status, 'connected');
@@ -125,6 +125,25 @@ test('metadata travel, of requests and signals, both ways', async (t) => {
   assert.equal(socket.take(), undefined);
 });
 
+test('the trace context travels, of requests and signals, both ways', async (t) => {
+  const { client, socket } = await connected(t);
+  const trace = { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', tracestate: 'a=b' };
+  const fields = [field(2, Buffer.from('4bf92f3577b34da6a3ce929d0e0e473600f067aa0ba902b701', 'hex')), field(3, utf8('a=b'))];
+  client.request('n', 'x', { timeout: Infinity, trace });
+  assert.deepEqual([...socket.take().head], fields.flat());
+  client.signal('n', 'x', { trace });
+  assert.deepEqual([...socket.take().head], fields.flat());
+  const seen = [];
+  client.addEventListener('signal', (event) => seen.push(event.trace));
+  client.handle('n', (payload, request) => { seen.push(request.trace); });
+  socket.say(64, head(...fields), [1], 'n', 'x');
+  ask(socket, 1, 'n', fields);
+  ask(socket, 2, 'n', []);
+  await settled();
+  assert.deepEqual(seen.map(({ tracestate }) => tracestate ?? '').sort(), ['', 'a=b', 'a=b']);
+  assert.deepEqual(seen.find(({ tracestate }) => tracestate), trace);
+});
+
 test('errors of all kinds', async (t) => {
   const { client, socket } = await connected(t);
   const answer = async (code, executed, words = '') => {
@@ -132,10 +151,12 @@ test('errors of all kinds', async (t) => {
     socket.say(FAILURE, socket.take().id, [code, executed], words);
     return (await outcome(request)).error;
   };
-  assert.ok(await answer(1, 0) instanceof ShutdownError);
   assert.ok(await answer(2, 1) instanceof InternalError);
   const missing = await answer(12, 0, 'no handler');
   assert.ok(missing instanceof ErrorReply && missing.code === 'NOT_FOUND', 'as in 2.0');
+  const lost = await answer(11, 1);
+  assert.ok(lost instanceof ReplyLostError && lost instanceof FailureError);
+  assert.deepEqual([lost.code, lost.executed, lost.name], [11, 'yes', 'ReplyLostError']);
   const unknown = await answer(10, 2, 'gone');
   assert.ok(unknown instanceof FailureError);
   assert.deepEqual([unknown.code, unknown.executed, unknown.message, unknown.name], [10, 'maybe', 'gone', 'FailureError']);
@@ -202,8 +223,25 @@ test('a deadline that passes at the server first is a timeout', async (t) => {
   assert.equal((await outcome(unlimited)).error.code, 7);
 });
 
-test('the end of the connection decides what is pending', async (t) => {
-  const { client, socket } = await connected(t, {}, conf(1));
+test('the end of the connection decides what is pending; what was not sent goes out on the next', async (t) => {
+  const { server, client, socket } = await connected(t, {}, conf(1));
+  const first = outcome(client.request('first', 'x'));
+  const second = client.request('second', 'x');
+  client.request('third', 'x');
+  assert.equal(socket.take().name, 'first');
+  socket.drop();
+  assert.equal((await first).error.sent, true);
+  await server.clock.pass(1000);
+  await server.socket.open();
+  const request = server.socket.take();
+  assert.deepEqual([request.name, deadlineOf(request)], ['second', 59_000]);
+  server.socket.reply(request);
+  await second;
+  assert.equal(server.socket.take().name, 'third');
+});
+
+test('what was not sent fails if there is no other connection', async (t) => {
+  const { client, socket } = await connected(t, { autoconnect: false }, conf(1));
   const first = outcome(client.request('first', 'x'));
   const second = outcome(client.request('second', 'x'));
   socket.drop();
@@ -233,23 +271,49 @@ test('requests about the session do not wait for a place', async (t) => {
   assert.equal(text(socket.take().payload), 'key');
 });
 
-test('counted messages are acknowledged: after 32, or a second; and the heartbeat is one', async (t) => {
-  const { server, socket } = await connected(t);
-  const acks = () => socket.sent.splice(0).map((message) => [message[0], message[1]]);
-  assert.deepEqual(acks(), []);
-  socket.say(64, [0, 0], [1], 'n');
-  socket.say(11, [0], u32(0), u32(0)); // not counted
+test('counted messages are acknowledged', async (t) => {
+  const { server, client, socket } = await connected(t);
+  const sent = () => socket.sent.splice(0).map((message) => [message[0], message[1] + 256 * message[2]]);
+  const news = (n, payload = '') => {
+    for (let i = 0; i < n; i++) socket.say(64, [0, 0], [1], 'n', payload);
+  };
+  assert.deepEqual(sent(), []);
+  news(1);
+  socket.say(11, [0], u32(1e9), u32(1e9)); // not counted
   await server.clock.pass(999);
-  assert.deepEqual(acks(), []);
+  assert.deepEqual(sent(), []);
   await server.clock.pass(1);
-  assert.deepEqual(acks(), [[8, 1]]);
-  for (let i = 0; i < 33; i++) socket.say(64, [0, 0], [1], 'n');
-  assert.deepEqual(acks(), [[8, 33]]);
+  assert.deepEqual(sent(), [[8, 1]], 'after a second');
+  news(31);
+  client.connect();
+  await settled();
+  assert.deepEqual(sent(), [], 'fewer than 32');
   await server.clock.pass(1000);
-  assert.deepEqual(acks(), [[8, 34]]);
+  assert.deepEqual(sent(), [[8, 32]]);
+  news(255);
+  assert.deepEqual(sent(), []);
+  news(1);
+  assert.deepEqual(sent(), [[8, 288]], 'at once after 256');
+  news(2, 'x'.repeat(32 << 10));
+  assert.deepEqual(sent(), [[8, 290]], 'at once after 64 KiB');
+});
+
+test('acks go with what is sent after 32 messages', async (t) => {
+  const { server, client, socket } = await connected(t);
+  const news = (n) => {
+    for (let i = 0; i < n; i++) socket.say(64, [0, 0], [1], 'n');
+  };
+  news(31);
+  client.signal('n', 'x');
+  assert.deepEqual(socket.sent.splice(0).map(([type]) => type), [64]);
+  news(1);
+  client.signal('n', 'x');
+  assert.deepEqual(socket.sent.splice(0).map(([type, n]) => [type, type === 8 ? n : 0]), [[64, 0], [8, 32]]);
+  await server.clock.pass(1000);
+  assert.deepEqual(socket.sent, []);
   socket.alive = () => true;
   await server.clock.pass(45_000);
-  assert.deepEqual(acks().filter(([type]) => type === 8).at(-1), [8, 35], 'one more: the answer to a question');
+  assert.deepEqual(socket.sent.filter(([type]) => type === 8).map(([, n]) => n).at(-1), 33, 'the heartbeat is one');
 });
 
 // Requests of the server.

@@ -44,7 +44,7 @@ test('replies in all encodings, empty ones too', async (t) => {
 
 test('the errors of the server have their classes', async (t) => {
   const server = new FakeServer(t);
-  const client = await server.connected();
+  const client = await server.connected({ autoconnect: false });
   for (const [type, body, Class] of [
     [0, [3, 'BADwhat it means'], ErrorReply], [2, [], InternalError], [3, [], SessionNotFoundError], [4, [], SessionFullError],
     [5, [], SessionsDisabledError], [1, [], ShutdownError],
@@ -458,12 +458,14 @@ test('a server that shuts down is left, once it has answered what it had begun',
   const client = await server.connected();
   const { socket, clock } = server;
   const begun = client.request('n', 'x');
-  const refused = client.request('n', 'x');
+  const refused = client.request('refused', 'x', { timeout: 30_000 });
   const { id } = socket.take();
   socket.say(1, socket.take().id);
-  await assert.rejects(refused, ShutdownError);
+  client.request('later', 'x');
+  client.signal('signal', 'x');
   await clock.pass(10_000);
   assert.equal(socket.closedWith, undefined);
+  assert.equal(socket.take(), undefined, 'requests and signals wait');
   socket.say(192, id, 'y');
   assert.equal((await begun).text(), 'y');
   await clock.pass(999);
@@ -471,4 +473,32 @@ test('a server that shuts down is left, once it has answered what it had begun',
   await clock.pass(1);
   assert.equal(socket.closedWith, 1000);
   assert.equal(client.status, 'connecting');
+  await clock.pass(1000);
+  await server.socket.open();
+  const again = server.socket.take();
+  assert.deepEqual([again.name, server.socket.take().name, server.socket.take().name], ['refused', 'later', 'signal'], 'in their order');
+  server.socket.say(192, again.id, 'z');
+  assert.equal((await refused).text(), 'z');
 });
+
+test('a refused request fails in its time', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected();
+  const refused = client.request('n', 'x', { timeout: 5000 });
+  const abort = new AbortController();
+  client.request('left', 'x', { signal: abort.signal });
+  server.socket.say(1, server.socket.take().id);
+  server.socket.say(1, server.socket.take().id);
+  abort.abort();
+  await settled();
+  const old = server.socket;
+  old.drop(1001);
+  await server.clock.pass(4_000);
+  await server.socket.open();
+  assert.notEqual(server.socket, old);
+  assert.equal(server.socket.take().name, 'n');
+  assert.equal(server.socket.take(), undefined, 'who gave up is not sent');
+  await server.clock.pass(1_000);
+  assert.ok((await outcome(refused)).error instanceof TimeoutError);
+});
+

@@ -1,7 +1,7 @@
 // A typed user of the package, in a page or in Node, to be checked and not run.
 
 import {
-  Client, ClientEvents, ClientOptions, CloseError, ClosedError, DisconnectedError, ErrorReply, FailureError, KeyStorage, MalformedError, Payload, Session,
+  Client, ClientEvents, ClientOptions, CloseError, ClosedError, DisconnectedError, ErrorReply, FailureError, KeyStorage, MalformedError, Payload, ReplyLostError, Session,
   Status, TimeoutError, VersionError, WebWireError, WebSocketClass,
 } from 'webwire';
 
@@ -38,6 +38,8 @@ client.addEventListener('sessioncreated', ({ session }) => session.key.length, {
 client.addEventListener('connected', (event) => event.waitUntil(client.request('login')));
 client.addEventListener('connecterror', ({ error }) => console.log(error.message));
 client.addEventListener('sessionerror', ({ error }) => console.log(error.name));
+client.addEventListener('resumed', (event: Event) => console.log(event.type));
+client.addEventListener('gap', ({ missed = 0, unacknowledged }) => console.log(missed + unacknowledged));
 client.addEventListener('sessionrestored', ({ session }) => session.key.length);
 client.addEventListener('sessionupdated', ({ session }) => session.info);
 client.disconnect();
@@ -55,8 +57,10 @@ target.dispatchEvent(new Event('connected'));
 
 new Client('/api', { credentials: async () => 'token', versions: ['3.0'] });
 new Client('/api', { credentials: () => new Uint8Array(3), onhandlererror: ({ name, error }) => console.log(name, error) });
-client.handle('ask', async (payload, { name, meta, signal }) => {
+client.handle('ask', async (payload, { name, meta, signal, trace }) => {
   signal.throwIfAborted();
+  await client.request('traced', payload, { trace });
+  client.signal('traced', payload, { trace: { traceparent: trace.traceparent } });
   return { name, text: payload.text(), meta: Object.fromEntries(meta) };
 });
 client.handle('nothing', () => {});
@@ -88,6 +92,7 @@ use(new AbortController().signal).catch((error: unknown) => {
   if (error instanceof ErrorReply) console.log(error.code, error.message);
   else if (error instanceof DisconnectedError) console.log(error.sent, error.cause);
   else if (error instanceof TimeoutError) console.log(error.after);
+  else if (error instanceof ReplyLostError) console.log(error.executed);
   else if (error instanceof WebWireError) console.log(error.name);
 });
 

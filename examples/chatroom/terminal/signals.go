@@ -47,13 +47,22 @@ func (t *talk) message(m chat.Message) {
 	t.show.message(m)
 }
 
-// connected makes run join the room again.
 func (t *talk) connected(context.Context) {
 	if !t.lost {
 		return // the first connection
 	}
+	t.back(context.Background())
+	t.rejoin(context.Background(), client.Gap{})
+}
+
+// back is called when the same connection goes on: the room is still joined.
+func (t *talk) back(context.Context) {
 	t.lost = false
 	t.show.notice("Connected again.")
+}
+
+// rejoin makes run join the room again, and ask for what it missed.
+func (t *talk) rejoin(context.Context, client.Gap) {
 	select {
 	case t.again <- struct{}{}:
 	default: // it is going to do that already
@@ -61,7 +70,7 @@ func (t *talk) connected(context.Context) {
 }
 
 func (t *talk) disconnected(_ context.Context, reason error) {
-	if !errors.Is(reason, client.ErrClosed) {
+	if !t.lost && !errors.Is(reason, client.ErrClosed) {
 		t.lost = true
 		t.show.notice("Connection lost. What you type is sent when it is back.")
 	}

@@ -48,6 +48,9 @@ func newTalk(opts Options, out io.Writer) *talk {
 			OnServerSignal: t.signal,
 			OnConnected:    t.connected,
 			OnDisconnected: t.disconnected,
+			OnAway:         t.disconnected,
+			OnBack:         t.back,
+			OnGap:          t.rejoin,
 		},
 	})
 	return t

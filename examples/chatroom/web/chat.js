@@ -45,7 +45,8 @@ export class Chat extends EventTarget {
     on('connected', () => this.#connected());
     on('disconnected', () => this.#lost());
     on('connectfailed', ({ error }) => this.#tell('failed', error));
-    on('sessionclosed', () => this.#signedOut(ENDED));
+    on('gap', () => this.#catchUp());
+    on('sessionclosed', () => this.#sessionClosed());
     on('signal', ({ name, payload }) => this.#signal(name, payload.json()));
     this.outbox.addEventListener('change', ({ detail }) => {
       this.#tell('outbox');
@@ -138,7 +139,7 @@ export class Chat extends EventTarget {
   }
 
   typing({ name: room }) {
-    if (!this.signedIn || Date.now() - this.#typed < TYPING_EVERY) return;
+    if (this.status !== 'connected' || !this.signedIn || Date.now() - this.#typed < TYPING_EVERY) return;
     this.#typed = Date.now();
     try {
       this.#client.signal('typing', { room });
@@ -177,7 +178,8 @@ export class Chat extends EventTarget {
       return;
     }
     try {
-      if (!this.#speaksFor(name)) throw new Error('meanwhile it may be somebody else'); // flush looks again
+      // The client sends it under this session or not at all, be it after a resume.
+      if (this.#client.session?.info.name !== name) throw new Error('meanwhile it may be somebody else'); // flush looks again
       await this.#ask('say', { id, room: where, text });
       this.outbox.remove(id);
     } catch (error) {
@@ -186,11 +188,6 @@ export class Chat extends EventTarget {
       else if (error.code === 'NOT_IN_ROOM') room.lost();
       else await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
-  }
-
-  // speaksFor reports whether a request made now has the session of this user.
-  #speaksFor(name) {
-    return this.status === 'connected' && this.#client.session?.info.name === name;
   }
 
   // ask makes a request that ends with this connection: the next one may have another
@@ -245,6 +242,15 @@ export class Chat extends EventTarget {
     this.#tell('status');
   }
 
+  // catchUp joins the rooms again, because signals of the server are lost.
+  #catchUp() {
+    if (!this.signedIn) return; // the next connection does
+    for (const room of this.open.values()) {
+      room.lost();
+      this.enter(room.name);
+    }
+  }
+
   #setMe(name) {
     this.me = name;
     browser.set(ME, name);
@@ -260,13 +266,23 @@ export class Chat extends EventTarget {
     this.flush();
   }
 
+  // sessionClosed handles the end of the session. While this tab was away another one may
+  // have signed in again.
+  #sessionClosed() {
+    this.#signedOut(ENDED);
+    if (browser.get(ME)) this.#signedInElsewhere();
+  }
+
   #signedOut(why) {
     clearTimeout(this.#again);
+    const mine = browser.get(ME) === this.me; // and not of another tab
     this.me = null;
     this.signedIn = false;
     this.#hold(false);
-    browser.remove(ME);
-    browser.remove(ROOMS);
+    if (mine) {
+      browser.remove(ME);
+      browser.remove(ROOMS);
+    }
     this.open.clear();
     this.#tell('signedout', why);
   }

@@ -50,7 +50,7 @@ var arrows = []struct {
 	{"internal/link", []string{"protocol", "transport", "internal/outbox", "internal/tasks", "internal/invariant"}},
 	{"internal/manners", []string{"protocol"}},
 	{"internal/mux", nil},
-	{"server", []string{"protocol", "transport", "session", "internal/link", "internal/outbox", "internal/tasks", "internal/mux", "internal/manners", xSync}},
+	{"server", []string{"protocol", "transport", "session", "engine", "internal/link", "internal/outbox", "internal/tasks", "internal/mux", "internal/manners", xSync}},
 	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/tasks", "internal/mux", "internal/manners", xSync}},
 
 	{"internal/check/sim", []string{"protocol", "transport", "session", "server", "client", "transport/memory", "transport/transporttest"}},
@@ -58,6 +58,7 @@ var arrows = []struct {
 	{"client/js", nil},
 
 	{"internal/check/archtest", nil},
+	{"internal/check/release", nil},
 	{"internal/check/wstest", []string{everything}},
 	{"internal/check/interop/...", []string{everything}},
 	{"internal/check/e2e/...", []string{everything}},

@@ -174,15 +174,18 @@ func imports(file *ast.File, name string) bool {
 }
 
 // packageNames returns the import path for each name of a package that a block
-// may use without importing it. Where names clash the module's own package wins,
-// then the shorter path, then the one that is said here.
+// may use without importing it. Where names clash a package of the module wins, then one
+// of the root module, then the one that is named here, then the shorter path.
 func packageNames(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	names := map[string]string{}
 	std := strings.Fields(string(command(t, dir, nil, "go", "list", "std")))
 	slices.SortStableFunc(std, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
-	own := strings.Fields(string(command(t, dir, nil, "go", "list", "-e", "./...")))
-	for _, imp := range slices.Concat(std, []string{"crypto/rand", "text/template"}, own) {
+	all := slices.Concat(std, []string{"crypto/rand", "text/template"})
+	for _, dir := range slices.Compact([]string{root(t), dir}) {
+		all = append(all, strings.Fields(string(command(t, dir, nil, "go", "list", "-e", "./...")))...)
+	}
+	for _, imp := range all {
 		if !strings.Contains(imp, "internal/") && !strings.HasPrefix(imp, "vendor/") {
 			names[path.Base(imp)] = imp
 		}

@@ -50,7 +50,9 @@ var surfaces = []struct {
 	{pkg: "engine", lines: 21},
 	{pkg: "server", lines: 24, over: []reason{
 		{"The server asks clients as they ask it, and sends metadata.", []string{"Call", "WithMeta"}},
+		{"Middleware adds to the metadata of a context and leaves the rest in place.", []string{"Meta"}},
 		{"A streamed reply has a handler of its own, with a form for JSON.", []string{"StreamHandler", "JSONStream"}},
+		{"A topic is a value, with what is in it and what it can do.", []string{"Topic", "TopicOptions", "Overflow", "Member", "Message"}},
 	}},
 	{pkg: "client", lines: 14, over: []reason{
 		{"What failed, and whether it was executed, is told by types and one function.", []string{"MaybeExecuted", "RepeatedError", "TimeoutError"}},
@@ -58,7 +60,10 @@ var surfaces = []struct {
 		{"Signals have a handler and a Mux as on the server.", []string{"Handler", "Mux", "Signal", "SignalHandler"}},
 		{"Requests of the server have a handler as on the server.", []string{"Request", "RequestHandler"}},
 		{"A streamed reply has a form for JSON, as a request has.", []string{"CallStream"}},
-		{"Metadata is sent by the context, as on the server.", []string{"WithMeta"}},
+		{"Metadata is sent by the context, as on the server.", []string{"WithMeta", "Meta"}},
+		{"A subscription to a topic is a thing of its own, and what it gets has types.", []string{
+			"Subscription", "SubscribeOptions", "Message", "GapError", "PresenceEvent",
+		}},
 		{"A key can be kept while the program does not run.", []string{"KeyFile", "KeyStore"}},
 	}},
 }

@@ -77,7 +77,10 @@ func broadcasts(r *report, e effort, all []contender, listeners int) error {
 	return nil
 }
 
-func (f fanout) runner(listeners int) (*runner, error) {
+func (f fanout) runner(listeners int) (*runner, error) { return f.runnerOf(listeners, listeners) }
+
+// runnerOf is runner for messages that go to some of the connections, always as many.
+func (f fanout) runnerOf(listeners, receivers int) (*runner, error) {
 	b, err := f.start(listeners)
 	if err != nil {
 		return nil, err
@@ -97,9 +100,11 @@ func (f fanout) runner(listeners int) (*runner, error) {
 			if err := b.send(); err != nil {
 				return err
 			}
-			<-s.arrived
+			if err := s.await(); err != nil {
+				return err
+			}
 			l.latencies.add(time.Since(begin)) // until it has arrived everywhere
-			l.count += uint64(listeners)
+			l.count += uint64(receivers)
 			if r.over() {
 				return nil
 			}

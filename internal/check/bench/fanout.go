@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/gobwas/ws"
 
 	"github.com/webwire-go/webwire/protocol"
 	wwserver "github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/stream"
 )
 
 func websocketFanout(listeners int) (broadcaster, error) {
-	s := newWebwire(websocketUpgrader, protocol.V2_0)
+	s := fanoutServer(websocketUpgrader)
 	addr, stop, err := serveHTTP(s)
 	return webwireFanout(s, addr, listeners, func() { stop(); s.Close() }), err
 }
@@ -23,9 +25,18 @@ func streamFanout(listeners int) (broadcaster, error) {
 	if err != nil {
 		return broadcaster{}, err
 	}
-	s := newWebwire(nil, protocol.V2_0)
+	s := fanoutServer(nil)
 	go s.Serve(l)
 	return webwireFanout(s, l.Addr().String(), listeners, func() { s.Close() }), nil
+}
+
+// fanoutServer returns a server that does not ping: sinks do not answer, and what is not
+// the broadcast's confuses their count. In a full run a group takes longer than the 20 s
+// after which a server with the default options pings.
+func fanoutServer(up transport.Upgrader) *wwserver.Server {
+	o := webwireOptions(up, protocol.V2_0)
+	o.ReadTimeout = 24 * time.Hour
+	return wwserver.New(o)
 }
 
 // webwireFanout is server.Broadcast to all connections of a server.

@@ -186,20 +186,29 @@ func joinIdle(c net.Conn, addr string, v protocol.Version) error {
 	return skipFrame(c, 0) // the welcome
 }
 
-// skipFrame reads a frame, whose payload is of the given size unless that is zero.
+// skipFrame reads a message, whose payload is of the given size unless that is zero. It skips
+// what a server sends unasked to a connection that is silent: pings, and in 3.0 acks.
 func skipFrame(r io.Reader, size int) error {
-	h, err := ws.ReadHeader(r)
-	if err != nil {
-		return err
-	}
-	if size > 0 {
-		if err := checkReply(int(h.Length), size); err != nil {
+	for {
+		h, err := ws.ReadHeader(r)
+		if err != nil {
 			return err
 		}
+		if _, err := io.CopyN(io.Discard, r, h.Length); err != nil {
+			return err
+		}
+		switch {
+		case h.OpCode.IsControl() || size > 0 && h.Length == ackLength:
+		case size > 0:
+			return checkReply(int(h.Length), size)
+		default:
+			return nil
+		}
 	}
-	_, err = io.CopyN(io.Discard, r, h.Length)
-	return err
 }
+
+// ackLength is the length of an ack, no reply has it.
+const ackLength = 1 + 8
 
 // idleRequest returns a request and the length of its reply.
 func idleRequest(v protocol.Version) (request []byte, reply int, err error) {

@@ -72,7 +72,7 @@ var errMissed = errors.New("a bar is missed")
 // payloads are the sizes of what is echoed, in bytes.
 var payloads = []int{32, 1 << 10, 64 << 10}
 
-const partNames = "requests, signals, streams, broadcast, stalled, scaling, codec"
+const partNames = "requests, signals, streams, broadcast, topics, stalled, scaling, codec"
 
 func runBench(o options) error {
 	sizes := payloads
@@ -133,6 +133,7 @@ func runBench(o options) error {
 		{"signals", signalsPart},
 		{"streams", streamsPart},
 		{"broadcast", broadcastPart},
+		{"topics", topicsPart},
 		{"stalled", stalledPart},
 		{"scaling", scalingPart},
 		{"codec", codecPart},

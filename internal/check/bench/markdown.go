@@ -23,6 +23,7 @@ func (r *report) markdown() string {
 	r.saySignals(&b)
 	r.sayStreams(&b)
 	r.sayBroadcast(&b)
+	r.sayTopics(&b)
 	r.sayStalled(&b)
 	r.sayScaling(&b)
 	r.sayCodec(&b)

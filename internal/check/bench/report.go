@@ -17,6 +17,7 @@ type report struct {
 	series     []*series // requests and signals
 	streams    []*series
 	broadcast  []*series
+	topics     []*series
 	scaling    []*series
 	stalled    []stalledResult
 	codec      []codecResult
@@ -73,11 +74,12 @@ func (r *report) write(w io.Writer, dir string) error {
 		Rows      []row           `json:"rows"`
 		Streams   []row           `json:"streams,omitempty"`
 		Broadcast []row           `json:"broadcast,omitempty"`
+		Topics    []row           `json:"topics,omitempty"`
 		Scaling   []row           `json:"scaling,omitempty"`
 		Stalled   []stalledResult `json:"stalled,omitempty"`
 		Codec     []codecResult   `json:"codec,omitempty"`
 		Bars      []bar           `json:"bars"`
-	}{r.Machine, r.Command, rows(r.series), rows(r.streams), rows(r.broadcast), rows(r.scaling), r.stalled, r.codec, r.bars})
+	}{r.Machine, r.Command, rows(r.series), rows(r.streams), rows(r.broadcast), rows(r.topics), rows(r.scaling), r.stalled, r.codec, r.bars})
 }
 
 func writeJSON(dir, name string, v any) error {

@@ -13,14 +13,19 @@ import (
 )
 
 // sinks are connections that count the bytes they receive, the same for all servers.
+// They answer nothing, so that a server must not ping them: the ping would be counted.
 type sinks struct {
 	conns   []net.Conn
 	total   atomic.Int64 // bytes received
 	target  atomic.Int64
+	closed  atomic.Bool
 	arrived chan struct{} // receives when total reaches target
+	failed  chan error    // receives when total exceeds target, or a connection ends
 }
 
-func newSinks() *sinks { return &sinks{arrived: make(chan struct{}, 1)} }
+func newSinks() *sinks {
+	return &sinks{arrived: make(chan struct{}, 1), failed: make(chan error, 1)}
+}
 
 func (s *sinks) open(addr string, n int, join func(net.Conn, string) error) error {
 	s.conns = make([]net.Conn, n)
@@ -48,16 +53,40 @@ func (s *sinks) read(c net.Conn) {
 	for {
 		n, err := c.Read(buf)
 		if err != nil {
+			if !s.closed.Load() {
+				s.fail(fmt.Errorf("a receiving connection ended: %w", err))
+			}
 			return
 		}
-		if s.total.Add(int64(n)) == s.target.Load() {
+		total, target := s.total.Add(int64(n)), s.target.Load()
+		switch {
+		case total == target:
 			s.arrived <- struct{}{}
+		case total > target && target > 0:
+			s.fail(fmt.Errorf("%d bytes arrived that are not the broadcast's", total-target))
 		}
 	}
 }
 
-// expect says that so many bytes more are about to be sent.
+func (s *sinks) fail(err error) {
+	select {
+	case s.failed <- err:
+	default: // the first error counts
+	}
+}
+
+// expect says that n more bytes are about to be sent.
 func (s *sinks) expect(n int64) { s.target.Add(n) }
+
+// await waits until the expected bytes have arrived.
+func (s *sinks) await() error {
+	select {
+	case <-s.arrived:
+		return nil
+	case err := <-s.failed:
+		return err
+	}
+}
 
 // settle waits until nothing arrives any more and returns how many bytes did.
 func (s *sinks) settle() (int64, error) {
@@ -73,6 +102,7 @@ func (s *sinks) settle() (int64, error) {
 }
 
 func (s *sinks) close() {
+	s.closed.Store(true)
 	for _, c := range s.conns {
 		if c != nil {
 			c.Close()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +51,14 @@ func TestContenders(t *testing.T) {
 			t.Errorf("%s: no broadcast was measured", s.contender)
 		}
 	}
+	if err := publications(&r, e, []topicWork{{"1 topic, 10 members", 1, 10, 10}, {"40 topics, 5 members each", 40, 5, 20}, {"no members", 1, 0, 0}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range r.topics {
+		if s.median(rps) == 0 {
+			t.Errorf("%s, %s: nothing was measured", s.contender, s.shape)
+		}
+	}
 	r.contenders = contenders
 	r.finish(time.Second)
 	for _, x := range relations {
@@ -93,5 +102,36 @@ func TestHistogram(t *testing.T) {
 		if m := middle(bucketOf(d)); m < d*98/100 || m > d*102/100 {
 			t.Errorf("%v is in the bucket around %v", d, m)
 		}
+	}
+}
+
+// A byte too many, or a connection that ends, is an error: waiting for the exact number
+// of bytes would have no end.
+func TestSinksNotice(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for name, do := range map[string]func(net.Conn){
+		"ping":        func(c net.Conn) { c.Write(make([]byte, 4+2)) },
+		"end":         func(c net.Conn) { c.Close() },
+		"end in time": func(c net.Conn) { c.Write(make([]byte, 3)); c.Close() },
+	} {
+		s := newSinks()
+		if err := s.open(ln.Addr().String(), 1, joinNothing); err != nil {
+			t.Fatal(err)
+		}
+		c, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.expect(4)
+		do(c)
+		if err := s.await(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		s.close()
+		c.Close()
 	}
 }

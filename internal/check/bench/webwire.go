@@ -69,6 +69,10 @@ func overListener(name string, listen func() (transport.Listener, transport.Dial
 
 // newWebwire returns a server that speaks a version with the clients of dialWebwire.
 func newWebwire(up transport.Upgrader, v protocol.Version) *wwserver.Server {
+	return wwserver.New(webwireOptions(up, v))
+}
+
+func webwireOptions(up transport.Upgrader, v protocol.Version) wwserver.Options {
 	o := wwserver.Options{Upgrader: up, Hooks: wwserver.Hooks{
 		OnRequest: func(ctx context.Context, r *wwserver.Request) (protocol.Payload, error) {
 			if r.Name == tailName {
@@ -81,7 +85,7 @@ func newWebwire(up transport.Upgrader, v protocol.Version) *wwserver.Server {
 	if v == protocol.V3_0 {
 		o.Version = v // 2.0 is spoken without
 	}
-	return wwserver.New(o)
+	return o
 }
 
 // tailName is the name of requests whose reply is streamed.

@@ -40,8 +40,9 @@ func TestSilenceBehindAFullInbox(t *testing.T) {
 				defer faults.Close()
 				ended := make(chan error, 1)
 				srv := server.New(server.Options{
-					InboxSize: c.inbox,
-					Logger:    slog.New(slog.DiscardHandler),
+					InboxSize:    c.inbox,
+					ResumeWindow: -1, // the connection ends with its socket
+					Logger:       slog.New(slog.DiscardHandler),
 					Hooks: server.Hooks{
 						OnRequest:            poll,
 						OnClientDisconnected: func(_ *server.Conn, reason error) { ended <- reason },

@@ -97,8 +97,11 @@ func TestManyRequests(t *testing.T) {
 		if err := group.Wait(); err != nil {
 			t.Error(err)
 		}
-		// The server opens the connection with a message of its own.
-		if st := s.client.Stats(); st.Sent != goroutines*each || st.Received != 1+goroutines*each || st.Connects != 1 {
+		// The server opens the connection with a message of its own. Both acknowledge what
+		// they get, a few messages at a time.
+		const more = goroutines * each / 10
+		if st := s.client.Stats(); st.Sent < goroutines*each || st.Sent > goroutines*each+more ||
+			st.Received <= goroutines*each || st.Received > goroutines*each+more || st.Connects != 1 {
 			t.Errorf("got %+v", st)
 		}
 	})

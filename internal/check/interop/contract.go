@@ -48,6 +48,8 @@ func init() {
 	steps = append(steps, sessionSteps...)
 	steps = append(steps, lossSteps...)
 	steps = append(steps, modernSteps...)
+	steps = append(steps, wireSteps...)
+	steps = append(steps, flowSteps...)
 	steps = append(steps, httpSteps...)
 }
 

@@ -44,9 +44,18 @@ const room = 256
 func (r *run) peer() (*peer, error) { return r.peerAt(r.Addr) }
 
 func (r *run) peerAt(addr string) (*peer, error) {
+	return r.join(r.client(addr, []protocol.Version{r.Version}))
+}
+
+// guestAt is peerAt for a client that does not connect again, and so does not make requests
+// again that a server refused because it shuts down.
+func (r *run) guestAt(addr string) (*peer, error) {
+	return r.join(r.clientWith(addr, client.Options{Versions: []protocol.Version{r.Version}, DisableAutoconnect: true}))
+}
+
+func (r *run) join(p *peer) (*peer, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, connectTimeout)
 	defer cancel()
-	p := r.client(addr, []protocol.Version{r.Version})
 	if err := p.Connect(ctx); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
@@ -55,6 +64,10 @@ func (r *run) peerAt(addr string) (*peer, error) {
 
 // client returns a client that is not connected.
 func (r *run) client(addr string, versions []protocol.Version) *peer {
+	return r.clientWith(addr, client.Options{Versions: versions})
+}
+
+func (r *run) clientWith(addr string, opts client.Options) *peer {
 	p := &peer{
 		ctx:     r.ctx,
 		signals: make(chan described, room),
@@ -62,20 +75,18 @@ func (r *run) client(addr string, versions []protocol.Version) *peer {
 		closed:  make(chan struct{}, room),
 		lost:    make(chan error, room),
 	}
-	p.Client = client.New(r.Network.Dialer(addr), client.Options{
-		Versions:       versions,
-		MaxMessageSize: MaxMessageSize,
-		MinBackoff:     20 * time.Millisecond,
-		MaxBackoff:     200 * time.Millisecond,
-		Logger:         slog.New(slog.DiscardHandler),
-		Handler:        clientHandlers(),
-		Hooks: client.Hooks{
-			OnServerSignal:   func(_ context.Context, s *client.Signal) { p.signals <- describe(s.Name, s.Payload) },
-			OnSessionCreated: func(_ context.Context, s session.Session) { p.created <- s },
-			OnSessionClosed:  func(context.Context) { p.closed <- struct{}{} },
-			OnDisconnected:   func(_ context.Context, reason error) { p.lost <- reason },
-		},
-	})
+	opts.MaxMessageSize = MaxMessageSize
+	opts.MinBackoff = 20 * time.Millisecond
+	opts.MaxBackoff = 200 * time.Millisecond
+	opts.Logger = slog.New(slog.DiscardHandler)
+	opts.Handler = clientHandlers()
+	opts.Hooks = client.Hooks{
+		OnServerSignal:   func(_ context.Context, s *client.Signal) { p.signals <- describe(s.Name, s.Payload) },
+		OnSessionCreated: func(_ context.Context, s session.Session) { p.created <- s },
+		OnSessionClosed:  func(context.Context) { p.closed <- struct{}{} },
+		OnDisconnected:   func(_ context.Context, reason error) { p.lost <- reason },
+	}
+	p.Client = client.New(r.Network.Dialer(addr), opts)
 	r.peers = append(r.peers, p)
 	return p
 }

@@ -179,11 +179,11 @@ func (r *run) shutdown(busyFor time.Duration) error {
 	if err != nil {
 		return err
 	}
-	busy, err := r.peerAt(addr)
+	busy, err := r.guestAt(addr)
 	if err != nil {
 		return err
 	}
-	other, err := r.peerAt(addr)
+	other, err := r.guestAt(addr)
 	if err != nil {
 		return err
 	}
@@ -201,12 +201,16 @@ func (r *run) shutdown(busyFor time.Duration) error {
 	); err != nil {
 		return err
 	}
-	err = errors.Join(
-		other.refused("echo", "x", protocol.ErrShutdown),
-		wanted("close session", other.CloseSession(r.ctx), protocol.ErrShutdown),
-		wanted("restore", other.RestoreSession(r.ctx, "another"+key), protocol.ErrShutdown),
-		r.unavailable(addr),
-	)
+	if r.Version >= protocol.V3_0 { // which has asked its clients to leave
+		err = other.refused("echo", "x", client.ErrDisconnected)
+	} else {
+		err = errors.Join(
+			other.refused("echo", "x", protocol.ErrShutdown),
+			wanted("close session", other.CloseSession(r.ctx), protocol.ErrShutdown),
+			wanted("restore", other.RestoreSession(r.ctx, "another"+key), client.ErrDisconnected), // it has left
+		)
+	}
+	err = errors.Join(err, r.unavailable(addr))
 	if err := errors.Join(err, <-slept); err != nil {
 		return err
 	}

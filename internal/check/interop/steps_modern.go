@@ -177,7 +177,7 @@ func (p *peer) askFor(name string, payload protocol.Payload) (protocol.Payload, 
 }
 
 func serverAsks(r *run) error {
-	addr, err := r.spawn(`{"concurrency":8}`)
+	addr, err := r.spawn(besides)
 	if err != nil {
 		return err
 	}

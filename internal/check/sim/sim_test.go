@@ -14,12 +14,13 @@ import (
 
 var (
 	seeds  = flag.Int("sim.seeds", 300, "how many schedules to run")
+	first  = flag.Uint64("sim.first", 1, "the first of them")
 	seed   = flag.Uint64("sim.seed", 0, "run this schedule only")
 	repeat = flag.Int("sim.repeat", 100, "how often to run it")
 )
 
 func TestSim(t *testing.T) {
-	run := func(i int) uint64 { return uint64(i) + 1 }
+	run := func(i int) uint64 { return *first + uint64(i) }
 	n := *seeds
 	if *seed != 0 {
 		run = func(int) uint64 { return *seed }

@@ -205,6 +205,11 @@ func (w *world) end(srv *server.Server) {
 	w.within("Close of a server", 0, func() { _ = srv.Close() })
 }
 
+// slowest is how long a slow network takes for a message. A cancel is read after what was
+// written before it, which may be 64 KiB of items of a byte: 1008 messages. They take less
+// than history.notice.
+const slowest = 15 * time.Millisecond
+
 // harm does harm to the network.
 func (w *world) harm(r *rand.Rand) {
 	for end := time.Now().Add(w.lasts); time.Now().Before(end); w.pause(w.grid + upTo(r, 4*time.Second)) {
@@ -225,7 +230,7 @@ func (w *world) harm(r *rand.Rand) {
 		case 7:
 			c.Delay(upTo(r, 500*time.Millisecond))
 		case 8:
-			c.Slow(upTo(r, 50*time.Millisecond))
+			c.Slow(upTo(r, slowest))
 		case 9:
 			w.faults.Refuse(pick(r, transporttest.Refused, transporttest.Hanging, transporttest.Unavailable(upTo(r, 2*time.Second))))
 		default:

@@ -16,6 +16,13 @@ export const CONF = bytes(23, 2, 0, 0x60, 0xea, 0, 0, 0, 0x20, 0, 0); // 60 s, 8
 export const CONF3 = bytes([23, 3, 0, 0x60, 0xea, 0, 0, 0, 0x20, 0, 0, 0, 0, 1, 0, 16, 0]); // the same, 16 requests at once
 export const WELCOME = bytes([25], Array(59).fill(0));
 
+const little = (n, size) => Array.from({ length: size }, (_, i) => Math.floor(n / 256 ** i) % 256);
+
+// welcome returns one that says more: lasts is the window in milliseconds.
+export const welcome = (outcome, { id = 1, secret = 2, lasts = 120_000, received = 0, from = 1, late = 0 } = {}) => bytes(
+  [25, outcome], Array(16).fill(id), Array(16).fill(secret), little(lasts, 4), little(0, 4), little(received, 8), little(from, 8), little(late, 2),
+);
+
 // parsed takes a message of the client apart. Heads of 3.0 are left as they are.
 function parsed(message, modern) {
   const type = message[0];
@@ -49,6 +56,7 @@ export class FakeSocket extends EventTarget {
     this.protocols = protocols;
     this.conf = server.conf;
     this.conf3 = server.conf3;
+    this.welcome = server.welcome;
     server.sockets.push(this);
     for (const type of ['open', 'message', 'error', 'close']) {
       this.addEventListener(type, (event) => this[`on${type}`]?.(event));
@@ -102,7 +110,7 @@ export class FakeSocket extends EventTarget {
     if (this.#modern) {
       this.say(this.conf3);
       await settled();
-      if (this.readyState === 1) this.say(WELCOME);
+      if (this.readyState === 1) this.say(this.welcome);
     }
     await settled();
   }
@@ -147,6 +155,7 @@ export class FakeServer {
   asked = []; // requests for the metadata
   conf = CONF;
   conf3 = CONF3;
+  welcome = WELCOME;
   refusal; // of the browser to connect
   ask; // returns what is answered, instead of the metadata
   answers = {}; // by method, instead of the metadata
@@ -186,6 +195,7 @@ export class FakeServer {
     const events = [];
     for (const type of [
       'signal', 'sessioncreated', 'sessionupdated', 'sessionclosed', 'sessionrestored', 'connected', 'disconnected', 'connectfailed',
+      'resumed', 'gap',
     ]) {
       client.addEventListener(type, (event) => events.push(type === 'signal' ? `signal ${event.name}` : type));
     }

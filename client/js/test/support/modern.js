@@ -48,6 +48,16 @@ export const metadata = (url, WebSocket) => use(url, WebSocket, async (client, a
   equal(await ask('meta', 'x', { timeout: Infinity }), ' false');
 });
 
+export const traces = (url, WebSocket) => use(url, WebSocket, async (client, ask) => {
+  const trace = { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', tracestate: 'vendor=1' };
+  let seen;
+  client.handle('traced', (payload, request) => { seen = request.trace; });
+  equal(await ask('trace', 'x', { trace }), `${trace.traceparent} ${trace.tracestate}`);
+  equal(seen, trace);
+  equal(await ask('trace', 'x'), ' ');
+  equal(seen, {});
+});
+
 export const payloads = (url, WebSocket) => use(url, WebSocket, async (client) => {
   for (const payload of ['text', Uint8Array.of(0, 255), new Uint8Array(300_000), '']) {
     const reply = await client.request('echo', payload);

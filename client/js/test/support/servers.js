@@ -103,6 +103,11 @@ export class Relay {
     await closed;
   }
 
+  // cut ends all connections, and goes on to take new ones.
+  cut() {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   // swallow lets whatever is sent on the connections of now disappear, and that one of
   // their ends closed them, as when the device changed its network.
   swallow() {

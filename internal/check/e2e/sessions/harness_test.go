@@ -53,6 +53,7 @@ func open(t *testing.T, v protocol.Version, opts server.Options) *site {
 	s := &site{t: t, ln: memory.Listen(), version: v, logged: &log{}}
 	opts.Version = v
 	opts.Logger = debugLogger(s.logged)
+	opts.ResumeWindow = -1 // connections end with their sockets
 	if opts.Hooks.OnRequest == nil {
 		opts.Hooks.OnRequest = handle
 	}

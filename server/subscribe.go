@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// subscribing is a subscribe of a client in flight.
+type subscribing struct {
+	conn *Conn
+	body protocol.SubscribeBody
+	call link.Incoming
+}
+
+// subscribe starts the handling of a subscribe.
+func (c *Conn) subscribe(m protocol.Message) {
+	body, err := m.Subscribe()
+	if err == nil && engine.CheckName(body.Topic) != nil {
+		c.answer(c.info.Version.Failure(m.ID, &protocol.Error{Code: "BAD_TOPIC", Message: "the name of a topic has 1 to 255 bytes"}))
+		return
+	}
+	if err == nil && c.server.opts.Hooks.OnSubscribe == nil {
+		c.answer((&protocol.FailureError{Code: protocol.FailureUnsupported, Text: "Hooks.OnSubscribe is nil"}).Message(m.ID))
+		return
+	}
+	free, full := false, false
+	if err == nil {
+		free, full = c.members.reserve(body.Ref)
+	}
+	switch {
+	case full:
+		c.answer(protocol.FailureTooMany.Failure().Message(m.ID))
+	case !free:
+		c.link.Disconnect(transport.StatusProtocolError, "protocol error", ErrProtocolViolation)
+	default:
+		c.spoke = true
+		s := &subscribing{conn: c, body: body}
+		if !c.link.Serve(&s.call, &m, link.Cost(m), s) {
+			c.members.detach(body.Ref)
+			c.refuse(m.ID)
+		}
+	}
+}
+
+// unsubscribe ends a subscription.
+func (c *Conn) unsubscribe(ref uint32) {
+	if m := c.members.detach(ref); m != nil {
+		m.leave()
+	}
+}
+
+func (s *subscribing) Run() {
+	c := s.conn
+	if !s.call.Begin() {
+		c.members.detach(s.body.Ref)
+		return
+	}
+	if c.refused {
+		s.call.End()
+		c.link.Drop()
+		return
+	}
+	ended := false
+	end := func() {
+		ended = true
+		s.call.End()
+	}
+	err := s.subscribe(s.call.Context(), end)
+	if err == nil {
+		return
+	}
+	c.members.detach(s.body.Ref)
+	if !ended {
+		s.call.End()
+	}
+	if m, theirs := s.call.Failure(err); theirs {
+		c.reply(m)
+		return
+	}
+	c.failWith(s.failure(err), "subscribe", err)
+}
+
+// subscribe asks OnSubscribe and makes the connection a member.
+func (s *subscribing) subscribe(ctx context.Context, end func()) error {
+	c := s.conn
+	info, err := c.server.opts.Hooks.OnSubscribe(ctx, c, s.body.Topic)
+	if err != nil {
+		return err
+	}
+	var encoded json.RawMessage
+	if info != nil {
+		if encoded, err = json.Marshal(info); err != nil {
+			return fmt.Errorf("server: the member that OnSubscribe returned: %w", err)
+		}
+	}
+	t := &c.server.topics
+	if s.body.Presence && !t.options(s.body.Topic).Presence {
+		return &engineError{errNoPresence}
+	}
+	e, err := t.hold(ctx, s.body.Topic)
+	if err != nil {
+		return &engineError{err}
+	}
+	m := newMember(e, c)
+	m.ref, m.info, m.watching = s.body.Ref, encoded, s.body.Presence
+	if !c.members.attach(m) {
+		e.release()
+		return context.Canceled // the client has unsubscribed, or is gone
+	}
+	if err := e.recover(ctx, m, s.call.ID(), s.body.Since, end); err != nil {
+		m.leave()
+		return &engineError{err}
+	}
+	return nil
+}
+
+// engineError is why the engine does not let a client subscribe.
+type engineError struct{ err error }
+
+func (e *engineError) Error() string { return e.err.Error() }
+func (e *engineError) Unwrap() error { return e.err }
+
+// failure returns the answer to a subscribe that failed.
+func (s *subscribing) failure(err error) protocol.Message {
+	var failed *engineError
+	switch {
+	case !errors.As(err, &failed):
+	case errors.Is(err, protocol.ErrUnsupported):
+		return (&protocol.FailureError{Code: protocol.FailureUnsupported, Text: failed.Error()}).Message(s.call.ID())
+	default:
+		return protocol.FailureUnavailable.Failure().Message(s.call.ID())
+	}
+	return s.conn.info.Version.Failure(s.call.ID(), err)
+}
+
+func (s *subscribing) Panicked(value any, stack []byte) {
+	c := s.conn
+	c.panicked("OnSubscribe", value, stack)
+	c.members.detach(s.body.Ref)
+	s.call.End()
+	c.reply(c.info.Version.Failure(s.call.ID(), protocol.ErrInternal))
+}

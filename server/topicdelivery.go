@@ -1,0 +1,176 @@
+package server
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/outbox"
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// What nodes send one another is a message of 3.0, so that it need not be encoded again
+// for members that have subscribed: only its ref and its offset differ.
+const (
+	refAt    = 1
+	offsetAt = refAt + 4
+)
+
+// publication returns what nodes send one another. The error wraps protocol.ErrMalformed.
+func publication(name string, p protocol.Payload) ([]byte, error) {
+	return protocol.V3_0.Append(nil, protocol.Message{Kind: protocol.Publication, Ref: 1, Name: name, Payload: p})
+}
+
+// fan sends to many members from a few goroutines. Its methods other than flush are called
+// with the topic's mu held, flush without.
+type fan struct {
+	out  outbox.Fanout
+	slow []*Conn // to be closed
+}
+
+// cut closes the connection of a member, which gets nothing more: there would be a hole in
+// it. The caller holds the topic's mu.
+func (f *fan) cut(m *member) {
+	m.cut = true
+	f.slow = append(f.slow, m.conn)
+}
+
+func (f *fan) flush() {
+	f.out.Flush()
+	for _, c := range f.slow {
+		c.tooSlow()
+	}
+}
+
+// encoder encodes a publication once for each version, and once for each ref.
+type encoder struct {
+	data   []byte
+	at     engine.Position
+	m      protocol.Message // parsed from data before the first use
+	parsed bool
+	by     map[encoderKey][]byte
+	last   encoderKey
+	msg    []byte // of last
+}
+
+type encoderKey struct {
+	version protocol.Version
+	ref     uint32
+}
+
+// message returns data as a message, whose payload aliases it.
+func (e *encoder) message() protocol.Message {
+	if !e.parsed {
+		e.parsed = true
+		e.m, _ = protocol.V3_0.Parse(e.data) // a message that is malformed cannot be encoded below
+	}
+	return e.m
+}
+
+// of returns the encoded message for a member, nil if its version has none.
+func (e *encoder) of(m *member) []byte {
+	k := encoderKey{m.conn.info.Version, m.ref}
+	if k == e.last && e.msg != nil {
+		return e.msg
+	}
+	msg, ok := e.by[k]
+	if !ok {
+		msg = e.encode(k)
+		if e.by == nil {
+			e.by = make(map[encoderKey][]byte)
+		}
+		e.by[k] = msg
+	}
+	e.last, e.msg = k, msg
+	return msg
+}
+
+func (e *encoder) encode(k encoderKey) []byte {
+	if k.ref != 0 {
+		msg := slices.Clone(e.data)
+		binary.LittleEndian.PutUint32(msg[refAt:], k.ref)
+		binary.LittleEndian.PutUint64(msg[offsetAt:], e.at.Offset)
+		return msg
+	}
+	m := e.message()
+	m = protocol.Message{Kind: protocol.Signal, Name: m.Name, Payload: m.Payload}
+	msg, err := k.version.Append(nil, m)
+	if err != nil { // the version does not allow the name, or the payload
+		return nil
+	}
+	return msg
+}
+
+// valid reports whether data of another node is a publication.
+func valid(data []byte) bool {
+	m, err := protocol.V3_0.Parse(data)
+	return err == nil && m.Kind == protocol.Publication
+}
+
+// send sends a publication to all live members. The caller holds mu.
+func (e *topic) send(f *fan, d engine.Delivery) {
+	if len(e.members) == 0 || !valid(d.Data) {
+		return
+	}
+	enc := encoder{data: d.Data, at: d.At}
+	for _, m := range e.members {
+		e.sendTo(f, m, &enc)
+	}
+}
+
+func (e *topic) sendTo(f *fan, m *member, enc *encoder) {
+	if enc.at.Epoch == m.from.Epoch && enc.at.Offset <= m.from.Offset && !enc.at.IsZero() {
+		return // it has it from the log
+	}
+	msg := enc.of(m)
+	switch {
+	case msg == nil || m.cut:
+		e.topics.dropped.Add(1)
+	case m.lag != nil:
+		m.lag.push(e, enc)
+	default:
+		switch err := m.conn.link.TrySendIn(&f.out, msg); {
+		case err == nil:
+		case !errors.Is(err, outbox.ErrFull): // it has ended, or takes no message of that length
+			if m.ref != 0 && errors.Is(err, protocol.ErrTooBig) {
+				e.lose(f, m, 1, enc.at)
+			}
+			e.topics.dropped.Add(1)
+		case e.opts.Overflow == Disconnect:
+			e.topics.dropped.Add(1)
+			f.cut(m)
+		default:
+			m.fallBehind(e, enc)
+		}
+	}
+}
+
+// sendGap tells the live members that publications are lost, nobody knows how many.
+func (e *topic) sendGap(f *fan, to engine.Position) {
+	for _, m := range e.members {
+		if m.ref == 0 || m.from.Epoch == to.Epoch && m.from.Offset >= to.Offset && !to.IsZero() {
+			continue // it knows nothing of gaps, or has what is lost from the log
+		}
+		if m.lag != nil {
+			m.lag.jump(to)
+			continue
+		}
+		e.lose(f, m, 0, to)
+	}
+}
+
+// lose tells a member of a gap.
+func (e *topic) lose(f *fan, m *member, n uint64, to engine.Position) {
+	msg, err := protocol.V3_0.Append(nil, gapMessage(m.ref, n, to))
+	if err == nil {
+		err = m.conn.link.TrySendIn(&f.out, msg)
+	}
+	if errors.Is(err, outbox.ErrFull) { // it must not miss that
+		f.cut(m)
+	}
+}
+
+func gapMessage(ref uint32, lost uint64, to engine.Position) protocol.Message {
+	return protocol.GapBody{Ref: ref, Lost: lost, Next: protocol.Position(to)}.Message()
+}

@@ -1,0 +1,170 @@
+package server
+
+import (
+	"encoding/json"
+	"sync"
+
+	"github.com/webwire-go/webwire/engine"
+)
+
+// maxSubscriptions is the number of subscriptions of a connection at once.
+const maxSubscriptions = 4096
+
+// member is a connection that gets the publications of a topic: once for each subscription
+// of its client, and once if the server let it join.
+type member struct {
+	topic    *topic
+	conn     *Conn
+	number   uint64          // never used twice on this node
+	ref      uint32          // that the client has chosen; zero: it gets signals
+	info     json.RawMessage // that OnSubscribe returned
+	watching bool            // it wants to know who else is there
+
+	index int             // in topic.members, -1: it is not live; guarded by topic.mu
+	left  bool            // guarded by topic.mu
+	from  engine.Position // up to here it has everything; guarded by topic.mu
+	cut   bool            // its connection is about to end, because its outbox was full; guarded by topic.mu
+	lag   *lag            // nil: it keeps up; guarded by topic.mu
+}
+
+// memberships are what a connection is a member of.
+type memberships struct {
+	mu     sync.Mutex
+	over   bool               // the connection has ended
+	refs   map[uint32]*member // nil: not a member yet
+	joined map[string]*member
+}
+
+// reserve takes a ref for a subscription to come. It reports whether it could be taken,
+// and whether there are too many.
+func (ms *memberships) reserve(ref uint32) (ok, full bool) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if _, used := ms.refs[ref]; used {
+		return false, false
+	}
+	if len(ms.refs) >= maxSubscriptions {
+		return false, true
+	}
+	if ms.refs == nil {
+		ms.refs = make(map[uint32]*member)
+	}
+	ms.refs[ref] = nil
+	return true, false
+}
+
+// attach makes m the member with its ref, and reports whether it is still wanted.
+func (ms *memberships) attach(m *member) bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if _, reserved := ms.refs[m.ref]; !reserved || ms.over {
+		return false
+	}
+	ms.refs[m.ref] = m
+	return true
+}
+
+// detach frees a ref and returns its member, nil if there is none.
+func (ms *memberships) detach(ref uint32) *member {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	m := ms.refs[ref]
+	delete(ms.refs, ref)
+	return m
+}
+
+// join makes m a member by the server's will, unless there is one. err is why it cannot.
+func (ms *memberships) join(m *member) (joined bool, err error) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if ms.over {
+		return false, ErrConnClosed
+	}
+	if ms.joined[m.topic.name] != nil {
+		return false, nil
+	}
+	if ms.joined == nil {
+		ms.joined = make(map[string]*member)
+	}
+	ms.joined[m.topic.name] = m
+	return true, nil
+}
+
+func (ms *memberships) part(topic string) *member {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	m := ms.joined[topic]
+	delete(ms.joined, topic)
+	return m
+}
+
+// end returns all members, for the last time.
+func (ms *memberships) end() (all []*member) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	ms.over = true
+	for _, m := range ms.refs {
+		if m != nil {
+			all = append(all, m)
+		}
+	}
+	for _, m := range ms.joined {
+		all = append(all, m)
+	}
+	ms.refs, ms.joined = nil, nil
+	return all
+}
+
+// leaveTopics ends all memberships of a connection that has ended.
+func (c *Conn) leaveTopics() {
+	for _, m := range c.members.end() {
+		m.leave()
+	}
+}
+
+// admit makes m a live member. The caller holds mu.
+func (e *topic) admit(m *member) {
+	if m.left {
+		return
+	}
+	m.index = len(e.members)
+	e.members = append(e.members, m)
+	e.entered(m)
+}
+
+// leave ends a membership, once.
+func (m *member) leave() {
+	e := m.topic
+	e.mu.Lock()
+	if m.left {
+		e.mu.Unlock()
+		return
+	}
+	m.left = true
+	if m.index >= 0 {
+		last := len(e.members) - 1
+		moved := e.members[last]
+		moved.index, e.members[m.index] = m.index, moved
+		e.members[last] = nil
+		e.members = e.members[:last]
+		m.index = -1
+		e.exited(m)
+	}
+	e.mu.Unlock()
+	e.release()
+}
+
+// conns returns the connections of this node that are members, each once.
+func (e *topic) conns() []*Conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	seen := make(map[*Conn]struct{}, len(e.members))
+	all := make([]*Conn, 0, len(e.members))
+	for _, m := range e.members {
+		if _, ok := seen[m.conn]; !ok {
+			seen[m.conn] = struct{}{}
+			all = append(all, m.conn)
+		}
+	}
+	return all
+}

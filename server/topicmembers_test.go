@@ -1,0 +1,256 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/engine/enginetest"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+)
+
+// sometimes is a fault of every second operation or so.
+func sometimes(err error) enginetest.Fault {
+	return func(ctx context.Context, next func(context.Context) error) error {
+		time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
+		switch rand.IntN(4) {
+		case 0:
+			return err
+		case 1: // it happens, and nobody learns
+			next(ctx)
+			return engine.ErrUnconfirmed
+		}
+		return next(ctx)
+	}
+}
+
+// watched is a bus that knows what the node is subscribed to.
+type watched struct {
+	engine.Bus
+	mu  sync.Mutex
+	now map[string]bool
+}
+
+func (w *watched) Subscribe(ctx context.Context, subjects ...string) error {
+	err := w.Bus.Subscribe(ctx, subjects...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range subjects {
+		w.now[s] = true // also after an error: it may have happened
+	}
+	return err
+}
+
+func (w *watched) Unsubscribe(subjects ...string) {
+	w.Bus.Unsubscribe(subjects...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range subjects {
+		delete(w.now, s)
+	}
+}
+
+// However connections join and leave, and the engine fails, no subscription is left, and
+// whoever has joined gets what is published.
+func TestTopicStorm(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var memory engine.Memory
+		f := enginetest.NewFaulty(memory.Node())
+		e := f.Engine()
+		bus := &watched{Bus: e.Bus, now: make(map[string]bool)}
+		e.Bus = bus
+		srv := newTopical(t, server.Options{Engine: e, Topics: everything})
+		const peers, topics = 64, 8
+		var all []*peer
+		for range peers {
+			all = append(all, connect(t, srv, protocol.V3_0))
+		}
+		synctest.Wait()
+		conns := slices.Collect(srv.Conns())
+		f.Break(enginetest.Subscribe, sometimes(engine.ErrAway))
+		f.Break(enginetest.Tops, sometimes(engine.ErrAway))
+		var storm sync.WaitGroup
+		for i, c := range conns {
+			storm.Go(func() {
+				for round := range 40 {
+					topic := srv.Topic(fmt.Sprint(rand.IntN(topics)))
+					err := topic.Join(t.Context(), c)
+					if err != nil && !errors.Is(err, engine.ErrAway) && !errors.Is(err, engine.ErrUnconfirmed) {
+						t.Errorf("Join: %v", err)
+					}
+					time.Sleep(time.Duration(rand.IntN(3000)) * time.Millisecond)
+					if i%8 == 0 && round == 20 {
+						c.Abort() // and it goes on trying
+						for err == nil || !errors.Is(err, server.ErrConnClosed) {
+							<-c.Context().Done()
+							err = topic.Join(t.Context(), c)
+						}
+						return
+					}
+					topic.Leave(c)
+				}
+			})
+		}
+		storm.Wait()
+		f.Mend(enginetest.Subscribe)
+		f.Mend(enginetest.Tops)
+		time.Sleep(5 * time.Second)
+		bus.mu.Lock()
+		if left := len(bus.now); left > 0 || srv.Stats().Topics > 0 {
+			t.Errorf("%d subscriptions are left, and %d topics", left, srv.Stats().Topics)
+		}
+		bus.mu.Unlock()
+		for i := range topics {
+			if members, err := memory.Node().Roster.List(t.Context(), fmt.Sprint(i)); err == nil && len(members) > 0 {
+				t.Errorf("topic %d has members: %q", i, members)
+			}
+			for _, err := range srv.Topic(fmt.Sprint(i)).Members(t.Context()) {
+				t.Errorf("topic %d has a member (%v)", i, err)
+			}
+		}
+		for i, c := range conns {
+			if i%8 == 0 {
+				continue
+			}
+			if err := srv.Topic("after").Join(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish(t, srv, "after", "x")
+		for _, p := range all {
+			got := 0
+			synctest.Wait()
+			for len(p.got) > 0 {
+				if m, ok := <-p.got; ok && m.Payload.Text() == "x" {
+					got++
+				}
+			}
+			if got > 1 {
+				t.Errorf("%d times", got)
+			}
+		}
+	})
+}
+
+// A connection that joins while the engine does not answer delays no delivery, in its
+// topic or another.
+func TestTopicDeliveryWaitsForNoJoin(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var memory engine.Memory
+		f := enginetest.NewFaulty(memory.Node())
+		srv := newTopical(t, server.Options{Engine: f.Engine()})
+		p, late := connect(t, srv, protocol.V3_0), connect(t, srv, protocol.V3_0)
+		p.subscribed(1, 1, "room", nil)
+		synctest.Wait()
+		f.Break(enginetest.Subscribe, enginetest.Delay(time.Hour))
+		ctx, cancel := context.WithCancel(t.Context())
+		var joining sync.WaitGroup
+		for i := range 100 { // of all shards
+			joining.Go(func() {
+				for c := range srv.Conns() {
+					if err := srv.Topic(fmt.Sprint(i)).Join(ctx, c); !errors.Is(err, context.Canceled) {
+						t.Errorf("Join: %v", err)
+					}
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		late.subscribed(1, 1, "room", nil) // the node has subscribed already
+		publish(t, srv, "room", "x")
+		p.published(1, "x")
+		late.published(1, "x")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		cancel()
+		joining.Wait()
+		p.conn.Abort()
+		late.conn.Abort()
+	})
+}
+
+// A join on a connection that has ended fails, and leaves nothing behind.
+func TestTopicJoinEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := newTopical(t, server.Options{ResumeWindow: -1})
+		p := connect(t, srv, protocol.V3_0)
+		synctest.Wait()
+		c := grab(t, srv)
+		if err := srv.Topic("room").Join(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		p.conn.Abort()
+		synctest.Wait()
+		if n := len(slices.Collect(srv.Topic("room").Conns())); n != 0 {
+			t.Errorf("%d members", n)
+		}
+		if err := srv.Topic("room").Join(t.Context(), c); !errors.Is(err, server.ErrConnClosed) {
+			t.Errorf("Join: %v", err)
+		}
+		time.Sleep(3 * time.Second)
+		if n := srv.Stats().Topics; n != 0 {
+			t.Errorf("%d topics", n)
+		}
+	})
+}
+
+func TestTopicName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := newTopical(t, server.Options{})
+		p := connect(t, srv, protocol.V3_0)
+		p.subscribe(1, 1, strings.Repeat("x", 256), nil)
+		p.reply(1, protocol.ReplyError)
+		for _, name := range []string{"", strings.Repeat("x", 256)} {
+			if _, err := srv.Topic(name).Publish(t.Context(), "m", protocol.Text("x")); !errors.Is(err, engine.ErrName) {
+				t.Errorf("Publish: %v", err)
+			}
+			if err := srv.Topic(name).Join(t.Context(), grab(t, srv)); !errors.Is(err, engine.ErrName) {
+				t.Errorf("Join: %v", err)
+			}
+		}
+	})
+}
+
+// OnSubscribe decides. Its error is the client's, and nothing is left of the attempt.
+func TestOnSubscribe(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := newTopical(t, server.Options{Hooks: server.Hooks{
+			OnSubscribe: func(_ context.Context, c *server.Conn, topic string) (any, error) {
+				switch topic {
+				case "secret":
+					return nil, &protocol.Error{Code: "NO", Message: "not for you"}
+				case "panic":
+					panic("x")
+				}
+				return nil, nil
+			},
+		}})
+		p := connect(t, srv, protocol.V3_0)
+		p.subscribe(1, 1, "secret", nil)
+		if m := p.reply(1, protocol.ReplyError); m.Name != "NO" {
+			t.Errorf("got %+v", m)
+		}
+		p.subscribe(2, 1, "panic", nil)
+		p.reply(2, protocol.ReplyFailure)
+		publish(t, srv, "secret", "x")
+		p.quiet()
+		if n := srv.Stats().Topics; n != 0 {
+			t.Errorf("%d topics", n)
+		}
+		p.subscribed(3, 1, "open", nil)
+		p.subscribe(4, 1, "open", nil) // the ref is in use
+		if _, err := p.over(); err != server.ErrProtocolViolation {
+			t.Errorf("got %v", err)
+		}
+	})
+}

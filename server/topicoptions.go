@@ -1,0 +1,41 @@
+package server
+
+import "github.com/webwire-go/webwire/protocol"
+
+// TopicOptions are what Options.Topics returns for a topic. The zero value is a topic
+// without history and presence.
+type TopicOptions struct {
+	// History keeps the latest publications in the log of the engine, so that a
+	// subscriber that was away gets what it missed, or learns that it cannot. All nodes
+	// must agree about it.
+	History bool
+
+	// Presence makes the members of all nodes known to Topic.Count and Topic.Members.
+	Presence bool
+
+	// Overflow is what happens to a member whose outbox is full. Zero: Disconnect.
+	Overflow Overflow
+
+	// Key returns the key of a publication for LatestPerKey. It must return soon and may
+	// be called concurrently. Nil: the name of the publication.
+	Key func(name string, p protocol.Payload) string
+}
+
+// Overflow is what happens to a publication if the outbox of a member is full. A client
+// that subscribed learns of what is dropped by a gap; others do not. Server.Stats counts it.
+type Overflow uint8
+
+const (
+	// Disconnect closes the connection with StatusSlowConsumer.
+	Disconnect Overflow = iota
+
+	// DropOldest keeps the 64 latest publications for the member until it reads.
+	DropOldest
+
+	// LatestPerKey keeps the latest publication of each of at most 64 keys for the member
+	// until it reads.
+	LatestPerKey
+)
+
+// maxBacklog is the number of publications that are kept for a member with a full outbox.
+const maxBacklog = 64

@@ -1,0 +1,273 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/webwire-go/webwire/engine"
+)
+
+const (
+	topicShards = 16
+
+	// engineTimeout limits calls of the engine that no caller waits for.
+	engineTimeout = 10 * time.Second
+
+	// idleTopic is for how long a topic without members stays subscribed.
+	idleTopic = 2 * time.Second
+)
+
+// topics are the topics of a server that have members, or had some lately.
+type topics struct {
+	server *Server
+	engine engine.Engine
+	self   engine.NodeID
+
+	ctx    context.Context // of what no caller waits for; ends with close
+	cancel context.CancelFunc
+
+	turn   chan struct{} // held while the engine is opened or closed
+	opened atomic.Bool
+	failed error // of opening; guarded by turn
+
+	seed   maphash.Seed
+	shards [topicShards]topicShard
+	live   sync.Map // *topic by name, for deliveries: they take no lock of a shard
+
+	mu      sync.Mutex
+	closed  bool
+	workers sync.WaitGroup
+
+	numbers atomic.Uint64 // of members
+	errors  atomic.Uint64 // of the engine
+	dropped atomic.Uint64 // publications that a member did not get
+	gaps    atomic.Uint64 // of topics
+}
+
+// topicShard holds the topics whose names have the same hash.
+type topicShard struct {
+	mu  sync.Mutex
+	all map[string]*topic
+}
+
+func (t *topics) init(s *Server) {
+	t.server, t.engine, t.self = s, s.opts.Engine, engine.NewNodeID()
+	if t.engine == (engine.Engine{}) {
+		t.engine = new(engine.Memory).Node()
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.turn = make(chan struct{}, 1)
+	t.seed = maphash.MakeSeed()
+}
+
+var errNoBus = errors.New("server: Options.Engine has no Bus")
+
+// ready opens the engine if that has not been done. An engine that could not be opened is
+// of no use any more.
+func (t *topics) ready(ctx context.Context) error {
+	if t.opened.Load() {
+		return nil
+	}
+	select {
+	case t.turn <- struct{}{}:
+		defer func() { <-t.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	switch {
+	case t.failed != nil || t.opened.Load():
+		return t.failed
+	case t.engine.Bus == nil:
+		return errNoBus
+	case t.ctx.Err() != nil:
+		return ErrServerClosed
+	}
+	opening, cancel := context.WithTimeout(t.ctx, engineTimeout)
+	defer cancel()
+	if err := t.engine.Bus.Open(opening, t.self, (*inlet)(t)); err != nil {
+		t.failed = t.fault("open", "", err)
+		return t.failed
+	}
+	t.opened.Store(true)
+	return nil
+}
+
+// close closes the engine, and waits for what uses it.
+func (t *topics) close() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.cancel()
+	t.turn <- struct{}{}
+	defer func() { <-t.turn }()
+	if t.opened.Load() {
+		if err := t.engine.Bus.Close(); err != nil {
+			_ = t.fault("close", "", err) // it is counted
+		}
+	}
+	t.workers.Wait()
+}
+
+// work runs f in a goroutine that close waits for, unless the server is closed.
+func (t *topics) work(f func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	t.workers.Go(f)
+	return true
+}
+
+// fault counts and logs an error of the engine, and returns it as callers of the server
+// know it. Errors of contexts are the caller's.
+func (t *topics) fault(op, topic string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, engine.ErrUnconfirmed) {
+		return err
+	}
+	t.errors.Add(1)
+	if t.ctx.Err() == nil && !errors.Is(err, engine.ErrTooBig) {
+		t.server.log.write(engineFailed, "webwire: engine failed", "operation", op, "topic", loggable(topic), "error", textOf(err))
+	}
+	return fmt.Errorf("server: topic: %w", err)
+}
+
+func (t *topics) shard(name string) *topicShard {
+	return &t.shards[maphash.String(t.seed, name)%topicShards]
+}
+
+// find returns the topic, or nil if it has no members.
+func (t *topics) find(name string) *topic {
+	if e, ok := t.live.Load(name); ok {
+		return e.(*topic)
+	}
+	return nil
+}
+
+// options returns the options of a topic.
+func (t *topics) options(name string) TopicOptions {
+	if e := t.find(name); e != nil {
+		return e.opts
+	}
+	if t.server.opts.Topics == nil {
+		return TopicOptions{}
+	}
+	return t.server.opts.Topics(name)
+}
+
+// hold returns a topic that this node has subscribed to at the engine, and sees to it that
+// it stays so until release.
+func (t *topics) hold(ctx context.Context, name string) (*topic, error) {
+	if err := engine.CheckName(name); err != nil {
+		return nil, err
+	}
+	if err := t.ready(ctx); err != nil {
+		return nil, err
+	}
+	opts := t.options(name)
+	if opts.History && t.engine.Log == nil {
+		return nil, errNoLog
+	}
+	if opts.Presence && t.engine.Roster == nil {
+		return nil, errNoRoster
+	}
+	s := t.shard(name)
+	s.mu.Lock()
+	e := s.all[name]
+	if e == nil {
+		e = newTopic(t, name, opts)
+		if s.all == nil {
+			s.all = make(map[string]*topic)
+		}
+		s.all[name] = e
+		t.live.Store(name, e)
+	}
+	e.holds++
+	s.mu.Unlock()
+	if err := e.subscribe(ctx); err != nil {
+		e.release()
+		return nil, err
+	}
+	return e, nil
+}
+
+// release undoes hold. The topic is unsubscribed a little later, unless it is held again:
+// clients come back.
+func (e *topic) release() {
+	s := e.topics.shard(e.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.holds--
+	if e.holds > 0 {
+		return
+	}
+	e.generation++
+	generation := e.generation
+	time.AfterFunc(idleTopic, func() { e.retire(generation) })
+}
+
+// retire unsubscribes a topic that nobody has held since the generation began.
+func (e *topic) retire(generation uint64) {
+	t := e.topics
+	s := t.shard(e.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.holds > 0 || e.generation != generation || t.ctx.Err() != nil {
+		return
+	}
+	delete(s.all, e.name)
+	t.live.Delete(e.name)
+	e.stop()
+	// It does not wait. While the lock is held nobody else can have subscribed again.
+	t.engine.Bus.Unsubscribe(e.name)
+}
+
+// subscribe asks the engine for the topic's publications, once.
+func (e *topic) subscribe(ctx context.Context) error {
+	select {
+	case e.turn <- struct{}{}:
+		defer func() { <-e.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if e.subscribed {
+		return nil
+	}
+	t := e.topics
+	if err := t.engine.Bus.Subscribe(ctx, e.name); err != nil {
+		return t.fault("subscribe", e.name, err)
+	}
+	if e.opts.History {
+		tops, err := t.engine.Log.Tops(ctx, []string{e.name})
+		if err != nil {
+			return t.fault("tops", e.name, err)
+		}
+		e.begin(tops[0])
+	}
+	e.subscribed = true
+	return nil
+}
+
+// inlet is topics as the engine sees it.
+type inlet topics
+
+// Deliver implements engine.Inlet.
+func (in *inlet) Deliver(subject string, d engine.Delivery) {
+	if e := (*topics)(in).find(subject); e != nil {
+		e.deliver(d)
+	}
+}
+
+// Lost implements engine.Inlet.
+func (in *inlet) Lost(subjects []string, cause error) {
+	t := (*topics)(in)
+	_ = t.fault("deliver", "", cause) // it is logged
+	t.work(func() { t.recheck(subjects) })
+}
+
+var _ engine.Inlet = (*inlet)(nil)
