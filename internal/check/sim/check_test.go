@@ -62,9 +62,46 @@ func TestCheckerOnForgedHistories(t *testing.T) {
 
 		{"signals", func(h *history) {
 			signals(h, "a", 3)
+			h.refused(signal{"a", 2})
 			h.received("b", signal{"a", 1})
 			h.received("b", signal{"a", 3})
 		}, ""},
+		{"signal missing", func(h *history) {
+			signals(h, "a", 3)
+			h.received("b", signal{"a", 1})
+			h.received("b", signal{"a", 3})
+		}, "{a 2} is missing at b"},
+		{"signals on another connection", func(h *history) {
+			signals(h, "client1", 3)
+			h.received("conn1", signal{"client1", 1})
+			h.received("conn2", signal{"client1", 3})
+		}, ""},
+		{"first signal missing", func(h *history) {
+			signals(h, "conn1", 2)
+			h.received("b", signal{"conn1", 2})
+		}, "{conn1 1} is missing at b"},
+		{"signals in a gap", func(h *history) {
+			signals(h, "conn1", 4)
+			h.received("b", signal{"conn1", 1})
+			h.gap("b", 2)
+			h.received("b", signal{"conn1", 4})
+		}, ""},
+		{"gap too small", func(h *history) {
+			signals(h, "conn1", 4)
+			h.gap("b", 1)
+			h.received("b", signal{"conn1", 1})
+			h.received("b", signal{"conn1", 4})
+		}, "{conn1 3} is missing at b"},
+		{"gap too late", func(h *history) {
+			signals(h, "conn1", 2)
+			h.received("b", signal{"conn1", 2})
+			h.gap("b", 1)
+		}, "{conn1 1} is missing at b"},
+		{"gap of another", func(h *history) {
+			signals(h, "conn1", 2)
+			h.gap("c", 1)
+			h.received("b", signal{"conn1", 2})
+		}, "{conn1 1} is missing at b"},
 		{"signals of an older connection later", func(h *history) {
 			signals(h, "a", 3)
 			h.received("b", signal{"a", 2})
@@ -92,6 +129,21 @@ func TestCheckerOnForgedHistories(t *testing.T) {
 			h.conn("a", evHandler)
 			h.conn("a", evDisconnected)
 		}, ""},
+		{"away", func(h *history) {
+			for _, e := range []connEvent{evConnected, evAway, evHandler, evBack, evAway, evDisconnected} {
+				h.conn("a", e)
+			}
+		}, ""},
+		{"away twice", func(h *history) {
+			for _, e := range []connEvent{evConnected, evAway, evAway, evDisconnected} {
+				h.conn("a", e)
+			}
+		}, "event 3 of 4"},
+		{"back from nowhere", func(h *history) {
+			for _, e := range []connEvent{evConnected, evBack, evDisconnected} {
+				h.conn("a", e)
+			}
+		}, "event 2 of 3"},
 		{"handler before the connection", func(h *history) {
 			h.conn("a", evHandler)
 			h.conn("a", evConnected)

@@ -47,6 +47,11 @@ func newClient(w *world, i int, r *rand.Rand) *simClient {
 		Hooks: client.Hooks{
 			OnConnected:    func(context.Context) { c.hook(true) },
 			OnDisconnected: func(context.Context, error) { c.hook(false) },
+			OnGap: func(_ context.Context, g client.Gap) {
+				if g.Missed > 0 {
+					w.h.gap(c.name, g.Missed)
+				}
+			},
 			OnServerSignal: func(_ context.Context, s *client.Signal) {
 				if s.Name == "s" {
 					w.h.received(c.name, parseSignal(s.Payload))

@@ -58,6 +58,7 @@ type sending struct {
 type receipt struct {
 	at string
 	signal
+	lost uint64 // if not zero: the client was told that so many messages are lost
 }
 
 // connEvent is something that happened on a server's connection.
@@ -66,6 +67,8 @@ type connEvent string
 const (
 	evConnected    connEvent = "OnClientConnected"
 	evHandler      connEvent = "handler"
+	evAway         connEvent = "OnClientAway"
+	evBack         connEvent = "OnClientBack"
 	evDisconnected connEvent = "OnClientDisconnected"
 )
 
@@ -110,7 +113,14 @@ func (h *history) refused(s signal) {
 func (h *history) received(at string, s signal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.receipts = append(h.receipts, receipt{at, s})
+	h.receipts = append(h.receipts, receipt{at: at, signal: s})
+}
+
+// gap notes that a client was told of messages that are lost.
+func (h *history) gap(at string, lost uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.receipts = append(h.receipts, receipt{at: at, lost: lost})
 }
 
 // has reports whether a signal was received.

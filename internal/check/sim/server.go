@@ -58,6 +58,13 @@ func (h *host) start() {
 			OnClientDisconnected: func(c *server.Conn, _ error) {
 				w.h.conn(h.peer(c).name, evDisconnected)
 			},
+			OnClientAway: func(c *server.Conn, _ error) {
+				w.h.conn(h.peer(c).name, evAway)
+			},
+			OnClientBack: func(_ context.Context, c *server.Conn) error {
+				w.h.conn(h.peer(c).name, evBack)
+				return nil
+			},
 			OnSignal: h.onSignal,
 		},
 		Handler:      &mux,
