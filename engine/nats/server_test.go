@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"slices"
@@ -164,18 +165,28 @@ func (c *cluster) awaitLeader(t testing.TB) {
 // urlOf is the address of one server.
 func (c *cluster) urlOf(i int) string { return strings.Split(c.url, ",")[i%len(c.servers)] }
 
+// nextPort is the last port that was tried. The ports are below those that systems
+// give to connections and to listeners without a port: what a server is to have, or to
+// have again, is not taken by another in the meantime.
+var nextPort atomic.Int64
+
+func init() { nextPort.Store(10_000 + rand.Int64N(20_000)) }
+
 func freePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range 1000 {
+		if len(ports) == n {
+			return ports
 		}
-		defer ln.Close()
-		ports = append(ports, ln.Addr().(*net.TCPAddr).Port)
+		port := 10_000 + int(nextPort.Add(1)%20_000)
+		if ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
+			ln.Close()
+			ports = append(ports, port)
+		}
 	}
-	return ports
+	t.Fatal("no ports are free")
+	return nil
 }
 
 func eventually(t testing.TB, limit time.Duration, what string, done func() bool) {
