@@ -263,6 +263,14 @@ func (w *world) bother(r *rand.Rand) {
 			continue
 		}
 		switch r.IntN(20) {
+		case 5:
+			if r.IntN(4) == 0 { // more than is kept for a client that is away
+				for range 1100 {
+					if _, err := server.Broadcast(srv.Conns(), "broadcast", protocol.Text("x")); err != nil {
+						w.h.violated("Broadcast: %v", err)
+					}
+				}
+			}
 		case 0:
 			c.Close(transport.StatusNormalClosure, "")
 		case 1:
