@@ -88,6 +88,7 @@ func (s *Server) closeDrained() {
 	}
 	for _, c := range conns {
 		c.link.Drain()
+		c.link.EndAway(ErrServerClosed)
 	}
 	for _, c := range conns {
 		s.awaitDrained(c)
@@ -129,9 +130,10 @@ func (s *Server) awaitMoved(c *Conn, over <-chan time.Time) bool {
 	}
 }
 
-// awaitDrained returns when no task of c is waiting or running, or c calls Shutdown.
+// awaitDrained returns when no task of c is waiting or running, or c calls Shutdown. If c
+// loses its socket meanwhile it ends: nobody gets the replies.
 func (s *Server) awaitDrained(c *Conn) {
-	drained := c.link.Drain()
+	drained, over := c.link.Drain(), c.link.SocketOver()
 	for {
 		changed := s.change()
 		if s.isCaller(c) {
@@ -140,6 +142,9 @@ func (s *Server) awaitDrained(c *Conn) {
 		select {
 		case <-drained:
 			return
+		case <-over:
+			c.link.EndAway(ErrServerClosed)
+			over = nil
 		case <-changed:
 		}
 	}

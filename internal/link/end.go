@@ -29,6 +29,8 @@ func (l *Link) Close(status transport.Status, reason string, cause error) {
 		case <-drained:
 			l.Flush(l.ctx)
 			l.Disconnect(status, reason, cause)
+		case <-l.SocketOver(): // nobody gets the replies
+			l.EndAway(cause)
 		case <-l.ctx.Done():
 		}
 	})
@@ -106,9 +108,16 @@ func (l *Link) Abort(cause error) {
 }
 
 // AbortAway is Abort if the connection is away, and does nothing otherwise.
-func (l *Link) AbortAway(cause error) {
+func (l *Link) AbortAway(cause error) { l.endAway(cause, true) }
+
+// EndAway is AbortAway except that the tasks of Order that wait are run.
+func (l *Link) EndAway(cause error) { l.endAway(cause, false) }
+
+func (l *Link) endAway(cause error, cut bool) {
 	if ended, _ := l.endOpen(cause, true); ended {
-		l.tasks.Cut()
+		if cut {
+			l.tasks.Cut()
+		}
 		l.failAll(l.Cause())
 		l.drop()
 	}

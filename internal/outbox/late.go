@@ -16,8 +16,8 @@ type late struct {
 	// any more. If the peer has not received them when it comes back the stream is broken.
 	items map[protocol.ID]uint64
 
-	// broken are the requests whose streamed reply is broken, and whose final answer was
-	// not added yet. That will be a failure.
+	// broken are the requests whose streamed reply is broken, of which no further message
+	// was added yet. That will be a failure.
 	broken map[protocol.ID]struct{}
 
 	unacknowledged int // see Outbox.Unacknowledged
@@ -117,10 +117,11 @@ func (o *Outbox) breakStreams() {
 	o.kept.late.items = nil
 }
 
-// breakStream makes the final answer to a request a failure, which may be set aside, kept,
-// queued, or yet to come.
+// breakStream makes the next message of the reply to a request a failure, be it set aside,
+// kept, queued, or yet to come. The peer drops what comes after a failure.
 func (o *Outbox) breakStream(id protocol.ID) {
 	k := o.kept
+	o.owner.ItemLost(id)
 	for i := range k.late.messages {
 		if m, err := protocol.V3_0.Parse(k.late.messages[i].msg); err == nil && m.Kind.IsReply() && m.ID == id {
 			failure := encodeFailure(id, protocol.FailureStreamLost)
@@ -130,7 +131,7 @@ func (o *Outbox) breakStream(id protocol.ID) {
 		}
 	}
 	for _, b := range k.batches {
-		if at := b.answer(id, int(max(k.first, b.first)-b.first)); at >= 0 {
+		if at := b.ofReply(id, int(max(k.first, b.first)-b.first)); at >= 0 {
 			failure := encodeFailure(id, protocol.FailureStreamLost)
 			k.bytes += len(failure) - len(b.msgs[at])
 			k.Total.add(len(failure) - len(b.msgs[at]))
@@ -139,7 +140,7 @@ func (o *Outbox) breakStream(id protocol.ID) {
 		}
 	}
 	for _, b := range o.queue {
-		if at := b.answer(id, 0); at >= 0 {
+		if at := b.ofReply(id, 0); at >= 0 {
 			b.msgs[at] = encodeFailure(id, protocol.FailureStreamLost)
 			return
 		}
@@ -148,14 +149,16 @@ func (o *Outbox) breakStream(id protocol.ID) {
 		k.late.broken = make(map[protocol.ID]struct{})
 	}
 	k.late.broken[id] = struct{}{}
-	o.owner.ItemLost(id)
 }
 
-// answer returns the index of the final answer to a request, at least from; -1 if it is
-// not in the batch.
-func (b *batch) answer(id protocol.ID, from int) int {
+// isOfReply reports whether messages of a kind are part of the reply to a request.
+func isOfReply(k protocol.Kind) bool { return k == protocol.Item || k.IsReply() }
+
+// ofReply returns the index of the first message of the reply to a request, at least from;
+// -1 if there is none in the batch.
+func (b *batch) ofReply(id protocol.ID, from int) int {
 	for i := from; i < len(b.msgs); i++ {
-		if m, err := protocol.V3_0.Parse(b.msgs[i]); err == nil && m.Kind.IsReply() && m.ID == id {
+		if m, err := protocol.V3_0.Parse(b.msgs[i]); err == nil && isOfReply(m.Kind) && m.ID == id {
 			return i
 		}
 	}
@@ -165,7 +168,7 @@ func (b *batch) answer(id protocol.ID, from int) int {
 // mend returns m, or the failure that has to take its place.
 func (o *Outbox) mend(m *protocol.Message) *protocol.Message {
 	k := o.kept
-	if k == nil || len(k.late.broken) == 0 || !m.Kind.IsReply() {
+	if k == nil || len(k.late.broken) == 0 || !isOfReply(m.Kind) {
 		return m
 	}
 	if _, broken := k.late.broken[m.ID]; !broken {

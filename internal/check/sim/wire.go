@@ -216,7 +216,7 @@ func (w *wire) repeats(m protocol.Message) (again bool, violation string) {
 	if !again {
 		return false, ""
 	}
-	lost := m.Kind == protocol.ReplyFailure && before.kind.IsReply() // its stream is lost
+	lost := m.Kind == protocol.ReplyFailure && (before.kind.IsReply() || before.kind == protocol.Item) // its stream is lost
 	if is != before && (!lost || is.id != before.id) {
 		return true, fmt.Sprintf("message %d is %v %x %q when it is sent again, and was %v %x %q", number, is.kind, is.id, is.text, before.kind, before.id, before.text)
 	}

@@ -65,6 +65,14 @@ const (
 // modern reports whether the protocol of the schedule is 3.0.
 func (w *world) modern() bool { return w.version >= protocol.V3_0 }
 
+// absence is for how long a server keeps a connection whose client is gone.
+func (w *world) absence() time.Duration {
+	if w.window == 0 {
+		return 2 * time.Minute // the default
+	}
+	return max(w.window, 0)
+}
+
 // silence is how long it may take to notice that a peer is silent.
 func (w *world) silence() time.Duration {
 	silence := w.readTimeout
@@ -98,7 +106,7 @@ func run(cfg Config) *history {
 		down:        transporttest.Refused,
 		window:      pick(r, -1, 0, 0, time.Second, 10*time.Second),
 	}
-	w.h.damaged, w.h.modern, w.h.notice = w.damaging, w.modern(), w.silence()+writeTimeout+5*time.Second
+	w.h.damaged, w.h.modern, w.h.notice = w.damaging, w.modern(), w.silence()+writeTimeout+5*time.Second+w.absence()
 	w.host = &host{w: w, names: make(map[*server.Conn]*peer), met: make(map[int]*server.Conn)}
 	w.host.start()
 	for i := range 1 + r.IntN(4) {
