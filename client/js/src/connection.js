@@ -185,8 +185,10 @@ export class Connection {
         return;
       }
       if (counted(new Uint8Array(data)[0])) {
+        const again = this.#ledger.repeats();
         if (this.#ledger.count(data.byteLength)) this.#ack();
         else this.#timers.ack ??= later(ACK_DELAY, () => this.#ack());
+        if (again) return;
       }
     }
     const { type, id, payload } = message ?? {};

@@ -23,6 +23,10 @@ export class Ledger {
   #first = 1; // the number of the first of them
   #received = 0; // counted messages of the server
   #late = 0; // messages that are about to come and are not counted
+  #had = 0; // of those, so many came on an earlier socket, which was lost before the last came
+  #got = 0; // so many have come
+  #then = 0; // received, once all have come
+  #gap = [0, -1]; // what was missed of late, and received at that time
   #unknown = 0; // received, and not acknowledged
   #unknownBytes = 0;
 
@@ -48,12 +52,21 @@ export class Ledger {
     }
   }
 
+  // repeats counts a message that has no number, if it is one, and reports whether it came
+  // before.
+  repeats() {
+    if (!this.#late) return false;
+    const again = this.#had > 0;
+    if (again) this.#had--;
+    else this.#got++;
+    // One more, because count is called for it.
+    if (!--this.#late) [this.#received, this.#got] = [this.#then - 1, 0];
+    else this.#received--;
+    return again;
+  }
+
   // count counts a message of the server, and reports whether an ack is due at once.
   count(bytes) {
-    if (this.#late) {
-      this.#late--;
-      return false;
-    }
     this.#received++;
     this.#unknown++;
     this.#unknownBytes += bytes;
@@ -81,9 +94,13 @@ export class Ledger {
     this.free(welcome.received);
     const missed = welcome.from - 1 - this.#received - welcome.uncounted;
     disagrees(missed < 0);
-    this.#received = welcome.from - 1;
+    const told = this.#gap[1] === this.#received ? Math.min(this.#gap[0], missed) : 0;
+    this.#gap = [missed, this.#received];
+    this.#then = welcome.from - 1;
     this.#late = welcome.uncounted;
-    return missed;
+    this.#had = Math.min(this.#got, this.#late);
+    if (!this.#late) [this.#received, this.#got] = [this.#then, 0];
+    return missed - told;
   }
 
   // again returns what is kept, to be sent once more: deadlines are what is left of them.

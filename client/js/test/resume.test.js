@@ -196,6 +196,29 @@ test('outcome 2: late replies are not counted, and what is lost is told', async 
   assert.deepEqual(client.events(), ['signal one', 'resumed', 'gap', 'signal seven']);
 });
 
+test('late replies that did not all come are sent again, and taken once', async (t) => {
+  const { server, client, socket } = await connected(t);
+  const lost = gaps(client);
+  let asked = 0;
+  client.handle('ask', () => `${++asked}`);
+  const reply = client.request('n', 'x');
+  const { id } = socket.take();
+  socket.drop();
+  // A request of the server and a reply are late; only the first arrives.
+  const second = await resumed(server, 2, { received: 1, from: 7, late: 2 });
+  second.say(128, [9, 9, 9, 9, 9, 9, 9, 9], [0, 0], [3], 'ask', 'x');
+  await settled();
+  second.drop();
+  const third = await resumed(server, 2, { received: 1, from: 7, late: 2 });
+  assert.equal(hello(third).received, 0);
+  third.say(128, [9, 9, 9, 9, 9, 9, 9, 9], [0, 0], [3], 'ask', 'x');
+  third.say(192, id, [0, 0], 'y');
+  assert.equal((await reply).text(), 'y');
+  assert.deepEqual([asked, lost], [1, [[4, 0]]]);
+  third.drop();
+  assert.equal(hello(await next(server)).received, 6);
+});
+
 test('a late reply that is all that was missed is no gap', async (t) => {
   const { server, client, socket } = await connected(t);
   const lost = gaps(client);
