@@ -64,10 +64,28 @@ func (l *lag) jump(to engine.Position) {
 func (m *member) catchUp(e *topic) {
 	for {
 		msg, ok := m.nextLagging(e)
-		if !ok || m.conn.link.Send(m.conn.link.Context(), msg) != nil && m.conn.link.Cause() != nil {
+		if !ok {
 			return
 		}
+		err := m.conn.link.Send(m.conn.link.Context(), msg)
+		switch {
+		case err == nil:
+		case m.conn.link.Cause() != nil:
+			return
+		default: // the version does not allow it, or the client takes no message of that length
+			e.topics.dropped.Add(1)
+			if msg.Kind == protocol.Publication {
+				to := engine.Position{Epoch: e.epoch(), Offset: msg.Number}
+				_ = m.conn.link.Send(m.conn.link.Context(), gapMessage(m.ref, 1, to)) // the next Send learns why not
+			}
+		}
 	}
+}
+
+func (e *topic) epoch() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.position.Epoch
 }
 
 // nextLagging returns what is to be sent next. If there is nothing the member is live

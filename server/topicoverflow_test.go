@@ -8,8 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // A member that does not read is disconnected, or misses publications, and learns how many.
@@ -79,4 +81,51 @@ func TestTopicOverflow(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A publication that is too long for a client is a gap for it, however far behind it is,
+// and nothing for those that did not subscribe.
+func TestTopicTooBig(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := newTopical(t, server.Options{Topics: history})
+		p := attachSmall(t, srv, 2000)
+		begin := p.subscribed(1, 1, "room", nil)
+		big := publishBig(t, srv)
+		if g := p.gap(1); g.Lost != 1 || g.Next != *wire(big) {
+			t.Errorf("got %+v, want %+v", g, big)
+		}
+		publish(t, srv, "room", "a")
+		p.published(1, "a")
+		p.subscribe(2, 2, "room", &begin)
+		p.reply(2, protocol.Reply)
+		if g := p.gap(2); g.Lost != 1 || g.Next != *wire(big) {
+			t.Errorf("got %+v, want %+v", g, big)
+		}
+		p.published(2, "a")
+		p.quiet()
+		if n := srv.Stats().DroppedPublications; n != 2 {
+			t.Errorf("%d dropped", n)
+		}
+	})
+}
+
+// attachSmall is connect for a client that takes messages of at most size bytes.
+func attachSmall(t *testing.T, srv *server.Server, size int) *peer {
+	t.Helper()
+	accept := srv.AcceptOptions()
+	accept.Limits.MaxMessageSize = size // in hello
+	p := attach(t, protocol.V3_0, transport.Limits{}, accept, func(conn transport.Conn) error {
+		return srv.ServeConn(context.Background(), conn)
+	})
+	p.listen()
+	return p
+}
+
+func publishBig(t *testing.T, srv *server.Server) engine.Position {
+	t.Helper()
+	at, err := srv.Topic("room").Publish(t.Context(), "m", protocol.Bytes(make([]byte, 3000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
 }

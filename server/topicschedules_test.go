@@ -110,12 +110,12 @@ func runSchedule(t *testing.T, seed uint64) {
 		connected(i, i%len(nodes))
 		settle(i)
 	}
-	for range 20 + rng.IntN(30) {
+	for range 10 + rng.IntN(30) {
 		i := rng.IntN(len(followers))
 		switch rng.IntN(10) {
 		case 0, 1, 2, 3:
 			n := 1 + rng.IntN(4)
-			if rng.IntN(6) == 0 {
+			if rng.IntN(12) == 0 {
 				n = rng.IntN(160)
 			}
 			node := rng.IntN(len(nodes))
