@@ -327,3 +327,8 @@ func TestTopicRestart(t *testing.T) {
 		p.quiet()
 	})
 }
+
+func wire(at engine.Position) *protocol.Position {
+	p := protocol.Position(at)
+	return &p
+}
