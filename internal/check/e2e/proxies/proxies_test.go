@@ -199,11 +199,14 @@ func (s *site) testCloseStatus(t *testing.T) {
 
 // An idle connection outlives the limit of the proxy, because pings are due before.
 func (s *site) testIdle(t *testing.T) {
-	_, ended := s.connect(t)
+	c, ended := s.connect(t)
 	select {
 	case err := <-ended:
 		t.Errorf("the idle connection was cut: %v", err)
 	case <-time.After(limit + limit/2):
+	}
+	if stats := c.Stats(); stats.Attempts != 1 {
+		t.Errorf("the idle connection needed another socket: %+v", stats)
 	}
 }
 
