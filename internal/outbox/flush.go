@@ -168,8 +168,8 @@ func (o *Outbox) over(b *batch) {
 	invariant.Check(o.bytes >= 0 && o.sent <= o.added.end, "more is written than was added")
 	k := o.kept
 	switch {
-	case k != nil && b.urgent && k.replaying && b == k.replay:
-		k.replay, k.replaying, k.replayed = nil, false, false
+	case k != nil && b == k.replay:
+		k.replay, k.replayed = nil, false
 		b.release()
 		k.release()
 	case k == nil || b.urgent || o.err != nil:

@@ -52,18 +52,17 @@ func (t *Total) add(bytes int) {
 // kept is what was written and may have to be written again, guarded by the Outbox's mutex.
 type kept struct {
 	Keeping
-	batches   []*batch // one after the other, without gaps; messages that were removed are not in them
-	first     uint64   // the number of the oldest message that is kept
-	end       uint64   // the number after that of the youngest
-	next      uint64   // the number of the message that is written first next
-	acked     uint64   // so many messages the peer has acknowledged
-	bytes     int      // cost of the messages from first on
-	away      bool     // there is no socket
-	replaying bool     // the messages are being written again: their memory must stay
-	replay    *batch   // to be written before all others, nil if there is none
-	replayed  bool     // it was given to the connection
-	unhanded  uint64   // messages that count as written, and were not: of Mark.number
-	late      late
+	batches  []*batch // one after the other, without gaps; messages that were removed are not in them
+	first    uint64   // the number of the oldest message that is kept
+	end      uint64   // the number after that of the youngest
+	next     uint64   // the number of the message that is written first next
+	acked    uint64   // so many messages the peer has acknowledged
+	bytes    int      // cost of the messages from first on
+	away     bool     // there is no socket
+	replay   *batch   // to be written before all others, of messages whose memory must stay; nil: none
+	replayed bool     // it was given to the connection
+	unhanded uint64   // messages that count as written, and were not: of Mark.number
+	late     late
 }
 
 // keeper returns kept, which most connections that are idle do not need. It returns nil if
@@ -161,9 +160,19 @@ func (k *kept) at(number uint64) []byte {
 	panic("outbox: a message is not kept")
 }
 
-// release gives back the memory of what lies before the first mark.
+// live returns the messages of one of the batches from the first mark on. There may be none:
+// while a replay is written its batches stay, see release.
+func (k *kept) live(b *batch) [][]byte {
+	if k.first <= b.first {
+		return b.msgs
+	}
+	return b.msgs[min(k.first-b.first, uint64(len(b.msgs))):]
+}
+
+// release gives back the memory of what lies before the first mark, unless it is being
+// written again.
 func (k *kept) release() {
-	if k.replaying {
+	if k.replay != nil {
 		return
 	}
 	n := 0
@@ -200,23 +209,18 @@ func (o *Outbox) charge() int {
 // forgetAll drops everything that is kept: the outbox has failed.
 func (o *Outbox) forgetAll() {
 	k := o.kept
-	k.late.unacknowledged = k.signals()
+	k.late.unacknowledged = 0
+	for _, b := range k.batches {
+		k.late.unacknowledged += signals(k.live(b))
+	}
 	for _, b := range o.queue {
-		k.late.unacknowledged += b.signals(0)
+		k.late.unacknowledged += signals(b.msgs)
 	}
 	k.Total.add(-k.bytes)
 	k.bytes = 0
 	k.first = k.end
 	k.release()
 	k.late.clear()
-}
-
-// signals returns the number of signals that are kept.
-func (k *kept) signals() (n int) {
-	for _, b := range k.batches {
-		n += b.signals(int(max(k.first, b.first) - b.first))
-	}
-	return n
 }
 
 // Settled returns a channel that is closed once everything added so far is acknowledged,
@@ -347,9 +351,9 @@ func (b *batch) holdsNothing() bool {
 	return b.piece == 0 && (len(b.pieces) == 0 || len(b.pieces[0]) == 0)
 }
 
-// signals returns the number of signals among the messages from the given index on.
-func (b *batch) signals(from int) (n int) {
-	for _, msg := range b.msgs[from:] {
+// signals returns the number of signals among messages.
+func signals(msgs [][]byte) (n int) {
+	for _, msg := range msgs {
 		if m, err := protocol.V3_0.Parse(msg); err == nil && m.Kind == protocol.Signal {
 			n++
 		}

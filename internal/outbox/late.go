@@ -123,7 +123,7 @@ func (o *Outbox) breakStream(id protocol.ID) {
 	k := o.kept
 	o.owner.ItemLost(id)
 	for i := range k.late.messages {
-		if m, err := protocol.V3_0.Parse(k.late.messages[i].msg); err == nil && m.Kind.IsReply() && m.ID == id {
+		if isOfReply(k.late.messages[i].msg, id) {
 			failure := encodeFailure(id, protocol.FailureStreamLost)
 			k.late.bytes += len(failure) - len(k.late.messages[i].msg)
 			k.late.messages[i].msg = failure
@@ -131,17 +131,17 @@ func (o *Outbox) breakStream(id protocol.ID) {
 		}
 	}
 	for _, b := range k.batches {
-		if at := b.ofReply(id, int(max(k.first, b.first)-b.first)); at >= 0 {
+		if msg := ofReply(k.live(b), id); msg != nil {
 			failure := encodeFailure(id, protocol.FailureStreamLost)
-			k.bytes += len(failure) - len(b.msgs[at])
-			k.Total.add(len(failure) - len(b.msgs[at]))
-			b.msgs[at] = failure
+			k.bytes += len(failure) - len(*msg)
+			k.Total.add(len(failure) - len(*msg))
+			*msg = failure
 			return
 		}
 	}
 	for _, b := range o.queue {
-		if at := b.ofReply(id, 0); at >= 0 {
-			b.msgs[at] = encodeFailure(id, protocol.FailureStreamLost)
+		if msg := ofReply(b.msgs, id); msg != nil {
+			*msg = encodeFailure(id, protocol.FailureStreamLost)
 			return
 		}
 	}
@@ -151,24 +151,30 @@ func (o *Outbox) breakStream(id protocol.ID) {
 	k.late.broken[id] = struct{}{}
 }
 
-// isOfReply reports whether messages of a kind are part of the reply to a request.
-func isOfReply(k protocol.Kind) bool { return k == protocol.Item || k.IsReply() }
+// isReplying reports whether messages of a kind are part of the reply to a request.
+func isReplying(k protocol.Kind) bool { return k == protocol.Item || k.IsReply() }
 
-// ofReply returns the index of the first message of the reply to a request, at least from;
-// -1 if there is none in the batch.
-func (b *batch) ofReply(id protocol.ID, from int) int {
-	for i := from; i < len(b.msgs); i++ {
-		if m, err := protocol.V3_0.Parse(b.msgs[i]); err == nil && isOfReply(m.Kind) && m.ID == id {
-			return i
+// isOfReply reports whether a message is part of the reply to a request.
+func isOfReply(msg []byte, id protocol.ID) bool {
+	m, err := protocol.V3_0.Parse(msg)
+	return err == nil && isReplying(m.Kind) && m.ID == id
+}
+
+// ofReply returns the place of the first of the messages that is part of the reply to a
+// request, nil if none is.
+func ofReply(msgs [][]byte, id protocol.ID) *[]byte {
+	for i := range msgs {
+		if isOfReply(msgs[i], id) {
+			return &msgs[i]
 		}
 	}
-	return -1
+	return nil
 }
 
 // mend returns m, or the failure that has to take its place.
 func (o *Outbox) mend(m *protocol.Message) *protocol.Message {
 	k := o.kept
-	if k == nil || len(k.late.broken) == 0 || !isOfReply(m.Kind) {
+	if k == nil || len(k.late.broken) == 0 || !isReplying(m.Kind) {
 		return m
 	}
 	if _, broken := k.late.broken[m.ID]; !broken {

@@ -33,7 +33,7 @@ func (o *Outbox) Suspend() transport.Conn {
 	k.away = true
 	if k.replay != nil && !k.replayed {
 		k.replay.release()
-		k.replay, k.replaying = nil, false
+		k.replay = nil
 		k.release()
 	}
 	if o.urgent != nil { // what it asks for is asked for again
@@ -96,10 +96,10 @@ func (o *Outbox) Resume(conn transport.Conn, received uint64, opening func(Repla
 		b.add(late.msg)
 	}
 	at := o.owner.Now()
-	for number := k.first; number < k.end; number++ {
-		b.add(k.at(number))
-	}
 	for _, kept := range k.batches {
+		for _, msg := range k.live(kept) {
+			b.add(msg)
+		}
 		kept.shiftDeadlines(at)
 	}
 	o.handed += k.unhanded
@@ -111,7 +111,7 @@ func (o *Outbox) Resume(conn transport.Conn, received uint64, opening func(Repla
 		b.release()
 		return o.begin(), nil
 	}
-	k.replay, k.replaying = b, true
+	k.replay = b
 	return o.begin(), nil
 }
 
