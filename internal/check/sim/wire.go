@@ -202,7 +202,7 @@ func (w *wire) repeats(m protocol.Message) (again bool, violation string) {
 			return true, fmt.Sprintf("%v is late", m.Kind)
 		}
 		for _, before := range w.said {
-			if before.id == m.ID && before.kind.IsReply() == m.Kind.IsReply() {
+			if before.id == m.ID && (before.kind == m.Kind || before.kind.IsReply() && m.Kind.IsReply()) {
 				return true, ""
 			}
 		}
