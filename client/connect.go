@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/transport"
 )
 
@@ -56,12 +57,7 @@ func (c *Client) pause(ctx context.Context) {
 	if due.IsZero() {
 		return
 	}
-	pause := time.NewTimer(time.Until(due))
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-ctx.Done(): // the attempt fails at once
-	}
+	passed(time.Until(due), ctx.Done()) // if not, the attempt fails at once
 }
 
 // connectAndRead makes one connection, on a socket that is open already unless that is
@@ -113,7 +109,7 @@ func (c *Client) ended(s *serving, err error) (again bool) {
 	}
 	again, first := c.end(s, err, final)
 	if first {
-		c.log(slog.LevelWarn, cannotConnect, "error", err)
+		c.logFailing(err)
 	}
 	return again
 }
@@ -186,6 +182,33 @@ func (c *Client) attemptFailed(err error) (first bool) {
 	return first
 }
 
+// reached records that an attempt has succeeded, and reports whether others failed before.
+// The caller holds mu.
+func (c *Client) reached() (recovered bool) {
+	recovered = c.trying.failing
+	c.trying.failing = false
+	c.trying.last = 0 // which was before it
+	c.failure = nil
+	return recovered
+}
+
+// The log tells of the first failure in a row, and of the success after it.
+
+func (c *Client) logFailing(err error) {
+	c.log(slog.LevelWarn, "webwire: cannot connect, the client tries again until it succeeds", "error", err)
+}
+
+func (c *Client) logRecovered() {
+	c.log(slog.LevelInfo, "webwire: connected after attempts that failed")
+}
+
+// delay sets the time of the next attempt after one that failed with err, or after a loss.
+// The caller holds mu.
+func (c *Client) delay(err error) {
+	c.trying.due = time.Now().Add(c.backoff(c.trying.retries, err))
+	c.trying.retries++
+}
+
 // counted returns the error of an attempt, as a *RepeatedError if it is one.
 func (c *Client) counted(err error) error {
 	c.mu.Lock()
@@ -201,6 +224,14 @@ func (c *Client) counted(err error) error {
 		return err
 	}
 	return &RepeatedError{Times: a.same, Err: err}
+}
+
+// givesUp asks Options.GiveUp, without holding a lock.
+func (c *Client) givesUp(err error) (final bool) {
+	if c.Status() != Closed {
+		tasks.Run(&within{hook{c, "Options.GiveUp", func() { final = c.opts.GiveUp(err) }}})
+	}
+	return final
 }
 
 // stable returns how long a connection that ended with err must have lasted for the

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"log/slog"
 	"time"
 
 	"github.com/webwire-go/webwire/transport"
@@ -27,7 +26,7 @@ func (s *serving) use() {
 func (s *serving) open() bool {
 	opened, recovered := s.tryOpen()
 	if recovered {
-		s.client.log(slog.LevelInfo, "webwire: connected after attempts that failed")
+		s.client.logRecovered()
 	}
 	return opened
 }
@@ -44,10 +43,7 @@ func (s *serving) tryOpen() (opened, recovered bool) {
 		return false, false
 	}
 	s.since = time.Now()
-	recovered = c.trying.failing
-	c.trying.failing = false
-	c.trying.last = 0 // which was before it
-	c.failure = nil
+	recovered = c.reached()
 	c.connects++
 	c.reckon(true)
 	c.link.Store(s.link)

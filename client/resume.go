@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
-	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -180,13 +178,6 @@ func (c *Client) away(s *serving, cause error) {
 	c.delay(cause)
 }
 
-// delay sets the time of the next attempt after one that failed with err, or after a loss.
-// The caller holds mu.
-func (c *Client) delay(err error) {
-	c.trying.due = time.Now().Add(c.backoff(c.trying.retries, err))
-	c.trying.retries++
-}
-
 // stillAway records that an attempt to go on with a connection has failed.
 func (c *Client) stillAway(err error) {
 	c.mu.Lock()
@@ -196,20 +187,15 @@ func (c *Client) stillAway(err error) {
 	c.notify()
 	c.mu.Unlock()
 	if first {
-		c.log(slog.LevelWarn, cannotConnect, "error", err)
+		c.logFailing(err)
 	}
 }
-
-const cannotConnect = "webwire: cannot connect, the client tries again until it succeeds"
 
 // back records that a connection goes on.
 func (c *Client) back(s *serving) {
 	c.mu.Lock()
-	recovered := c.trying.failing
-	c.trying.failing = false
-	c.trying.last = 0
+	recovered := c.reached()
 	c.trying.retries = 0 // the server is there
-	c.failure = nil
 	c.resumes++
 	c.leaving.CompareAndSwap(s.link, nil)
 	if !s.since.IsZero() {
@@ -222,7 +208,7 @@ func (c *Client) back(s *serving) {
 	c.notify()
 	c.mu.Unlock()
 	if recovered {
-		c.log(slog.LevelInfo, "webwire: connected after attempts that failed")
+		c.logRecovered()
 	}
 }
 
@@ -233,12 +219,4 @@ func (c *Client) tellGap(g Gap) {
 		defer c.mu.Unlock()
 		c.later("OnGap", func() { hook(c.ctx, g) })
 	}
-}
-
-// givesUp asks Options.GiveUp, without holding a lock.
-func (c *Client) givesUp(err error) (final bool) {
-	if c.Status() != Closed {
-		tasks.Run(&within{hook{c, "Options.GiveUp", func() { final = c.opts.GiveUp(err) }}})
-	}
-	return final
 }

@@ -91,8 +91,7 @@ func (s *Server) resume(ctx context.Context, conn transport.Conn, hello protocol
 	if outcome := c.check(claim); outcome != protocol.OutcomeResumed {
 		return nil, outcome, nil
 	}
-	c.link.DropSocket(link.ErrTakenOver)
-	if !c.link.IsAway() {
+	if !c.link.DropSocket(link.ErrTakenOver) {
 		return nil, protocol.OutcomeExpired, nil
 	}
 	r.socket.Lock()
@@ -120,10 +119,7 @@ func (s *Server) resume(ctx context.Context, conn transport.Conn, hello protocol
 	}
 	c.watch()
 	r.socket.Unlock()
-	switch {
-	case disagree != nil:
-		return nil, protocol.OutcomeExpired, nil
-	case c.link.Cause() != nil: // it has ended meanwhile
+	if c.link.Cause() != nil { // it has ended meanwhile, perhaps for that
 		return nil, protocol.OutcomeExpired, nil
 	}
 	return nil, 0, err // of OnClientBack, whose socket is closed

@@ -135,7 +135,7 @@ func (a *acks) stop() {
 func (a *acks) send(l *Link) {
 	received := a.received.Load()
 	a.sent.Store(received)
-	l.urge(protocol.Message{Kind: protocol.Ack, Number: received})
+	l.Urge(protocol.Message{Kind: protocol.Ack, Number: received})
 }
 
 // ackDue returns the acknowledgement that is to go with the next write, nil if none is.

@@ -65,7 +65,7 @@ func (l *Link) withdraw(c *call, number uint64, out outcome) error {
 		return unsent(out.err)
 	}
 	if l.modern != nil && c.cancels {
-		l.urge(protocol.CancelBody{ID: protocol.NewID(number), Reason: out.gaveUp.reason()}.Message())
+		l.Urge(protocol.CancelBody{ID: protocol.NewID(number), Reason: out.gaveUp.reason()}.Message())
 	}
 	return out.err
 }

@@ -129,12 +129,9 @@ func (l *Link) Answer(m protocol.Message) {
 	}
 }
 
-// Urge sends a message without a number before all that waits.
-func (l *Link) Urge(m protocol.Message) { l.urge(m) }
-
-// urge sends a message before all that waits. Nothing is left to do about an error: the
-// connection has ended.
-func (l *Link) urge(m protocol.Message) {
+// Urge sends a message without a number before all that waits. Nothing is left to do about
+// an error: the connection has ended.
+func (l *Link) Urge(m protocol.Message) {
 	if flush, _ := l.out.Urge(&m); flush {
 		l.out.Write(0)
 	}

@@ -46,7 +46,7 @@ func (l *Link) loseSocket(cause error) bool {
 		defer l.mu.Unlock()
 		return l.state.away // then the cause is that we dropped it
 	}
-	return l.leaveSocket(cause, func(conn transport.Conn) { _ = conn.Abort() })
+	return l.DropSocket(cause)
 }
 
 // leaveSocket makes the connection go on without its socket, which end closes, if it may,
@@ -68,10 +68,10 @@ func (l *Link) leaveSocket(cause error, end func(transport.Conn)) bool {
 	return away
 }
 
-// DropSocket drops the socket, as if it had been lost for the given cause. If the
-// connection cannot go on without it nothing happens.
-func (l *Link) DropSocket(cause error) {
-	l.leaveSocket(cause, func(conn transport.Conn) { _ = conn.Abort() })
+// DropSocket drops the socket, as if it had been lost for the given cause, and reports
+// whether the connection goes on without one. If it cannot nothing happens.
+func (l *Link) DropSocket(cause error) bool {
+	return l.leaveSocket(cause, func(conn transport.Conn) { _ = conn.Abort() }) // nothing can be done about an error
 }
 
 // CloseSocket is DropSocket with a close status. It reports whether the connection goes on
@@ -173,7 +173,7 @@ func (l *Link) askAgain() {
 	}
 	l.mu.Unlock()
 	for _, m := range msgs {
-		l.urge(m)
+		l.Urge(m)
 	}
 }
 

@@ -50,7 +50,7 @@ func (s *Stream) Next() (protocol.Payload, error) {
 		}
 		if p, limit, ok := s.in.take(); ok && (s.final == nil || s.final.gaveUp == notGivenUp) {
 			if limit > 0 && s.final == nil {
-				s.link.urge(protocol.Message{Kind: protocol.Credit, ID: protocol.NewID(s.number), Number: limit})
+				s.link.Urge(protocol.Message{Kind: protocol.Credit, ID: protocol.NewID(s.number), Number: limit})
 			}
 			return p, nil
 		}

@@ -185,7 +185,7 @@ export class Connection {
         return;
       }
       if (counted(new Uint8Array(data)[0])) {
-        const again = this.#ledger.repeats();
+        const again = this.#ledger.repeated;
         if (this.#ledger.count(data.byteLength)) this.#ack();
         else this.#timers.ack ??= later(ACK_DELAY, () => this.#ack());
         if (again) return;

@@ -22,11 +22,11 @@ export class Ledger {
   #kept = []; // messages that the server may not have, and the calls that they belong to
   #first = 1; // the number of the first of them
   #received = 0; // counted messages of the server
-  #late = 0; // messages that are about to come and are not counted
-  #had = 0; // of those, so many came on an earlier socket, which was lost before the last came
-  #got = 0; // so many have come
-  #then = 0; // received, once all have come
-  #gap = [0, -1]; // what was missed of late, and received at that time
+  #late = 0; // number of messages that come next and have no number
+  #had = 0; // how many of those came on an earlier socket, which was lost before the last one
+  #got = 0; // how many have come
+  #then = 0; // what received is once all have come
+  #gap = [0, -1]; // how many were missed at the last resume, and received at that time
   #unknown = 0; // received, and not acknowledged
   #unknownBytes = 0;
 
@@ -52,22 +52,19 @@ export class Ledger {
     }
   }
 
-  // repeats counts a message that has no number, if it is one, and reports whether it came
-  // before.
-  repeats() {
-    if (!this.#late) return false;
-    const again = this.#had > 0;
-    if (again) this.#had--;
-    else this.#got++;
-    // One more, because count is called for it.
-    if (!--this.#late) [this.#received, this.#got] = [this.#then - 1, 0];
-    else this.#received--;
-    return again;
+  // repeated reports whether the next message came on an earlier socket too.
+  get repeated() {
+    return this.#had > 0;
   }
 
   // count counts a message of the server, and reports whether an ack is due at once.
   count(bytes) {
-    this.#received++;
+    if (!this.#late) this.#received++;
+    else {
+      if (this.#had) this.#had--;
+      else this.#got++;
+      if (!--this.#late) this.#caughtUp();
+    }
     this.#unknown++;
     this.#unknownBytes += bytes;
     return this.#unknown >= ACK_NOW || this.#unknownBytes >= ACK_BYTES;
@@ -99,8 +96,13 @@ export class Ledger {
     this.#then = welcome.from - 1;
     this.#late = welcome.uncounted;
     this.#had = Math.min(this.#got, this.#late);
-    if (!this.#late) [this.#received, this.#got] = [this.#then, 0];
+    if (!this.#late) this.#caughtUp();
     return missed - told;
+  }
+
+  #caughtUp() {
+    this.#received = this.#then;
+    this.#got = 0;
   }
 
   // again returns what is kept, to be sent once more: deadlines are what is left of them.
