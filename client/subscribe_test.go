@@ -78,7 +78,7 @@ func wantTaken(t *testing.T, s *client.Subscription, n int, want string) {
 	}
 }
 
-// wantMembers fails the test unless so many connections have subscribed.
+// wantMembers fails the test unless the number of subscribed connections is as wanted.
 func wantMembers(t *testing.T, srv *server.Server, want int) {
 	t.Helper()
 	synctest.Wait()
@@ -399,7 +399,7 @@ func TestSubscribeToAllOutlivesConnections(t *testing.T) {
 	})
 }
 
-// A publication that is longer than the client takes is told as a gap, live or not.
+// A publication that is longer than the client takes is a gap, live or not.
 func TestSubscriptionTooBig(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNetwork(t)

@@ -9,7 +9,8 @@ import (
 )
 
 // StreamHandler answers a request with any number of items. send sends one; it waits
-// until the client wants more, and fails when ctx ends, with its cause. It does not retain
+// until the client wants more, and while the client is away, see Hooks.OnClientAway; it fails
+// when ctx ends, with its cause. It does not retain
 // the payload. It may be called from any goroutine until the handler returns. A client
 // that leaves early cancels ctx. Server.Shutdown waits for the handler: an endless stream
 // ends itself then, with protocol.ErrShutdown for instance.

@@ -11,10 +11,10 @@ import (
 
 // When a counted message is acknowledged (section 11.10).
 const (
-	ackMessages = 32          // so many go with the next write
-	ackAlone    = 256         // so many are acknowledged at once
-	ackBytes    = 64 << 10    // and so many bytes
-	ackTime     = time.Second // after which one message is
+	ackMessages = 32          // messages after which an ack goes with the next write
+	ackAlone    = 256         // messages after which it is sent at once
+	ackBytes    = 64 << 10    // bytes after which it is sent at once
+	ackTime     = time.Second // after which it is sent for a single message
 )
 
 // acks counts the messages of the peer that it counts too, and acknowledges them.
@@ -39,13 +39,14 @@ type acks struct {
 // are not counted. If the socket is lost before the last of them has arrived the peer sends
 // them again.
 type lateMessages struct {
-	left int    // so many are to come
-	skip int    // of those, so many have arrived on an earlier socket
-	got  int    // so many have arrived
-	then uint64 // what was received once all have arrived: what was between is lost
+	left int    // number of those that are to come
+	skip int    // how many of those have arrived on an earlier socket
+	got  int    // number of those that have arrived
+	then uint64 // what received is once all have arrived: what was between is lost
 }
 
-// goOn is called when the peer goes on at a message, after so many that are late.
+// goOn is called when the peer goes on at the message with a number, after a number of late
+// ones.
 func (a *acks) goOn(from uint64, late int) {
 	a.late.left, a.late.then = late, from-1
 	a.late.skip = min(a.late.got, late)

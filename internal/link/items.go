@@ -51,8 +51,8 @@ func (f *outflow) raise(limit uint64) {
 // TakesItems reports whether the requester takes a streamed reply.
 func (in *Incoming) TakesItems() bool { return in.flow != nil }
 
-// SendItem sends an item of the reply. It waits for credit of the requester and for room
-// in the outbox, until the context of the handler ends; the error is the cause of that. It
+// SendItem sends an item of the reply. It waits for credit of the requester, for a socket
+// and for room in the outbox, until the context of the handler ends; the error is the cause of that. It
 // may be called concurrently, until the handler returns.
 func (in *Incoming) SendItem(p protocol.Payload) error {
 	if in.flow == nil {
@@ -66,6 +66,9 @@ func (in *Incoming) SendItem(p protocol.Payload) error {
 			return in.whyEnded(ctx)
 		}
 	}
+	// While there is no socket the outbox takes everything: credit alone would not stop a
+	// handler whose requester has given much of it and is gone.
+	in.link.awaitSocket(ctx)
 	if ctx.Err() != nil {
 		return in.whyEnded(ctx)
 	}

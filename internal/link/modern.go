@@ -31,6 +31,7 @@ type modern struct {
 
 	lostBy error         // why the socket ended, if the connection is away
 	over   chan struct{} // closed when the socket ends; nil if nobody waits for that
+	back   chan struct{} // closed when there is a socket again; nil if nobody waits for that
 	quiet  chan struct{} // closed once no request is in flight; nil if nobody waits for that
 
 	mu       sync.Mutex

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -125,7 +126,7 @@ func (l *Link) Resume(r Resumption) error {
 	if r.From > 0 {
 		a.goOn(r.From, r.Late)
 	}
-	a.sent.Store(a.received.Load()) // the peer is told in the first exchange
+	a.sent.Store(a.received.Load()) // hello and welcome say it
 	var opening func(outbox.Replay) []byte
 	if r.Opening != nil {
 		opening = func(plan outbox.Replay) []byte {
@@ -142,6 +143,10 @@ func (l *Link) Resume(r Resumption) error {
 	flush, err := l.out.Resume(r.Conn, r.Received, opening)
 	if err == nil {
 		s.away, l.modern.lostBy, l.modern.over = false, nil, nil
+		if l.modern.back != nil {
+			close(l.modern.back)
+			l.modern.back = nil
+		}
 	}
 	l.unlock()
 	if flush {
@@ -225,6 +230,27 @@ func (l *Link) SocketOver() <-chan struct{} {
 		}
 	}
 	return x.over
+}
+
+// awaitSocket waits until the connection has a socket, or ctx ends.
+func (l *Link) awaitSocket(ctx context.Context) {
+	for {
+		l.mu.Lock()
+		away, x := l.state.away, l.modern
+		if away && x.back == nil {
+			x.back = make(chan struct{})
+		}
+		back := x.back
+		l.mu.Unlock()
+		if !away {
+			return
+		}
+		select {
+		case <-back:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // ended wakes those that wait for the end of the socket.

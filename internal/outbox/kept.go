@@ -56,7 +56,7 @@ type kept struct {
 	first    uint64   // the number of the oldest message that is kept
 	end      uint64   // the number after that of the youngest
 	next     uint64   // the number of the message that is written first next
-	acked    uint64   // so many messages the peer has acknowledged
+	acked    uint64   // number of messages that the peer has acknowledged
 	bytes    int      // cost of the messages from first on
 	away     bool     // there is no socket
 	replay   *batch   // to be written before all others, of messages whose memory must stay; nil: none
@@ -102,8 +102,8 @@ func (o *Outbox) retain(b *batch) {
 	}
 }
 
-// Acknowledged records that the peer has received so many messages. It reports false if
-// that is more than were written.
+// Acknowledged records how many messages the peer has received. It reports false if that
+// is more than were written.
 func (o *Outbox) Acknowledged(received uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -110,7 +110,7 @@ func ask(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 	return reply, err
 }
 
-// items sends as many items as the payload says, of so many bytes each, and then fails
+// items sends the number of items that the payload says, of the size that it says, and then fails
 // with the code, if there is one: "count size code".
 func items(_ context.Context, r *server.Request, send func(protocol.Payload) error) error {
 	var count, size int

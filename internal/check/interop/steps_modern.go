@@ -71,7 +71,7 @@ func metaArrives(r *run) error {
 	return nil
 }
 
-// awaitCauses waits until the server knows why so many requests ended.
+// awaitCauses waits until the server knows why a number of requests ended.
 func (p *peer) awaitCauses(want ...string) error {
 	for {
 		text, err := p.ask("causes", "")

@@ -25,7 +25,7 @@ import (
 )
 
 // kind is a proxy: how its configuration in docs/proxies.md becomes one for the test, how
-// it is started, and how it is told to reload.
+// it is started, and how it reloads.
 type kind struct {
 	name   string
 	keeps  bool // connections outlive a reload
