@@ -27,8 +27,12 @@ func TestScene(t *testing.T) {
 	if !strings.HasSuffix(out.String(), "left no key behind\n") {
 		t.Errorf("the scene ends with\n%s", out.String())
 	}
-	if logged.Len() > 0 {
-		t.Errorf("it logged\n%s", logged.String())
+	for line := range strings.Lines(logged.String()) {
+		// The scene restarts the server: a device may find it away for a moment.
+		if !strings.Contains(line, "webwire: cannot connect, the client tries again") &&
+			!strings.Contains(line, "webwire: connected after attempts that failed") {
+			t.Errorf("it logged %s", line)
+		}
 	}
 }
 
