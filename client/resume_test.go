@@ -20,6 +20,7 @@ import (
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
+	"github.com/webwire-go/webwire/transport/transporttest"
 )
 
 const window = 2 * time.Minute
@@ -559,6 +560,47 @@ func TestRequestWaitsForWelcome(t *testing.T) {
 		}
 		if o := <-done; o.err != nil || o.reply.Text() != "y" {
 			t.Errorf("Request: %q, %v", o.reply.Text(), o.err)
+		}
+	})
+}
+
+// Going on with a connection takes one round trip once there is a socket, and what was kept
+// for the client comes with the answer.
+func TestResumeTakesOneRoundTrip(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const roundTrip = 80 * time.Millisecond // all of it on the way to the client
+		n := newNetwork(t)
+		n.serve(server.Options{ResumeWindow: window})
+		var dialled, back time.Time
+		far := dialerFunc(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+			conn, err := n.Dial(ctx, opts)
+			if err == nil {
+				conn.(*transporttest.FaultConn).Delay(roundTrip)
+			}
+			dialled = time.Now()
+			return conn, err
+		})
+		c := closeAtEnd(t, client.New(far, client.Options{
+			Logger: discard,
+			Hooks:  client.Hooks{OnBack: func(context.Context) { back = time.Now() }},
+		}))
+		connect(t, c)
+		if d := time.Since(dialled); d != roundTrip {
+			t.Errorf("connecting took %v after dialling", d)
+		}
+		done := begin(t.Context(), c, "echo", "x")
+		time.Sleep(roundTrip / 2)
+		n.dialling().Cut() // the reply is on the way
+		o := <-done
+		if o.err != nil || o.reply.Text() != "x" {
+			t.Errorf("Request: %q, %v", o.reply.Text(), o.err)
+		}
+		if d := time.Since(dialled); d != roundTrip {
+			t.Errorf("the reply took %v after dialling", d)
+		}
+		synctest.Wait()
+		if d := back.Sub(dialled); d != roundTrip {
+			t.Errorf("going on took %v after dialling", d)
 		}
 	})
 }
