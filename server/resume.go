@@ -39,6 +39,9 @@ type resumption struct {
 	attempt  uint32          // of the last client that came back
 	window   *time.Timer     // ends the connection; nil before the first time away
 	unwatch  func() bool     // ends the watch over the end of the connection; nil unless it is away
+	stop     func() bool     // ends the watch over the context of the present socket; nil if that is the first, or never ends
+
+	running *sync.WaitGroup // counts the connection until its end; nil: nobody waits for that
 
 	info atomic.Pointer[Info] // of the present socket, nil if that is the first
 
@@ -108,7 +111,7 @@ func (s *Server) resume(ctx context.Context, conn transport.Conn, hello protocol
 		r.unwatch = nil
 		s.setAway(c, false)
 		if ctx.Done() != nil {
-			c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
+			r.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 		}
 		return c, protocol.OutcomeResumed, nil
 	}
@@ -224,15 +227,15 @@ func (c *Conn) goOn(conn transport.Conn, claim *protocol.Resume) error {
 // which carry unlocks.
 func (c *Conn) carry() error {
 	reason := c.link.Run((*receiver)(c))
-	if c.stop != nil {
-		c.stop()
-		c.stop = nil
-	}
 	r := c.resumption
 	if r == nil {
 		return c.finish()
 	}
 	defer r.socket.Unlock()
+	if r.stop != nil {
+		r.stop()
+		r.stop = nil
+	}
 	if !c.link.IsAway() {
 		return c.finish()
 	}
@@ -256,7 +259,8 @@ func (c *Conn) watch() {
 	c.server.setAway(c, true)
 	r.unwatch = context.AfterFunc(c.Context(), func() {
 		r.window.Stop()
-		_ = c.finish() // OnClientDisconnected gets the reason
+		c.link.AbortAway(context.Cause(c.Context())) // if it was the context given to ServeConn that ended
+		_ = c.finish()                               // OnClientDisconnected gets the reason
 	})
 }
 
