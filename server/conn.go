@@ -177,9 +177,6 @@ type connKey struct{ server *Server }
 
 // serve begins the connection and carries its first socket.
 func (c *Conn) serve() error {
-	if c.resumption != nil {
-		c.resumption.socket.Lock()
-	}
 	if c.server.opts.Hooks.OnClientConnected != nil {
 		c.link.Order(0, (*connected)(c))
 	} else {
