@@ -216,6 +216,16 @@ func (l *Link) Send(ctx context.Context, m protocol.Message) error {
 	return l.out.Send(ctx, &m)
 }
 
+// Reply is Send for the answer of a request's handler. While long answers wait for room no
+// handler is started, see tasks.Runner.Hold.
+func (l *Link) Reply(m protocol.Message) error {
+	if size := len(m.Payload.Data); l.tasks.IsLong(size) {
+		l.tasks.Hold(size)
+		defer l.tasks.Held(size)
+	}
+	return l.Send(context.Background(), m)
+}
+
 // TrySendEncoded adds a message that is already encoded, without copying it, and never
 // blocks. The error is outbox.ErrFull if there is no room.
 func (l *Link) TrySendEncoded(msg []byte) error { return l.out.TrySend(msg) }
