@@ -81,6 +81,7 @@ func known(addr net.Addr) net.Addr {
 // an error conn is closed and the place released.
 func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (serve func() error, err error) {
 	s := e.server
+	s.topics.openSoon()
 	placed := false
 	defer func() {
 		if !placed {
