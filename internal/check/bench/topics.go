@@ -61,7 +61,10 @@ type topicFanout struct {
 var topicFanouts = []topicFanout{
 	{ofDefault, "Topic.Publish, engine.Memory, no history, every connection joined by the server, protocol 2.0", webwireTopics},
 	{"centrifuge", "Node.Publish, memory broker, no history, every connection subscribed by the server, Protobuf protocol, no compression", centrifugeTopics},
+	{rawTopicsName, "one frame encoded once, written to one connection after the other: no topics, no limits, nothing kept", rawTopics},
 }
+
+const rawTopicsName = "raw/gobwas"
 
 func topicsPart(r *report, e effort, _ []contender) error {
 	return publications(r, e, topicWorks())
@@ -71,6 +74,9 @@ func publications(r *report, e effort, works []topicWork) error {
 	for _, w := range works {
 		var runners []*runner
 		for _, f := range topicFanouts {
+			if w.conns == 0 && f.name == rawTopicsName {
+				continue // it has nothing to write
+			}
 			progress("  %s: %s", f.name, w.name)
 			run, err := w.runner(f)
 			if err != nil {
@@ -106,6 +112,20 @@ func (w topicWork) runner(f topicFanout) (*runner, error) {
 	}
 	load := func(r *run) error { return r.calls(1, func() func() error { return b.send }) }
 	return &runner{series, func(d time.Duration) (sample, error) { return measureLoad(d, 2, load) }, b.close}, nil
+}
+
+// rawTopics writes to the connections of a topic.
+func rawTopics(w topicWork) fanout {
+	return fanout{join: joinWebSocket, start: func(int) (broadcaster, error) {
+		b, l, err := rawFanout()
+		next := 0
+		b.send = func() error {
+			next++
+			first := next % w.topics % (w.conns / w.members) * w.members
+			return l.sendTo(first, first+w.members)
+		}
+		return b, err
+	}}
 }
 
 func webwireTopics(w topicWork) fanout {
