@@ -13,7 +13,7 @@ import (
 // carry reads a socket until it ends, and returns why. The caller holds resumption.socket,
 // which carry gives back.
 func (c *Conn) carry() error {
-	reason := c.link.Run((*receiver)(c))
+	reason := c.link.Run()
 	r := c.resumption
 	if r == nil {
 		return c.finish()

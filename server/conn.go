@@ -83,6 +83,7 @@ func known(addr net.Addr) net.Addr {
 // running, unless it is nil, counts it until its end.
 func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info, running *sync.WaitGroup) (serve func() error, err error) {
 	s := e.server
+	s.topics.openSoon()
 	placed := false
 	defer func() {
 		if !placed {
@@ -144,7 +145,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info, run
 		c.hello.Store(info.Request)
 		c.info.Request = nil
 	}
-	conf.Ended = (*receiver)(c)
+	conf.Role = (*receiver)(c)
 	if rules.Hello && s.opts.ResumeWindow > 0 {
 		c.resumable(&conf)
 	}

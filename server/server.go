@@ -59,6 +59,9 @@ func New(opts Options) *Server {
 	for _, err := range opts.faults() {
 		s.log.write(misconfigured, "webwire: options", "error", textOf(err))
 	}
+	if opts.Sessions == nil && opts.Engine.Sessions != nil && opts.Engine.Bus != nil {
+		s.opts.Sessions = nodeStore{&s.topics, opts.Engine.Sessions}
+	}
 	s.sessions.init(s)
 	s.topics.init(s)
 	s.root = s.Endpoint(EndpointOptions{})
