@@ -312,7 +312,7 @@ export class Connection {
       this.#leaving = this.#moving = true;
       this.#idle();
     });
-    this.#later('grace', last, () => this.#leave());
+    this.#later('limit', last, () => this.#leave());
   }
 
   // leave leaves a server that shuts down.
@@ -398,7 +398,7 @@ export class Connection {
       if (this.#tasks.size) return;
       if (this.#ledger.size) this.#timers.settle ??= later(SETTLE, () => this.#leave());
       else this.#leave();
-    } else if (this.#leaving && !this.#timers.grace) {
+    } else if (this.#leaving && !this.#timers.limit) {
       this.#later('leave', GRACE, () => this.#leave()); // published servers keep such a connection open for ever
     }
   }
