@@ -17,6 +17,7 @@ import (
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
 )
@@ -89,19 +90,26 @@ type guest struct {
 	heard  chan string // signals: name, then what matters of the payload
 }
 
-func (h *house) guest(keys client.KeyStore) *guest {
+func (h *house) guest(keys client.KeyStore) *guest { return h.guestAt(h, keys) }
+
+func (h *house) guestAt(d transport.Dialer, keys client.KeyStore) *guest {
 	g := &guest{t: h.t, heard: make(chan string, 1000)}
-	g.client = client.New(h, client.Options{Keys: keys, Hooks: client.Hooks{
+	g.client = client.New(d, client.Options{Keys: keys, Hooks: client.Hooks{
 		OnServerSignal: func(_ context.Context, s *client.Signal) {
 			if s.Name == "rooms" {
 				return
 			}
+			me, _ := g.client.Session()
+			info, _ := session.InfoAs[SignIn](me)
 			var m struct {
 				Presence
 				Text string
 			}
 			if err := s.Payload.DecodeJSON(&m); err != nil {
 				h.t.Error(err)
+			}
+			if s.Name != "message" && m.Name == info.Name {
+				return // clients do not show that
 			}
 			text := strings.TrimSpace(s.Name + " " + m.Room + " " + m.Name + " " + m.Text)
 			if m.Again {
