@@ -77,7 +77,9 @@ type Options struct {
 	SessionPolicy SessionPolicy
 
 	// Concurrency is the maximum number of requests of one connection that are handled at
-	// once. Zero: 64.
+	// once. While replies that wait for room in the outbox exceed InboxSize, no further
+	// handler starts: long replies to a client that does not read do not fill the memory.
+	// Zero: 64.
 	Concurrency int
 
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer message
