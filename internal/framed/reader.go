@@ -36,6 +36,7 @@ type Reader struct {
 	// Open reports whether a fragmented message has begun and not ended.
 	Open bool
 	lost bool // where frames begin is unknown, all is dropped
+	rest int  // bytes that may still be read, see drain; zero: any number
 	heat int8 // of late; from 0 to hottest
 
 	conn *Conn
@@ -216,6 +217,11 @@ func (r *Reader) read(p []byte) (int, error) {
 		if n > 0 {
 			r.got += n
 			r.conn.arrived()
+			if r.rest > 0 {
+				if r.rest -= n; r.rest <= 0 {
+					r.err = errDrained
+				}
+			}
 			return n, nil // the error is for the next call
 		}
 		if err != nil {
