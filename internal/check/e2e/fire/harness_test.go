@@ -313,13 +313,13 @@ func idle(t *testing.T, addr string, clients int) time.Duration {
 	return healthy(t, addr, clients, func() { time.Sleep(either(2*time.Second, 20*time.Millisecond)) })
 }
 
-// heap returns the bytes of live objects.
+// heap returns the bytes of live objects and of stacks.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC() // what a pool kept
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
+	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 // await looks until condition holds, and reports whether it did in time.
