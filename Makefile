@@ -36,7 +36,7 @@ test: ## vet and test everything, with the race detector
 	$(call in,go vet ./...)
 	$(call in,go test $(RACE) -timeout $(TIMEOUT) ./...)
 
-js: ## test the JavaScript client, and check its size (needs Node, and Chromium for all of it)
+js: ## test the JavaScript client, and check its size (needs Node, and for all of it Chromium and Firefox)
 	npm --prefix client/js ci --no-fund --no-audit
 	npm --prefix client/js test
 	npm --prefix client/js run build
