@@ -142,7 +142,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (se
 		c.hello.Store(info.Request)
 		c.info.Request = nil
 	}
-	conf.Ended = (*receiver)(c)
+	conf.Role = (*receiver)(c)
 	if rules.Hello && s.opts.ResumeWindow > 0 {
 		c.resumable(&conf)
 	}

@@ -223,7 +223,7 @@ func (c *Conn) goOn(conn transport.Conn, claim *protocol.Resume) error {
 // carry reads a socket until it ends, and returns why. The caller holds resumption.socket,
 // which carry unlocks.
 func (c *Conn) carry() error {
-	reason := c.link.Run((*receiver)(c))
+	reason := c.link.Run()
 	if c.stop != nil {
 		c.stop()
 		c.stop = nil

@@ -130,12 +130,10 @@ func TestEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
 		release := make(chan struct{})
-		conf := config(newWire())
-		conf.Ended = ender(func() {
+		l := run(t, config(newWire()), ender{ended: func() {
 			calls.Add(1)
 			<-release
-		})
-		l := run(t, conf, ignoring{})
+		}})
 		synctest.Wait()
 		if calls.Load() != 0 {
 			t.Error("called while the connection is open")
@@ -179,6 +177,9 @@ func TestFailedWriteEndsTheLink(t *testing.T) {
 	})
 }
 
-type ender func()
+type ender struct {
+	ignoring
+	ended func()
+}
 
-func (e ender) Ended() { e() }
+func (e ender) Ended() { e.ended() }

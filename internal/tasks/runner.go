@@ -85,7 +85,7 @@ func (r *Runner) Go(size int, t Task) bool {
 		r.mu.Unlock()
 		return false
 	}
-	free := idle && r.workers.held < r.limits.Concurrency
+	free := idle && r.workers.free(r.limits.Concurrency)
 	switch {
 	case !free:
 	case here:
@@ -217,7 +217,7 @@ func (t *start) hand() (freed <-chan struct{}) {
 	switch {
 	case r.phase == ended:
 		r.finish(t.task)
-	case r.workers.held < r.limits.Concurrency:
+	case r.workers.free(r.limits.Concurrency):
 		r.hand(t.task)
 	default:
 		return r.workers.awaitFree()
