@@ -126,6 +126,9 @@ var epoch = time.Now()
 
 func now() time.Duration { return time.Since(epoch) }
 
+// Now returns the time since a moment that does not change, which may be negative.
+func Now() time.Duration { return now() }
+
 // New returns a Link that does nothing until Run. Tasks get contexts derived from
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
@@ -214,6 +217,16 @@ func (l *Link) Send(ctx context.Context, m protocol.Message) error {
 		l.addMeta(ctx, &m)
 	}
 	return l.out.Send(ctx, &m)
+}
+
+// Reply is Send for the answer of a request's handler. While long answers wait for room no
+// handler is started, see tasks.Runner.Hold.
+func (l *Link) Reply(m protocol.Message) error {
+	if size := len(m.Payload.Data); l.tasks.IsLong(size) {
+		l.tasks.Hold(size)
+		defer l.tasks.Held(size)
+	}
+	return l.Send(context.Background(), m)
 }
 
 // TrySendEncoded adds a message that is already encoded, without copying it, and never

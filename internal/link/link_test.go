@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/webwire-go/webwire/transport"
 )
@@ -183,3 +184,11 @@ type ender struct {
 }
 
 func (e ender) Ended() { e.ended() }
+
+// A server may have a hundred thousand idle connections. The allocator rounds a Link up to
+// 768 bytes, of which it takes 8 itself; the next size is 896.
+func TestSize(t *testing.T) {
+	if size := unsafe.Sizeof(Link{}); unsafe.Sizeof(size) == 8 && size > 760 {
+		t.Errorf("a Link has %d bytes", size)
+	}
+}

@@ -12,7 +12,7 @@ type workers struct {
 	first    int           // index in ready
 	held     int32         // tasks that are ready or run, at most Limits.Concurrency
 	starting bool          // a worker was started and has not taken its first task
-	freed    chan struct{} // closed when held shrinks; nil if nobody waits for that
+	freed    chan struct{} // closed when another task may start; nil if nobody waits for that
 	worker   func()        // is Runner.work; nil before the first use
 }
 
@@ -70,13 +70,19 @@ func (w *workers) take() charged {
 func (w *workers) done() {
 	w.held--
 	invariant.Check(w.held >= 0, "a worker is released twice")
+	w.wake()
+}
+
+// wake makes those look again that wait for a worker.
+func (w *workers) wake() {
 	if w.freed != nil {
 		close(w.freed)
 		w.freed = nil
 	}
 }
 
-// awaitFree returns a channel that is closed when a task is over.
+// awaitFree returns a channel that is closed when a task is over, or when its result has
+// been sent.
 func (w *workers) awaitFree() <-chan struct{} {
 	if w.freed == nil {
 		w.freed = make(chan struct{})
