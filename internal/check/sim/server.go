@@ -43,15 +43,15 @@ type peer struct {
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// disagreements finds the records that say that a connection cannot be resumed, which the
-// ends give no reason for.
+// disagreements finds the records that say that a connection cannot be resumed: two honest
+// ends agree.
 type disagreements struct {
 	slog.Handler
 	w *world
 }
 
 func (d disagreements) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == "webwire: a connection cannot be resumed" && !d.w.damaging {
+	if r.Message == "webwire: a connection cannot be resumed" && !d.w.damaging && !d.w.robbed.Load() {
 		r.Attrs(func(a slog.Attr) bool {
 			if a.Key == "error" {
 				d.w.h.violated("a connection cannot be resumed: %v", a.Value)
