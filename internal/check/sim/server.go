@@ -261,17 +261,19 @@ func (h *host) work(ctx context.Context, d time.Duration, stubborn bool) {
 }
 
 // signal sends the next signal to a client.
-func (h *host) signal(ctx context.Context, c *server.Conn) signal {
+func (h *host) signal(ctx context.Context, c *server.Conn) { h.send(ctx, c, 0) }
+
+// send is signal with a payload that is longer.
+func (h *host) send(ctx context.Context, c *server.Conn, longer int) {
 	p := h.peer(c)
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
 	p.seq++
 	s := signal{p.name, p.seq}
 	h.w.h.sending(s)
-	if err := c.Signal(ctx, "s", s.payload()); err != nil {
+	if err := c.Signal(ctx, "s", padded(s.payload(), longer)); err != nil {
 		h.w.h.refused(s)
 	}
-	return s
 }
 
 // cast broadcasts the next signal of a server. It is not called concurrently.
@@ -298,7 +300,7 @@ func (s signal) payload() protocol.Payload {
 
 func parseSignal(p protocol.Payload) signal {
 	from, seq, _ := strings.Cut(string(p.Data), " ")
-	n, err := strconv.Atoi(seq)
+	n, err := strconv.Atoi(strings.TrimRight(seq, " "))
 	if err != nil {
 		n = -1
 	}

@@ -125,6 +125,9 @@ func run(cfg Config) *history {
 	actors.Go(func() { w.restart(rand.New(rand.NewPCG(cfg.Seed, 3))) })
 	actors.Go(func() { w.harm(rand.New(rand.NewPCG(cfg.Seed, 4))) })
 	if w.modern() && !w.damaging {
+		if r.IntN(3) == 0 {
+			actors.Go(func() { w.absences(rand.New(rand.NewPCG(cfg.Seed, 8))) })
+		}
 		actors.Go(func() { w.prowl(rand.New(rand.NewPCG(cfg.Seed, 7))) })
 	}
 	actors.Go(func() { w.bother(rand.New(rand.NewPCG(cfg.Seed, 5))) })
