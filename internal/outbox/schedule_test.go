@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -37,8 +36,10 @@ func newLine(t *testing.T, most int) *line {
 
 func (l *line) Write(msgs ...[]byte) error {
 	size := 0
+	var before [][]byte
 	for _, msg := range msgs {
 		size += len(msg)
+		before = append(before, bytes.Clone(msg))
 	}
 	if size >= l.most {
 		l.t.Errorf("a write of %d messages, %d bytes", len(msgs), size)
@@ -50,6 +51,11 @@ func (l *line) Write(msgs ...[]byte) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.pending, l.busy = nil, false
+		for i, msg := range msgs {
+			if !bytes.Equal(msg, before[i]) {
+				l.t.Errorf("%.20q became %.20q while it was written", before[i], msg)
+			}
+		}
 	}()
 	select {
 	case err := <-l.done:
@@ -251,7 +257,7 @@ func (s *schedule) add() {
 		flush, err = s.Add(DontWait, &m, &a.at)
 	}
 	if flush {
-		s.Write(s.rand.IntN(2) * 0)
+		s.Write(0)
 	}
 	if errors.Is(err, ErrFull) {
 		if a.kind == protocol.Reply && a.id < 1000 {
@@ -342,6 +348,9 @@ func (s *schedule) resume() {
 		s.t.Fatal("the opening is not to be written")
 	}
 	s.line = l
+	if lost := s.plan.From - 1 - s.far.received - uint64(s.plan.Late); lost != s.plan.Lost {
+		s.t.Errorf("%d messages are lost, %d were told", lost, s.plan.Lost)
+	}
 	s.far.goOn(s.plan)
 	s.Write(0)
 }
@@ -352,10 +361,11 @@ func (s *schedule) accept(m protocol.Message) {
 	switch m.Kind {
 	case protocol.ReplyFailure:
 		f, err := m.Failure()
-		if err != nil || m.ID.Uint64() >= 1000 || s.next[int(m.ID.Uint64()-1)] < 0 {
+		if err != nil || m.ID.Uint64() >= 1000 {
 			s.t.Errorf("failure %v of %d, %v", f, m.ID.Uint64(), err)
 			return
 		}
+		// There may be more than one: this stream goes on although it is broken.
 		s.next[int(m.ID.Uint64()-1)] = -1
 		// It takes the place of any of the messages of the stream.
 		for i := s.last + 1; i < len(s.all); i++ {
@@ -417,6 +427,8 @@ func (s *schedule) settle() {
 		case a.removed, a.accepted:
 		case a.kind == protocol.Signal, a.kind == protocol.Item:
 			lost++
+		case a.id < 1000 && s.next[int(a.id-1)] < 0: // a failure came instead, and counts as an item
+			lost++
 		default:
 			s.t.Errorf("message %d, %v, is lost", index, a.kind)
 		}
@@ -463,5 +475,3 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 }
-
-var _ = context.Background
