@@ -47,7 +47,7 @@ func TestFailWithinReplay(t *testing.T) {
 // acknowledges it too early.
 func TestAckWithinReplay(t *testing.T) {
 	const messages, size = 5, maxBatch / 3 // two writes
-	for round := range 20 {
+	for round := range 9 {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLine(t, 2*maxBatch)
 			b := newBox(newWire(), Config{Conn: l, Version: protocol.V3_0, Size: 4 << 20, Keeping: &Keeping{}})
