@@ -50,7 +50,7 @@ func (m *metric) next(now time.Time) float64 {
 	m.at += rand.NormFloat64()*m.noise - m.at*back
 	m.spike *= fade
 	if rand.Float64() < m.spikes*interval.Seconds() {
-		m.spike += 0.4 + 1.2*rand.Float64()
+		m.spike += 0.2 + 0.6*rand.Float64()
 	}
 	seconds := float64(now.UnixMilli()%86_400_000) / 1000
 	tide := math.Sin(seconds/23+m.phase) + 0.4*math.Sin(seconds/7.3+2*m.phase)

@@ -32,7 +32,7 @@ async function look(path, scheme, viewport) {
 
 try {
   await new Promise((resolve) => { setTimeout(resolve, 60_000); }); // plots of a whole minute
-  await look(join(docs, 'dashboard.png'), 'light', { width: 1120, height: 620 });
+  await look(join(docs, 'dashboard.png'), 'light', { width: 1400, height: 545 });
   if (others) {
     await look(join(others, 'dark.png'), 'dark', { width: 1400, height: 800 });
     await look(join(others, 'phone.png'), 'dark', { width: 390, height: 780 });

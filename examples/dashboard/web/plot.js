@@ -3,9 +3,10 @@
 import { SPAN } from './series.js';
 
 const STEPS = [1, 2, 2.5, 5, 10];
-const TOP = 8; // pixels
+const TOP = 8; // pixels around the plot
 const BOTTOM = 20;
-const LEFT = 4;
+const LEFT = 42;
+const RIGHT = 6;
 
 // scale returns the round numbers between which values are plotted, and the step of the grid.
 function scale(points) {
@@ -17,8 +18,8 @@ function scale(points) {
     if (v > high) high = v;
   }
   if (low > high) return { low: 0, high: 1, step: 0.5 };
-  const room = (high - low || high || 1) * 0.15;
-  const raw = (high - low + 2 * room) / 3;
+  const room = (high - low || high || 1) * 0.05;
+  const raw = (high - low + 2 * room) / 4;
   const unit = 10 ** Math.floor(Math.log10(raw));
   const step = unit * STEPS.find((n) => n * unit >= raw);
   return { low: Math.max(0, Math.floor((low - room) / step) * step), high: Math.ceil((high + room) / step) * step, step };
@@ -55,7 +56,7 @@ export class Plot {
     const { low, high, step } = scale(seen);
     const glide = (from, to) => (this.#high && Math.abs(to - from) > (high - low) / 500 ? from + (to - from) * 0.15 : to);
     [this.#low, this.#high] = [glide(this.#low, low), glide(this.#high, high)];
-    const x = (t) => LEFT + (width - 2 * LEFT) * (1 - (now - t) / SPAN);
+    const x = (t) => LEFT + (width - LEFT - RIGHT) * (1 - (now - t) / SPAN);
     const y = (v) => height - BOTTOM - (height - TOP - BOTTOM) * ((v - this.#low) / (this.#high - this.#low));
     this.#grid(c, style, { width, height, low, high, step, x, y, now });
     this.#line(c, style, seen, x, y, height - BOTTOM);
@@ -66,18 +67,18 @@ export class Plot {
     c.lineWidth = 1;
     c.strokeStyle = style.getPropertyValue('--grid');
     c.fillStyle = style.getPropertyValue('--faint');
-    c.textAlign = 'left';
+    c.textAlign = 'right';
     for (let v = low; v <= high + step / 2; v += step) {
       const at = Math.round(y(v)) + 0.5;
       c.beginPath();
       c.moveTo(LEFT, at);
-      c.lineTo(width - LEFT, at);
+      c.lineTo(width - RIGHT, at);
       c.stroke();
-      if (at > 14) c.fillText(shown(v), LEFT + 2, at - 3);
+      if (at > 3) c.fillText(shown(v), LEFT - 7, at + 3.5);
     }
     c.textAlign = 'center';
     for (let t = Math.ceil((now - SPAN) / 15_000) * 15_000; t < now; t += 15_000) {
-      if (x(t) > 26 && x(t) < width - 26) c.fillText(new Date(t).toTimeString().slice(0, 8), x(t), height - 5);
+      if (x(t) > LEFT + 20 && x(t) < width - 26) c.fillText(new Date(t).toTimeString().slice(0, 8), x(t), height - 5);
     }
   }
 
