@@ -59,8 +59,8 @@ type kept struct {
 	acked    uint64   // number of messages that the peer has acknowledged
 	bytes    int      // cost of the messages from first on
 	away     bool     // there is no socket
-	replay   *batch   // to be written before all others, of messages whose memory must stay; nil: none
-	replayed bool     // it was given to the connection
+	replay   []*batch // to be written before all others, of messages whose memory must stay
+	writing  *batch   // given to the connection, which has not returned it; nil: none
 	unhanded uint64   // messages that count as written, and were not: of Mark.number
 	late     late
 }
@@ -125,14 +125,25 @@ func (o *Outbox) Acknowledged(received uint64) bool {
 // acknowledge frees what the peer has acknowledged.
 func (o *Outbox) acknowledge() {
 	k := o.kept
-	freed := k.first <= k.acked && k.first < k.end
-	for k.first <= k.acked && k.first < k.end {
-		k.drop()
+	if len(k.late.messages) > 0 || k.late.failed > 0 || len(k.late.items) > 0 {
+		k.late.acknowledged(k.acked)
 	}
-	k.late.acknowledged(k.acked)
-	if !freed {
+	end := min(k.acked+1, k.end)
+	if k.first >= end {
 		return
 	}
+	freed := 0
+	for _, b := range k.batches {
+		msgs := k.live(b)
+		n := min(uint64(len(msgs)), end-k.first)
+		for _, msg := range msgs[:n] {
+			freed += addedCost + len(msg)
+		}
+		if k.first += n; k.first == end {
+			break
+		}
+	}
+	k.free(freed)
 	k.release()
 	o.wakeSettled()
 	if o.waits != nil && !k.Displace {
@@ -143,11 +154,16 @@ func (o *Outbox) acknowledge() {
 // drop moves the first mark by one message, which it returns.
 func (k *kept) drop() (msg []byte) {
 	msg = k.at(k.first)
-	k.bytes -= addedCost + len(msg)
-	k.Total.add(-addedCost - len(msg))
-	invariant.Check(k.bytes >= 0, "more bytes are freed than were kept")
+	k.free(addedCost + len(msg))
 	k.first++
 	return msg
+}
+
+// free gives back the cost of messages that are not kept any more.
+func (k *kept) free(cost int) {
+	k.bytes -= cost
+	k.Total.add(-cost)
+	invariant.Check(k.bytes >= 0, "more bytes are freed than were kept")
 }
 
 // at returns the message with a number near the first one.
@@ -172,7 +188,7 @@ func (k *kept) live(b *batch) [][]byte {
 // release gives back the memory of what lies before the first mark, unless it is being
 // written again.
 func (k *kept) release() {
-	if k.replay != nil {
+	if len(k.replay) > 0 || k.writing != nil && k.writing.urgent {
 		return
 	}
 	n := 0
@@ -213,9 +229,17 @@ func (o *Outbox) forgetAll() {
 	for _, b := range k.batches {
 		k.late.unacknowledged += signals(k.live(b))
 	}
+	if b := k.writing; b != nil && !b.urgent {
+		if msgs := b.live(); k.acked < b.first {
+			k.late.unacknowledged += signals(msgs)
+		} else {
+			k.late.unacknowledged += signals(msgs[min(k.acked+1-b.first, uint64(len(msgs))):])
+		}
+	}
 	for _, b := range o.queue {
 		k.late.unacknowledged += signals(b.msgs)
 	}
+	k.dropReplay()
 	k.Total.add(-k.bytes)
 	k.bytes = 0
 	k.first = k.end
@@ -239,7 +263,7 @@ func (o *Outbox) wakeSettled() {
 		return
 	}
 	k := o.kept
-	if o.err != nil || k == nil || k.first == k.next && k.replay == nil && len(o.queue) == 0 {
+	if o.err != nil || k == nil || k.first == k.next && len(k.replay) == 0 && len(o.queue) == 0 {
 		wake(&o.waits.acked)
 	}
 }

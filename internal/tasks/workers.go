@@ -10,16 +10,19 @@ import "github.com/webwire-go/webwire/internal/invariant"
 type workers struct {
 	ready    []charged     // to be taken, from first on
 	first    int           // index in ready
-	held     int           // tasks that are ready or run, at most Limits.Concurrency
+	held     int32         // tasks that are ready or run, at most Limits.Concurrency
 	starting bool          // a worker was started and has not taken its first task
-	freed    chan struct{} // closed when held shrinks; nil if nobody waits for that
+	freed    chan struct{} // closed when another task may start; nil if nobody waits for that
 	worker   func()        // is Runner.work; nil before the first use
 }
+
+// free reports whether one more task may run.
+func (w *workers) free(limit int) bool { return int(w.held) < limit }
 
 // hold records that a task is ready or runs.
 func (w *workers) hold(limit int) {
 	w.held++
-	invariant.Check(w.held <= limit, "more tasks run than may")
+	invariant.Check(int(w.held) <= limit, "more tasks run than may")
 }
 
 // hand gives t to a worker.
@@ -67,13 +70,19 @@ func (w *workers) take() charged {
 func (w *workers) done() {
 	w.held--
 	invariant.Check(w.held >= 0, "a worker is released twice")
+	w.wake()
+}
+
+// wake makes those look again that wait for a worker.
+func (w *workers) wake() {
 	if w.freed != nil {
 		close(w.freed)
 		w.freed = nil
 	}
 }
 
-// awaitFree returns a channel that is closed when a task is over.
+// awaitFree returns a channel that is closed when a task is over, or when its result has
+// been sent.
 func (w *workers) awaitFree() <-chan struct{} {
 	if w.freed == nil {
 		w.freed = make(chan struct{})

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,16 +17,15 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
-	"github.com/webwire-go/webwire/transport"
-	"github.com/webwire-go/webwire/transport/memory"
+	"github.com/webwire-go/webwire/webwiretest"
 )
 
 // house is a chat that can be started anew, as after a crash.
 type house struct {
-	t    *testing.T
-	dir  string
-	chat *Chat
-	ln   atomic.Pointer[memory.Listener]
+	t       *testing.T
+	dir     string
+	chat    *Chat
+	network *webwiretest.Network
 }
 
 // test runs a test in virtual time.
@@ -61,9 +59,11 @@ func (h *house) start() {
 	if h.chat, err = Open(h.dir, Options{Logger: slog.New(slog.NewTextHandler(h.t.Output(), nil))}); err != nil {
 		h.t.Fatal(err)
 	}
-	ln := memory.Listen()
-	h.ln.Store(ln)
-	go h.chat.Server.Serve(ln)
+	if h.network == nil {
+		h.network = webwiretest.Serve(h.t, h.chat.Server)
+	} else {
+		h.network.Replace(h.chat.Server)
+	}
 }
 
 // crash drops all connections, and leaves of the chat what is in its files.
@@ -78,11 +78,6 @@ func (h *house) crash() {
 	}
 }
 
-// Dial connects to the chat of the moment.
-func (h *house) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
-	return h.ln.Load().Dial(ctx, opts)
-}
-
 // guest is somebody who uses the chat.
 type guest struct {
 	t      *testing.T
@@ -90,11 +85,11 @@ type guest struct {
 	heard  chan string // signals: name, then what matters of the payload
 }
 
-func (h *house) guest(keys client.KeyStore) *guest { return h.guestAt(h, keys) }
+func (h *house) guest(keys client.KeyStore) *guest { return h.guestBy(h.network.Link(), keys) }
 
-func (h *house) guestAt(d transport.Dialer, keys client.KeyStore) *guest {
+func (h *house) guestBy(l *webwiretest.Link, keys client.KeyStore) *guest {
 	g := &guest{t: h.t, heard: make(chan string, 1000)}
-	g.client = client.New(d, client.Options{Keys: keys, Hooks: client.Hooks{
+	g.client = l.Client(client.Options{Keys: keys, Hooks: client.Hooks{
 		OnServerSignal: func(_ context.Context, s *client.Signal) {
 			if s.Name == "rooms" {
 				return
@@ -119,7 +114,6 @@ func (h *house) guestAt(d transport.Dialer, keys client.KeyStore) *guest {
 		},
 		OnSessionClosed: func(context.Context) { g.heard <- "session closed" },
 	}})
-	h.t.Cleanup(func() { g.client.Close() })
 	return g
 }
 

@@ -2,80 +2,19 @@ package chat
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/webwiretest"
 )
 
-// line is how a guest reaches the house. It can be cut, as when a terminal is killed or a
-// laptop is closed: the server is not told anything.
-type line struct {
-	house *house
-	mu    sync.Mutex
-	conn  transport.Conn
-	dead  bool
-}
-
-func (l *line) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dead {
-		return nil, errors.New("no network")
-	}
-	conn, err := l.house.Dial(ctx, opts)
-	if err != nil {
-		return nil, err
-	}
-	l.conn = conn
-	return wire{conn, l}, nil
-}
-
-// wire is a connection of a line.
-type wire struct {
-	transport.Conn
-	*line
-}
-
-// Read fails as that of a network does: the client has not aborted the connection.
-func (w wire) Read(buf []byte) ([]byte, error) {
-	buf, err := w.Conn.Read(buf)
-	if w.isCut() {
-		err = io.ErrUnexpectedEOF
-	}
-	return buf, err
-}
-
-func (l *line) cut() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.dead = true
-	l.conn.Abort()
-}
-
-func (l *line) isCut() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.dead
-}
-
-func (l *line) mend() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.dead = false
-}
-
-// enterBy is enter with a line that can be cut.
-func (h *house) enterBy(name string, l *line) *guest {
+// enterBy is enter over a link that can be cut.
+func (h *house) enterBy(name string, l *webwiretest.Link) *guest {
 	h.t.Helper()
-	l.house = h
-	g := h.guestAt(l, nil)
+	g := h.guestBy(l, nil)
 	ask[SignIn](g, "signin", SignIn{Name: name}, nil)
 	ask[Joined](g, "join", Join{Room: "lobby"}, nil)
 	return g
@@ -93,13 +32,13 @@ func (g *guest) sees(want ...string) {
 func TestPeopleAway(t *testing.T) {
 	test(t, func(t *testing.T, h *house) {
 		ada := h.enter("Ada")
-		var l line
-		bob := h.enterBy("Bob", &l)
+		l := h.network.Link()
+		bob := h.enterBy("Bob", l)
 		ada.hears("joined lobby Bob")
 
-		l.cut()
+		l.Offline()
 		synctest.Wait()
-		l.mend()
+		l.Online()
 		time.Sleep(30 * time.Second) // virtual: the client comes back at once
 		if n := bob.client.Stats().Resumes; n != 1 {
 			t.Fatalf("%d resumes", n)
@@ -107,7 +46,7 @@ func TestPeopleAway(t *testing.T) {
 		ada.hears()
 		ada.sees("Ada", "Bob")
 
-		l.cut()
+		l.Offline()
 		time.Sleep(grace)
 		ada.hears("left lobby Bob")
 		ada.sees("Ada")
@@ -116,14 +55,14 @@ func TestPeopleAway(t *testing.T) {
 		}
 		ada.say("message-1", "Bob?")
 		ada.hears("message lobby Ada Bob?")
-		l.mend()
+		l.Online()
 		time.Sleep(30 * time.Second)
 		ada.hears("joined lobby Bob again")
 		// On the same connection, which has missed nothing.
 		bob.hears("message lobby Ada Bob?")
 		bob.sees("Ada", "Bob")
 
-		l.cut()
+		l.Offline()
 		time.Sleep(10 * time.Minute)
 		ada.hears("left lobby Bob")
 		if n := h.chat.Server.Stats().Open; n != 1 {
@@ -136,19 +75,19 @@ func TestPeopleAway(t *testing.T) {
 func TestPeopleTabs(t *testing.T) {
 	test(t, func(t *testing.T, h *house) {
 		ada := h.enter("Ada")
-		var l line
-		bob := h.enterBy("Bob", &l)
+		l := h.network.Link()
+		bob := h.enterBy("Bob", l)
 		s, _ := bob.client.Session()
 		two := h.guest(keyOf(s.Key))
 		ask[any](two, "join", Join{Room: "lobby"}, nil)
 		ada.hears("joined lobby Bob")
-		l.cut()
+		l.Offline()
 		time.Sleep(time.Minute) // virtual
 		ada.hears()
 		two.client.Close()
 		time.Sleep(grace)
 		ada.hears("left lobby Bob")
-		l.mend()
+		l.Online()
 		time.Sleep(30 * time.Second)
 		ada.hears("joined lobby Bob again")
 		ask[any](bob, "leave", InRoom{"lobby"}, nil)
@@ -160,17 +99,17 @@ func TestPeopleTabs(t *testing.T) {
 func TestPeopleSignedOutAway(t *testing.T) {
 	test(t, func(t *testing.T, h *house) {
 		ada := h.enter("Ada")
-		var l line
-		bob := h.enterBy("Bob", &l)
+		l := h.network.Link()
+		bob := h.enterBy("Bob", l)
 		s, _ := bob.client.Session()
 		two := h.guest(keyOf(s.Key))
 		ask[any](two, "join", Join{Room: "lobby"}, nil)
-		l.cut()
+		l.Offline()
 		if err := two.client.CloseSession(context.Background()); err != nil {
 			t.Error(err)
 		}
 		ada.hears("joined lobby Bob", "left lobby Bob")
-		l.mend()
+		l.Online()
 		time.Sleep(time.Minute) // virtual
 		ada.hears()
 		ada.sees("Ada")
@@ -182,9 +121,9 @@ func TestPeopleSignedOutAway(t *testing.T) {
 func TestPeopleFull(t *testing.T) {
 	test(t, func(t *testing.T, h *house) {
 		h.chat.signIns.burst, h.chat.calls.burst = 1000, 10_000 // all come from one address
-		var l line
-		bob := h.enterBy("Bob", &l)
-		l.cut()
+		l := h.network.Link()
+		bob := h.enterBy("Bob", l)
+		l.Offline()
 		time.Sleep(grace) // virtual
 		for i := range maxMembers {
 			g := h.guest(nil)
@@ -194,7 +133,7 @@ func TestPeopleFull(t *testing.T) {
 		if h.chat.Server.Stats().Away != 1 {
 			t.Fatal("the connection is not kept for long enough")
 		}
-		l.mend()
+		l.Online()
 		time.Sleep(time.Minute)
 		ask[any](bob, "say", Say{Room: "lobby", ID: "message-1", Text: "x"}, ErrNotInRoom)
 		ask[any](bob, "join", Join{Room: "lobby"}, ErrRoomFull)
