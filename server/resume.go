@@ -164,7 +164,7 @@ func (c *Conn) comeBack(conn transport.Conn, hello protocol.HelloBody, info Info
 	}
 	defer c.forget()
 	err = errBackPanicked
-	tasks.Run(&back{c, func() { err = hook(c.Context(), c) }})
+	runApart(&back{c, func() { err = hook(c.Context(), c) }})
 	if err == nil {
 		return nil
 	}
@@ -237,10 +237,21 @@ func (c *Conn) carry() error {
 		return c.finish()
 	}
 	if hook := c.server.opts.Hooks.OnClientAway; hook != nil && c.admitted.Load() {
-		tasks.Run(&away{c, reason})
+		runApart(&away{c, reason})
 	}
 	c.watch()
 	return reason
+}
+
+// runApart runs a hook on a goroutine of its own and waits for it: if it calls
+// runtime.Goexit, what has to follow it happens all the same.
+func runApart(t tasks.Task) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tasks.Run(t)
+	}()
+	<-done
 }
 
 // watch ends the connection when the window is over, and does what is to be done at the
