@@ -138,7 +138,7 @@ func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (
 		if err != nil {
 			return protocol.Payload{}, err
 		}
-		reply, err := l.Request(ctx, protocol.Message{Kind: protocol.Request, Name: name, Payload: p}, timeout, nil)
+		reply, err := l.RequestFrom(ctx, protocol.Message{Kind: protocol.Request, Name: name, Payload: p}, w.from, timeout, nil)
 		if c.again(&w, l, err) {
 			continue
 		}

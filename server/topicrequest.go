@@ -43,7 +43,7 @@ func (t Topic) Request(ctx context.Context, name string, p protocol.Payload) (pr
 	}
 	rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
 	for _, node := range nodes {
-		answered, err := ts.engine.Bus.Ask(ctx, node, q)
+		answered, err := ts.ask(ctx, node, questionTopic, q)
 		switch {
 		case errors.Is(err, engine.ErrNoNode):
 			continue
@@ -111,33 +111,28 @@ func (t *topics) nodesOf(ctx context.Context, name string) (nodes []engine.NodeI
 	return nodes, nil
 }
 
-// A question between nodes is a byte that says which, here questionRequest, the
-// milliseconds left, the length of the topic, the topic, and a request of 3.0.
-const questionRequest = 1
-
+// A question of kind questionTopic is the milliseconds left, the length of the topic, the
+// topic, and a request of 3.0.
 func question(ctx context.Context, topic, name string, p protocol.Payload) ([]byte, error) {
 	left := askTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		left = time.Until(deadline)
 	}
-	q := []byte{questionRequest}
-	q = binary.LittleEndian.AppendUint32(q, uint32(min(max(left.Milliseconds(), 0), 1<<32-1)))
+	q := binary.LittleEndian.AppendUint32(nil, uint32(min(max(left.Milliseconds(), 0), 1<<32-1)))
 	q = append(q, byte(len(topic))) // at most engine.MaxName
 	q = append(q, topic...)
 	request, err := protocol.V3_0.Append(nil, protocol.Message{Kind: protocol.Request, Name: name, Payload: p})
 	return append(q, request...), err
 }
 
-var errQuestion = errors.New("server: unknown question of another node")
-
-// Asked implements engine.Inlet.
-func (in *inlet) Asked(ctx context.Context, _ engine.NodeID, data []byte) ([]byte, error) {
-	t := (*topics)(in)
-	if len(data) < 6 || data[0] != questionRequest || len(data) < 6+int(data[5]) {
+// answerTopic passes a request of another node to a member of this one. The answer is
+// empty if there is none.
+func (t *topics) answerTopic(ctx context.Context, data []byte) ([]byte, error) {
+	if len(data) < 5 || len(data) < 5+int(data[4]) {
 		return nil, errQuestion
 	}
-	left := time.Duration(binary.LittleEndian.Uint32(data[1:])) * time.Millisecond
-	topic, request := string(data[6:6+int(data[5])]), data[6+int(data[5]):]
+	left := time.Duration(binary.LittleEndian.Uint32(data)) * time.Millisecond
+	topic, request := string(data[5:5+int(data[4])]), data[5+int(data[4]):]
 	m, err := protocol.V3_0.Parse(request)
 	if err != nil || m.Kind != protocol.Request {
 		return nil, errQuestion

@@ -31,9 +31,10 @@ type topics struct {
 	ctx    context.Context // of what no caller waits for; ends with close
 	cancel context.CancelFunc
 
-	turn   chan struct{} // held while the engine is opened or closed
-	opened atomic.Bool
-	failed error // of opening; guarded by turn
+	turn    chan struct{} // held while the engine is opened or closed
+	opening atomic.Bool   // openSoon was called
+	opened  atomic.Bool
+	failed  error // of opening; guarded by turn
 
 	seed   maphash.Seed
 	shards [topicShards]topicShard

@@ -35,15 +35,15 @@ var busyBuffers = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
 type Reader struct {
 	// Open reports whether a fragmented message has begun and not ended.
 	Open bool
-	lost bool // where frames begin is unknown, all is dropped
-	rest int  // bytes that may still be read, see drain; zero: any number
-	heat int8 // of late; from 0 to hottest
+	lost bool   // where frames begin is unknown, all is dropped
+	heat int8   // of late; from 0 to hottest
+	got  uint16 // bytes that were read since the last wait, at most idleBuffer+1
+	rest uint16 // what may still be read, in units of drainUnit, see drain; zero: anything
 
 	conn *Conn
 	buf  []byte
 	busy *[busyBuffer]byte // what buf is if it is borrowed
 	idle *[idleBuffer]byte // what buf is otherwise
-	got  int               // bytes that were read since the last wait
 	r, w int               // buf[r:w] is read from the network and not yet taken
 	left int               // what remains of the payload of the present frame
 	err  error             // of the network, final
@@ -215,10 +215,11 @@ func (r *Reader) read(p []byte) (int, error) {
 			r.err = err
 		}
 		if n > 0 {
-			r.got += n
+			r.got = uint16(min(int(r.got)+n, idleBuffer+1))
 			r.conn.arrived()
 			if r.rest > 0 {
-				if r.rest -= n; r.rest <= 0 {
+				r.rest -= min(r.rest, uint16(min(n, maxDrain)/drainUnit+1))
+				if r.rest == 0 {
 					r.err = errDrained
 				}
 			}

@@ -66,7 +66,7 @@ type Config struct {
 	MaxMessage int  // the longest message the peer takes, in bytes; zero: any
 	Opening    int  // length in bytes of the message that was read before, for Stats; zero: none was; not for 3.0
 	Limits     *Limits
-	Ended      Ender // optional
+	Role       Role
 
 	// For 3.0:
 
@@ -76,7 +76,8 @@ type Config struct {
 	Survives  func(error) bool // whether the connection outlives a socket that a CloseError of the peer ended; with Keeping
 }
 
-// Ender has a method that is called once, when the connection has ended. Run waits for it.
+// Ender is what a Role may be, too. Ended is called once, when the connection has ended.
+// Run waits for it.
 type Ender interface{ Ended() }
 
 // Link is one end of a connection. Its methods may be used concurrently.
@@ -85,7 +86,6 @@ type Link struct {
 	tasks tasks.Runner
 
 	limits    *Limits
-	ended     Ender // nil if nothing is to be called
 	role      Role
 	heartbeat bool // Config.Heartbeat
 	desk      desk
@@ -126,10 +126,13 @@ var epoch = time.Now()
 
 func now() time.Duration { return time.Since(epoch) }
 
+// Now returns the time since a moment that does not change, which may be negative.
+func Now() time.Duration { return now() }
+
 // New returns a Link that does nothing until Run. Tasks get contexts derived from
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
-	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, ended: conf.Ended}
+	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, role: conf.Role}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.out.Init(outbox.Config{
 		Conn:       conf.Conn,
@@ -187,8 +190,7 @@ func (l *Link) Version() protocol.Version { return l.out.Version() }
 // Run reads until the connection ends and returns why, once every task is over and
 // all is released. It is called once; if the connection outlives its socket Run returns
 // when the socket ends, IsAway reports true, and Run is called again after Resume.
-func (l *Link) Run(role Role) error {
-	l.role = role
+func (l *Link) Run() error {
 	l.startPulse()
 	l.reading.Add(1)
 	l.read(false)

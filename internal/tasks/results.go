@@ -13,21 +13,17 @@ import (
 // that have to wait for that are then started one by one, because those together would
 // exceed the budget again: the next when a task has ended or has a result, or after
 // probeTime. All is changed under the mutex of the Runner.
-type results struct {
-	bytes   atomic.Int64
-	wary    bool // the budget was exceeded, and tasks have waited ever since
-	probing bool // the last task was started while wary, and none has a result since
-}
+type results struct{ bytes atomic.Int64 }
 
 const probeTime = 10 * time.Millisecond
 
 func (h *results) exceed(l *Limits) bool { return h.bytes.Load() > int64(l.Budget) }
 
 // mayStart reports whether a task of Go may run. The caller holds the mutex.
-func (r *Runner) mayStart() bool { return r.hasPlace() && !r.results.probing }
+func (r *Runner) mayStart() bool { return r.hasPlace() && !r.probing }
 
 func (r *Runner) hasPlace() bool {
-	return r.workers.held < r.limits.Concurrency && !r.results.exceed(r.limits)
+	return r.workers.free(r.limits.Concurrency) && !r.results.exceed(r.limits)
 }
 
 // IsLong reports whether a result of that size counts: shorter ones of all tasks that may
@@ -38,9 +34,8 @@ func (r *Runner) IsLong(size int) bool { return size > r.limits.Budget/max(r.lim
 func (r *Runner) Hold(size int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := &r.results
-	h.bytes.Add(int64(size))
-	h.wary = h.wary || h.exceed(r.limits)
+	r.results.bytes.Add(int64(size))
+	r.wary = r.wary || r.results.exceed(r.limits)
 	r.probed()
 }
 
@@ -55,8 +50,8 @@ func (r *Runner) Held(size int) {
 
 // probed lets the next task start. The caller holds the mutex.
 func (r *Runner) probed() {
-	if r.results.probing {
-		r.results.probing = false
+	if r.probing {
+		r.probing = false
 		r.workers.wake()
 	}
 }

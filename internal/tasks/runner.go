@@ -50,6 +50,8 @@ type Runner struct {
 	phase   phase
 	cut     bool // tasks of Order need not run
 	told    bool // Owner.Idle was called, or is about to be
+	wary    bool // results exceeded the budget, and tasks have waited ever since
+	probing bool // the last task was started while wary, and none has a result since
 	budget  budget
 	results results
 	workers workers
@@ -88,7 +90,7 @@ func (r *Runner) Go(size int, t Task) bool {
 		return false
 	}
 	if idle && !r.results.exceed(r.limits) {
-		r.results.wary, r.results.probing = false, false
+		r.wary, r.probing = false, false
 	}
 	free := idle && r.mayStart()
 	switch {
@@ -145,7 +147,7 @@ func (r *Runner) finish(t charged) {
 	invariant.Check(left >= 0, "more tasks end than began")
 	r.count.Store(left)
 	r.budget.release(t.size)
-	r.results.probing = false
+	r.probing = false
 	invariant.Check(left > 0 || r.budget.bytes == r.budget.lent, "no task is left, but some bytes of them are")
 }
 
@@ -231,7 +233,7 @@ func (t *start) hand() (freed <-chan struct{}, probing bool) {
 	case r.phase == ended:
 		r.finish(t.task)
 	case r.mayStart():
-		r.results.probing = r.results.wary
+		r.probing = r.wary
 		r.hand(t.task)
 	default:
 		return r.workers.awaitFree(), r.hasPlace()

@@ -10,16 +10,19 @@ import "github.com/webwire-go/webwire/internal/invariant"
 type workers struct {
 	ready    []charged     // to be taken, from first on
 	first    int           // index in ready
-	held     int           // tasks that are ready or run, at most Limits.Concurrency
+	held     int32         // tasks that are ready or run, at most Limits.Concurrency
 	starting bool          // a worker was started and has not taken its first task
 	freed    chan struct{} // closed when another task may start; nil if nobody waits for that
 	worker   func()        // is Runner.work; nil before the first use
 }
 
+// free reports whether one more task may run.
+func (w *workers) free(limit int) bool { return int(w.held) < limit }
+
 // hold records that a task is ready or runs.
 func (w *workers) hold(limit int) {
 	w.held++
-	invariant.Check(w.held <= limit, "more tasks run than may")
+	invariant.Check(int(w.held) <= limit, "more tasks run than may")
 }
 
 // hand gives t to a worker.
