@@ -357,3 +357,6 @@ func (h *host) wantNothing(t *testing.T, texts ...string) {
 		}
 	}
 }
+
+// quiet is for logs that nobody looks at.
+var quiet = slog.New(slog.DiscardHandler)
