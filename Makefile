@@ -51,7 +51,7 @@ sim: ## simulate SEEDS (10000) schedules from FIRST (1) on over a failing networ
 	awk '/^schedules=/ { last = $$0; next } { print; fflush() } END { print last }'
 
 soak: ## put load on real sockets for a few minutes
-	WEBWIRE_SOAK=1 go test ./internal/check/e2e/soak ./internal/check/e2e/sessions -count 1 -p 1 -v -timeout 20m
+	WEBWIRE_SOAK=1 go test ./internal/check/e2e/soak ./internal/check/e2e/sessions ./internal/check/e2e/fire -count 1 -p 1 -v -timeout 40m
 
 bench: ## compare with raw libraries and peers (ONLY='regexp': only those), into OUT (out), in about ten minutes
 	go -C internal/check/bench run . $(if $(ONLY),-only '$(ONLY)') -out $(abspath $(OUT))
