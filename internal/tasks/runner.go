@@ -51,6 +51,7 @@ type Runner struct {
 	told    bool // Owner.Idle was called, or is about to be
 	budget  budget
 	workers workers
+	blocked *start // in order, and waits for a worker; nil: none
 
 	count   atomic.Int32   // of tasks that wait or run; changed under mu
 	full    atomic.Bool    // the budget may be exceeded
@@ -96,7 +97,7 @@ func (r *Runner) Go(size int, t Task) bool {
 	}
 	r.mu.Unlock()
 	if !free {
-		r.order.Put(&start{r, next})
+		r.order.Put(&start{runner: r, task: next})
 	}
 	return true
 }
@@ -195,8 +196,9 @@ func (r *Runner) Dropped() uint64 { return r.dropped.Load() }
 // start is a task of Go that waits in order. Its turn is to be handed to a worker,
 // once one may take it.
 type start struct {
-	runner *Runner
-	task   charged
+	runner    *Runner
+	task      charged
+	withdrawn bool // guarded by the Runner's mutex
 }
 
 func (t *start) Run() {
@@ -214,12 +216,17 @@ func (t *start) hand() (freed <-chan struct{}) {
 	r := t.runner
 	r.mu.Lock()
 	defer r.unlock()
+	if t.withdrawn {
+		return nil
+	}
+	r.blocked = nil
 	switch {
 	case r.phase == ended:
 		r.finish(t.task)
 	case r.workers.held < r.limits.Concurrency:
 		r.hand(t.task)
 	default:
+		r.blocked = t
 		return r.workers.awaitFree()
 	}
 	return nil

@@ -67,6 +67,11 @@ func (w *workers) take() charged {
 func (w *workers) done() {
 	w.held--
 	invariant.Check(w.held >= 0, "a worker is released twice")
+	w.wake()
+}
+
+// wake wakes the task that waits for a worker.
+func (w *workers) wake() {
 	if w.freed != nil {
 		close(w.freed)
 		w.freed = nil
