@@ -30,6 +30,8 @@ func (in *inlet) Asked(ctx context.Context, from engine.NodeID, data []byte) ([]
 	switch kind {
 	case questionTopic:
 		return t.answerTopic(ctx, data)
+	case questionHandover:
+		return t.answerHandover(ctx, from, data)
 	}
 	return nil, errQuestion
 }

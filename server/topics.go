@@ -27,13 +27,15 @@ type topics struct {
 	server *Server
 	engine engine.Engine
 	self   engine.NodeID
+	shared bool // the engine is that of the options
 
 	ctx    context.Context // of what no caller waits for; ends with close
 	cancel context.CancelFunc
 
-	turn   chan struct{} // held while the engine is opened or closed
-	opened atomic.Bool
-	failed error // of opening; guarded by turn
+	turn    chan struct{} // held while the engine is opened or closed
+	opened  atomic.Bool
+	opening atomic.Bool // openSoon was called
+	failed  error       // of opening; guarded by turn
 
 	seed   maphash.Seed
 	shards [topicShards]topicShard
@@ -57,7 +59,8 @@ type topicShard struct {
 
 func (t *topics) init(s *Server) {
 	t.server, t.engine, t.self = s, s.opts.Engine, engine.NewNodeID()
-	if t.engine == (engine.Engine{}) {
+	t.shared = t.engine != (engine.Engine{})
+	if !t.shared {
 		t.engine = new(engine.Memory).Node()
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -95,6 +98,14 @@ func (t *topics) ready(ctx context.Context) error {
 	}
 	t.opened.Store(true)
 	return nil
+}
+
+// openSoon opens the engine for what other nodes may ask of this one, and does not wait.
+func (t *topics) openSoon() {
+	if !t.shared || t.engine.Bus == nil || t.opening.Swap(true) {
+		return
+	}
+	t.work(func() { _ = t.ready(t.ctx) }) // the error is logged
 }
 
 // close closes the engine, and waits for what uses it.
