@@ -193,7 +193,7 @@ func (c *Conn) finish() error {
 	reason := c.link.Finish()
 	c.neverExpires()
 	c.server.sessions.leave(c)
-	if c.resumption != nil && c.admitted.Load() {
+	if c.resumption != nil && c.admitted.Load() && !c.hasMoved() {
 		c.tellOrigins()
 	}
 	if c.server.opts.Hooks.OnClientDisconnected != nil && c.admitted.Load() {
