@@ -22,7 +22,7 @@
 //   - [github.com/webwire-go/webwire/transport] declares what a transport must do.
 //
 // The suites transport/transporttest and session/sessiontest check transports and
-// session stores of your own.
+// session stores of your own. Package webwiretest helps to test programs that use WebWire.
 //
 // # Errors
 //

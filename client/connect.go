@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -75,20 +74,20 @@ func (c *Client) connectAndRead(open *opening) (again bool, next *opening) {
 			return c.ended(nil, err), nil
 		}
 	}
-	l := link.New(context.Background(), open.conf)
+	s := newServing(c, open.conf)
+	l := s.link
 	stop := context.AfterFunc(c.ctx, func() { l.Abort(ErrClosed) })
 	defer stop()
-	s := newServing(c, l)
 	if open.welcome != nil {
 		s.welcomed(open.welcome)
 	}
 	var using sync.WaitGroup
 	using.Go(s.use)
-	err := l.Run(s)
+	err := l.Run()
 	over := false
 	for l.IsAway() && !over {
 		if next, over = c.goOn(s, err); !over {
-			err = l.Run(s)
+			err = l.Run()
 		}
 	}
 	err = l.Finish()

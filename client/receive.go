@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -23,9 +24,11 @@ type serving struct {
 	restored, connected *event
 }
 
-// newServing returns the role of l, whose messages are not read yet.
-func newServing(c *Client, l *link.Link) *serving {
-	s := &serving{client: c, link: l, restored: newEvent(c, 0), connected: newEvent(c, 0)}
+// newServing returns the role of a new link, whose messages are not read yet.
+func newServing(c *Client, conf link.Config) *serving {
+	s := &serving{client: c, restored: newEvent(c, 0), connected: newEvent(c, 0)}
+	conf.Role = s
+	s.link = link.New(context.Background(), conf)
 	c.hooks.Put(s.restored)
 	c.hooks.Put(s.connected)
 	return s

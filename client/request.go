@@ -81,7 +81,7 @@ func (r *requestCall) Run() {
 
 // answer sends an answer. If it cannot be sent the server gets an internal error.
 func (r *requestCall) answer(m protocol.Message) {
-	err := r.link.Send(context.Background(), m)
+	err := r.link.Reply(m)
 	if err == nil || r.link.Cause() != nil {
 		return
 	}

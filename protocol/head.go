@@ -168,9 +168,8 @@ func (h Head) AppendDeadline(d time.Duration) Head {
 	if d > ms*time.Millisecond {
 		ms++
 	}
-	var value [deadlineSize]byte
-	binary.LittleEndian.PutUint32(value[:], clamp32(int64(ms)))
-	return h.Append(TagDeadline, value[:])
+	n := clamp32(int64(ms))
+	return append(h, byte(TagDeadline), deadlineSize, 0, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
 }
 
 // Deadline returns what AppendDeadline added, and whether there is a deadline.

@@ -80,7 +80,7 @@ func (t *connected) Run() {
 		c.turnAway(err)
 		return
 	}
-	c.admitted.Store(true)
+	c.admit()
 }
 
 func (t *connected) Panicked(value any, stack []byte) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,7 @@ type Conn struct {
 	server *Server
 	link   *link.Link
 	info   Info
-	stop   func() bool // ends the watch over the context given to ServeConn; nil if that never ends
+	stop   func() bool // ends the watch over the context that the connection was made with; nil if that never ends
 
 	hello      atomic.Pointer[http.Request] // for Info; nil once OnClientConnected has returned
 	proof      atomic.Pointer[[]byte]       // for Credentials; nil once OnClientConnected has returned
@@ -79,9 +80,11 @@ func known(addr net.Addr) net.Addr {
 
 // open prepares a connection, for which the caller has reserved a place, and registers
 // it, or makes conn the socket of a connection that exists. The caller calls serve. After
-// an error conn is closed and the place released.
-func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (serve func() error, err error) {
+// an error conn is closed and the place released. If the connection may outlive conn,
+// running, unless it is nil, counts it until its end.
+func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info, running *sync.WaitGroup) (serve func() error, err error) {
 	s := e.server
+	s.topics.openSoon()
 	placed := false
 	defer func() {
 		if !placed {
@@ -130,6 +133,10 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (se
 			return nil, err
 		}
 		if resumed != nil {
+			if r := resumed.resumption; r.running == nil && running != nil { // it comes from another node
+				running.Add(1)
+				r.running = running
+			}
 			return resumed.carry, nil
 		}
 		if outcome == protocol.OutcomeUnavailable {
@@ -146,7 +153,7 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (se
 		c.hello.Store(info.Request)
 		c.info.Request = nil
 	}
-	conf.Ended = (*receiver)(c)
+	conf.Role = (*receiver)(c)
 	if rules.Hello && s.opts.ResumeWindow > 0 {
 		c.resumable(&conf)
 	}
@@ -163,6 +170,10 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info) (se
 		c.link.Abort(ErrServerClosed)                                     // releases it from ctx
 		return nil, ErrServerClosed
 	}
+	if c.resumption != nil && running != nil {
+		running.Add(1)
+		c.resumption.running = running
+	}
 	if ctx.Done() != nil { // otherwise it would only cost memory
 		c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 	}
@@ -175,9 +186,6 @@ type connKey struct{ server *Server }
 
 // serve begins the connection and carries its first socket.
 func (c *Conn) serve() error {
-	if c.resumption != nil {
-		c.resumption.socket.Lock()
-	}
 	if c.server.opts.Hooks.OnClientConnected != nil {
 		c.link.Order(0, (*connected)(c))
 	} else {
@@ -189,11 +197,19 @@ func (c *Conn) serve() error {
 // finish does what is to be done at the end of the connection. It is called once, and
 // returns why the connection ended.
 func (c *Conn) finish() error {
-	defer c.server.remove(c) // also if a hook ends this goroutine
+	defer func() { // also if a hook ends this goroutine
+		c.server.remove(c)
+		if r := c.resumption; r != nil && r.running != nil {
+			r.running.Done()
+		}
+	}()
+	if c.stop != nil {
+		c.stop()
+	}
 	reason := c.link.Finish()
 	c.neverExpires()
 	c.server.sessions.leave(c)
-	if c.resumption != nil && c.admitted.Load() && !c.hasMoved() {
+	if r := c.resumption; r != nil && r.origins != nil && c.admitted.Load() && !c.hasMoved() {
 		c.tellOrigins()
 	}
 	if c.server.opts.Hooks.OnClientDisconnected != nil && c.admitted.Load() {

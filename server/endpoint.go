@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
@@ -59,11 +60,17 @@ func (e *Endpoint) Serve(ln transport.Listener) error { return e.server.serve(e,
 
 // ServeConn is [Server.ServeConn] for the endpoint.
 func (e *Endpoint) ServeConn(ctx context.Context, conn transport.Conn) error {
+	return e.serveConn(ctx, conn, nil)
+}
+
+// serveConn is ServeConn. If the connection may outlive conn, running, unless it is nil,
+// counts it until its end.
+func (e *Endpoint) serveConn(ctx context.Context, conn transport.Conn, running *sync.WaitGroup) error {
 	if !e.server.reserve() {
 		_ = conn.Close(transport.StatusTryAgainLater, "too many connections") // the error below says more
 		return ErrTooManyConns
 	}
-	serve, err := e.open(ctx, conn, Info{})
+	serve, err := e.open(ctx, conn, Info{}, running)
 	if err != nil {
 		return err
 	}
@@ -173,7 +180,7 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) {
 	if s.opts.Hooks.OnClientConnected != nil || s.opts.Hooks.OnClientBack != nil {
 		info.Request = helloOf(r)
 	}
-	serve, err := e.open(ctx, conn, info)
+	serve, err := e.open(ctx, conn, info, nil)
 	if err != nil {
 		return // open closed the connection
 	}

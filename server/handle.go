@@ -88,7 +88,7 @@ func (in *signal) Panicked(value any, stack []byte) {
 // reply sends a reply. If it cannot be encoded or is too long for the client, the client
 // gets an error instead.
 func (c *Conn) reply(m protocol.Message) {
-	err := c.link.Send(context.Background(), m)
+	err := c.link.Reply(m)
 	if err == nil || c.link.Cause() != nil {
 		return
 	}

@@ -157,8 +157,10 @@ func (s *Server) answerTake(ctx context.Context, claim *protocol.Resume) []byte 
 	}
 	if to == nil {
 		r := c.resumption
-		r.turn.Lock()
-		defer r.turn.Unlock()
+		if !c.takeWithin(ctx, &r.turn) {
+			return no(protocol.OutcomeUnavailable)
+		}
+		defer c.give(&r.turn)
 		_, to = s.named(claim.Conn) // it may have moved meanwhile
 	}
 	if to != nil {
@@ -187,8 +189,8 @@ func (s *Server) answerPart(id protocol.ConnID, token, at uint64) ([]byte, error
 		return nil, errQuestion
 	}
 	r := c.resumption
-	r.turn.Lock()
-	defer r.turn.Unlock()
+	c.take(&r.turn)
+	defer c.give(&r.turn)
 	f := r.frozen
 	if f == nil || f.token != token || at > uint64(len(f.data)) {
 		return nil, errQuestion
@@ -200,8 +202,8 @@ func (s *Server) answerPart(id protocol.ConnID, token, at uint64) ([]byte, error
 // answerRelease goes on with a connection that another node does not want after all.
 func (s *Server) answerRelease(id protocol.ConnID, token uint64) {
 	if c, _ := s.named(id); c != nil {
-		c.resumption.turn.Lock()
-		defer c.resumption.turn.Unlock()
+		c.take(&c.resumption.turn)
+		defer c.give(&c.resumption.turn)
 		if f := c.resumption.frozen; f != nil && f.token == token {
 			c.thaw()
 		}
@@ -221,8 +223,10 @@ func (c *Conn) freeze(ctx context.Context) (*frozen, protocol.Outcome) {
 	if !c.link.DropSocket(link.ErrTakenOver) {
 		return nil, protocol.OutcomeExpired
 	}
-	r.socket.Lock() // until OnClientAway has returned
-	defer r.socket.Unlock()
+	if !c.takeWithin(ctx, &r.socket) { // until OnClientAway has returned
+		return nil, protocol.OutcomeUnavailable
+	}
+	defer c.give(&r.socket)
 
 	f := &frozen{}
 	r.frozen = f
@@ -271,8 +275,8 @@ func (c *Conn) freeze(ctx context.Context) (*frozen, protocol.Outcome) {
 	_, _ = rand.Read(token[:]) // never fails
 	f.token = binary.LittleEndian.Uint64(token[:])
 	f.timer = time.AfterFunc(commitTime, func() {
-		r.turn.Lock()
-		defer r.turn.Unlock()
+		c.take(&r.turn)
+		defer c.give(&r.turn)
 		if r.frozen == f {
 			c.thaw()
 		}
@@ -327,7 +331,7 @@ func (c *Conn) moveSession(m *move) (slot sessionSlot, ok bool) {
 	switch slot.state {
 	case taken:
 		s := slot.session
-		m.session, m.made = &s, slot.made
+		m.session, m.made, m.joined = &s, slot.made, slot.number
 		return slot, slot.live.busy == nil
 	case free:
 		return slot, true
@@ -361,8 +365,8 @@ func (s *Server) answerCommit(id protocol.ConnID, token uint64, to place) bool {
 		return ok && moved.first == to
 	}
 	r := c.resumption
-	r.turn.Lock()
-	defer r.turn.Unlock()
+	c.take(&r.turn)
+	defer c.give(&r.turn)
 	if relay := r.relay.Load(); relay != nil {
 		return relay.first == to
 	}
@@ -380,8 +384,8 @@ func (s *Server) answerCommit(id protocol.ConnID, token uint64, to place) bool {
 // moveTo makes the connection one that another node has. The caller holds resumption.turn.
 func (c *Conn) moveTo(f *frozen, to place) bool {
 	s, r := c.server, c.resumption
-	r.socket.Lock()
-	defer r.socket.Unlock()
+	c.take(&r.socket)
+	defer c.give(&r.socket)
 	if !s.sessions.moveOut(c, f) {
 		return false
 	}
@@ -414,7 +418,7 @@ func (c *Conn) moveTo(f *frozen, to place) bool {
 
 // carryMoved serves the handlers of a connection that another node has.
 func (c *Conn) carryMoved() {
-	_ = c.link.Run((*receiver)(c)) // finish tells the reason
+	_ = c.link.Run() // finish tells the reason
 	if c.link.IsAway() {
 		c.link.Abort(ErrClientGone)
 	}

@@ -33,6 +33,7 @@ type move struct {
 
 	session *session.Session // nil: none
 	made    bool             // by CreateSession
+	joined  uint64           // number of the join
 
 	connected time.Time
 	expires   time.Time // zero: never
@@ -143,6 +144,7 @@ func (m *move) encode() []byte {
 		f.time(s.LastSeen)
 		f.bytes(s.Info)
 		f.bool(m.made)
+		f.u64(m.joined)
 	}
 	f.time(m.connected)
 	f.time(m.expires)
@@ -185,7 +187,7 @@ func decodeMove(data []byte) (*move, error) {
 	}
 	if r.bool() {
 		m.session = &session.Session{Key: string(r.bytes()), Created: r.time(), LastSeen: r.time(), Info: r.bytes()}
-		m.made = r.bool()
+		m.made, m.joined = r.bool(), r.u64()
 	}
 	m.connected, m.expires, m.userAgent = r.time(), r.time(), string(r.bytes())
 	m.spoke, m.fails = r.bool(), r.u32()

@@ -32,6 +32,7 @@ func fullMove() *move {
 		members:   []membership{{topic: "room", ref: 1, watching: true, info: []byte("{}"), at: engine.Position{Epoch: 1, Offset: 2}}, {topic: "hall"}},
 		session:   &session.Session{Key: "key", Created: time.Unix(1, 2), LastSeen: time.Unix(3, 4), Info: json.RawMessage(`{"a":1}`)},
 		made:      true,
+		joined:    99,
 		connected: time.Unix(5, 6),
 		expires:   time.Unix(7, 8),
 		userAgent: "agent",

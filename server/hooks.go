@@ -48,17 +48,19 @@ type Hooks struct {
 	OnClientDisconnected func(c *Conn, reason error)
 
 	// OnClientAway is called when a connection has lost its socket, and its client may come
-	// back within Options.ResumeWindow, with the reason why the socket ended. Handlers run
-	// on. Then either OnClientBack is called or, after the end of the connection,
-	// OnClientDisconnected. The client cannot come back before the hook has returned.
+	// back within Options.ResumeWindow, with the reason why the socket ended. It is called
+	// after OnClientConnected has returned. Handlers run on. Then either OnClientBack is
+	// called or, after the end of the connection, OnClientDisconnected. The client cannot
+	// come back before the hook has returned.
 	OnClientAway func(c *Conn, reason error)
 
 	// OnClientBack is called when a client has come back to a connection on another socket,
 	// before anything that it sends there is executed. Conn.Info and Conn.Credentials are
 	// those of the new socket. ctx is that of the connection. An error refuses the socket as
-	// an error of OnClientConnected does; the connection stays away. Clients prove with a
-	// secret that the connection is theirs, so the hook is needed only where credentials
-	// expire: without it a connection does not outlive Conn.ExpiresAt.
+	// an error of OnClientConnected does; the connection stays away, and ends when it would
+	// have ended without the attempt. Clients prove with a secret that the connection is
+	// theirs, so the hook is needed only where credentials expire: without it a connection
+	// does not outlive Conn.ExpiresAt.
 	OnClientBack func(ctx context.Context, c *Conn) error
 
 	// OnSubscribe is called when a client of 3.0 asks for the publications of a topic, each

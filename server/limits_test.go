@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,6 +198,39 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		p.wait()
 		if st := srv.Stats(); st.Open != 0 || st.InFlight != 0 {
 			t.Errorf("left behind: %+v", st)
+		}
+	})
+}
+
+// Long replies that a peer does not read, or reads slowly, hold further handlers back: what
+// they would return has no room.
+func TestLongRepliesHoldHandlersBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var handled atomic.Int32
+		srv := server.New(server.Options{Hooks: server.Hooks{
+			OnRequest: func(context.Context, *server.Request) (protocol.Payload, error) {
+				handled.Add(1)
+				return protocol.Bytes(make([]byte, 2<<20)), nil
+			},
+		}})
+		p := connectDeaf(t, context.Background(), srv, protocol.V1_2)
+		for id := range uint64(50) {
+			p.request(id+1, "r", "x")
+			synctest.Wait()
+		}
+		for read := range int32(50) {
+			// At least one is being written.
+			if n := handled.Load() - read; n < 1 || n > 5 {
+				t.Errorf("%d handlers have returned 2 MiB, and the peer has read %d", handled.Load(), read)
+			}
+			b, err := p.conn.Read(nil)
+			if err != nil || len(b) < 2<<20 {
+				t.Fatal(len(b), err)
+			}
+			synctest.Wait()
+		}
+		if n := handled.Load(); n != 50 {
+			t.Errorf("%d of 50 requests were handled", n)
 		}
 	})
 }

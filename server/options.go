@@ -52,10 +52,10 @@ type Options struct {
 	// OnSessionCreated and OnSessionLookup are set, which then are the store.
 	Sessions session.Store
 
-	// Engine is what this node shares with others: publications, their history, and who
-	// is present. The server opens it when it is first used, and Shutdown and Close close
-	// it. Its Sessions are used if Sessions is nil. Zero: an engine.Memory of this server
-	// alone.
+	// Engine is what this node shares with others: publications, their history, who is
+	// present, and what happens to sessions. The server opens it with the first connection
+	// or when it is first used, see Server.OpenEngine, and Shutdown and Close close it. Its
+	// Sessions are used if Sessions is nil. Zero: an engine.Memory of this server alone.
 	Engine engine.Engine
 
 	// Topics returns the options of a topic. It must return soon, always the same for a
@@ -67,7 +67,8 @@ type Options struct {
 	DisableSessions bool
 
 	// MaxSessionConns is the maximum number of connections that have the same session at
-	// once. Zero: no limit.
+	// once, on all nodes together. With Options.Engine each restore then asks the other
+	// nodes; those that do not answer are left out. Zero: no limit.
 	MaxSessionConns int
 
 	// SessionPolicy chooses what happens when a connection restores a session that
@@ -76,7 +77,9 @@ type Options struct {
 	SessionPolicy SessionPolicy
 
 	// Concurrency is the maximum number of requests of one connection that are handled at
-	// once. Zero: 64.
+	// once. While replies that wait for room in the outbox exceed InboxSize, no further
+	// handler starts: long replies to a client that does not read do not fill the memory.
+	// Zero: 64.
 	Concurrency int
 
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer message

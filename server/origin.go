@@ -50,19 +50,20 @@ func newOrigin(s originState) *origin {
 	return o
 }
 
-// adopt makes the connection one that has origins.
-func (os *origins) adopt(states []originState) {
-	os.mu.Lock()
-	defer os.mu.Unlock()
-	os.all = make(map[place]*origin, len(states))
+func newOrigins(states []originState) *origins {
+	os := &origins{all: make(map[place]*origin, len(states))}
 	for _, s := range states {
 		o := newOrigin(s)
 		os.all[o.from] = o
 	}
+	return os
 }
 
 // find returns an origin, nil if there is none. moving says that nothing is taken from it now.
 func (os *origins) find(from place) (o *origin, moving bool) {
+	if os == nil {
+		return nil, false
+	}
 	os.mu.Lock()
 	defer os.mu.Unlock()
 	return os.all[from], os.moving
@@ -79,7 +80,7 @@ func (s *Server) answerForward(ctx context.Context, id protocol.ConnID, from pla
 	case c == nil:
 		return []byte{answerNo}, nil
 	}
-	os := &c.resumption.origins
+	os := c.resumption.origins
 	o, _ := os.find(from)
 	if o == nil {
 		return []byte{answerNo}, nil
@@ -144,7 +145,7 @@ func (os *origins) note(o *origin, m *protocol.Message) {
 // elsewhere takes a message of the client about a request that this node does not know, and
 // reports whether another node does.
 func (c *Conn) elsewhere(m protocol.Message) bool {
-	os := &c.resumption.origins
+	os := c.resumption.origins
 	os.mu.Lock()
 	defer os.mu.Unlock()
 	for _, o := range os.all {
@@ -174,7 +175,7 @@ func (c *Conn) elsewhere(m protocol.Message) bool {
 
 // sendBack sends an origin what waits for it.
 func (c *Conn) sendBack(o *origin) {
-	os, t := &c.resumption.origins, &c.server.topics
+	os, t := c.resumption.origins, &c.server.topics
 	for {
 		os.mu.Lock()
 		if len(o.back) == 0 {
@@ -201,7 +202,10 @@ func (c *Conn) sendBack(o *origin) {
 // reports false if one of them is in the middle of something. If the connection stays the
 // caller calls stayOrigins.
 func (c *Conn) moveOrigins(m *move) bool {
-	os := &c.resumption.origins
+	os := c.resumption.origins
+	if os == nil {
+		return true
+	}
 	os.mu.Lock()
 	os.moving = true
 	all := make([]*origin, 0, len(os.all))
@@ -234,9 +238,11 @@ func (c *Conn) moveOrigins(m *move) bool {
 }
 
 func (c *Conn) stayOrigins() {
-	c.resumption.origins.mu.Lock()
-	defer c.resumption.origins.mu.Unlock()
-	c.resumption.origins.moving = false
+	if os := c.resumption.origins; os != nil {
+		os.mu.Lock()
+		defer os.mu.Unlock()
+		os.moving = false
+	}
 }
 
 // answerEnd forgets an origin whose last handler has returned.
@@ -247,8 +253,8 @@ func (s *Server) answerEnd(id protocol.ConnID, from place) []byte {
 		to.append(&f)
 		return f
 	}
-	if c != nil {
-		os := &c.resumption.origins
+	if c != nil && c.resumption.origins != nil {
+		os := c.resumption.origins
 		os.mu.Lock()
 		defer os.mu.Unlock()
 		if os.moving {
@@ -261,7 +267,7 @@ func (s *Server) answerEnd(id protocol.ConnID, from place) []byte {
 
 // tellOrigins tells the nodes where handlers of the connection run that it has ended.
 func (c *Conn) tellOrigins() {
-	os, t := &c.resumption.origins, &c.server.topics
+	os, t := c.resumption.origins, &c.server.topics
 	os.mu.Lock()
 	defer os.mu.Unlock()
 	for from := range os.all {

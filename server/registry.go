@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/internal/tasks"
@@ -23,9 +24,10 @@ type sessions struct {
 	replace bool         // of more than max connections the oldest loses the session
 
 	mu       sync.Mutex
-	live     map[string]*live // by key
-	joins    uint64           // so far
-	watching bool             // a timer will call noteUse
+	live     map[string]*live  // by key
+	hashes   map[keyHash]*live // likewise, for other nodes; nil: there are none
+	last     uint64            // number of the latest join
+	watching bool              // a timer will call noteUse
 }
 
 // live is a session that connections have or are about to get, or that is being closed.
@@ -43,7 +45,7 @@ type sessionSlot struct {
 	state   slotState
 	session session.Session // if taken; if left, the last one
 	live    *live           // if taken
-	number  uint64          // of the join, if taken
+	number  uint64          // of the join, if taken; see number
 	made    bool            // if taken, by CreateSession
 }
 
@@ -61,6 +63,9 @@ func (t *sessions) init(s *Server) {
 	t.max = s.opts.MaxSessionConns
 	t.replace = s.opts.SessionPolicy == ReplaceOldest
 	t.live = make(map[string]*live)
+	if s.hasNodes() {
+		t.hashes = make(map[keyHash]*live)
+	}
 	if !s.opts.DisableSessions {
 		t.store = &hookedStore{hooks: &s.opts.Hooks, store: s.opts.Sessions, log: &s.log}
 	}
@@ -137,7 +142,26 @@ func (t *sessions) hold(ctx context.Context, key string, fresh bool) (*live, err
 func (t *sessions) enter(key string) *live {
 	l := &live{key: key, conns: make(map[*Conn]struct{})}
 	t.live[key] = l
+	if t.hashes != nil {
+		t.hashes[session.Hash(key)] = l
+	}
 	return l
+}
+
+// forget removes a session that no connection has any more. The caller holds mu.
+func (t *sessions) forget(l *live) {
+	l.dead = true
+	delete(t.live, l.key)
+	if t.hashes != nil {
+		delete(t.hashes, session.Hash(l.key))
+	}
+}
+
+// number returns the number of a join: about its time, in nanoseconds, because those of
+// other nodes are compared with it. The caller holds mu.
+func (t *sessions) number() uint64 {
+	t.last = max(t.last+1, uint64(time.Now().UnixNano()))
+	return t.last
 }
 
 // release undoes hold, if join did not follow.
@@ -150,8 +174,7 @@ func (t *sessions) release(l *live) {
 
 func (t *sessions) tidy(l *live) {
 	if l.held == 0 && l.busy == nil && !l.dead {
-		l.dead = true
-		delete(t.live, l.key)
+		t.forget(l)
 	}
 }
 
@@ -187,8 +210,7 @@ func (t *sessions) join(c *Conn, l *live, j joining) error {
 	if c.session.state == taken {
 		t.detach(c)
 	}
-	t.joins++
-	c.session = sessionSlot{taken, j.session, l, t.joins, j.made}
+	c.session = sessionSlot{taken, j.session, l, t.number(), j.made}
 	l.conns[c] = struct{}{}
 	t.watchUse()
 	return nil
@@ -200,10 +222,7 @@ var errUpdated = errors.New("server: session was updated")
 // ReplaceOldest. The caller holds mu.
 func (t *sessions) makeRoom(l *live) {
 	for t.replace && t.max > 0 && len(l.conns) >= t.max {
-		oldest := l.oldest()
-		t.detach(oldest)
-		oldest.session = sessionSlot{state: left, session: oldest.session.session}
-		oldest.replaced()
+		t.replaceConn(l.oldest())
 	}
 }
 
@@ -221,6 +240,13 @@ func (t *sessions) detach(c *Conn) {
 	delete(l.conns, c)
 	l.held--
 	t.tidy(l)
+}
+
+// replaceConn takes the session from a connection, which ends. The caller holds mu.
+func (t *sessions) replaceConn(c *Conn) {
+	t.detach(c)
+	c.session = sessionSlot{state: left, session: c.session.session}
+	c.replaced()
 }
 
 // oldest returns the connection that joined first. The caller holds mu.
@@ -282,7 +308,8 @@ func (t *sessions) leave(c *Conn) {
 // close deletes a session and takes it from all connections that have it, whose clients
 // are told. If by is not nil it is the session of that connection, key is ignored, and
 // nothing happens if by has no session. r is the request of by's client to answer, or nil.
-func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRequest) error {
+// It returns the key of the session that is closed on this node.
+func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRequest) (closed string, err error) {
 	t.mu.Lock()
 	var l *live
 	for {
@@ -292,7 +319,7 @@ func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRe
 		if key == "" {
 			r.confirm()
 			t.mu.Unlock()
-			return nil
+			return "", nil
 		}
 		if l = t.live[key]; l == nil || l.busy == nil {
 			break
@@ -302,12 +329,12 @@ func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRe
 		select {
 		case <-busy:
 		case <-ctx.Done():
-			return ctx.Err()
+			return "", ctx.Err()
 		}
 		t.mu.Lock()
 		if l.dead && (by == nil || by.session.state == left) { // another call closed it
 			t.mu.Unlock()
-			return nil
+			return key, nil
 		}
 	}
 	if l == nil {
@@ -327,35 +354,32 @@ func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRe
 			t.tidy(l)
 			return
 		}
-		l.dead = true
-		delete(t.live, key)
-		for c := range l.conns {
-			c.session = sessionSlot{state: free}
-			if c != by || r == nil || manners.Of(c.info.Version).ConfirmClose {
-				c.tellClosed()
-			}
+		quiet := (*Conn)(nil)
+		if r != nil && !manners.Of(by.info.Version).ConfirmClose {
+			quiet = by
 		}
-		clear(l.conns)
+		t.finish(l, quiet)
 		r.confirm()
 	}()
 	if !exists {
 		if has, err := t.store.has(ctx, key); !has {
-			return err
+			return key, err
 		}
 	}
 	if err := t.store.remove(ctx, key); err != nil {
-		return err
+		return "", err
 	}
 	deleted = true
 	t.store.removed(ctx, key)
-	return nil
+	return key, nil
 }
 
 // undo closes a session whose client does not need it any more.
 func (t *sessions) undo(ctx context.Context, key string) {
 	ctx, cancel := detached(ctx)
 	defer cancel()
-	t.store.report(t.close(ctx, key, nil, nil))
+	_, err := t.close(ctx, key, nil, nil)
+	t.store.report(err)
 }
 
 // count returns the number of sessions that connections have.

@@ -42,7 +42,7 @@ func (c *Conn) restore(ctx context.Context, id protocol.ID, key string, early bo
 			}
 		}()
 	}
-	l, err := t.hold(ctx, key, false)
+	l, err := t.holdPlace(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -64,11 +64,15 @@ func (c *Conn) restore(ctx context.Context, id protocol.ID, key string, early bo
 		if err != nil {
 			return err
 		}
+		pending := t.replaceElsewhere(ctx, l, 1)
 		err = t.join(c, l, joining{session: s, msg: msg, instead: made, updates: updates})
 		if err == errUpdated {
 			continue
 		}
 		joined = err == nil
+		if joined && pending {
+			t.replaceAgain(l)
+		}
 		if joined && made != nil {
 			t.undo(ctx, made.key)
 		}

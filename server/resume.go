@@ -29,33 +29,43 @@ const (
 type resumption struct {
 	id protocol.ConnID
 
-	// turn is held by the socket that is about to take the connection over, and socket by
-	// the one that carries it, until OnClientAway has returned. They are locked in this
-	// order, and guard the fields after them.
-	turn, socket sync.Mutex
+	// Guarded by turn and socket, see below:
 
 	secret   protocol.Secret
 	previous protocol.Secret // still good, as long as nothing shows that the client has secret
 	welcomed uint64          // Stats.Received of the link when secret was sent
-	attempt  uint32          // of the last client that came back
 	window   *time.Timer     // ends the connection; nil before the first time away
-	unwatch  func() bool     // ends the watch over the end of the connection; nil unless it is away
+	ends     time.Duration   // when it does, since Info.Connected of the first socket
+	attempt  uint32          // of the last client that came back
 
-	info atomic.Pointer[Info] // of the present socket, nil if that is the first
+	// unwatch ends the watch over the end of the connection if it is away, else that over
+	// the context of the socket; nil: there is none.
+	unwatch func() bool
+
+	info    atomic.Pointer[Info] // of the present socket, nil if that is the first
+	running *sync.WaitGroup      // counts the connection until its end; nil: nobody waits for that
 
 	// Of a connection that moves from node to node, see handover.go:
 
 	former  protocol.ConnID       // its id at the node before; zero: it began here
-	frozen  *frozen               // nil: it was not taken
+	frozen  *frozen               // guarded by turn; nil: it was not taken
 	relay   atomic.Pointer[relay] // nil: this node has it
-	origins origins
+	origins *origins              // nil: it began here
 
-	away bool // counted in server.away; guarded by server.mu
+	// Guarded by server.mu:
+
+	// turn is held by the socket that is about to take the connection over, and socket by
+	// the one that carries it, until OnClientAway has returned. They are taken in this
+	// order. They are no mutexes because hooks are called while they are held.
+	turn, socket bool
+
+	away    bool          // counted in server.away
+	changed chan struct{} // closed when turn, socket or Conn.admitted changes; nil if nobody waits for that
 }
 
 // resumable makes a connection one that can be resumed. It is not registered yet.
 func (c *Conn) resumable(conf *link.Config) {
-	c.resumption = new(resumption)
+	c.resumption = &resumption{socket: true}
 	id := c.resumption.id[:]
 	_, _ = rand.Read(id[copy(id, c.server.topics.self[:]):]) // never fails
 	_, _ = rand.Read(c.resumption.secret[:])
@@ -104,21 +114,21 @@ var errComeLater = errors.New("server: the node that has the connection cannot h
 func (s *Server) resume(ctx context.Context, conn transport.Conn, conf link.Config, hello protocol.HelloBody, info Info) (*Conn, protocol.Outcome, error) {
 	claim := hello.Resume
 	c, to := s.named(claim.Conn)
-	if to == nil && c == nil {
+	switch {
+	case to != nil:
+	case c != nil:
+		r := c.resumption
+		c.take(&r.turn)
+		if _, to = s.named(claim.Conn); to == nil {
+			defer c.give(&r.turn)
+			return c.resume(ctx, conn, hello, info)
+		}
+		c.give(&r.turn) // it has moved meanwhile
+	default:
 		to = &place{engine.NodeID(claim.Conn[:len(engine.NodeID{})]), claim.Conn}
 		if to.node == s.topics.self {
 			return nil, protocol.OutcomeExpired, nil
 		}
-	}
-	if to == nil {
-		r := c.resumption
-		r.turn.Lock()
-		_, to = s.named(claim.Conn) // it may have moved meanwhile
-		if to == nil {
-			defer r.turn.Unlock()
-			return c.resume(ctx, conn, hello, info)
-		}
-		r.turn.Unlock()
 	}
 	return s.takeOver(ctx, conn, conf, hello, info, *to)
 }
@@ -133,35 +143,38 @@ func (c *Conn) resume(ctx context.Context, conn transport.Conn, hello protocol.H
 	if !c.link.DropSocket(link.ErrTakenOver) {
 		return nil, protocol.OutcomeExpired, nil
 	}
-	r.socket.Lock()
+	c.take(&r.socket)
 	if r.unwatch == nil || !r.unwatch() {
-		r.socket.Unlock()
+		c.give(&r.socket)
 		return nil, protocol.OutcomeExpired, nil // it has ended
 	}
 	r.window.Stop()
-	err := c.comeBack(conn, hello, info)
-	if err == nil {
-		err = c.goOn(conn, claim)
-	}
-	if err == nil {
-		r.unwatch = nil
-		s.setAway(c, false)
-		if ctx.Done() != nil {
-			c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
+	resumed := false
+	defer func() { // also if OnClientBack ends this goroutine
+		if !resumed {
+			c.startWindow()
+			c.watch()
+			c.give(&r.socket)
 		}
-		return c, protocol.OutcomeResumed, nil
+	}()
+	if err := c.comeBack(conn, hello, info); err != nil {
+		return nil, 0, err
 	}
-	var disagree *disagreement
-	if errors.As(err, &disagree) {
-		c.log(cannotResume, "webwire: a connection cannot be resumed", "error", err)
-		c.link.Abort(ErrClientGone)
+	if err := c.goOn(conn, claim); err != nil {
+		var disagree *disagreement
+		if errors.As(err, &disagree) {
+			c.log(cannotResume, "webwire: a connection cannot be resumed", "error", err)
+			c.link.Abort(ErrClientGone)
+		}
+		return nil, protocol.OutcomeExpired, nil // it has ended, perhaps for that
 	}
-	c.watch()
-	r.socket.Unlock()
-	if c.link.Cause() != nil { // it has ended meanwhile, perhaps for that
-		return nil, protocol.OutcomeExpired, nil
+	resumed = true
+	r.unwatch = nil
+	s.setAway(c, false)
+	if ctx.Done() != nil {
+		r.unwatch = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 	}
-	return nil, 0, err // of OnClientBack, whose socket is closed
+	return c, protocol.OutcomeResumed, nil
 }
 
 // check finds out whether a client may go on with the connection. The caller holds
@@ -192,7 +205,7 @@ func (c *Conn) comeBack(conn transport.Conn, hello protocol.HelloBody, info Info
 	info.Request = nil
 	info.Connected, info.Moved = c.info.Connected, c.info.Moved
 	hook := c.server.opts.Hooks.OnClientBack
-	c.resumption.info.Store(&info)
+	before := c.resumption.info.Swap(&info)
 	if hook == nil {
 		return nil
 	}
@@ -201,15 +214,18 @@ func (c *Conn) comeBack(conn transport.Conn, hello protocol.HelloBody, info Info
 	if proof, ok := hello.Head.Credentials(); ok {
 		c.proof.Store(&proof)
 	}
-	defer c.forget()
 	err = errBackPanicked
+	defer func() { // also if the hook ends this goroutine
+		c.forget()
+		if err != nil {
+			c.resumption.info.Store(before)
+			status, reason := c.refusal(err, "OnClientBack")
+			_ = conn.Close(status, reason) // the error below says more
+			err = fmt.Errorf("server: OnClientBack refused: %w", err)
+		}
+	}()
 	tasks.Run(&back{c, func() { err = hook(c.Context(), c) }})
-	if err == nil {
-		return nil
-	}
-	status, reason := c.refusal(err, "OnClientBack")
-	_ = conn.Close(status, reason) // the error below says more
-	return fmt.Errorf("server: OnClientBack refused: %w", err)
+	return err
 }
 
 var errBackPanicked = fmt.Errorf("server: OnClientBack panicked: %w", protocol.ErrInternal)
@@ -259,76 +275,7 @@ func (c *Conn) goOn(conn transport.Conn, claim *protocol.Resume) error {
 	return err
 }
 
-// carry reads a socket until it ends, and returns why. The caller holds resumption.socket,
-// which carry unlocks.
-func (c *Conn) carry() error {
-	reason := c.link.Run((*receiver)(c))
-	if c.stop != nil {
-		c.stop()
-		c.stop = nil
-	}
-	r := c.resumption
-	if r == nil {
-		return c.finish()
-	}
-	defer r.socket.Unlock()
-	if !c.link.IsAway() {
-		return c.finish()
-	}
-	if hook := c.server.opts.Hooks.OnClientAway; hook != nil && c.admitted.Load() {
-		tasks.Run(&away{c, reason})
-	}
-	c.watch()
-	return reason
-}
-
-// watch ends the connection when the window is over, and does what is to be done at the
-// end of the connection. The caller holds resumption.socket.
-func (c *Conn) watch() {
-	r := c.resumption
-	window := c.server.opts.ResumeWindow
-	if r.window == nil {
-		r.window = time.AfterFunc(window, func() { c.link.AbortAway(ErrClientGone) })
-	} else {
-		r.window.Reset(window)
-	}
-	c.server.setAway(c, true)
-	r.unwatch = context.AfterFunc(c.Context(), func() {
-		r.window.Stop()
-		_ = c.finish() // OnClientDisconnected gets the reason
-	})
-}
-
-// setAway counts a connection that has no socket, or does so no more.
-func (s *Server) setAway(c *Conn, away bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.countAway(c, away)
-}
-
-// countAway is setAway for callers that hold mu.
-func (s *Server) countAway(c *Conn, away bool) {
-	switch r := c.resumption; {
-	case r == nil || r.away == away:
-	case away:
-		r.away = true
-		s.away++
-	default:
-		r.away = false
-		s.away--
-	}
-}
-
-// away is the task that calls OnClientAway, and back the one that calls OnClientBack.
-type away struct {
-	conn   *Conn
-	reason error
-}
-
-func (t *away) Run() { t.conn.server.opts.Hooks.OnClientAway(t.conn, t.reason) }
-
-func (t *away) Panicked(value any, stack []byte) { t.conn.panicked("OnClientAway", value, stack) }
-
+// back is the task that calls OnClientBack.
 type back struct {
 	conn *Conn
 	call func()
@@ -337,17 +284,3 @@ type back struct {
 func (t *back) Run() { t.call() }
 
 func (t *back) Panicked(value any, stack []byte) { t.conn.panicked("OnClientBack", value, stack) }
-
-// giveUpPlace ends a connection that is away and has the session, so that another gets its
-// place, and reports whether there was one. The caller holds the mutex of sessions.
-func (t *sessions) giveUpPlace(l *live) bool {
-	for c := range l.conns {
-		if c.link.IsAway() {
-			t.detach(c)
-			c.session = sessionSlot{state: left, session: c.session.session}
-			c.link.AbortAway(ErrSessionReplaced)
-			return true
-		}
-	}
-	return false
-}

@@ -61,6 +61,9 @@ func New(opts Options) *Server {
 	for _, err := range opts.faults() {
 		s.log.write(misconfigured, "webwire: options", "error", textOf(err))
 	}
+	if opts.Sessions == nil && opts.Engine.Sessions != nil && opts.Engine.Bus != nil {
+		s.opts.Sessions = nodeStore{&s.topics, opts.Engine.Sessions}
+	}
 	s.sessions.init(s)
 	s.topics.init(s)
 	s.root = s.Endpoint(EndpointOptions{})
@@ -81,6 +84,11 @@ func (s *Server) Serve(ln transport.Listener) error { return s.root.Serve(ln) }
 // the connection has returned, with the reason why the connection ended. When ctx ends the
 // connection is dropped; handlers get the values of ctx. Make the connection with
 // [Server.AcceptOptions]: it keeps the limits that it was made with.
+//
+// A connection that can be resumed, see Options.ResumeWindow, may outlive conn. ServeConn
+// then returns when conn has ended, with the reason for that. ctx remains the context of
+// the connection: if it ends while the client is away, so does the connection. If conn is
+// that of a client that comes back, ctx bounds the connection only while conn carries it.
 func (s *Server) ServeConn(ctx context.Context, conn transport.Conn) error {
 	return s.root.ServeConn(ctx, conn)
 }
@@ -124,7 +132,6 @@ func (s *Server) add(c *Conn) bool {
 		if r.former != (protocol.ConnID{}) {
 			s.resumable[r.former] = c
 		}
-		s.topics.openSoon()
 	}
 	c.index = len(s.conns)
 	s.conns = append(s.conns, c)
@@ -189,7 +196,7 @@ func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 			pause = 0
 			running.Go(func() {
 				// OnClientDisconnected gets the reason.
-				_ = e.ServeConn(context.Background(), conn)
+				_ = e.serveConn(context.Background(), conn, &running)
 			})
 		case s.isClosing():
 			running.Wait()

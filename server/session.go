@@ -121,7 +121,7 @@ func (c *Conn) closeSession(ctx context.Context, r *sessionRequest) error {
 	if t.store == nil {
 		return protocol.ErrSessionsDisabled
 	}
-	return t.close(ctx, "", c, r)
+	return t.closeEverywhere(ctx, "", c, r)
 }
 
 // checkInfo returns an error if the client cannot read a session with that info (sections
@@ -134,9 +134,14 @@ func (c *Conn) checkInfo(info []byte) error {
 	return fmt.Errorf("%w: clients of version %v read nothing else", ErrSessionInfo, c.info.Version)
 }
 
-// CloseSession deletes a session and takes it from every connection that has it, whose
-// clients are told. If the session does not exist it does nothing. After an error of the
-// store the session is unchanged.
+// CloseSession deletes a session and takes it from every connection that has it, on all
+// nodes, whose clients are told. If the session does not exist it does nothing. After an
+// error of the store the session is unchanged.
+//
+// CloseSession waits until the other nodes have confirmed, at most ten seconds. A node that
+// does not, because it is cut off or has just started, takes the session away when it next
+// notes its use, after at most five minutes; no node restores it meanwhile. That is logged
+// and counted in Stats.EngineErrors, and is no error of CloseSession.
 func (s *Server) CloseSession(ctx context.Context, key string) error {
 	if s.sessions.store == nil {
 		return protocol.ErrSessionsDisabled
@@ -144,10 +149,11 @@ func (s *Server) CloseSession(ctx context.Context, key string) error {
 	if session.CheckKey(key) != nil {
 		return nil
 	}
-	return s.sessions.close(ctx, key, nil, nil)
+	return s.sessions.closeEverywhere(ctx, key, nil, nil)
 }
 
-// SessionConns returns the connections that have the session when the iteration begins.
+// SessionConns returns the connections of this node that have the session when the
+// iteration begins. SignalSession reaches those of all nodes.
 func (s *Server) SessionConns(key string) iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		t := &s.sessions

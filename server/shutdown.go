@@ -245,10 +245,7 @@ func (s *Server) end() {
 func (s *Server) change() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.changed == nil {
-		s.changed = make(chan struct{})
-	}
-	return s.changed
+	return await(&s.changed)
 }
 
 func (s *Server) isCaller(c *Conn) bool {
@@ -270,9 +267,4 @@ func (s *Server) exempt(c *Conn) (end func()) {
 }
 
 // notify closes the channel that change returned. The caller holds mu.
-func (s *Server) notify() {
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
-}
+func (s *Server) notify() { wake(&s.changed) }

@@ -252,8 +252,9 @@ func (t *sessions) noteUse() {
 	for _, key := range t.inUse() {
 		if t.isInUse(key) { // still, after a slow store
 			ctx, cancel := detached(context.Background())
-			// A session that no longer exists is found out by the next restore.
-			_ = t.store.touch(ctx, key, time.Now())
+			if t.store.touch(ctx, key, time.Now()) != nil { // deleted elsewhere
+				_ = t.lose(ctx, t.of(key)) // it is closed by another call if ctx ends
+			}
 			cancel()
 		}
 	}
@@ -263,6 +264,13 @@ func (t *sessions) noteUse() {
 	if len(t.live) > 0 {
 		t.watchUse()
 	}
+}
+
+// of returns the session of key, nil if no connection has it.
+func (t *sessions) of(key string) *live {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.live[key]
 }
 
 func (t *sessions) inUse() (keys []string) {

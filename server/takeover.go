@@ -32,7 +32,7 @@ type taking struct {
 // canTakeOver reports whether connections of other nodes can go on here.
 func (s *Server) canTakeOver() bool {
 	hooks := &s.opts.Hooks
-	return s.topics.shared && s.topics.engine.Bus != nil && s.opts.ResumeWindow > 0 && !s.isClosing() &&
+	return s.hasNodes() && s.opts.ResumeWindow > 0 && !s.isClosing() &&
 		(hooks.OnClientConnected == nil || hooks.OnClientBack != nil) // else nobody would prepare it
 }
 
@@ -178,10 +178,9 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 	c := t.conn(ctx, conn, conf, info)
 	r := c.resumption
 	r.secret, r.attempt, r.former = claim.Secret, claim.Attempt, former
-	r.turn.Lock()
-	defer r.turn.Unlock()
-	r.socket.Lock()
-	s.mu.Lock()
+	c.take(&r.turn)
+	defer c.give(&r.turn)
+	s.mu.Lock()  // resumable has taken the socket
 	s.reserved++ // add makes it the place of c
 	s.mu.Unlock()
 	if !s.add(c) {
@@ -196,13 +195,13 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 		outcome = t.commit(ctx, r.id)
 	}
 	if err != nil || outcome != protocol.OutcomeResumed {
-		r.socket.Unlock()
+		c.give(&r.socket)
 		t.release()
 		c.link.Abort(ErrMoved)
 		_ = c.finish() // it was never here
 		return nil, outcome, err
 	}
-	c.admitted.Store(true)
+	c.admit()
 	c.ExpiresAt(m.expires)
 	for _, msg := range m.queued {
 		if m, err := protocol.V3_0.Parse(msg); err == nil { // the other node has parsed it
@@ -211,11 +210,13 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 	}
 	c.rejoin(m.members)
 	if ctx.Done() != nil {
-		c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
+		r.unwatch = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 	}
 	if err := c.goOn(conn, claim); err != nil {
+		r.ends = time.Since(c.info.Connected) + s.opts.ResumeWindow
+		c.startWindow()
 		c.watch()
-		r.socket.Unlock()
+		c.give(&r.socket)
 		return nil, protocol.OutcomeExpired, nil // it has ended meanwhile
 	}
 	return c, protocol.OutcomeResumed, nil
@@ -230,11 +231,11 @@ func (t *taking) conn(ctx context.Context, conn transport.Conn, conf link.Config
 	}
 	c := &Conn{server: s, info: info, negotiated: true, limit: conf.MaxMessage, spoke: m.spoke, fails: int(m.fails)}
 	c.info.Request = nil
-	conf.Conn, conf.Ended = link.Nowhere, (*receiver)(c)
+	conf.Conn, conf.Role = link.Nowhere, (*receiver)(c)
 	c.resumable(&conf)
 	c.link = link.New(context.WithValue(ctx, connKey{s}, c), conf)
 	c.link.Adopt(m.link, c.elsewhere)
-	c.resumption.origins.adopt(append(m.origins, originState{
+	c.resumption.origins = newOrigins(append(m.origins, originState{
 		node: t.from.node, conn: t.from.conn, running: m.running, asked: m.link.Asked,
 	}))
 	return c
@@ -261,7 +262,7 @@ func (t *sessions) adopt(ctx context.Context, c *Conn, m *move) error {
 		return nil
 	}
 	key := m.session.Key
-	l, err := t.hold(ctx, key, false)
+	l, err := t.hold(ctx, key, false) // it has its place among those of all nodes already
 	if err != nil {
 		return err
 	}
@@ -279,8 +280,7 @@ func (t *sessions) adopt(ctx context.Context, c *Conn, m *move) error {
 		return nil
 	}
 	t.makeRoom(l)
-	t.joins++
-	c.session = sessionSlot{taken, *m.session, l, t.joins, m.made}
+	c.session = sessionSlot{taken, *m.session, l, m.joined, m.made}
 	l.conns[c] = struct{}{}
 	t.watchUse()
 	return nil

@@ -49,9 +49,10 @@ type encoder struct {
 	at     engine.Position
 	m      protocol.Message // parsed from data before the first use
 	parsed bool
-	by     map[encoderKey][]byte
 	last   encoderKey
-	msg    []byte // of last
+	msg    []byte                // of last; nil: its version has none
+	by     map[encoderKey][]byte // of those before last; nil: none
+	used   bool                  // there is a last
 }
 
 type encoderKey struct {
@@ -68,21 +69,24 @@ func (e *encoder) message() protocol.Message {
 	return e.m
 }
 
-// of returns the encoded message for a member, nil if its version has none.
+// of returns the encoded message for a member, nil if its version has none. Most often all
+// members have the same version and ref: then there is no map.
 func (e *encoder) of(m *member) []byte {
 	k := encoderKey{m.conn.info.Version, m.ref}
-	if k == e.last && e.msg != nil {
+	if e.used && k == e.last {
 		return e.msg
+	}
+	if e.used {
+		if e.by == nil {
+			e.by = make(map[encoderKey][]byte)
+		}
+		e.by[e.last] = e.msg
 	}
 	msg, ok := e.by[k]
 	if !ok {
 		msg = e.encode(k)
-		if e.by == nil {
-			e.by = make(map[encoderKey][]byte)
-		}
-		e.by[k] = msg
 	}
-	e.last, e.msg = k, msg
+	e.last, e.msg, e.used = k, msg, true
 	return msg
 }
 

@@ -27,15 +27,14 @@ type topics struct {
 	server *Server
 	engine engine.Engine
 	self   engine.NodeID
-	shared bool // the engine is that of the options
 
 	ctx    context.Context // of what no caller waits for; ends with close
 	cancel context.CancelFunc
 
 	turn    chan struct{} // held while the engine is opened or closed
+	opening atomic.Bool   // openSoon was called
 	opened  atomic.Bool
-	opening atomic.Bool // openSoon was called
-	failed  error       // of opening; guarded by turn
+	failed  error // of opening; guarded by turn
 
 	seed   maphash.Seed
 	shards [topicShards]topicShard
@@ -59,8 +58,7 @@ type topicShard struct {
 
 func (t *topics) init(s *Server) {
 	t.server, t.engine, t.self = s, s.opts.Engine, engine.NewNodeID()
-	t.shared = t.engine != (engine.Engine{})
-	if !t.shared {
+	if t.engine == (engine.Engine{}) {
 		t.engine = new(engine.Memory).Node()
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -98,14 +96,6 @@ func (t *topics) ready(ctx context.Context) error {
 	}
 	t.opened.Store(true)
 	return nil
-}
-
-// openSoon opens the engine for what other nodes may ask of this one, and does not wait.
-func (t *topics) openSoon() {
-	if !t.shared || t.engine.Bus == nil || t.opening.Swap(true) {
-		return
-	}
-	t.work(func() { _ = t.ready(t.ctx) }) // the error is logged
 }
 
 // close closes the engine, and waits for what uses it.

@@ -9,9 +9,10 @@ import (
 )
 
 // UpdateSession replaces the Info of the connection's session by info, encoded as JSON.
-// The change is saved, and then every connection of this server that has the session gets
-// it, as a SessionCreated message with the same key, before the reply to the request that
-// is being handled. Section 8 of PROTOCOL.md says what clients of each version do with
+// The change is saved, and then every connection that has the session gets it, on all
+// nodes, as a SessionCreated message with the same key, before the reply to the request that
+// is being handled. A node that cannot be reached keeps the old Info until the next update
+// or restore. Section 8 of PROTOCOL.md says what clients of each version do with
 // it. Concurrent updates of a session take effect one after the other, in the same order
 // everywhere.
 //
@@ -34,7 +35,11 @@ func (c *Conn) UpdateSession(ctx context.Context, info any) (session.Session, er
 	if err != nil {
 		return session.Session{}, err
 	}
-	return t.update(ctx, c, data)
+	s, err := t.update(ctx, c, data)
+	if err == nil {
+		t.tellNodes(ctx, opUpdated, s.Key)
+	}
+	return s, err
 }
 
 // update replaces the info of the session that the connection has, in the store and at all

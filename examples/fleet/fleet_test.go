@@ -10,7 +10,7 @@ import (
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
-	"github.com/webwire-go/webwire/transport/memory"
+	"github.com/webwire-go/webwire/webwiretest"
 )
 
 // screen is what a device prints.
@@ -39,13 +39,10 @@ func (s *screen) want(t *testing.T, want string) {
 
 func TestFleet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv, ln := newServer(), memory.Listen()
+		network := webwiretest.Serve(t, newServer())
+		operator, pump := network.Client(client.Options{}), network.Link()
 		var running sync.WaitGroup
 		defer running.Wait()
-		running.Go(func() { _ = srv.Serve(ln) })
-		defer srv.Close()
-		operator := client.New(ln, client.Options{})
-		defer operator.Close()
 		tell := func(what, device, text, want string) {
 			t.Helper()
 			got, err := client.Call[string](t.Context(), operator, what, message{device, text})
@@ -60,7 +57,7 @@ func TestFleet(t *testing.T) {
 		begin := func() (end context.CancelFunc) {
 			ctx, cancel := context.WithCancel(t.Context())
 			running.Go(func() {
-				if err := (&device{"pump", out}).run(ctx, ln, nil); err != nil {
+				if err := (&device{"pump", out}).run(ctx, pump, nil); err != nil {
 					t.Error(err)
 				}
 			})
@@ -77,6 +74,12 @@ func TestFleet(t *testing.T) {
 		tell("order", "pump", "spin", "pump has done: spin")
 		tell("note", "pump", "well done", "kept for pump")
 		out.want(t, "pump: order: spin\npump: note: well done\n")
+		pump.Offline()
+		tell("note", "pump", "still there?", "kept for pump")
+		time.Sleep(time.Minute) // in virtual time
+		pump.Online()
+		time.Sleep(time.Minute)
+		out.want(t, "pump: note: still there?\n")
 		end()
 		time.Sleep(time.Second) // in virtual time
 		tell("online", "", "", "")

@@ -34,26 +34,24 @@ type Conn struct {
 	writeTurn chan struct{}
 	stuck     atomic.Int64 // the write deadline that is set, a moment; guarded by mu, for reading not
 	progress  moment       // when the write to a socket last made progress
-	heard     atomic.Bool  // something arrived since the writer of a socket last looked
 	arrivals  atomic.Uint64
-	socket    bool // writes can be resumed after a deadline, and of several buffers be one system call
-	torn      bool // a write failed, or the close frame is sent: no frame may follow
-
-	pinging atomic.Bool // a Ping waits for the write turn
-
-	silence atomic.Bool // the peer may be silent between messages
+	socket    bool        // writes can be resumed after a deadline, and of several buffers be one system call
+	torn      bool        // a write failed, or the close frame is sent: no frame may follow
+	answering bool        // a goroutine is about to send pong; guarded by mu
+	heard     atomic.Bool // something arrived since the writer of a socket last looked
+	pinging   atomic.Bool // a Ping waits for the write turn
+	silence   atomic.Bool // the peer may be silent between messages
 
 	over atomic.Bool // the end has begun
 	last moment      // the final deadline; set before over is
 
-	mu        sync.Mutex    // guards what follows, and the deadlines of the network
-	cause     error         // why the connection ends; nil if it does not
-	ending    chan struct{} // closed when the end begins; nil if nobody waits for that
-	gone      chan struct{} // closed when nothing is left; cause is fixed then; nil if nobody waits for that
-	hard      *time.Timer   // drops the connection when the final deadline does not help
-	pong      []byte        // payload of the last ping that is to be answered
-	answering bool          // a goroutine is about to do so
-	answers   sync.WaitGroup
+	mu      sync.Mutex    // guards what follows, and the deadlines of the network
+	cause   error         // why the connection ends; nil if it does not
+	ending  chan struct{} // closed when the end begins; nil if nobody waits for that
+	gone    chan struct{} // closed when nothing is left; cause is fixed then; nil if nobody waits for that
+	hard    *time.Timer   // drops the connection when the final deadline does not help
+	pong    []byte        // payload of the last ping that is to be answered
+	answers sync.WaitGroup
 }
 
 // A Wire is the byte stream of a connection.
@@ -100,6 +98,9 @@ type unknown struct{}
 
 func (unknown) Network() string { return "unknown" }
 func (unknown) String() string  { return "unknown" }
+
+// Age returns the time since Init.
+func (c *Conn) Age() time.Duration { return time.Since(c.base) }
 
 // Arrivals implements transport.Monitor.
 func (c *Conn) Arrivals() uint64 { return c.arrivals.Load() }

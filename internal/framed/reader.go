@@ -35,14 +35,14 @@ var busyBuffers = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
 type Reader struct {
 	// Open reports whether a fragmented message has begun and not ended.
 	Open bool
-	lost bool // where frames begin is unknown, all is dropped
-	heat int8 // of late; from 0 to hottest
+	lost bool   // where frames begin is unknown, all is dropped
+	heat int8   // of late; from 0 to hottest
+	got  uint16 // bytes that were read since the last wait, at most idleBuffer+1
 
 	conn *Conn
 	buf  []byte
 	busy *[busyBuffer]byte // what buf is if it is borrowed
 	idle *[idleBuffer]byte // what buf is otherwise
-	got  int               // bytes that were read since the last wait
 	r, w int               // buf[r:w] is read from the network and not yet taken
 	left int               // what remains of the payload of the present frame
 	err  error             // of the network, final
@@ -214,7 +214,7 @@ func (r *Reader) read(p []byte) (int, error) {
 			r.err = err
 		}
 		if n > 0 {
-			r.got += n
+			r.got = uint16(min(int(r.got)+n, idleBuffer+1))
 			r.conn.arrived()
 			return n, nil // the error is for the next call
 		}

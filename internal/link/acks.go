@@ -19,8 +19,7 @@ const (
 
 // acks counts the messages of the peer that it counts too, and acknowledges them.
 type acks struct {
-	on    bool // the peer waits for acknowledgements; the reader's
-	bytes int  // received since since; the reader's
+	bytes int // received since since; the reader's
 	since uint64
 	late  lateMessages // the reader's
 
@@ -33,6 +32,7 @@ type acks struct {
 	timer *time.Timer // nil before the first message
 
 	space [9]byte // for ackDue; the flusher's
+	on    bool    // the peer waits for acknowledgements; the reader's
 }
 
 // lateMessages are those that come first on a socket that goes on with a connection, and

@@ -177,8 +177,8 @@ func (l *Link) endOpen(cause error, away bool) (ended, parting bool) {
 	}
 	cause = s.cause
 	parting = s.parting
-	if l.ended != nil {
-		l.background.Go(l.ended.Ended)
+	if e, ok := l.role.(Ender); ok {
+		l.background.Go(e.Ended)
 	}
 	l.unlock()
 	l.tasks.End()

@@ -135,8 +135,9 @@ type running struct {
 // run starts a link and ends it with the test.
 func run(t *testing.T, conf Config, role Role) *running {
 	t.Helper()
+	conf.Role = role
 	l := &running{New(context.Background(), conf), make(chan error, 1)}
-	go func() { l.reason <- l.Run(role) }()
+	go func() { l.reason <- l.Run() }()
 	t.Cleanup(func() {
 		l.Abort(errTestOver)
 	})
@@ -188,11 +189,12 @@ func pair(t *testing.T, conf Config) (asks *running, answers *answering) {
 	a, b := memory.Pipe()
 	other := config(b)
 	answers = &answering{}
+	other.Role = answers
 	answers.link = New(context.Background(), other)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = answers.link.Run(answers)
+		_ = answers.link.Run()
 	}()
 	conf.Conn = a
 	asks = run(t, conf, ignoring{})

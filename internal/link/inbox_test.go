@@ -36,9 +36,10 @@ func (b *blocking) Overflow()                         {}
 
 func runBlocking(t *testing.T, conf Config, ordered bool) (*running, *blocking) {
 	role := &blocking{release: make(chan struct{}), ordered: ordered}
+	conf.Role = role
 	l := &running{New(t.Context(), conf), make(chan error, 1)}
 	role.link = l.Link
-	go func() { l.reason <- l.Run(role) }()
+	go func() { l.reason <- l.Run() }()
 	t.Cleanup(func() {
 		l.Abort(errTestOver)
 	})

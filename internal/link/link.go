@@ -66,7 +66,7 @@ type Config struct {
 	MaxMessage int  // the longest message the peer takes, in bytes; zero: any
 	Opening    int  // length in bytes of the message that was read before, for Stats; zero: none was; not for 3.0
 	Limits     *Limits
-	Ended      Ender // optional
+	Role       Role
 
 	// For 3.0:
 
@@ -76,7 +76,8 @@ type Config struct {
 	Survives  func(error) bool // whether the connection outlives a socket that a CloseError of the peer ended; with Keeping
 }
 
-// Ender has a method that is called once, when the connection has ended. Run waits for it.
+// Ender is what a Role may be, too. Ended is called once, when the connection has ended.
+// Run waits for it.
 type Ender interface{ Ended() }
 
 // Link is one end of a connection. Its methods may be used concurrently.
@@ -85,7 +86,6 @@ type Link struct {
 	tasks tasks.Runner
 
 	limits    *Limits
-	ended     Ender // nil if nothing is to be called
 	role      Role
 	heartbeat bool // Config.Heartbeat
 	desk      desk
@@ -129,7 +129,7 @@ func now() time.Duration { return time.Since(epoch) }
 // New returns a Link that does nothing until Run. Tasks get contexts derived from
 // ctx.
 func New(ctx context.Context, conf Config) *Link {
-	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, ended: conf.Ended}
+	l := &Link{limits: conf.Limits, heartbeat: conf.Heartbeat, role: conf.Role}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.out.Init(outbox.Config{
 		Conn:       conf.Conn,
@@ -187,8 +187,7 @@ func (l *Link) Version() protocol.Version { return l.out.Version() }
 // Run reads until the connection ends and returns why, once every task is over and
 // all is released. It is called once; if the connection outlives its socket Run returns
 // when the socket ends, IsAway reports true, and Run is called again after Resume.
-func (l *Link) Run(role Role) error {
-	l.role = role
+func (l *Link) Run() error {
 	l.startPulse()
 	l.reading.Add(1)
 	l.read(false)
@@ -215,6 +214,16 @@ func (l *Link) Send(ctx context.Context, m protocol.Message) error {
 		l.addMeta(ctx, &m)
 	}
 	return l.out.Send(ctx, &m)
+}
+
+// Reply is Send for the answer of a request's handler. While long answers wait for room no
+// handler is started, see tasks.Runner.Hold.
+func (l *Link) Reply(m protocol.Message) error {
+	if size := len(m.Payload.Data); l.tasks.IsLong(size) {
+		l.tasks.Hold(size)
+		defer l.tasks.Held(size)
+	}
+	return l.Send(context.Background(), m)
 }
 
 // TrySendEncoded adds a message that is already encoded, without copying it, and never

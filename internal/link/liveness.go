@@ -43,9 +43,9 @@ type pulse struct {
 	pinging bool          // a ping is being written
 	early   bool          // one is due now, see pingNow
 	asked   bool          // whether it is still there, after a sleep
-	arrived uint64        // then
-
-	beats sync.WaitGroup // running
+	beats   int32         // running
+	arrived uint64        // when it was asked
+	calm    chan struct{} // closed once no beat is running; nil if nobody waits for that
 
 	heard atomic.Int64 // when something was read last, see now
 	wrote atomic.Int64 // when the last write began
@@ -74,11 +74,18 @@ func (l *Link) stopPulse() {
 	p.timer.Stop()
 	p.timer = nil
 	p.asked, p.early = false, false
+	var calm chan struct{}
+	if p.beats > 0 {
+		calm = make(chan struct{})
+		p.calm = calm
+	}
 	p.mu.Unlock()
 	if l.modern != nil {
 		l.modern.acks.stop()
 	}
-	p.beats.Wait()
+	if calm != nil {
+		<-calm
+	}
 }
 
 func (l *Link) beat() {
@@ -88,8 +95,8 @@ func (l *Link) beat() {
 		p.mu.Unlock()
 		return
 	}
-	p.beats.Add(1) // before stopPulse, which waits
-	defer p.beats.Done()
+	p.beats++
+	defer p.beaten()
 	do := p.look(l)
 	ping := do.ping && !p.pinging
 	p.pinging = p.pinging || ping
@@ -112,6 +119,16 @@ func (l *Link) beat() {
 	p.mu.Unlock()
 	if err != nil {
 		l.endWritten(err)
+	}
+}
+
+// beaten ends a beat.
+func (p *pulse) beaten() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.beats--; p.beats == 0 && p.calm != nil {
+		close(p.calm)
+		p.calm = nil
 	}
 }
 

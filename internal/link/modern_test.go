@@ -123,8 +123,9 @@ func (h *handling) violation() error {
 // start runs a link of 3.0 whose requests handle handles.
 func start(t testing.TB, conf Config, handle handler) *handling {
 	h := &handling{handle: handle}
+	conf.Role = h
 	h.running = &running{New(context.Background(), conf), make(chan error, 1)}
-	go func() { h.reason <- h.Run(h) }()
+	go func() { h.reason <- h.Run() }()
 	t.Cleanup(func() {
 		h.Abort(errTestOver)
 		h.reason <- <-h.reason // no goroutine is left

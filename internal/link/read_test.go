@@ -90,8 +90,9 @@ func (q *quickly) get(texts ...string) {
 func newQuickly(t *testing.T, w *wire, conf Config, does map[string]func()) *quickly {
 	t.Helper()
 	q := &quickly{wire: w, does: does}
+	conf.Role = q
 	q.running = &running{New(context.Background(), conf), make(chan error, 1)}
-	go func() { q.reason <- q.Run(q) }()
+	go func() { q.reason <- q.Run() }()
 	t.Cleanup(func() { q.Abort(errTestOver) })
 	q.warm()
 	q.mu.Lock()

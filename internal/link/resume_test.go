@@ -38,7 +38,7 @@ func (h *handling) resume(t *testing.T, w *wire, r Resumption) {
 	if err := h.Resume(r); err != nil {
 		t.Fatal(err)
 	}
-	go func() { h.reason <- h.Run(h) }()
+	go func() { h.reason <- h.Run() }()
 	synctest.Wait()
 }
 
@@ -198,14 +198,14 @@ func TestResumeBesideTheEnd(t *testing.T) {
 		err := h.Resume(Resumption{Conn: next, From: 1})
 		switch {
 		case err == nil:
-			go func() { h.reason <- h.Run(h) }()
+			go func() { h.reason <- h.Run() }()
 			beside.Wait()
 			if h.IsAway() {
 				<-h.reason
 				if err := h.Resume(Resumption{Conn: newWire(), From: 1}); err != nil {
 					t.Fatal(err)
 				}
-				go func() { h.reason <- h.Run(h) }()
+				go func() { h.reason <- h.Run() }()
 			}
 		case !errors.Is(err, errTestOver):
 			t.Fatal(err)

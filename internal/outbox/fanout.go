@@ -28,6 +28,9 @@ func (f *Fanout) TrySend(o *Outbox, msg []byte) error {
 	case flush:
 		o.Write(0)
 	case promised && o.owner.Enter():
+		if f.outboxes == nil {
+			f.outboxes = make([]*Outbox, 0, 16)
+		}
 		f.outboxes = append(f.outboxes, o)
 	}
 	return err

@@ -125,14 +125,25 @@ func (o *Outbox) Acknowledged(received uint64) bool {
 // acknowledge frees what the peer has acknowledged.
 func (o *Outbox) acknowledge() {
 	k := o.kept
-	freed := k.first <= k.acked && k.first < k.end
-	for k.first <= k.acked && k.first < k.end {
-		k.drop()
+	if len(k.late.messages) > 0 || k.late.failed > 0 || len(k.late.items) > 0 {
+		k.late.acknowledged(k.acked)
 	}
-	k.late.acknowledged(k.acked)
-	if !freed {
+	end := min(k.acked+1, k.end)
+	if k.first >= end {
 		return
 	}
+	freed := 0
+	for _, b := range k.batches {
+		msgs := k.live(b)
+		n := min(uint64(len(msgs)), end-k.first)
+		for _, msg := range msgs[:n] {
+			freed += addedCost + len(msg)
+		}
+		if k.first += n; k.first == end {
+			break
+		}
+	}
+	k.free(freed)
 	k.release()
 	o.wakeSettled()
 	if o.waits != nil && !k.Displace {
@@ -143,11 +154,16 @@ func (o *Outbox) acknowledge() {
 // drop moves the first mark by one message, which it returns.
 func (k *kept) drop() (msg []byte) {
 	msg = k.at(k.first)
-	k.bytes -= addedCost + len(msg)
-	k.Total.add(-addedCost - len(msg))
-	invariant.Check(k.bytes >= 0, "more bytes are freed than were kept")
+	k.free(addedCost + len(msg))
 	k.first++
 	return msg
+}
+
+// free gives back the cost of messages that are not kept any more.
+func (k *kept) free(cost int) {
+	k.bytes -= cost
+	k.Total.add(-cost)
+	invariant.Check(k.bytes >= 0, "more bytes are freed than were kept")
 }
 
 // at returns the message with a number near the first one.

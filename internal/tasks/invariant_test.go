@@ -19,6 +19,7 @@ func TestImpossibleStates(t *testing.T) {
 		"a worker without a task":    func(r *Runner) { r.workers.hold(1); r.unlock() },
 		"a queue that is left twice": func(r *Runner) { r.order.claim(); r.order.release(); r.order.release() },
 		"bytes of no task":           func(r *Runner) { next, _ := r.admit(2, nil); r.budget.bytes++; r.finish(next) },
+		"more is sent than was held": func(r *Runner) { r.Hold(1); r.Held(2) },
 		"more is refunded than lent": func(r *Runner) { r.admit(2, nil); r.Refund(1) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@
 //   - runner.go: Runner, from the arrival of a task to its end;
 //   - workers.go: the goroutines of concurrent tasks;
 //   - budget.go: what the tasks of a Runner hold in memory;
+//   - results.go: what they have to send;
 //   - inline.go, pace.go, watch.go: quick tasks on the goroutine that reads.
 //
 // All but the last line can be read without the last line: see scheduler in inline.go.
@@ -49,9 +50,11 @@ type Runner struct {
 	phase   phase
 	cut     bool // tasks of Order need not run
 	told    bool // Owner.Idle was called, or is about to be
+	wary    bool // results exceeded the budget, and tasks have waited ever since
+	probing bool // the last task was started while wary, and none has a result since
 	budget  budget
+	results results
 	workers workers
-	blocked *start // in order, and waits for a worker; nil: none
 
 	count   atomic.Int32   // of tasks that wait or run; changed under mu
 	full    atomic.Bool    // the budget may be exceeded
@@ -86,7 +89,10 @@ func (r *Runner) Go(size int, t Task) bool {
 		r.mu.Unlock()
 		return false
 	}
-	free := idle && r.workers.held < r.limits.Concurrency
+	if idle && !r.results.exceed(r.limits) {
+		r.wary, r.probing = false, false
+	}
+	free := idle && r.mayStart()
 	switch {
 	case !free:
 	case here:
@@ -104,7 +110,9 @@ func (r *Runner) Go(size int, t Task) bool {
 
 // IsFree reports whether a task given to Go now would not have to wait. The caller is the
 // one of Go.
-func (r *Runner) IsFree() bool { return r.order.Idle() && r.Count() < r.limits.Concurrency }
+func (r *Runner) IsFree() bool {
+	return r.order.Idle() && r.Count() < r.limits.Concurrency && !r.results.exceed(r.limits)
+}
 
 // Order runs t alone: after every task that came before was started, those of
 // Order ended, and before any later task is started. It returns as Go does.
@@ -139,6 +147,7 @@ func (r *Runner) finish(t charged) {
 	invariant.Check(left >= 0, "more tasks end than began")
 	r.count.Store(left)
 	r.budget.release(t.size)
+	r.probing = false
 	invariant.Check(left > 0 || r.budget.bytes == r.budget.lent, "no task is left, but some bytes of them are")
 }
 
@@ -196,40 +205,48 @@ func (r *Runner) Dropped() uint64 { return r.dropped.Load() }
 // start is a task of Go that waits in order. Its turn is to be handed to a worker,
 // once one may take it.
 type start struct {
-	runner    *Runner
-	task      charged
-	withdrawn bool // guarded by the Runner's mutex
+	runner *Runner
+	task   charged
+
+	// Guarded by the Runner's mutex:
+
+	freed     chan struct{} // see workers.waiting
+	withdrawn bool
 }
 
 func (t *start) Run() {
 	for {
-		freed := t.hand()
-		if freed == nil {
+		freed, probing := t.hand()
+		switch {
+		case freed == nil:
 			return
+		case probing:
+			t.runner.awaitProbe(freed)
+		default:
+			<-freed // a running task ends, whatever becomes of the connection
 		}
-		<-freed // a running task ends, whatever becomes of the connection
 	}
 }
 
-// hand returns nil if nothing remains to be done, and else what to wait for.
-func (t *start) hand() (freed <-chan struct{}) {
+// hand returns nil if nothing remains to be done, and else what to wait for, if probing for
+// probeTime at most.
+func (t *start) hand() (freed <-chan struct{}, probing bool) {
 	r := t.runner
 	r.mu.Lock()
 	defer r.unlock()
 	if t.withdrawn {
-		return nil
+		return nil, false
 	}
-	r.blocked = nil
 	switch {
 	case r.phase == ended:
 		r.finish(t.task)
-	case r.workers.held < r.limits.Concurrency:
+	case r.mayStart():
+		r.probing = r.wary
 		r.hand(t.task)
 	default:
-		r.blocked = t
-		return r.workers.awaitFree()
+		return r.workers.awaitFree(t), r.hasPlace()
 	}
-	return nil
+	return nil, false
 }
 
 func (t *start) Panicked(any, []byte) {} // Run does not panic

@@ -12,8 +12,7 @@ func (r *Runner) Withdraw() (waiting []Task) {
 
 	r.mu.Lock()
 	defer r.unlock()
-	if s := r.blocked; s != nil {
-		r.blocked = nil
+	if s := r.workers.waiting; s != nil {
 		s.withdrawn = true
 		r.workers.wake() // so that it returns
 		r.finish(s.task)

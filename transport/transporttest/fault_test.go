@@ -375,3 +375,52 @@ func TestFaultConnKeepsInterfaces(t *testing.T) {
 
 // is reports whether c itself is a T.
 func is[T any](c transport.Conn) bool { _, ok := c.(T); return ok }
+
+// A connection is cut at a byte: what came before it arrives.
+func TestCutAfter(t *testing.T) {
+	for _, c := range []struct {
+		bytes, whole int
+	}{{0, 0}, {1, 0}, {4, 0}, {5, 1}, {8, 1}, {9, 2}, {12, 2}, {13, 3}} {
+		for _, batch := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d bytes, batch=%t", c.bytes, batch), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					a, b := faulty(t, 1)
+					msgs := [][]byte{[]byte("one."), []byte("two."), []byte("six."), []byte("ten.")}
+					a.CutAfter(c.bytes)
+					var sent int
+					var err error
+					if batch {
+						err = a.Write(msgs...)
+						var partial *transport.PartialError
+						if errors.As(err, &partial) {
+							sent = partial.Sent
+						}
+					} else {
+						for sent = 0; err == nil; sent++ {
+							err = a.Write(msgs[sent])
+						}
+						sent--
+					}
+					if sent != c.whole || !errors.Is(err, syscall.ECONNRESET) {
+						t.Errorf("%d messages were sent, want %d: %v", sent, c.whole, err)
+					}
+					for i := range c.whole {
+						if got, err := b.Read(nil); err != nil || !bytes.Equal(got, msgs[i]) {
+							t.Errorf("message %d is %q, %v", i, got, err)
+						}
+					}
+					var closed *transport.CloseError
+					if got, err := b.Read(nil); !errors.Is(err, syscall.ECONNRESET) || errors.As(err, &closed) {
+						t.Errorf("after the cut: %q, %v", got, err)
+					}
+					if _, err := a.Read(nil); !errors.Is(err, syscall.ECONNRESET) {
+						t.Errorf("the end that was cut reads %v", err)
+					}
+					if err := a.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
+						t.Errorf("the end that was cut writes: %v", err)
+					}
+				})
+			})
+		}
+	}
+}

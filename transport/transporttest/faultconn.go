@@ -14,9 +14,9 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-// A FaultConn is one end of a connection of [Faults]. The methods Cut, Vanish, Delay, Slow and
-// Corrupt cause faults; they may be called concurrently. [transport.As] finds the optional
-// interfaces of the wrapped connection.
+// A FaultConn is one end of a connection of [Faults]. The methods Cut, CutAfter, Vanish, Delay,
+// Slow and Corrupt cause faults; they may be called concurrently. [transport.As] finds the
+// optional interfaces of the wrapped connection.
 type FaultConn struct {
 	faults *Faults
 	inner  transport.Conn
@@ -36,6 +36,8 @@ type FaultConn struct {
 	lostIn      bool // what the peer sends vanishes
 	lostOut     bool // what this end sends vanishes
 	lostBytes   int  // that this end sent since
+	cutting     bool // when cutIn bytes were sent
+	cutIn       int
 	delay, slow time.Duration
 	damage      int       // messages still to be damaged
 	queue       []arrival // from the pump to Read
@@ -59,9 +61,10 @@ const (
 	isMessage = iota
 	isPing
 	isPong
+	isCut // the last one
 )
 
-var kinds = [][]byte{{isMessage}, {isPing}, {isPong}}
+var kinds = [][]byte{{isMessage}, {isPing}, {isPong}, {isCut}}
 
 // network is how many bytes a network that is gone takes until a Write waits, and how
 // many are under way at once to an end with a delay.
@@ -78,6 +81,15 @@ func (c *FaultConn) Cut() {
 	c.end(errCut)
 	c.release()
 	_ = c.inner.Abort() // nothing can be done about an error
+}
+
+// CutAfter cuts the connection once this end has sent n bytes more, counting those of messages
+// only. The message that contains the last of these bytes is lost; the peer gets the messages
+// before it, and then the error of a connection that was cut. Zero: with the next message.
+func (c *FaultConn) CutAfter(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cutting, c.cutIn = true, n
 }
 
 // Vanish makes everything that arrives from the peer (in), or everything this end sends (out),
@@ -131,7 +143,7 @@ func (c *FaultConn) pump() {
 		var closed *transport.CloseError
 		switch {
 		case lost:
-		case a.err != nil && !errors.As(a.err, &closed):
+		case a.err != nil && a.kind != isCut && !errors.As(a.err, &closed):
 			c.end(a.err) // at once: what is on its way is lost
 		default:
 			c.offer(a)
@@ -208,8 +220,11 @@ func (c *FaultConn) next() (a arrival) {
 	if kind, a.err = c.inner.Read(nil); a.err != nil {
 		return a
 	}
-	if a.kind = kind[0]; a.kind == isMessage {
+	switch a.kind = kind[0]; a.kind {
+	case isMessage:
 		a.msg, a.err = c.inner.Read(nil)
+	case isCut:
+		a.err = errCut
 	}
 	return a
 }
@@ -268,7 +283,10 @@ func (c *FaultConn) Read(buf []byte) ([]byte, error) {
 			continue
 		}
 		c.wait(time.Until(a.due))
-		if a.err != nil {
+		switch {
+		case a.kind == isCut:
+			c.Cut()
+		case a.err != nil:
 			c.end(a.err)
 		}
 		if c.over() != nil { // what was on its way is lost
@@ -305,10 +323,35 @@ func (c *FaultConn) answer() {
 // Write implements transport.Conn.
 func (c *FaultConn) Write(msgs ...[]byte) error {
 	both := make([][]byte, 0, 2*len(msgs))
-	for _, msg := range msgs {
+	whole, cut := c.beforeCut(msgs)
+	for _, msg := range msgs[:whole] {
 		both = append(both, kinds[isMessage], msg)
 	}
-	return c.send(both...)
+	if !cut {
+		return c.send(both...)
+	}
+	if err := c.send(append(both, kinds[isCut])...); err != nil {
+		return err
+	}
+	c.end(errCut)
+	c.release()
+	return &transport.PartialError{Sent: whole, Err: c.over()}
+}
+
+// beforeCut returns the number of the messages that are sent before the connection is cut, and
+// whether it is.
+func (c *FaultConn) beforeCut(msgs [][]byte) (whole int, cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.cutting {
+		return len(msgs), false
+	}
+	for i, msg := range msgs {
+		if c.cutIn -= len(msg); c.cutIn <= 0 {
+			return i, true
+		}
+	}
+	return len(msgs), false
 }
 
 // Ping implements transport.Conn.

@@ -14,15 +14,14 @@ import (
 // conn is a transport.Conn over an upgraded network connection.
 type conn struct {
 	framed.Conn
-	client   bool
 	protocol string
+	client   bool
+	whole    opcode      // the result of nextWhole in the last Read; owned by the caller of Read
 	text     atomic.Bool // text messages are accepted
 
 	// Owned by the holder of the read turn.
-	spent  int       // bytes of frames since the last complete message, with overhead
-	window time.Time // when spent was last reset
-
-	whole opcode // the result of nextWhole in the last Read; owned by the caller of Read
+	spent  int           // bytes of frames since the last complete message, with overhead
+	window time.Duration // when spent was last reset, see Age
 }
 
 func newConn(bare wsnet.Bare, client bool, protocol string, acceptText bool, limits transport.Limits) *conn {

@@ -180,7 +180,14 @@ func cipher(p []byte, mask [4]byte, offset int) {
 	shift := 8 * (offset % 4)
 	k = k>>shift | k<<((32-shift)%32)
 	wide := uint64(k)<<32 | uint64(k)
-	if len(p) <= 64 {
+	if len(p) <= keyLength { // up to here to repeat the key costs more than XORBytes saves
+		for ; len(p) >= 32; p = p[32:] {
+			q := p[:32]
+			binary.LittleEndian.PutUint64(q, binary.LittleEndian.Uint64(q)^wide)
+			binary.LittleEndian.PutUint64(q[8:], binary.LittleEndian.Uint64(q[8:])^wide)
+			binary.LittleEndian.PutUint64(q[16:], binary.LittleEndian.Uint64(q[16:])^wide)
+			binary.LittleEndian.PutUint64(q[24:], binary.LittleEndian.Uint64(q[24:])^wide)
+		}
 		for ; len(p) >= 8; p = p[8:] {
 			binary.LittleEndian.PutUint64(p, binary.LittleEndian.Uint64(p)^wide)
 		}

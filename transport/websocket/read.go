@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"time"
 
 	"github.com/webwire-go/webwire/transport"
 )
@@ -154,8 +153,8 @@ func (c *conn) spend(length int) error {
 // forgive is called while no message is under way: keep-alives may go on for
 // ever then, though not faster than the budget allows.
 func (c *conn) forgive() {
-	if now := time.Now(); now.Sub(c.window) >= c.Limits.ReadTimeout {
-		c.window = now
+	if age := c.Age(); age-c.window >= c.Limits.ReadTimeout {
+		c.window = age
 		c.spent = 0
 	}
 }

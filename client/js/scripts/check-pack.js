@@ -27,9 +27,9 @@ try {
   run('npm', ['run', 'build'], root);
   const [packed] = JSON.parse(run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', dir], root));
   const files = packed.files.map(({ path }) => path);
-  const expected = /^(package\.json|README\.md|LICENSE|src\/[a-z]+\.(js|d\.ts)|dist\/webwire\.min\.js)$/;
+  const expected = /^(package\.json|README\.md|LICENSE|(src|testing)\/[a-z]+\.(js|d\.ts)|dist\/webwire\.min\.js)$/;
   for (const file of files) if (!expected.test(file)) fail(`the package contains ${file}`);
-  for (const file of ['package.json', 'README.md', 'LICENSE', 'src/index.js', 'src/index.d.ts', 'dist/webwire.min.js']) {
+  for (const file of ['package.json', 'README.md', 'LICENSE', 'src/index.js', 'src/index.d.ts', 'testing/index.js', 'testing/index.d.ts', 'dist/webwire.min.js']) {
     if (!files.includes(file)) fail(`the package lacks ${file}`);
   }
 
@@ -49,6 +49,8 @@ try {
   writeFileSync(join(dir, 'package.json'), '{ "type": "module" }');
   writeFileSync(join(dir, 'names.js'), `${lines.join('\n')}
 if (Object.keys(all).sort().join() !== Object.keys(min).sort().join() || !('Client' in all)) throw new Error('the exports differ');
+import { FakeServer } from 'webwire/testing';
+if (!(new FakeServer().client() instanceof all.Client)) throw new Error('a fake server has clients of its own');
 `);
   run('node', ['names.js'], dir);
   writeFileSync(join(dir, 'program.ts'), `${lines.join('\n')}
@@ -57,6 +59,14 @@ const other: min.Client = client;
 void other.request('greet', 'gopher').then((reply) => reply.text);
 // @ts-expect-error: types are found, and not any
 client.nothing();
+
+import { FakeServer } from 'webwire/testing';
+const server = new FakeServer({ greet: (payload) => 'hello, ' + payload.text() });
+const faked: all.Client = server.client({ timeout: 1000 });
+server.signals.map(({ name, payload }) => name + payload.text());
+// @ts-expect-error: as above
+server.nothing();
+void faked;
 `);
   for (const [module, resolution] of [['esnext', 'bundler'], ['node16', 'node16']]) {
     run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '--noEmit', '--strict', '--target', 'es2022',

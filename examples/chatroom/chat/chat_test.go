@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,16 +16,15 @@ import (
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
-	"github.com/webwire-go/webwire/transport"
-	"github.com/webwire-go/webwire/transport/memory"
+	"github.com/webwire-go/webwire/webwiretest"
 )
 
 // house is a chat that can be started anew, as after a crash.
 type house struct {
-	t    *testing.T
-	dir  string
-	chat *Chat
-	ln   atomic.Pointer[memory.Listener]
+	t       *testing.T
+	dir     string
+	chat    *Chat
+	network *webwiretest.Network
 }
 
 // test runs a test in virtual time.
@@ -60,9 +58,11 @@ func (h *house) start() {
 	if h.chat, err = Open(h.dir, Options{Logger: slog.New(slog.NewTextHandler(h.t.Output(), nil))}); err != nil {
 		h.t.Fatal(err)
 	}
-	ln := memory.Listen()
-	h.ln.Store(ln)
-	go h.chat.Server.Serve(ln)
+	if h.network == nil {
+		h.network = webwiretest.Serve(h.t, h.chat.Server)
+	} else {
+		h.network.Replace(h.chat.Server)
+	}
 }
 
 // crash drops all connections, and leaves of the chat what is in its files.
@@ -77,11 +77,6 @@ func (h *house) crash() {
 	}
 }
 
-// Dial connects to the chat of the moment.
-func (h *house) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
-	return h.ln.Load().Dial(ctx, opts)
-}
-
 // guest is somebody who uses the chat.
 type guest struct {
 	t      *testing.T
@@ -91,7 +86,7 @@ type guest struct {
 
 func (h *house) guest(keys client.KeyStore) *guest {
 	g := &guest{t: h.t, heard: make(chan string, 1000)}
-	g.client = client.New(h, client.Options{Keys: keys, Hooks: client.Hooks{
+	g.client = h.network.Client(client.Options{Keys: keys, Hooks: client.Hooks{
 		OnServerSignal: func(_ context.Context, s *client.Signal) {
 			if s.Name == "rooms" {
 				return
@@ -111,7 +106,6 @@ func (h *house) guest(keys client.KeyStore) *guest {
 		},
 		OnSessionClosed: func(context.Context) { g.heard <- "session closed" },
 	}})
-	h.t.Cleanup(func() { g.client.Close() })
 	return g
 }
 

@@ -53,6 +53,8 @@ var arrows = []struct {
 	{"server", []string{"protocol", "transport", "session", "engine", "internal/link", "internal/outbox", "internal/tasks", "internal/mux", "internal/manners", xSync}},
 	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/tasks", "internal/mux", "internal/manners", xSync}},
 
+	{"webwiretest", []string{"transport", "server", "client", "transport/memory", "transport/transporttest"}},
+
 	{"internal/check/sim", []string{"protocol", "transport", "session", "server", "client", "transport/memory", "transport/transporttest"}},
 
 	{"client/js", nil},

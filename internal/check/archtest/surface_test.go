@@ -48,6 +48,7 @@ var surfaces = []struct {
 		{"Stores of files and of memory are checked alike.", []string{"MaxKeyLength", "CheckKey"}},
 	}},
 	{pkg: "engine", lines: 21},
+	{pkg: "webwiretest", lines: 7},
 	{pkg: "server", lines: 24, over: []reason{
 		{"The server asks clients as they ask it, and sends metadata.", []string{"Call", "WithMeta"}},
 		{"Middleware adds to the metadata of a context and leaves the rest in place.", []string{"Meta"}},

@@ -87,7 +87,7 @@ func (f fanout) runnerOf(listeners, receivers int) (*runner, error) {
 	}
 	s := newSinks()
 	stop := func() { s.close(); b.close() }
-	size, err := f.first(b, s, listeners)
+	size, err := f.first(b, s, listeners, receivers)
 	if err != nil {
 		stop()
 		return nil, err
@@ -117,9 +117,9 @@ func (f fanout) runnerOf(listeners, receivers int) (*runner, error) {
 	}, nil
 }
 
-// first opens the connections and sends the first message. It returns the bytes that a
-// message takes on the wire, summed over all connections.
-func (f fanout) first(b broadcaster, s *sinks, listeners int) (size int64, err error) {
+// first opens the connections and sends the first message to the receivers. It returns the
+// bytes that a message takes on the wire, summed over all connections.
+func (f fanout) first(b broadcaster, s *sinks, listeners, receivers int) (size int64, err error) {
 	if err := s.open(b.addr, listeners, f.join); err != nil {
 		return 0, err
 	}
@@ -129,7 +129,7 @@ func (f fanout) first(b broadcaster, s *sinks, listeners int) (size int64, err e
 	if err := b.send(); err != nil {
 		return 0, err
 	}
-	return s.settle()
+	return s.settle(receivers)
 }
 
 func joinNothing(net.Conn, string) error { return nil }

@@ -79,10 +79,12 @@ func (l *loop) count() int {
 	return len(l.writes)
 }
 
-func (l *loop) send() error {
+func (l *loop) send() error { return l.sendTo(0, l.count()) }
+
+func (l *loop) sendTo(first, end int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, write := range l.writes {
+	for _, write := range l.writes[first:end] {
 		if err := write(); err != nil {
 			return err
 		}
@@ -90,19 +92,24 @@ func (l *loop) send() error {
 	return nil
 }
 
-// gobwasFanout writes a frame that was compiled once.
 func gobwasFanout(int) (broadcaster, error) {
-	var l loop
+	b, _, err := rawFanout()
+	return b, err
+}
+
+// rawFanout writes a frame that was compiled once.
+func rawFanout() (broadcaster, *loop, error) {
+	l := &loop{}
 	frame, err := ws.CompileFrame(ws.NewBinaryFrame(signalBytes()))
 	if err != nil {
-		return broadcaster{}, err
+		return broadcaster{}, nil, err
 	}
 	addr, stop, err := serveConns(func(c net.Conn) {
 		if _, err := ws.Upgrade(c); err == nil {
 			l.add(func() error { _, err := c.Write(frame); return err })
 		}
 	})
-	return broadcaster{addr, l.count, l.send, stop}, err
+	return broadcaster{addr, l.count, l.send, stop}, l, err
 }
 
 func tcpFanout(int) (broadcaster, error) {

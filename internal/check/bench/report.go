@@ -18,10 +18,12 @@ type report struct {
 	streams    []*series
 	broadcast  []*series
 	topics     []*series
-	scaling    []*series
-	stalled    []stalledResult
-	codec      []codecResult
-	bars       []bar
+
+	subscriptions []subscriptionBytes
+	scaling       []*series
+	stalled       []stalledResult
+	codec         []codecResult
+	bars          []bar
 }
 
 // row is a series in bench.json.
@@ -69,17 +71,18 @@ func (r *report) write(w io.Writer, dir string) error {
 		return err
 	}
 	return writeJSON(dir, "bench.json", struct {
-		Machine   string          `json:"machine"`
-		Command   string          `json:"command"`
-		Rows      []row           `json:"rows"`
-		Streams   []row           `json:"streams,omitempty"`
-		Broadcast []row           `json:"broadcast,omitempty"`
-		Topics    []row           `json:"topics,omitempty"`
-		Scaling   []row           `json:"scaling,omitempty"`
-		Stalled   []stalledResult `json:"stalled,omitempty"`
-		Codec     []codecResult   `json:"codec,omitempty"`
-		Bars      []bar           `json:"bars"`
-	}{r.Machine, r.Command, rows(r.series), rows(r.streams), rows(r.broadcast), rows(r.topics), rows(r.scaling), r.stalled, r.codec, r.bars})
+		Machine       string              `json:"machine"`
+		Command       string              `json:"command"`
+		Rows          []row               `json:"rows"`
+		Streams       []row               `json:"streams,omitempty"`
+		Broadcast     []row               `json:"broadcast,omitempty"`
+		Topics        []row               `json:"topics,omitempty"`
+		Subscriptions []subscriptionBytes `json:"subscriptions,omitempty"`
+		Scaling       []row               `json:"scaling,omitempty"`
+		Stalled       []stalledResult     `json:"stalled,omitempty"`
+		Codec         []codecResult       `json:"codec,omitempty"`
+		Bars          []bar               `json:"bars"`
+	}{r.Machine, r.Command, rows(r.series), rows(r.streams), rows(r.broadcast), rows(r.topics), r.subscriptions, rows(r.scaling), r.stalled, r.codec, r.bars})
 }
 
 func writeJSON(dir, name string, v any) error {

@@ -16,7 +16,10 @@ import (
 // They answer nothing, so that a server must not ping them: the ping would be counted.
 type sinks struct {
 	conns   []net.Conn
-	total   atomic.Int64 // bytes received
+	poller  *poller
+	got     []atomic.Int64 // bytes received by each
+	heard   atomic.Int64   // connections that received something
+	total   atomic.Int64   // bytes received
 	target  atomic.Int64
 	closed  atomic.Bool
 	arrived chan struct{} // receives when total reaches target
@@ -27,8 +30,11 @@ func newSinks() *sinks {
 	return &sinks{arrived: make(chan struct{}, 1), failed: make(chan error, 1)}
 }
 
-func (s *sinks) open(addr string, n int, join func(net.Conn, string) error) error {
-	s.conns = make([]net.Conn, n)
+func (s *sinks) open(addr string, n int, join func(net.Conn, string) error) (err error) {
+	s.conns, s.got = make([]net.Conn, n), make([]atomic.Int64, n)
+	if s.poller, err = newPoller(s); err != nil {
+		return err
+	}
 	var g errgroup.Group
 	g.SetLimit(16)
 	for i := range s.conns {
@@ -41,30 +47,30 @@ func (s *sinks) open(addr string, n int, join func(net.Conn, string) error) erro
 			if err := join(c, addr); err != nil {
 				return err
 			}
-			go s.read(c)
-			return nil
+			return s.poller.add(c, i)
 		})
 	}
 	return g.Wait()
 }
 
-func (s *sinks) read(c net.Conn) {
-	buf := make([]byte, 4<<10)
-	for {
-		n, err := c.Read(buf)
-		if err != nil {
-			if !s.closed.Load() {
-				s.fail(fmt.Errorf("a receiving connection ended: %w", err))
-			}
-			return
-		}
-		total, target := s.total.Add(int64(n)), s.target.Load()
-		switch {
-		case total == target:
-			s.arrived <- struct{}{}
-		case total > target && target > 0:
-			s.fail(fmt.Errorf("%d bytes arrived that are not the broadcast's", total-target))
-		}
+// received counts what the connection i has received.
+func (s *sinks) received(i, n int) {
+	if s.got[i].Add(int64(n)) == int64(n) {
+		s.heard.Add(1)
+	}
+	total, target := s.total.Add(int64(n)), s.target.Load()
+	switch {
+	case total == target:
+		s.arrived <- struct{}{}
+	case total > target && target > 0:
+		s.fail(fmt.Errorf("%d bytes arrived that are not the broadcast's", total-target))
+	}
+}
+
+// ended is called when a connection cannot be read any more.
+func (s *sinks) ended(err error) {
+	if !s.closed.Load() {
+		s.fail(fmt.Errorf("a receiving connection ended: %w", err))
 	}
 }
 
@@ -88,22 +94,41 @@ func (s *sinks) await() error {
 	}
 }
 
-// settle waits until nothing arrives any more and returns how many bytes did.
-func (s *sinks) settle() (int64, error) {
-	last := int64(0)
+// settle waits until the first message has reached the given number of connections, each of
+// which has got as many bytes as the others, and returns how many that are together. It does not
+// take a pause for the end: on a busy machine a server may stop for longer than any pause.
+func (s *sinks) settle(receivers int) (int64, error) {
+	var size int64
 	err := waitFor(func() bool {
-		before := last
-		last = s.total.Load()
-		time.Sleep(100 * time.Millisecond)
-		return last > 0 && last == before
+		if s.heard.Load() != int64(receivers) {
+			return false
+		}
+		size = 0
+		for i := range s.got {
+			switch n := s.got[i].Load(); {
+			case n == 0 || n == size:
+			case size == 0:
+				size = n
+			default:
+				return false
+			}
+		}
+		return true
 	})
-	s.target.Store(last)
-	return last, err
+	size *= int64(receivers)
+	s.target.Store(size)
+	return size, err
 }
 
 func (s *sinks) close() {
 	s.closed.Store(true)
-	for _, c := range s.conns {
+	if s.poller != nil {
+		s.poller.close(s.conns)
+	}
+}
+
+func closeAll(conns []net.Conn) {
+	for _, c := range conns {
 		if c != nil {
 			c.Close()
 		}

@@ -51,13 +51,20 @@ func TestContenders(t *testing.T) {
 			t.Errorf("%s: no broadcast was measured", s.contender)
 		}
 	}
-	if err := publications(&r, e, []topicWork{{"1 topic, 10 members", 1, 10, 10}, {"40 topics, 5 members each", 40, 5, 20}, {"no members", 1, 0, 0}}); err != nil {
+	if err := publications(&r, e, []topicWork{
+		{name: "1 topic, 10 members", topics: 1, members: 10, conns: 10},
+		{name: "40 topics, 5 members each", topics: 40, members: 5, conns: 20},
+		{name: "no members", topics: 1},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range r.topics {
 		if s.median(rps) == 0 {
 			t.Errorf("%s, %s: nothing was measured", s.contender, s.shape)
 		}
+	}
+	if len(r.subscriptions) != 2 {
+		t.Errorf("the memory of subscriptions was measured %d times", len(r.subscriptions))
 	}
 	r.contenders = contenders
 	r.finish(time.Second)

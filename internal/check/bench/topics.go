@@ -21,6 +21,7 @@ type topicWork struct {
 	topics  int
 	members int // of each topic
 	conns   int
+	idle    bool // the connections are members of nothing
 }
 
 // topicWorks returns the works. One topic has as many members as this process may have
@@ -32,9 +33,9 @@ func topicWorks() []topicWork {
 		most = min(most, int(limit.Cur-500)/2/len(topicFanouts)/100*100)
 	}
 	return []topicWork{
-		{fmt.Sprintf("1 topic, %d members", most), 1, most, most},
-		{"10000 topics, 10 members each", 10_000, 10, 1000},
-		{"a topic without members", 1, 0, 0},
+		{name: fmt.Sprintf("1 topic, %d members", most), topics: 1, members: most, conns: most},
+		{name: "10000 topics, 10 members each", topics: 10_000, members: 10, conns: 1000},
+		{name: "a topic without members", topics: 1},
 	}
 }
 
@@ -44,6 +45,9 @@ func (w topicWork) topic(i int) string { return fmt.Sprintf("topic.%05d", i%w.to
 
 // of returns the topics of a connection: its share of them.
 func (w topicWork) of(conn int) (names []string) {
+	if w.idle {
+		return nil
+	}
 	groups := w.conns / w.members
 	for i := conn / w.members % groups; i < w.topics; i += groups {
 		names = append(names, w.topic(i))
@@ -61,16 +65,22 @@ type topicFanout struct {
 var topicFanouts = []topicFanout{
 	{ofDefault, "Topic.Publish, engine.Memory, no history, every connection joined by the server, protocol 2.0", webwireTopics},
 	{"centrifuge", "Node.Publish, memory broker, no history, every connection subscribed by the server, Protobuf protocol, no compression", centrifugeTopics},
+	{rawTopicsName, "one frame encoded once, written to one connection after the other: no topics, no limits, nothing kept", rawTopics},
 }
 
+const rawTopicsName = "raw/gobwas"
+
 func topicsPart(r *report, e effort, _ []contender) error {
-	return publications(r, e, topicWorks())
+return publications(r, e, topicWorks())
 }
 
 func publications(r *report, e effort, works []topicWork) error {
 	for _, w := range works {
 		var runners []*runner
 		for _, f := range topicFanouts {
+			if w.conns == 0 && f.name == rawTopicsName {
+				continue // it has nothing to write
+			}
 			progress("  %s: %s", f.name, w.name)
 			run, err := w.runner(f)
 			if err != nil {
@@ -80,6 +90,9 @@ func publications(r *report, e effort, works []topicWork) error {
 				return fmt.Errorf("%s, %s: %w", f.name, w.name, err)
 			}
 			runners = append(runners, run)
+			if err := w.subscriptions(r, f); err != nil {
+				return err
+			}
 			r.topics = append(r.topics, run.series)
 		}
 		if err := interleave(e, runners); err != nil {
@@ -87,6 +100,52 @@ func publications(r *report, e effort, works []topicWork) error {
 		}
 	}
 	return nil
+}
+
+// subscriptionBytes is the memory, in bytes, that a member of a topic costs the server.
+type subscriptionBytes struct {
+	Contender string  `json:"contender"`
+	Shape     string  `json:"shape"`
+	Bytes     float64 `json:"bytes"`
+}
+
+// subscriptions measures what subscriptions cost, where there are many more of them than
+// connections. It compares the heap with that of connections that are members of nothing.
+func (w topicWork) subscriptions(r *report, f topicFanout) error {
+	if w.conns == 0 || w.topics < w.conns || f.name == rawTopicsName {
+		return nil
+	}
+	var heap [2]float64
+	for i, idle := range []bool{true, false} {
+		w := w
+		w.idle = idle
+		var err error
+		if heap[i], err = w.heap(f.join(w)); err != nil {
+			return fmt.Errorf("%s, %s: %w", f.name, w.name, err)
+		}
+	}
+	bytes := (heap[1] - heap[0]) / float64(w.topics*w.members)
+	r.subscriptions = append(r.subscriptions, subscriptionBytes{f.name, w.name, bytes})
+	return nil
+}
+
+// heap returns the bytes that all connections hold together, at both ends.
+func (w topicWork) heap(f fanout) (float64, error) {
+	before := heapInUse()
+	b, err := f.start(w.conns)
+	if err != nil {
+		return 0, err
+	}
+	defer b.close()
+	s := newSinks()
+	defer s.close()
+	if err := s.open(b.addr, w.conns, f.join); err != nil {
+		return 0, err
+	}
+	if err := waitFor(func() bool { return b.count() == w.conns }); err != nil {
+		return 0, err
+	}
+	return heapInUse() - before, nil
 }
 
 func (w topicWork) runner(f topicFanout) (*runner, error) {
@@ -106,6 +165,20 @@ func (w topicWork) runner(f topicFanout) (*runner, error) {
 	}
 	load := func(r *run) error { return r.calls(1, func() func() error { return b.send }) }
 	return &runner{series, func(d time.Duration) (sample, error) { return measureLoad(d, 2, load) }, b.close}, nil
+}
+
+// rawTopics writes to the connections of a topic.
+func rawTopics(w topicWork) fanout {
+	return fanout{join: joinWebSocket, start: func(int) (broadcaster, error) {
+		b, l, err := rawFanout()
+		next := 0
+		b.send = func() error {
+			next++
+			first := next % w.topics % (w.conns / w.members) * w.members
+			return l.sendTo(first, first+w.members)
+		}
+		return b, err
+	}}
 }
 
 func webwireTopics(w topicWork) fanout {
@@ -170,6 +243,11 @@ func (r *report) sayTopics(b *[]byte) {
 	for _, s := range r.topics {
 		t.row(s.shape, s.contender, figure(s.median(rps)), figure(s.median(cpu)), fmt.Sprintf("%.2f", s.median(allocs)),
 			figure(s.median(p50)), figure(s.median(p99)))
+	}
+	*b = append(*b, '\n')
+	t = newTable(b, "members", "contender", "bytes per subscription")
+	for _, s := range r.subscriptions {
+		t.row(s.Shape, s.Contender, figure(s.Bytes))
 	}
 	*b = append(*b, '\n')
 	t = newTable(b, "contender", "publishes by")

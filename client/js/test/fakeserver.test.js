@@ -1,0 +1,191 @@
+// The fake server for users' tests behaves towards a client as a real one.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { mock, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { Client, DisconnectedError, ErrorReply, InternalError, TimeoutError } from '../src/index.js';
+import { FakeServer } from '../testing/index.js';
+
+const soon = () => new Promise((resolve) => { setImmediate(resolve); });
+const event = (client, type) => new Promise((resolve) => { client.addEventListener(type, resolve, { once: true }); });
+
+function start(t, handlers) {
+  const server = new FakeServer(handlers);
+  t.after(() => {
+    server.close();
+    assert.deepEqual(server.errors, []);
+  });
+  return server;
+}
+
+test('the code of docs/testing.md passes', async () => {
+  const text = await readFile(new URL('../../../docs/testing.md', import.meta.url), 'utf8');
+  const [, code] = /^```js\n(.*?)^```/ms.exec(text);
+  const env = { ...process.env };
+  delete env.NODE_TEST_CONTEXT; // it is a run of its own
+  const args = ['--input-type=module', '--eval', code];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: fileURLToPath(new URL('..', import.meta.url)), env });
+  assert.match(stdout, /^# pass 1$/m);
+});
+
+test('requests', async (t) => {
+  const server = start(t, {
+    greet: (payload) => `hello, ${payload.text()}`,
+    bytes: ({ bytes, encoding }) => ({ encoding, length: bytes.length }),
+    refuse: () => { throw new ErrorReply('NO', 'not now'); },
+    meta: (_, { meta, name }) => [name, ...meta.flat()],
+  });
+  const client = server.client();
+  assert.equal((await client.request('greet', 'Ada')).text(), 'hello, Ada');
+  assert.deepEqual((await client.request('bytes', new Uint8Array(100_000))).json(), { encoding: 'binary', length: 100_000 });
+  assert.deepEqual((await client.request('meta', '', { meta: { k: 'v' } })).json(), ['meta', 'k', 'v']);
+  await assert.rejects(client.request('refuse'), (error) => error instanceof ErrorReply && error.code === 'NO' && error.message === 'not now');
+  await assert.rejects(client.request('nobody'), { code: 'NOT_FOUND' });
+});
+
+test('a handler that fails', async () => {
+  const server = new FakeServer({ fail: () => { throw new RangeError('a secret'); } });
+  await assert.rejects(server.client().request('fail'), InternalError);
+  assert.equal(server.errors.shift().message, 'a secret');
+  server.close();
+});
+
+test('a program that makes its own client', async (t) => {
+  const server = start(t, { greet: () => 'hello' });
+  const client = new Client('wss://example.com/api', { ...server.options, timeout: 1000 });
+  t.after(() => client.close());
+  assert.equal((await client.request('greet')).text(), 'hello');
+});
+
+test('signals both ways', async (t) => {
+  const server = start(t);
+  const client = server.client();
+  await client.connect();
+  await client.signal('typing', 'Ada');
+  await soon();
+  const [{ name, payload, connection }] = server.signals;
+  assert.deepEqual([name, payload.text()], ['typing', 'Ada']);
+  const [signal] = await Promise.all([event(client, 'signal'), connection.signal('news', { n: 1 })]);
+  assert.deepEqual([signal.name, signal.payload.json()], ['news', { n: 1 }]);
+});
+
+test('requests to the client', async (t) => {
+  const server = start(t);
+  const client = server.client();
+  client.handle('name', () => 'Ada');
+  client.handle('refuse', () => { throw new ErrorReply('NO', 'not now'); });
+  await client.connect();
+  const [connection] = server.connections;
+  assert.equal((await connection.request('name')).text(), 'Ada');
+  await assert.rejects(connection.request('refuse'), { code: 'NO' });
+  await assert.rejects(connection.request('nobody'), { code: 'NOT_FOUND' });
+  client.handle('wait', () => new Promise(() => {}));
+  const waiting = connection.request('wait');
+  await soon();
+  connection.cut();
+  await assert.rejects(waiting, DisconnectedError);
+});
+
+test('a client that gives up', async (t) => {
+  const aborted = [];
+  const server = start(t, {
+    wait: (_, { signal }) => new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => {
+        aborted.push(signal.reason.message);
+        reject(signal.reason);
+      });
+    }),
+  });
+  const client = server.client();
+  await assert.rejects(client.request('wait', '', { timeout: 20 }), TimeoutError);
+  await soon();
+  assert.equal(aborted.length, 1);
+});
+
+test('streams, with flow control', async (t) => {
+  let sent = 0;
+  let left = 0;
+  const server = start(t, {
+    async* count() {
+      try {
+        for (;; sent++) yield 'x'.repeat(1000);
+      } finally {
+        left++;
+      }
+    },
+    async* three() { yield* ['a', 'b', 'c']; },
+  });
+  const client = server.client();
+  const items = [];
+  for await (const item of client.stream('three')) items.push(item.text());
+  assert.deepEqual(items, ['a', 'b', 'c']);
+  let got = 0;
+  for await (const item of client.stream('count')) {
+    assert.equal(item.bytes.length, 1000);
+    if (++got === 500) break;
+    if (got === 1) await soon();
+    assert.ok(sent - got < 100, `${sent} items were sent when ${got} were taken`);
+  }
+  await soon();
+  assert.equal(left, 1);
+});
+
+test('a connection that breaks, and is made again', async (t) => {
+  const server = start(t, { greet: () => 'hello', hang: () => new Promise(() => {}) });
+  const client = server.client();
+  await client.connect();
+  const waiting = assert.rejects(client.request('hang'), (error) => error instanceof DisconnectedError && error.sent);
+  await soon();
+  server.cut();
+  await waiting;
+  assert.equal((await client.request('greet')).text(), 'hello');
+  server.goOffline();
+  await soon();
+  assert.equal(client.status, 'connecting');
+  const later = client.request('greet');
+  server.goOnline();
+  assert.equal((await later).text(), 'hello');
+  const gone = event(client, 'connectfailed');
+  server.connections[0].close(4500, 'go away');
+  assert.equal((await gone).error.code, 4500);
+  assert.equal(server.connections.length, 0);
+});
+
+test('sessions', async (t) => {
+  const server = start(t, {
+    login: (payload, { connection }) => { connection.createSession({ user: payload.text() }); },
+    who: (_, { connection }) => connection.session?.info ?? null,
+  });
+  const client = server.client();
+  await client.request('login', 'Ada');
+  const { key } = client.session;
+  assert.deepEqual(client.session.info, { user: 'Ada' });
+  server.cut();
+  assert.deepEqual((await client.request('who')).json(), { user: 'Ada' });
+  assert.equal(client.session.key, key);
+
+  const other = server.client();
+  await other.restoreSession(key);
+  assert.deepEqual((await other.request('who')).json(), { user: 'Ada' });
+  const closed = event(other, 'sessionclosed');
+  await client.closeSession();
+  await closed;
+  assert.equal(other.session, null);
+  await assert.rejects(client.restoreSession(key), { name: 'SessionNotFoundError' });
+
+  await client.request('login', 'Bob');
+  const ended = event(client, 'sessionclosed');
+  server.connections[0].closeSession();
+  await ended;
+  assert.equal((await client.request('who')).json(), null);
+});
+
+test('it takes no time: fake timers do', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  t.after(() => mock.timers.reset());
+  const server = start(t, { greet: () => 'hello' });
+  assert.equal((await server.client().request('greet')).text(), 'hello');
+});
