@@ -86,6 +86,14 @@ func (s *Server) closeDrained() {
 			break
 		}
 	}
+	if s.hasNodes() {
+		for _, c := range conns {
+			if !s.isCaller(c) && c.resumption != nil {
+				c.link.CloseSocket(transport.StatusServiceRestart, "server shutting down", ErrServerClosed)
+			}
+		}
+		s.awaitTaken(conns)
+	}
 	for _, c := range conns {
 		c.link.Drain()
 		c.link.EndAway(ErrServerClosed)
@@ -106,10 +114,33 @@ const (
 	// moveTime is for how long after Options.DrainSpread clients may take to move.
 	moveTime = 5 * time.Second
 
+	// takeOverTime is for how long clients that have left may take to come to another node.
+	takeOverTime = 10 * time.Second
+
 	// drainGrace is for how long clients may wait for what is in flight: for as long as
 	// Shutdown does.
 	drainGrace = 24 * time.Hour
 )
+
+// awaitTaken returns when another node has those of the connections that have no socket, or
+// takeOverTime has passed.
+func (s *Server) awaitTaken(conns []*Conn) {
+	limit := time.NewTimer(takeOverTime)
+	defer limit.Stop()
+	for _, c := range conns {
+		for {
+			changed := s.change()
+			if !c.link.IsAway() || c.hasMoved() || s.isCaller(c) {
+				break
+			}
+			select {
+			case <-changed:
+			case <-limit.C:
+				return
+			}
+		}
+	}
+}
 
 // awaitMoved returns when c has no socket any more, or calls Shutdown. It returns false
 // when the time is over.

@@ -31,10 +31,9 @@ func (b *book) hooks(i int) server.Hooks {
 		OnClientDisconnected: func(_ *server.Conn, reason error) { b.note("%d: disconnected: %v", i, reason) },
 		OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 			b.note("%d: %s %s", i, r.Name, r.Payload.Text())
-			if r.Name == "slow" {
-				if err := sleep(ctx, 5*time.Second); err != nil {
-					return protocol.Payload{}, err
-				}
+			takes := map[string]time.Duration{"slow": 5 * time.Second, "long": 30 * time.Second}
+			if err := sleep(ctx, takes[r.Name]); err != nil {
+				return protocol.Payload{}, err
 			}
 			return text(fmt.Sprintf("%s from %d", r.Payload.Text(), i)), nil
 		},
