@@ -47,6 +47,7 @@ const (
 	opBack                          // from it: what the client sends to a handler
 	opEnd                           // to it: the last handler has returned
 	opGone                          // from it: the connection has ended
+	opFollow                        // from it: it has the connection now
 )
 
 // The first byte of the answers to take, commit and forward.
@@ -126,6 +127,13 @@ func (t *topics) answerHandover(ctx context.Context, from engine.NodeID, data []
 		return []byte{answerYes}, s.answerBack(id, r.rest)
 	case opGone:
 		s.answerGone(id)
+		return []byte{answerYes}, nil
+	case opFollow:
+		to := place{from, r.conn()}
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		s.answerFollow(id, to)
 		return []byte{answerYes}, nil
 	}
 	return nil, errQuestion

@@ -265,6 +265,31 @@ func (s *Server) answerEnd(id protocol.ConnID, from place) []byte {
 	return []byte{answerYes}
 }
 
+// callOrigins tells the nodes where handlers of the connection run that this node has it now.
+// The one that it comes from knows.
+func (c *Conn) callOrigins(from place) {
+	os, t := c.resumption.origins, &c.server.topics
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	for to := range os.all {
+		if to == from {
+			continue
+		}
+		f := handoverQuestion(opFollow, to.conn)
+		f.raw(c.resumption.id[:])
+		t.work(func() {
+			for c.Context().Err() == nil && t.ctx.Err() == nil {
+				ctx, cancel := context.WithTimeout(t.ctx, askNode)
+				_, err := t.ask(ctx, to.node, questionHandover, f)
+				cancel()
+				if err == nil || errors.Is(err, engine.ErrNoNode) || !wait(t.ctx, askAgain) {
+					return
+				}
+			}
+		})
+	}
+}
+
 // tellOrigins tells the nodes where handlers of the connection run that it has ended.
 func (c *Conn) tellOrigins() {
 	os, t := c.resumption.origins, &c.server.topics

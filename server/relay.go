@@ -20,6 +20,10 @@ const (
 	// askNode is how long a node waits for the answer of another one before it asks again.
 	askNode = 5 * time.Second
 
+	// followTime is how long a relay whose node is gone waits to learn where the connection
+	// has moved from there.
+	followTime = 3 * time.Second
+
 	// askAgain is the pause between two attempts to reach a node.
 	askAgain = 20 * time.Millisecond
 )
@@ -106,7 +110,7 @@ func (r *relay) forward(at uint64, rest []byte) (uint64, error) {
 		switch {
 		case r.ctx.Err() != nil:
 			return 0, net.ErrClosed
-		case errors.Is(err, engine.ErrNoNode), errors.Is(err, engine.ErrClosed):
+		case errors.Is(err, engine.ErrClosed), errors.Is(err, engine.ErrNoNode) && !r.awaitMove(to):
 			return 0, err
 		case err != nil: // nobody knows whether it was forwarded
 		case answer.u8() == answerYes:
@@ -126,6 +130,16 @@ func (r *relay) forward(at uint64, rest []byte) (uint64, error) {
 			return 0, net.ErrClosed
 		}
 	}
+}
+
+// awaitMove waits until the connection is elsewhere, and reports whether it is.
+func (r *relay) awaitMove(from place) bool {
+	for deadline := time.Now().Add(followTime); r.place() == from; {
+		if time.Now().After(deadline) || !wait(r.ctx, askAgain) {
+			return false
+		}
+	}
+	return true
 }
 
 var errGoneThere = errors.New("server: the connection has ended at the node to which it moved")
@@ -219,6 +233,18 @@ func (s *Server) answerBack(id protocol.ConnID, msg []byte) error {
 		}
 	}
 	return nil // else nobody waits for it any more
+}
+
+// answerFollow notes that another node has a connection that moved.
+func (s *Server) answerFollow(id protocol.ConnID, to place) {
+	s.mu.Lock()
+	c := s.resumable[id]
+	s.mu.Unlock()
+	if c != nil {
+		if relay := c.resumption.relay.Load(); relay != nil {
+			relay.follow(to)
+		}
+	}
 }
 
 // answerGone ends what is left here of a connection that has ended elsewhere.

@@ -209,6 +209,7 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 		}
 	}
 	c.rejoin(m.members)
+	c.callOrigins(t.from)
 	if ctx.Done() != nil {
 		r.unwatch = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 	}

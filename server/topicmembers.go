@@ -32,6 +32,7 @@ type memberships struct {
 	mu     sync.Mutex
 	over   bool               // the connection has ended
 	moving bool               // to another node: nothing is joined
+	again  []*membership      // that the connection is to become a member of again, see rejoin
 	refs   map[uint32]*member // nil: not a member yet
 	joined map[string]*member
 }
@@ -118,7 +119,7 @@ func (ms *memberships) end() (all []*member) {
 	for _, m := range ms.joined {
 		all = append(all, m)
 	}
-	ms.refs, ms.joined = nil, nil
+	ms.refs, ms.joined, ms.again = nil, nil, nil
 	return all
 }
 

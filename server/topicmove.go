@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/webwire-go/webwire/engine"
@@ -14,6 +15,12 @@ func (c *Conn) suspendTopics() (at []membership, ok bool) {
 	ms := &c.members
 	ms.mu.Lock()
 	ms.moving = true
+	for _, again := range ms.again { // it is not yet what it is to be again
+		if _, reserved := ms.refs[again.ref]; reserved || again.ref == 0 {
+			at = append(at, *again)
+		}
+	}
+	ms.again = nil
 	var all []*member
 	for _, m := range ms.refs {
 		if m != nil {
@@ -68,22 +75,56 @@ func (c *Conn) rejoin(all []membership) {
 	ms := &c.members
 	ms.mu.Lock()
 	ms.moving = false
-	for _, at := range all {
-		if at.ref != 0 && !ms.over {
+	if ms.over {
+		ms.mu.Unlock()
+		return
+	}
+	again := make([]*membership, len(all))
+	for i := range all {
+		again[i] = &all[i]
+		if ref := all[i].ref; ref != 0 {
 			if ms.refs == nil {
 				ms.refs = make(map[uint32]*member)
 			}
-			ms.refs[at.ref] = nil
+			ms.refs[ref] = nil
 		}
 	}
+	ms.again = append(ms.again, again...)
 	ms.mu.Unlock()
-	for _, at := range all {
+	for _, at := range again {
 		c.server.topics.work(func() { c.rejoinTopic(at) })
 	}
 }
 
+// settle makes m the member that at is to become again, and reports whether it is still
+// wanted.
+func (ms *memberships) settle(at *membership, m *member) bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	i := slices.Index(ms.again, at)
+	if i < 0 {
+		return false // the connection has ended, or moves
+	}
+	ms.again = slices.Delete(ms.again, i, i+1)
+	if at.ref != 0 {
+		if _, reserved := ms.refs[at.ref]; !reserved {
+			return false // the client has unsubscribed
+		}
+		ms.refs[at.ref] = m
+		return true
+	}
+	if ms.joined[at.topic] != nil {
+		return false // the application was first
+	}
+	if ms.joined == nil {
+		ms.joined = make(map[string]*member)
+	}
+	ms.joined[at.topic] = m
+	return true
+}
+
 // rejoinTopic tries until it has made the connection a member.
-func (c *Conn) rejoinTopic(at membership) {
+func (c *Conn) rejoinTopic(at *membership) {
 	t := &c.server.topics
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
@@ -103,16 +144,10 @@ func (c *Conn) rejoinTopic(at membership) {
 }
 
 // rejoinHeld makes the connection a member of a topic that is held for it.
-func (c *Conn) rejoinHeld(ctx context.Context, e *topic, at membership) {
+func (c *Conn) rejoinHeld(ctx context.Context, e *topic, at *membership) {
 	m := newMember(e, c)
 	m.ref, m.watching, m.info = at.ref, at.watching && e.opts.Presence, at.info
-	attached := false
-	if at.ref != 0 {
-		attached = c.members.attach(m)
-	} else {
-		attached, _ = c.members.join(m) // it has ended, or the application was first
-	}
-	if !attached {
+	if !c.members.settle(at, m) {
 		e.release()
 		return
 	}
