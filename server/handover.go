@@ -169,7 +169,10 @@ func (s *Server) answerTake(ctx context.Context, claim *protocol.Resume) []byte 
 			return no(protocol.OutcomeUnavailable)
 		}
 		defer c.give(&r.turn)
-		_, to = s.named(claim.Conn) // it may have moved meanwhile
+		var now *Conn
+		if now, to = s.named(claim.Conn); to == nil && now != c {
+			return no(protocol.OutcomeUnavailable) // it was about to come here, and did not
+		}
 	}
 	if to != nil {
 		f := form{answerMoved}

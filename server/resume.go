@@ -114,17 +114,18 @@ var errComeLater = errors.New("server: the node that has the connection cannot h
 func (s *Server) resume(ctx context.Context, conn transport.Conn, conf link.Config, hello protocol.HelloBody, info Info) (*Conn, protocol.Outcome, error) {
 	claim := hello.Resume
 	c, to := s.named(claim.Conn)
-	switch {
-	case to != nil:
-	case c != nil:
+	for to == nil && c != nil {
 		r := c.resumption
 		c.take(&r.turn)
-		if _, to = s.named(claim.Conn); to == nil {
+		var now *Conn
+		if now, to = s.named(claim.Conn); to == nil && now == c {
 			defer c.give(&r.turn)
 			return c.resume(ctx, conn, hello, info)
 		}
-		c.give(&r.turn) // it has moved meanwhile
-	default:
+		c.give(&r.turn) // it has moved meanwhile, or was not here after all
+		c = now
+	}
+	if to == nil {
 		to = &place{engine.NodeID(claim.Conn[:len(engine.NodeID{})]), claim.Conn}
 		if to.node == s.topics.self {
 			return nil, protocol.OutcomeExpired, nil

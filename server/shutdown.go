@@ -82,13 +82,13 @@ func (s *Server) closeDrained() {
 	limit := time.NewTimer(s.opts.DrainSpread + moveTime)
 	defer limit.Stop()
 	for _, c := range conns {
-		if c.moves() && !s.awaitMoved(c, limit.C) {
+		if c.moves() && !c.hasMoved() && !s.awaitMoved(c, limit.C) {
 			break
 		}
 	}
 	if s.hasNodes() {
 		for _, c := range conns {
-			if !s.isCaller(c) && c.resumption != nil {
+			if !s.isCaller(c) && c.resumption != nil && !c.link.IsAway() && !c.hasMoved() {
 				c.link.CloseSocket(transport.StatusServiceRestart, "server shutting down", ErrServerClosed)
 			}
 		}
@@ -96,7 +96,7 @@ func (s *Server) closeDrained() {
 	}
 	for _, c := range conns {
 		c.link.Drain()
-		c.link.EndAway(ErrServerClosed)
+		c.endAway()
 	}
 	for _, c := range conns {
 		s.awaitDrained(c)
@@ -121,6 +121,17 @@ const (
 	// Shutdown does.
 	drainGrace = 24 * time.Hour
 )
+
+// endAway ends a connection that has no socket, unless another node has it.
+func (c *Conn) endAway() {
+	if c.link.IsAway() {
+		c.take(&c.resumption.turn) // it may be on its way
+		defer c.give(&c.resumption.turn)
+		if !c.hasMoved() {
+			c.link.EndAway(ErrServerClosed)
+		}
+	}
+}
 
 // awaitTaken returns when another node has those of the connections that have no socket, or
 // takeOverTime has passed.
@@ -174,7 +185,7 @@ func (s *Server) awaitDrained(c *Conn) {
 		case <-drained:
 			return
 		case <-over:
-			c.link.EndAway(ErrServerClosed)
+			c.endAway()
 			over = nil
 		case <-changed:
 		}

@@ -66,6 +66,8 @@ type schedule struct {
 	mu        sync.Mutex
 	trace     []string
 	executed  map[string]int
+	signals   map[int]bool // that have arrived: those of a connection that was given up may come late
+	echoes    map[int]bool
 	gaps      int
 	asked     int
 	sent      int
@@ -77,7 +79,7 @@ type schedule struct {
 }
 
 func newSchedule(t *testing.T, seed uint64) *schedule {
-	s := &schedule{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), routes: rand.New(rand.NewPCG(seed, 8)), executed: make(map[string]int)}
+	s := &schedule{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), routes: rand.New(rand.NewPCG(seed, 8)), executed: make(map[string]int), signals: make(map[int]bool), echoes: make(map[int]bool)}
 	concurrency := 1 + s.rng.IntN(4)
 	s.c = newCluster(t, 0, func(i int) server.Options {
 		e, bus := s.c.failing()
@@ -159,9 +161,10 @@ func (s *schedule) signal(ctx context.Context, sig *server.Signal) {
 	var n int
 	_, err := fmt.Sscan(sig.Payload.Text(), &n)
 	s.mu.Lock()
-	if n < s.arrived || n > s.arrived && s.whole() || err != nil {
+	if s.signals[n] || n != s.arrived && s.whole() || err != nil {
 		s.fail("signal %q arrives, want %d", sig.Payload.Text(), s.arrived)
 	}
+	s.signals[n] = true
 	s.arrived = n + 1
 	s.mu.Unlock()
 	if err := sig.Conn.Signal(ctx, "echo", sig.Payload); err != nil && s.whole() {
@@ -174,9 +177,10 @@ func (s *schedule) echo(_ context.Context, sig *client.Signal) {
 	_, err := fmt.Sscan(sig.Payload.Text(), &n)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n < s.echoed || n > s.echoed && s.whole() || err != nil {
+	if s.echoes[n] || n != s.echoed && s.whole() || err != nil {
 		s.fail("echo %q comes, want %d", sig.Payload.Text(), s.echoed)
 	}
+	s.echoes[n] = true
 	s.echoed = n + 1
 }
 
