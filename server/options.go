@@ -117,7 +117,8 @@ type Options struct {
 	// client is kept: at most 256 KiB or 1024 messages for one connection, and 256 MiB for
 	// all. Above that the oldest signals are dropped and the client learns how many; replies
 	// are kept apart, at most 256 KiB or 512 of them. See section 11.10 of PROTOCOL.md, and
-	// Hooks.OnClientAway. Zero: two minutes. Negative: connections end with their sockets.
+	// Hooks.OnClientAway. Clients may come back to any node that shares Engine, see
+	// Hooks.OnClientBack. Zero: two minutes. Negative: connections end with their sockets.
 	ResumeWindow time.Duration
 
 	// DrainSpread is the time over which Shutdown spreads the clients of 3.0 that it asks to
