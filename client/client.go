@@ -46,13 +46,14 @@ type Client struct {
 
 	mu       sync.Mutex
 	status   Status
-	changed  chan struct{} // closed when status, failure or running changes
-	running  bool          // the goroutine that connects exists
-	told     *link.Link    // the connection on which requests that waited may be sent
-	failure  error         // why the last attempt to connect failed, nil after a success
-	gaveUp   bool          // failure is final until Connect is called
-	stops    uint64        // how often connecting ended without a connection
-	stopped  error         // why it did the last time
+	changed  chan struct{}   // closed when status, failure or running changes
+	running  bool            // the goroutine that connects exists
+	told     *link.Link      // the connection on which requests that waited may be sent
+	moving   <-chan struct{} // SocketOver of the socket that the server asked to leave last
+	failure  error           // why the last attempt to connect failed, nil after a success
+	gaveUp   bool            // failure is final until Connect is called
+	stops    uint64          // how often connecting ended without a connection
+	stopped  error           // why it did the last time
 	trying   trying
 	session  sessionState
 	saving   *keySave // waits for its turn, nil if there is none
@@ -137,7 +138,7 @@ func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (
 		if err != nil {
 			return protocol.Payload{}, err
 		}
-		reply, err := l.Request(ctx, protocol.Message{Kind: protocol.Request, Name: name, Payload: p}, timeout, nil)
+		reply, err := l.RequestFrom(ctx, protocol.Message{Kind: protocol.Request, Name: name, Payload: p}, w.from, timeout, nil)
 		if c.again(&w, l, err) {
 			continue
 		}

@@ -58,11 +58,12 @@ const settleTime = 2 * time.Second
 func (c *Client) move(l *link.Link, d protocol.DrainBody) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.status == Closed || c.leaving.Load() == l {
+	over := l.SocketOver()
+	if c.status == Closed || c.leaving.Load() == l || c.moving == over {
 		return
 	}
+	c.moving = over // however often it asks
 	c.owned.Go(func() {
-		over := l.SocketOver()
 		if d.Spread > 0 && !passed(rand.N(d.Spread), over) {
 			return
 		}

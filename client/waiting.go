@@ -15,7 +15,9 @@ type waiter struct {
 	key     string     // of toRestore
 	gone    *link.Link // a connection that takes no requests any more, nil if there is none
 
-	until time.Time // the end of Options.Timeout; zero: not known yet, or there is none
+	timed bool          // Options.Timeout bounds the call: the fields below are set
+	until time.Duration // its end, see link.Now
+	from  time.Duration // when await returned what is left of it
 
 	began  bool   // the fields below are set
 	under  uint64 // the identity of the session at the beginning
@@ -52,16 +54,17 @@ func (c *Client) begin(w *waiter) {
 	}
 }
 
-// await returns the connection, and what is left of Options.Timeout if that is
-// what bounds the caller.
+// await returns the connection, and what is left of Options.Timeout, from w.from on, if
+// that is what bounds the caller.
 func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duration, error) {
 	timeout := c.within(ctx)
 	switch {
 	case timeout <= 0:
-	case w.until.IsZero():
-		w.until = time.Now().Add(timeout)
+	case !w.timed:
+		w.timed, w.from = true, link.Now()
+		w.until = w.from + timeout
 	default:
-		timeout = max(1, time.Until(w.until))
+		timeout = w.left()
 	}
 	if w.gone == nil {
 		c.begin(w)
@@ -87,7 +90,7 @@ func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duratio
 		}
 		if l != nil {
 			if timeout > 0 {
-				timeout = max(1, timeout-time.Since(start))
+				timeout = w.left()
 			}
 			return l, timeout, nil
 		}
@@ -99,6 +102,12 @@ func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duratio
 			return nil, 0, &TimeoutError{After: c.opts.Timeout, Cause: c.obstacle()}
 		}
 	}
+}
+
+// left returns what is left of Options.Timeout, from now on.
+func (w *waiter) left() time.Duration {
+	w.from = link.Now()
+	return max(1, w.until-w.from)
 }
 
 // again reports whether a request that failed with err on l is to be made again on the next

@@ -140,11 +140,18 @@ func (c *Conn) farewell(closed *transport.CloseError) bool {
 	return c.send(OpClose, appendClose(nil, closed.Status, reason)) == nil
 }
 
+// maxDrain is the number of bytes that are dropped while the peer's close frame is awaited:
+// more than what is under way when it gets ours. A peer that floods is not read for longer.
+const maxDrain = 8 << 20
+
+var errDrained = errors.New("framed: the peer answers a close with data")
+
 // drain reads and drops everything up to the peer's close frame, and returns
 // what that says, or nil if there is none.
 func (c *Conn) drain() *transport.CloseError {
 	c.readTurn.seize()
 	defer c.In.release()
+	c.rest = maxDrain
 	for c.peerClose == nil {
 		if err := c.In.Skip(); err != nil {
 			return nil

@@ -216,6 +216,11 @@ func (r *Reader) read(p []byte) (int, error) {
 		if n > 0 {
 			r.got = uint16(min(int(r.got)+n, idleBuffer+1))
 			r.conn.arrived()
+			if rest := &r.conn.rest; *rest > 0 {
+				if *rest -= int32(n); *rest <= 0 {
+					r.err = errDrained
+				}
+			}
 			return n, nil // the error is for the next call
 		}
 		if err != nil {

@@ -174,10 +174,20 @@ func (t *calls) decide(number uint64) *call {
 // the goroutine that reads: no later message was received before it returned, and its
 // error becomes that of the request.
 func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Duration, then func(protocol.Payload) error) (protocol.Payload, error) {
+	from := time.Duration(0)
+	if timeout > 0 {
+		from = now()
+	}
+	return l.RequestFrom(ctx, m, from, timeout, then)
+}
+
+// RequestFrom is Request with a timeout that began at a time, see Now. The clock is not
+// asked again: that takes as long as all the rest of a table of calls.
+func (l *Link) RequestFrom(ctx context.Context, m protocol.Message, from, timeout time.Duration, then func(protocol.Payload) error) (protocol.Payload, error) {
 	if err := ctx.Err(); err != nil {
 		return protocol.Payload{}, &UnsentError{err}
 	}
-	c, number, err := l.register(timeout, then, nil)
+	c, number, err := l.register(from, timeout, then, nil)
 	if err != nil {
 		return protocol.Payload{}, unsent(err)
 	}
@@ -288,11 +298,12 @@ func (l *Link) await(ctx context.Context, c *call, number uint64) outcome {
 }
 
 // register returns the call of a new request and its number, which the call itself
-// may have lost already: the connection may end, or the time be over.
-func (l *Link) register(timeout time.Duration, then func(protocol.Payload) error, in *inflow) (c *call, number uint64, err error) {
+// may have lost already: the connection may end, or the time be over. Unless timeout is
+// zero it began at from.
+func (l *Link) register(from, timeout time.Duration, then func(protocol.Payload) error, in *inflow) (c *call, number uint64, err error) {
 	deadline := time.Duration(0)
 	if timeout > 0 {
-		deadline = now() + timeout
+		deadline = from + timeout
 	}
 	s := l.lock()
 	defer l.unlock()

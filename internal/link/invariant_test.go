@@ -19,7 +19,7 @@ func TestImpossibleStates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := New(context.Background(), config(newWire()))
-			c, _, err := l.register(0, nil, nil)
+			c, _, err := l.register(0, 0, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

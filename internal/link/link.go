@@ -126,6 +126,9 @@ var epoch = time.Now()
 
 func now() time.Duration { return time.Since(epoch) }
 
+// Now returns the time since a moment that does not change, which may be negative.
+func Now() time.Duration { return now() }
+
 // New returns a Link that does nothing until Run. Tasks get contexts derived from
 // ctx.
 func New(ctx context.Context, conf Config) *Link {

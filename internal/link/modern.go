@@ -25,6 +25,7 @@ type modern struct {
 	own, peer Terms
 	first     protocol.Kind // that has to come next; zero: any; the reader's
 	acks      acks
+	controls  controls         // the reader's
 	survives  func(error) bool // Config.Survives
 
 	elsewhere func(protocol.Message) bool // see Adopt; nil: the whole connection is here
@@ -41,7 +42,7 @@ type modern struct {
 }
 
 func newModern(conf Config) *modern {
-	x := &modern{own: conf.Own, peer: conf.Peer, first: conf.First}
+	x := &modern{own: conf.Own, peer: conf.Peer, first: conf.First, controls: controls{began: now()}}
 	x.acks.on, x.survives = conf.Keeping != nil, conf.Survives
 	if x.own.StreamCredit <= 0 {
 		x.own.StreamCredit = DefaultStreamCredit
@@ -57,6 +58,9 @@ func (x *modern) receive(l *Link, m *protocol.Message, size int, err error) (don
 			err = errFirst
 		}
 		x.first = 0
+	}
+	if err == nil && isControl(m.Kind) && x.controls.exceed(l) {
+		err = errFlood
 	}
 	if err == nil {
 		if protocol.V3_0.Counted(m.Kind) && x.acks.count(l, size) {

@@ -33,7 +33,7 @@ func (l *Link) Stream(ctx context.Context, m protocol.Message, timeout time.Dura
 	}
 	s := &Stream{link: l, ctx: ctx, in: newInflow(l.modern.own.StreamCredit)}
 	var err error
-	if s.call, s.number, err = l.register(timeout, nil, s.in); err != nil {
+	if s.call, s.number, err = l.register(now(), timeout, nil, s.in); err != nil {
 		return nil, unsent(err)
 	}
 	s.refused = l.begin(ctx, s.call, s.number, &m, timeout) != nil

@@ -1,0 +1,184 @@
+package fire_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/websocket"
+)
+
+// villain is a server that does what attack does on each connection of 3.0, as soon as that
+// is open.
+type villain struct {
+	addr     string
+	accepted atomic.Int64
+	sent     atomic.Int64
+	http     *http.Server
+	done     chan struct{}
+	conns    sync.WaitGroup
+}
+
+func startVillain(t *testing.T, attack func(v *villain, conn transport.Conn)) *villain {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &villain{addr: ln.Addr().String(), done: make(chan struct{})}
+	v.http = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v.conns.Add(1)
+		defer v.conns.Done()
+		conn, err := websocket.Upgrader{}.Upgrade(w, r, transport.UpgradeOptions{
+			Protocols: []string{protocol.V3_0.Token()},
+			Limits:    transport.Limits{WriteTimeout: time.Second, CloseTimeout: 100 * time.Millisecond},
+		})
+		if err != nil {
+			return
+		}
+		v.accepted.Add(1)
+		var reading sync.WaitGroup
+		reading.Go(func() { _ = discard(conn) })
+		attack(v, conn)
+		_ = conn.Abort()
+		reading.Wait()
+	})}
+	go func() {
+		defer close(v.done)
+		_ = v.http.Serve(ln)
+	}()
+	return v
+}
+
+func (v *villain) stop() {
+	_ = v.http.Close()
+	<-v.done
+	v.conns.Wait()
+}
+
+// open says what a server says first.
+func open(conn transport.Conn) bool {
+	conf := protocol.Conf{Version: protocol.V3_0, ReadTimeout: time.Minute, MessageSize: 1 << 20, StreamCredit: 64 << 10, Requests: 100}
+	return conn.Write(encode(conf.Message())) == nil &&
+		conn.Write(encode(protocol.WelcomeBody{Outcome: protocol.OutcomeFresh, From: 1}.Message())) == nil
+}
+
+// repeat sends messages until the connection ends.
+func repeat(msgs ...protocol.Message) func(*villain, transport.Conn) {
+	var batch [][]byte
+	for len(batch) < 100 {
+		for _, m := range msgs {
+			batch = append(batch, encode(m))
+		}
+	}
+	return func(v *villain, conn transport.Conn) {
+		for ok := open(conn); ok; ok = conn.Write(batch...) == nil {
+			v.sent.Add(int64(len(batch)))
+		}
+	}
+}
+
+// A hostile server costs a client neither memory nor more than a connection a second, and
+// the client can be closed at any time.
+func TestHostileServers(t *testing.T) {
+	during := either(10*time.Second, 50*time.Millisecond)
+	id := protocol.NewID(1)
+	for _, c := range []struct {
+		name   string
+		attack func(*villain, transport.Conn)
+	}{
+		{"accept and close", func(*villain, transport.Conn) {}},
+		{"never conf", func(v *villain, conn transport.Conn) { time.Sleep(during) }},
+		{"garbage", func(v *villain, conn transport.Conn) {
+			rng := rand.New(rand.NewPCG(1, 2))
+			for ok := rng.IntN(2) == 0 || open(conn); ok; v.sent.Add(1) {
+				msg := make([]byte, rng.IntN(100))
+				for i := range msg {
+					msg[i] = byte(rng.Uint32())
+				}
+				ok = conn.Write(msg) == nil
+			}
+		}},
+		{"conf again and again", repeat(protocol.Conf{Version: protocol.V3_0, MessageSize: 1 << 20, Requests: 1}.Message())},
+		{"signals", repeat(protocol.Message{Kind: protocol.Signal, Name: "s", Payload: protocol.Bytes(make([]byte, 1000))})},
+		{"sessions created", repeat(protocol.Message{Kind: protocol.SessionCreated, Payload: protocol.Text(
+			`{"k":"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ","c":"2026-01-01T00:00:00Z","i":{"a":1}}`)})},
+		{"replies to nothing", repeat(protocol.Message{Kind: protocol.Reply, ID: id, Payload: protocol.Bytes(make([]byte, 1000))})},
+		{"items of nothing", repeat(protocol.Message{Kind: protocol.Item, ID: id, Payload: protocol.Bytes(make([]byte, 1000))})},
+		{"publications of nothing", repeat(protocol.Message{Kind: protocol.Publication, Ref: 9, Number: 1, Name: "t", Payload: protocol.Bytes(make([]byte, 1000))})},
+		{"requests", repeat(protocol.Message{Kind: protocol.Request, ID: id, Name: "r", Payload: protocol.Bytes(make([]byte, 1000))})},
+		{"cancels", repeat(protocol.CancelBody{ID: id}.Message())},
+		{"drain over an hour in a loop", repeat(protocol.DrainBody{Reason: protocol.DrainShutdown, Spread: time.Hour}.Message())},
+		{"drain in a loop", func(v *villain, conn transport.Conn) {
+			for ok := open(conn); ok; {
+				ok = conn.Write(encode(protocol.DrainBody{Reason: protocol.DrainShutdown}.Message())) == nil
+				v.sent.Add(1)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := runtime.NumGoroutine()
+			v := startVillain(t, c.attack)
+			first := heap()
+			var signals atomic.Int64
+			cl := newClient(v.addr, client.Options{Hooks: client.Hooks{
+				OnServerSignal: func(context.Context, *client.Signal) {
+					signals.Add(1)
+					time.Sleep(time.Millisecond)
+				},
+			}})
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(during, func() {
+				await(func() bool { return v.accepted.Load() > 0 })
+				cancel()
+			})
+			began := time.Now()
+			peak, goroutines := int64(0), 0
+			var asking sync.WaitGroup
+			asking.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = cl.Request(ctx, "r", protocol.Text("x")) // no answer comes
+				}
+			})
+			for ctx.Err() == nil {
+				time.Sleep(during / 5)
+				peak = max(peak, heap()-first)
+				goroutines = max(goroutines, runtime.NumGoroutine()-before)
+			}
+			asking.Wait()
+			lasted := time.Since(began)
+			closing := time.Now()
+			closed := make(chan struct{})
+			go func() { _ = cl.Close(); close(closed) }()
+			select {
+			case <-closed:
+			case <-time.After(patience):
+				t.Fatal("Close does not return")
+			}
+			took := time.Since(closing)
+			accepted := v.accepted.Load()
+			v.stop()
+			figure("hostile server: "+c.name, "≤ 16 MiB, ≤ 1 connection/s, no hang",
+				"%d messages, %d connections in %.1f s, memory %+d KiB, %d goroutines, Close took %v", v.sent.Load(), accepted, lasted.Seconds(), peak>>10, goroutines, took.Round(time.Millisecond))
+			if peak > 16<<20 {
+				t.Errorf("the heap grew by %d bytes", peak)
+			}
+			if goroutines > 200 { // those of the handlers that may run at once are among them
+				t.Errorf("%d goroutines", goroutines)
+			}
+			if accepted == 0 {
+				t.Error("the client did not connect")
+			}
+			within(t, "connections", float64(accepted), 3+lasted.Seconds())
+			wantGoroutines(t, before)
+		})
+	}
+}

@@ -1,0 +1,167 @@
+package fire_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+)
+
+// Peers that never read signals are cut, cost no more than their limits, and hold up nobody.
+func TestPeersThatNeverRead(t *testing.T) {
+	const (
+		outbox = 64 << 10
+		ring   = 256 << 10 // kept for connections that can be resumed
+	)
+	peers := either(100, 6)
+	timeout := either(10*time.Second, 300*time.Millisecond)
+	before := runtime.NumGoroutine()
+
+	type target struct {
+		context.Context // ends when the connection is cut
+		cut             context.CancelFunc
+		progress        time.Time // when the last signal found room
+		sending         sync.WaitGroup
+	}
+	var mu sync.Mutex
+	var took []time.Duration // from the last progress to the end
+	var odd []error
+	lost := func(c *server.Conn, reason error) {
+		at := time.Now()
+		target, ok := c.Value().(*target)
+		if !ok {
+			return
+		}
+		target.cut()
+		target.sending.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if !errors.Is(reason, os.ErrDeadlineExceeded) {
+			odd = append(odd, reason)
+		}
+		took = append(took, max(0, at.Sub(target.progress))) // while it is away there is room
+		c.SetValue(nil)
+	}
+	srv := start(t, server.Options{OutboxSize: outbox, WriteTimeout: timeout, Hooks: server.Hooks{
+		OnRequest:            echo,
+		OnClientAway:         lost,
+		OnClientDisconnected: lost,
+	}}, 0, nil)
+	alone := idle(t, srv.addr, either(100, 2))
+	for i := range peers {
+		mustDial(t, srv.addr, []protocol.Version{protocol.V1_2, protocol.V3_0}[i%2])
+	}
+	if !await(func() bool { return srv.Stats().Open == peers }) {
+		t.Fatalf("%d connections", srv.Stats().Open)
+	}
+	first := heap()
+	growth := int64(0)
+	victims := slices.Collect(srv.Conns())
+	beside := healthy(t, srv.addr, either(100, 2), func() {
+		payload := protocol.Bytes(make([]byte, 1000))
+		for _, c := range victims {
+			to := &target{}
+			to.Context, to.cut = context.WithCancel(t.Context())
+			to.sending.Add(1)
+			c.SetValue(to)
+			go func() {
+				defer to.sending.Done()
+				for to.progress = time.Now(); to.Err() == nil && c.Signal(to, "s", payload) == nil; {
+					to.progress = time.Now()
+				}
+			}()
+		}
+		time.Sleep(timeout / 2)
+		growth = heap() - first
+		await(func() bool { mu.Lock(); defer mu.Unlock(); return len(took) == peers })
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	slices.Sort(took)
+	if len(took) != peers || len(odd) > 0 {
+		t.Fatalf("%d of %d peers were cut; for other reasons: %v", len(took), peers, odd)
+	}
+	last := took[peers-1]
+	figure("peers that never read", "outbox + ring + 64 KiB each; write timeout + 1 s; p99 ≤ 2 ×",
+		"%d peers: %d KiB each, cut %v to %v after the last progress (timeout %v); p99 %v, %v alone",
+		peers, growth/int64(peers)>>10, took[0].Round(time.Millisecond), last.Round(time.Millisecond), timeout, beside, alone)
+	within(t, "memory", growth, int64(peers)*(outbox+ring+64<<10))
+	within(t, "time", last, timeout+timeout/8+time.Second)
+	srv.drop()
+	wantGoroutines(t, before)
+}
+
+// Requests of a peer that never reads the replies run no more handlers than may, and fill
+// no memory.
+func TestRequestsOfAPeerThatNeverReads(t *testing.T) {
+	const concurrency = 16
+	count := either(1_000_000, 20_000)
+	timeout := either(2*time.Second, 200*time.Millisecond)
+	before := runtime.NumGoroutine()
+	var running, most, handled atomic.Int64
+	srv := start(t, server.Options{Concurrency: concurrency, WriteTimeout: timeout, Hooks: server.Hooks{
+		OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+			if r.Name == "echo" {
+				return r.Payload, nil
+			}
+			n := running.Add(1)
+			defer running.Add(-1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			handled.Add(1)
+			return protocol.Bytes(make([]byte, 1000)), nil
+		},
+	}}, 0, nil)
+	alone := idle(t, srv.addr, either(10, 1))
+	if !await(func() bool { return srv.Stats().Open == 0 }) {
+		t.Fatal("connections are left")
+	}
+	first := heap()
+	var peak atomic.Int64
+	sent, connections := 0, 0
+	beside := healthy(t, srv.addr, either(10, 1), func() {
+		for sent < count && (connections == 0 || full) {
+			connections++
+			conn := mustDial(t, srv.addr, protocol.V1_2)
+			batch := make([][]byte, 100)
+			for i := range batch {
+				batch[i] = encodeAs(protocol.V1_2, protocol.Message{
+					Kind: protocol.Request, ID: protocol.NewID(uint64(i)), Name: "work", Payload: protocol.Bytes(make([]byte, 32)),
+				})
+			}
+			var measuring sync.WaitGroup
+			measuring.Go(func() {
+				time.Sleep(timeout / 2)
+				peak.Store(max(peak.Load(), heap()-first))
+			})
+			for n := 0; n < count && conn.Write(batch...) == nil; n += len(batch) {
+				sent += len(batch)
+			}
+			measuring.Wait()
+			_ = conn.Abort()
+			// A handler that waits for room ends with its connection.
+			if !await(func() bool { return running.Load() == 0 }) {
+				t.Error("handlers are left")
+			}
+		}
+	})
+	figure("requests of a peer that never reads", "handlers ≤ limit, + 8 MiB, p99 ≤ 2 ×",
+		"%d sent on %d connections, %d handled, at most %d of %d at once; heap %+d KiB; p99 %v, %v alone",
+		sent, connections, handled.Load(), most.Load(), concurrency, peak.Load()>>10, beside, alone)
+	if most.Load() > concurrency || handled.Load() == 0 {
+		t.Errorf("%d handlers ran at once", most.Load())
+	}
+	if peak.Load() > 8<<20 {
+		t.Errorf("the heap grew by %d bytes", peak.Load())
+	}
+	srv.drop()
+	wantGoroutines(t, before)
+}
