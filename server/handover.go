@@ -48,6 +48,7 @@ const (
 	opEnd                           // to it: the last handler has returned
 	opGone                          // from it: the connection has ended
 	opFollow                        // from it: it has the connection now
+	opAlive                         // from it: whether handlers run there
 )
 
 // The first byte of the answers to take, commit and forward.
@@ -127,6 +128,13 @@ func (t *topics) answerHandover(ctx context.Context, from engine.NodeID, data []
 		return []byte{answerYes}, s.answerBack(id, r.rest)
 	case opGone:
 		s.answerGone(id)
+		return []byte{answerYes}, nil
+	case opAlive:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.resumable[id] == nil {
+			return []byte{answerNo}, nil
+		}
 		return []byte{answerYes}, nil
 	case opFollow:
 		to := place{from, r.conn()}

@@ -265,13 +265,16 @@ func (s *Server) answerEnd(id protocol.ConnID, from place) []byte {
 	return []byte{answerYes}
 }
 
-// callOrigins tells the nodes where handlers of the connection run that this node has it now.
-// The one that it comes from knows.
+// callOrigins tells the nodes where handlers of the connection run that this node has it now,
+// and watches those nodes. The one that it comes from knows.
 func (c *Conn) callOrigins(from place) {
 	os, t := c.resumption.origins, &c.server.topics
 	os.mu.Lock()
 	defer os.mu.Unlock()
-	for to := range os.all {
+	for to, o := range os.all {
+		if len(o.running) > 0 {
+			t.work(func() { c.watchOrigin(o) })
+		}
 		if to == from {
 			continue
 		}
@@ -288,6 +291,52 @@ func (c *Conn) callOrigins(from place) {
 			}
 		})
 	}
+}
+
+// watchEvery is how often a node is asked whether the handlers still run there that it has of
+// a connection of another node.
+const watchEvery = 2 * time.Second
+
+// watchOrigin answers the requests whose handlers run at a node if that is gone.
+func (c *Conn) watchOrigin(o *origin) {
+	os, t := c.resumption.origins, &c.server.topics
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	defer context.AfterFunc(t.ctx, cancel)()
+	for wait(ctx, watchEvery) {
+		os.mu.Lock()
+		over := c.hasMoved() || os.all[o.from] != o || len(o.running) == 0
+		os.mu.Unlock()
+		if over {
+			return
+		}
+		asking, cancel := context.WithTimeout(ctx, askNode)
+		answer, err := t.ask(asking, o.from.node, questionHandover, handoverQuestion(opAlive, o.from.conn))
+		cancel()
+		gone := errors.Is(err, engine.ErrNoNode) || err == nil && len(answer) == 1 && answer[0] == answerNo
+		if gone && c.loseOrigin(ctx, o) {
+			return
+		}
+	}
+}
+
+// loseOrigin answers what a node would have answered that is gone. It reports false, and does
+// nothing, if the connection is being handed over.
+func (c *Conn) loseOrigin(ctx context.Context, o *origin) bool {
+	os := c.resumption.origins
+	os.mu.Lock()
+	if os.moving {
+		os.mu.Unlock()
+		return false
+	}
+	delete(os.all, o.from)
+	os.mu.Unlock()
+	o.turn <- struct{}{} // nothing of it is being sent any more
+	for id := range o.running {
+		// If it cannot be sent the connection has ended.
+		_ = c.link.Relay(ctx, protocol.FailureOutcomeUnknown.Failure().Message(id))
+	}
+	return true
 }
 
 // tellOrigins tells the nodes where handlers of the connection run that it has ended.

@@ -16,6 +16,10 @@ import (
 // before. Then, and for clients of other versions at once, requests are answered with
 // protocol.ErrShutdown, after which the clients of this module make them again on their
 // next connection, and signals are dropped and counted.
+// If other nodes share Options.Engine, clients of 3.0 come back to one of them, which goes on
+// with their connections (see Hooks.OnClientBack), and are refused nothing. Shutdown waits for
+// that, for at most ten seconds after the last client had to leave.
+//
 // Running handlers finish and their replies are sent. Then the connections are closed with
 // StatusGoingAway, and OnClientDisconnected is called for each. Shutdown returns nil when
 // all of this is done; the session store is not used after that. If ctx ends first, all

@@ -214,6 +214,7 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 		r.unwatch = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
 	}
 	if err := c.goOn(conn, claim); err != nil {
+		c.log(cannotResume, "webwire: a connection cannot be resumed", "error", err)
 		r.ends = time.Since(c.info.Connected) + s.opts.ResumeWindow
 		c.startWindow()
 		c.watch()

@@ -2,6 +2,7 @@ package handover_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -116,6 +117,31 @@ func TestNodeGone(t *testing.T) {
 			t.Error(a)
 		}
 		if d := time.Since(began); d > 2*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		if a := <-m.ask(t.Context(), "quick", "y"); a.String() != "y from 1" {
+			t.Error(a)
+		}
+	})
+}
+
+// The node where a handler runs dies after its connection has moved: the client learns it.
+func TestHandlerNodeGone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		c, _ := pairOf(t, b)
+		m := c.join(0, client.Options{})
+		long := m.ask(t.Context(), "long", "x")
+		synctest.Wait()
+		m.move(t, 1)
+		_ = c.node(0).Close()
+		began := time.Now()
+		a := <-long
+		var failure *protocol.FailureError
+		if !errors.As(a.err, &failure) || failure.Code != protocol.FailureOutcomeUnknown || !client.MaybeExecuted(a.err) {
+			t.Error(a)
+		}
+		if d := time.Since(began); d > 5*time.Second {
 			t.Errorf("it took %v", d)
 		}
 		if a := <-m.ask(t.Context(), "quick", "y"); a.String() != "y from 1" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -86,6 +87,7 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 		s.buses[i] = bus
 		o := server.Options{
 			Engine: e, Topics: history, Concurrency: concurrency,
+			Logger: slog.New(slog.NewTextHandler(writer(func(b []byte) { s.say("node %d: %s", i, b) }), nil)),
 			Hooks: server.Hooks{
 				OnRequest: s.request,
 				OnSignal:  s.signal,
@@ -123,6 +125,14 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 		},
 	})
 	return s
+}
+
+// writer is a function as an io.Writer.
+type writer func([]byte)
+
+func (w writer) Write(b []byte) (int, error) {
+	w(b)
+	return len(b), nil
 }
 
 // note adds to the trace. The caller holds mu.
