@@ -1,9 +1,13 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,7 +62,8 @@ func TestAnswersToAResume(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				ln := memory.Listen()
 				gaps := make(chan client.Gap, 4)
-				c := closeAtEnd(t, client.New(ln, client.Options{Logger: discard, Hooks: client.Hooks{
+				var log record
+				c := closeAtEnd(t, client.New(ln, client.Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), Hooks: client.Hooks{
 					OnGap: func(_ context.Context, g client.Gap) { gaps <- g },
 				}}))
 				done := begin(t.Context(), c, "r", "x")
@@ -120,6 +125,11 @@ func TestAnswersToAResume(t *testing.T) {
 					}
 					return
 				}
+				if text := log.text(); test.fresh != (text == "") || !test.fresh && (strings.Count(text, "a connection cannot be resumed") != 1 ||
+					!strings.Contains(text, fmt.Sprintf("the server has received %d messages and goes on at number %d after %d others; the client has received 1 and keeps those from 1 on",
+						test.answer.Received, test.answer.From, test.answer.Late))) {
+					t.Errorf("the log says %q", text)
+				}
 				if !test.fresh {
 					var closed *transport.CloseError
 					if _, err := p.conn.Read(nil); !errors.As(err, &closed) || closed.Status != transport.StatusProtocolError {
@@ -139,4 +149,23 @@ func TestAnswersToAResume(t *testing.T) {
 			})
 		})
 	}
+}
+
+// record is where a client logs to.
+type record struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (r *record) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.Write(b)
+}
+
+// text returns what was logged.
+func (r *record) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.String()
 }
