@@ -20,7 +20,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run screenshot test js sim soak bench bench-quick bench-idle lint docs release-check vuln fuzz cover clean
+.PHONY: help run screenshot test js web sim soak bench bench-quick bench-idle lint docs release-check vuln fuzz cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,10 +36,14 @@ test: ## vet and test everything, with the race detector
 	$(call in,go vet ./...)
 	$(call in,go test $(RACE) -timeout $(TIMEOUT) ./...)
 
-js: ## test the JavaScript client, and check its size (needs Node, and Chromium for all of it)
+js: ## test the JavaScript client, and check its size (needs Node, and for all of it Chromium and Firefox)
 	npm --prefix client/js ci --no-fund --no-audit
 	npm --prefix client/js test
 	npm --prefix client/js run build
+
+web: ## build and test the apps of examples/web, after make js (needs Node and Chromium)
+	npm --prefix examples/web ci --no-fund --no-audit
+	npm --prefix examples/web test
 
 sim: ## simulate SEEDS (10000) schedules from FIRST (1) on over a failing network, or SEED=1234 again and again
 	@go test ./internal/check/sim -count 1 -v -timeout $(TIMEOUT) -run '^TestSim$$' \
@@ -97,7 +101,7 @@ cover: ## measure test coverage, per package
 			if (sum) printf "%6.1f %%  total\n", 100 * sumdone / sum }' coverage.out
 
 clean: ## remove what the targets made
-	rm -rf bin coverage.out coverage.txt client/js/dist client/js/node_modules
+	rm -rf bin coverage.out coverage.txt client/js/dist client/js/node_modules examples/web/dist examples/web/node_modules
 
 # Built apart from the workspace: its modules do not have the tools.
 bin/%: internal/check/tools/go.mod

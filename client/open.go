@@ -17,7 +17,7 @@ func (s *serving) use() {
 		s.link.Disconnect(transport.StatusNormalClosure, "", err)
 		return
 	}
-	if s.open() && again {
+	if s.awaitWelcome() && s.open() && again {
 		s.restoreAgain()
 	}
 }

@@ -19,6 +19,10 @@ type serving struct {
 	ticket ticket
 	final  error // after which the client gives up, while the connection is away; nil: none
 
+	// welcome is closed when the server has answered the hello of a connection of 3.0: from
+	// then on the connection outlives its socket. Nil before 3.0.
+	welcome chan struct{}
+
 	// Hooks that come before those for messages of this connection: what became of
 	// the session that was kept, and OnConnected.
 	restored, connected *event
@@ -28,6 +32,9 @@ type serving struct {
 func newServing(c *Client, conf link.Config) *serving {
 	s := &serving{client: c, restored: newEvent(c, 0), connected: newEvent(c, 0)}
 	conf.Role = s
+	if conf.Version >= protocol.V3_0 {
+		s.welcome = make(chan struct{})
+	}
 	s.link = link.New(context.Background(), conf)
 	c.hooks.Put(s.restored)
 	c.hooks.Put(s.connected)
@@ -85,7 +92,7 @@ func (s *serving) Receive(m protocol.Message) {
 		s.link.Drop()
 	case protocol.Welcome:
 		w, err := m.Welcome()
-		if err != nil || w.Outcome != protocol.OutcomeFresh {
+		if err != nil || w.Outcome != protocol.OutcomeFresh || s.isWelcome() {
 			s.violated(errors.Join(errWelcome, err))
 			return
 		}

@@ -71,6 +71,32 @@ func (s *serving) welcomed(w *protocol.WelcomeBody) {
 	if w.Window <= 0 {
 		s.link.NeverResumes()
 	}
+	close(s.welcome)
+}
+
+// isWelcome reports whether the server has answered the hello of the connection.
+func (s *serving) isWelcome() bool {
+	select {
+	case <-s.welcome:
+		return true
+	default:
+		return false
+	}
+}
+
+// awaitWelcome waits until the connection outlives its socket, if it ever does, and reports
+// whether it did not end before. Nothing that an application sends goes out earlier: it
+// could be lost with the socket.
+func (s *serving) awaitWelcome() bool {
+	if s.welcome == nil {
+		return true
+	}
+	select {
+	case <-s.welcome:
+		return true
+	case <-s.link.Context().Done():
+		return false
+	}
 }
 
 // goOn makes attempts to give a connection that is away another socket until that

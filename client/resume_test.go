@@ -19,6 +19,8 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
+	"github.com/webwire-go/webwire/transport/transporttest"
 )
 
 const window = 2 * time.Minute
@@ -517,6 +519,88 @@ func TestCredentialsOfAResume(t *testing.T) {
 		entries := d.take()
 		if len(entries) < 3 || entries[1] != "s: back with bad" || entries[len(entries)-1] != "s: back with good" {
 			t.Errorf("what happened is %q", entries)
+		}
+	})
+}
+
+// A request is not written before the server has welcomed the connection, which could not
+// outlive its socket until then.
+func TestRequestWaitsForWelcome(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ln := memory.Listen()
+		c := closeAtEnd(t, client.New(ln, client.Options{Logger: discard}))
+		done := begin(t.Context(), c, "echo", "x")
+		conn, err := ln.Accept(transport.AcceptOptions{Protocols: []string{protocol.V3_0.Token()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := &peer{t, conn, protocol.V3_0}
+		first.send(protocol.Conf{Version: protocol.V3_0, StreamCredit: 1 << 16, Requests: 8}.Message())
+		if m := first.receive(); m.Kind != protocol.Hello {
+			t.Errorf("the first message is %v", m.Kind)
+		}
+		early := make(chan protocol.Message, 1)
+		go func() {
+			if b, err := conn.Read(nil); err == nil {
+				m, _ := protocol.V3_0.Parse(b)
+				early <- m
+			}
+		}()
+		synctest.Wait()
+		if len(early) > 0 {
+			t.Fatalf("%v was written before welcome", (<-early).Kind)
+		}
+		_ = conn.Abort()
+		second := accept(t, ln, protocol.V3_0, protocol.Conf{})
+		for m := second.receive(); ; m = second.receive() {
+			if m.Kind == protocol.Request {
+				second.reply(m.ID, "y")
+				break
+			}
+		}
+		if o := <-done; o.err != nil || o.reply.Text() != "y" {
+			t.Errorf("Request: %q, %v", o.reply.Text(), o.err)
+		}
+	})
+}
+
+// Going on with a connection takes one round trip once there is a socket, and what was kept
+// for the client comes with the answer.
+func TestResumeTakesOneRoundTrip(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const roundTrip = 80 * time.Millisecond // all of it on the way to the client
+		n := newNetwork(t)
+		n.serve(server.Options{ResumeWindow: window})
+		var dialled, back time.Time
+		far := dialerFunc(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+			conn, err := n.Dial(ctx, opts)
+			if err == nil {
+				conn.(*transporttest.FaultConn).Delay(roundTrip)
+			}
+			dialled = time.Now()
+			return conn, err
+		})
+		c := closeAtEnd(t, client.New(far, client.Options{
+			Logger: discard,
+			Hooks:  client.Hooks{OnBack: func(context.Context) { back = time.Now() }},
+		}))
+		connect(t, c)
+		if d := time.Since(dialled); d != roundTrip {
+			t.Errorf("connecting took %v after dialling", d)
+		}
+		done := begin(t.Context(), c, "echo", "x")
+		time.Sleep(roundTrip / 2)
+		n.dialling().Cut() // the reply is on the way
+		o := <-done
+		if o.err != nil || o.reply.Text() != "x" {
+			t.Errorf("Request: %q, %v", o.reply.Text(), o.err)
+		}
+		if d := time.Since(dialled); d != roundTrip {
+			t.Errorf("the reply took %v after dialling", d)
+		}
+		synctest.Wait()
+		if d := back.Sub(dialled); d != roundTrip {
+			t.Errorf("going on took %v after dialling", d)
 		}
 	})
 }

@@ -151,9 +151,8 @@ func fatal(v protocol.Version, msg []byte) bool {
 	case m.Kind == protocol.Gap:
 		_, err := m.Gap()
 		return err != nil
-	case m.Kind == protocol.Welcome:
-		w, err := m.Welcome()
-		return err != nil || w.Outcome != protocol.OutcomeFresh
+	case m.Kind == protocol.Welcome: // there was one
+		return true
 	}
 	return !v.FromServer(m.Kind)
 }

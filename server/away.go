@@ -121,17 +121,25 @@ func (t *away) Run() { t.conn.server.opts.Hooks.OnClientAway(t.conn, t.reason) }
 func (t *away) Panicked(value any, stack []byte) { t.conn.panicked("OnClientAway", value, stack) }
 
 // giveUpPlace ends a connection that is away and has the session, so that another gets its
-// place, and reports whether there was one. The caller holds the mutex of sessions.
+// place, and reports whether there was one. Of several it is the one that has had the
+// session longest. The caller holds the mutex of sessions.
 func (t *sessions) giveUpPlace(l *live) bool {
-	for c := range l.conns {
-		if c.link.IsAway() {
-			t.detach(c)
-			c.session = sessionSlot{state: left, session: c.session.session}
-			c.link.AbortAway(ErrSessionReplaced)
+	for {
+		var oldest *Conn
+		for c := range l.conns {
+			if c.link.IsAway() && (oldest == nil || c.session.number < oldest.session.number) {
+				oldest = c
+			}
+		}
+		if oldest == nil {
+			return false
+		}
+		if oldest.link.AbortAway(ErrSessionReplaced) { // it may have come back meanwhile
+			t.detach(oldest)
+			oldest.session = sessionSlot{state: left, session: oldest.session.session}
 			return true
 		}
 	}
-	return false
 }
 
 // take waits until *held, which is turn or socket of the connection's resumption, is false

@@ -66,19 +66,24 @@ func sayHello(t *testing.T, ctx context.Context, srv *server.Server, hello proto
 		reason = srv.ServeConn(ctx, theirs)
 	}()
 	t.Cleanup(func() { _ = p.conn.Abort() })
-	p.send(hello.Message())
-	p.next(protocol.AcceptConf)
-	b, err := p.conn.Read(nil)
-	if err != nil {
-		return p, protocol.WelcomeBody{}, err
-	}
-	m, err := p.version.Parse(b)
+	b, err := p.version.Append(nil, hello.Message())
 	if err != nil {
 		t.Fatal(err)
 	}
+	_ = p.conn.Write(b) // the error of Read says more
+	var m protocol.Message
+	for _, want := range []protocol.Kind{protocol.AcceptConf, protocol.Welcome} {
+		b, err := p.conn.Read(nil)
+		if err != nil {
+			return p, protocol.WelcomeBody{}, err
+		}
+		if m, err = p.version.Parse(b); err != nil || m.Kind != want {
+			t.Fatalf("got %v, %v, want %v", m.Kind, err, want)
+		}
+	}
 	w, err := m.Welcome()
 	if err != nil {
-		t.Fatalf("got %v instead of the welcome: %v", m.Kind, err)
+		t.Fatal(err)
 	}
 	return p, w, nil
 }

@@ -275,7 +275,8 @@ func (e *sendFailed) Unwrap() []error { return []error{ErrConnClosed, e.cause} }
 // protocol.ErrShutdown and new signals are dropped, running handlers finish, the outbox is
 // sent, and the connection is closed with status and reason. Close starts this and returns
 // at once, so handlers and hooks of the connection may call it; OnClientDisconnected is
-// called when it is done. Later calls do nothing.
+// called when it is done. Later calls do nothing. A connection whose client is away ends at
+// once: the client learns no status, and gets a new connection when it comes back.
 //
 // The status tells the client whether to come back: after 4500 to 4999, the final statuses
 // of applications, it does not connect again; after 4000 to 4499 and after most others it

@@ -108,6 +108,10 @@ func (t Topic) Leave(c *Conn) {
 	}
 }
 
+// Has reports whether Join has made a connection a member, and neither Leave nor its end has
+// undone that.
+func (t Topic) Has(c *Conn) bool { return c.members.has(t.name) }
+
 // Conns returns the connections of this node that are members when the iteration begins,
 // each once. Broadcast takes it.
 func (t Topic) Conns() iter.Seq[*Conn] {

@@ -90,6 +90,12 @@ func (ms *memberships) join(m *member) (joined bool, err error) {
 	return true, nil
 }
 
+func (ms *memberships) has(topic string) bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return ms.joined[topic] != nil
+}
+
 func (ms *memberships) part(topic string) *member {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()

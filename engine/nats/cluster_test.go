@@ -26,6 +26,7 @@ func TestServersFail(t *testing.T) {
 		"ReplicaLags":           testReplicaLags,
 		"ServerStops":           testServerStops,
 		"NATSRestarts":          testNATSRestarts,
+		"UserIsUnknown":         testUserIsUnknown,
 	}, func(t *testing.T, test func(*testing.T)) { test(t) })
 }
 

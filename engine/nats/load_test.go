@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/engine/enginetest"
 	natsengine "github.com/webwire-go/webwire/engine/nats"
@@ -242,6 +244,31 @@ func testNATSRestarts(t *testing.T) {
 		return seen[len(seen)-1] == all[len(all)-1]
 	})
 }
+
+// A server that comes back refuses the node's user for a while, as one does whose accounts
+// are not loaded yet. The node goes on trying: nats.go gives up after the second time.
+func testUserIsUnknown(t *testing.T) {
+	c := newCluster(t, 1)
+	refusing := &refuser{}
+	c.options[0].CustomClientAuthentication = refusing
+	c.runAll(t)
+	o := c.settings(t, 0)
+	n := openFollowed(t, o)
+	w := n.follow(t, "log", engine.Position{})
+	stop := appender(t, n.Engine, "log")
+	progress(t, w, 5)
+	refusing.left.Store(4)
+	c.stop(0)
+	c.run(t, 0)
+	eventually(t, 20*time.Second, "attempts that are refused", func() bool { return refusing.left.Load() <= 0 })
+	progress(t, w, 5)
+	wantAll(t, w, stop())
+}
+
+// refuser refuses the next clients.
+type refuser struct{ left atomic.Int64 }
+
+func (r *refuser) Check(server.ClientAuthentication) bool { return r.left.Add(-1) < 0 }
 
 // Whoever subscribes right after a publication on another node sees it, and the next
 // one within a second or so, also if the news of the subscription is late.

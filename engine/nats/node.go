@@ -119,6 +119,8 @@ func (n *node) open(ctx context.Context) error {
 		nats.CustomReconnectDelay(reconnectDelay),
 		nats.PingInterval(5*time.Second),
 		nats.MaxPingsOutstanding(2),
+		nats.IgnoreAuthErrorAbort(), // a user may be unknown for a while, as servers start
+		nats.ClosedHandler(func(nc *nats.Conn) { n.ended(nc.LastError()) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { n.disconnected(err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { n.connected() }),
 		nats.ErrorHandler(n.asyncError),
@@ -216,6 +218,18 @@ func (n *node) disconnected(err error) {
 	n.mu.Unlock()
 	if !closed {
 		n.opts.Logger.Warn("natsengine: connection lost", "error", err)
+	}
+}
+
+// ended runs when nats.go has given the connection up, which it does for errors of the
+// server that it does not know.
+func (n *node) ended(err error) {
+	n.mu.Lock()
+	closed := n.closed
+	n.mu.Unlock()
+	if !closed {
+		n.disconnected(err)
+		n.opts.Logger.Error("natsengine: the connection to NATS is closed for good", "error", orUnknown(err))
 	}
 }
 

@@ -1,9 +1,9 @@
 package natsengine_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -189,9 +189,11 @@ func freePorts(t testing.TB, n int) []int {
 	return nil
 }
 
+// eventually waits until done, and fails the test after the limit, which is generous on an
+// idle machine. On others it is multiplied.
 func eventually(t testing.TB, limit time.Duration, what string, done func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(limit)
+	deadline := time.NewTimer(4 * limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -219,12 +221,34 @@ var apps atomic.Int64
 // settings returns those of an application of its own on server i.
 func (c *cluster) settings(t testing.TB, i int) natsengine.Options {
 	return natsengine.Options{
-		URL: c.urlOf(i), App: c.app(t), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		URL: c.urlOf(i), App: c.app(t), Logger: logOf(t),
 		Classes:       []natsengine.Class{{Name: "recent", History: 100, MaxAge: time.Hour, MaxBytes: 16 << 20}},
 		MaxSessionAge: -1,
 		Connect:       []nats.Option{nats.DontRandomize(), nats.IgnoreDiscoveredServers()},
 	}
 }
+
+// logOf returns a logger whose records are shown if the test fails.
+func logOf(t testing.TB) *slog.Logger {
+	var mu sync.Mutex
+	var log bytes.Buffer
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if t.Failed() && log.Len() > 0 {
+			t.Logf("the log of the nodes:\n%s", log.String())
+		}
+	})
+	return slog.New(slog.NewTextHandler(writerFunc(func(b []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.Write(b)
+	}), nil))
+}
+
+type writerFunc func(b []byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // app returns a name for an application, whose streams are removed when the test ends.
 func (c *cluster) app(t testing.TB) string {

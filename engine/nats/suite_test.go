@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -124,11 +125,15 @@ func open(t testing.TB, o natsengine.Options, in engine.Inlet) (engine.Engine, e
 // The promises of a store of sessions. Each call goes to another of three nodes.
 func TestSessions(t *testing.T) {
 	t.Parallel()
-	atOnce(t, sizes, func(t *testing.T, servers int) {
+	all := sizes
+	if os.Getenv("WEBWIRE_SOAK") == "" {
+		all = map[string]int{"ThreeServers": 3}
+	}
+	atOnce(t, all, func(t *testing.T, servers int) {
 		c := shared(servers)
 		o := c.settings(t, 0)
-		// The tests come one after the other and share the streams.
-		stores := func(t *testing.T, maxAge time.Duration) session.Store {
+		// The tests come one after the other and share the streams, and the nodes.
+		reopen := func(maxAge time.Duration) session.Store {
 			s := &rotating{}
 			for i := range 3 {
 				o := o
@@ -138,15 +143,18 @@ func TestSessions(t *testing.T) {
 			}
 			return s
 		}
+		opened := make(map[time.Duration]session.Store)
 		empty := func(t *testing.T, maxAge time.Duration) session.Store {
-			s := stores(t, maxAge)
+			if opened[maxAge] == nil {
+				opened[maxAge] = reopen(maxAge)
+			}
 			c.purge(t, "WW_"+o.App+"_sessions")
-			return s
+			return opened[maxAge]
 		}
 		sessiontest.Harness{
 			Open:         func(t *testing.T) session.Store { return empty(t, -1) },
 			OpenExpiring: empty,
-			Reopen:       func(t *testing.T, _ session.Store) session.Store { return stores(t, -1) },
+			Reopen:       func(*testing.T, session.Store) session.Store { return reopen(-1) },
 		}.Run(t)
 	})
 }

@@ -2,43 +2,45 @@ package main
 
 import (
 	"context"
-	"iter"
-	"slices"
 	"strings"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 )
 
-// To publish on the topic T, a client sends a request named "publish/T". The
-// subscribers of T receive its payload as a signal named "topic/T".
+// Clients subscribe to a topic with Client.Subscribe. To publish on the topic T, they send a
+// request named "publish/T", whose payload is published.
 const (
 	publishing = "publish/"
-	topic      = "topic/"
-	maxTopics  = 100 // of a subscriber
+	message    = "message" // the name of what is published
 	maxName    = 64
 )
 
-// broker forwards what is published. The Value of a subscriber's connection is its topics.
+var errBadTopic = &protocol.Error{Code: "BAD_TOPIC", Message: "topics have 1 to 64 letters, digits, dots, dashes and slashes"}
+
+// broker says who may publish and subscribe. The rest is done by the topics of its server.
 type broker struct {
-	srv  *server.Server
-	left func(reason error) // called when a subscriber has disconnected; may be nil
+	srv *server.Server
 }
 
 func (b *broker) mux() *server.Mux {
 	var mux server.Mux
-	mux.Request("subscribe", server.JSON(b.subscribe))
 	mux.Request(publishing+"*", b.publish)
 	return &mux
 }
 
-// subscribe replaces the topics of a connection.
-func (b *broker) subscribe(_ context.Context, r *server.Request, topics []string) (struct{}, error) {
-	if len(topics) > maxTopics || slices.ContainsFunc(topics, badTopic) {
-		return struct{}{}, &protocol.Error{Code: "BAD_TOPIC", Message: "topics have 1 to 64 letters, digits, dots, dashes and slashes"}
+// topicOptions has every topic keep its latest messages, for subscribers that were slow, away
+// or late, and count its members.
+func topicOptions(string) server.TopicOptions {
+	return server.TopicOptions{History: true, Presence: true}
+}
+
+// maySubscribe lets anyone subscribe to any topic.
+func maySubscribe(_ context.Context, _ *server.Conn, topic string) (member any, err error) {
+	if badTopic(topic) {
+		return nil, errBadTopic
 	}
-	r.Conn.SetValue(topics)
-	return struct{}{}, nil
+	return nil, nil
 }
 
 func badTopic(name string) bool {
@@ -49,33 +51,23 @@ func badTopic(name string) bool {
 
 // published is the reply to a publisher.
 type published struct {
-	Subscribers int `json:"subscribers"` // that the message was queued for
+	Subscribers int `json:"subscribers"`
 }
 
-// publish forwards a payload. It does not wait: messages are queued for a subscriber
-// that does not read, which is disconnected when its queue is full.
-func (b *broker) publish(_ context.Context, r *server.Request) (protocol.Payload, error) {
+// publish publishes a payload. It does not wait for subscribers: a slow one reads later what
+// the topic has kept.
+func (b *broker) publish(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 	name := strings.TrimPrefix(r.Name, publishing)
-	sent, err := server.Broadcast(b.subscribers(name), topic+name, r.Payload)
+	if badTopic(name) {
+		return protocol.Payload{}, errBadTopic
+	}
+	topic := b.srv.Topic(name)
+	if _, err := topic.Publish(ctx, message, r.Payload); err != nil {
+		return protocol.Payload{}, err
+	}
+	n, err := topic.Count(ctx)
 	if err != nil {
 		return protocol.Payload{}, err
 	}
-	return protocol.JSON(published{sent})
-}
-
-// subscribers returns the subscribers of a topic.
-func (b *broker) subscribers(topic string) iter.Seq[*server.Conn] {
-	return func(yield func(*server.Conn) bool) {
-		for c := range b.srv.Conns() {
-			if topics, _ := c.Value().([]string); slices.Contains(topics, topic) && !yield(c) {
-				return
-			}
-		}
-	}
-}
-
-func (b *broker) disconnected(c *server.Conn, reason error) {
-	if c.Value() != nil && b.left != nil {
-		b.left(reason)
-	}
+	return protocol.JSON(published{n})
 }

@@ -1,13 +1,12 @@
-// Command pubsub is a server that forwards messages from publishers to the
-// subscribers of a topic.
+// Command pubsub is a server with topics: clients publish and subscribe.
 //
 //	go run ./examples/pubsub                                        plays a scene, over real WebSockets
 //	go run ./examples/pubsub server -addr :8080                     until it is interrupted
-//	go run ./examples/pubsub subscribe -addr host:8080 news sport   prints what comes
+//	go run ./examples/pubsub subscribe -addr host:8080 news sport   prints what comes; with -all, what is kept first
 //	go run ./examples/pubsub publish -addr host:8080 news it rains  or lines from the standard input
 //
-// The scene shows that a slow subscriber does not delay the others: it is
-// disconnected, connects again and subscribes again.
+// The scene shows that a slow subscriber does not delay the others: later it reads what has
+// waited for it, learns that the rest is lost, and goes on with what the topic has kept.
 package main
 
 import (
@@ -39,12 +38,13 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	}
 	flags := flag.NewFlagSet("pubsub", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "TCP address to listen at, or to connect to")
+	all := flags.Bool("all", false, "subscribe: begin with the messages that the server has kept")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	switch part {
 	case "subscribe":
-		return subscribeTo(ctx, *addr, flags.Args(), out)
+		return subscribeTo(ctx, *addr, flags.Args(), *all, out)
 	case "publish":
 		return publishLines(ctx, *addr, flags.Args(), in, out)
 	}
@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if part == "" {
 		return scene(ctx, out)
 	}
-	s, err := start(*addr, &broker{})
+	s, err := start(*addr)
 	if err != nil {
 		return err
 	}

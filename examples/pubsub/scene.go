@@ -5,34 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
-	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
 const (
-	anyone   = -1       // number of subscribers
-	bulkSize = 64 << 10 // of the messages that the slow subscriber does not read
-	bulkMax  = 10000    // of them, far more than the system buffers
+	anyone = -1    // number of subscribers
+	lost   = "..." // what a listener hears of a gap
+	flood  = 500   // messages that the slow subscriber does not read in time
 )
 
 // scene plays everything, and checks each step.
 func scene(ctx context.Context, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	step := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	var guests sync.WaitGroup
 
-	cut := make(chan error, 8)
-	s, err := start("127.0.0.1:0", &broker{left: func(reason error) { cut <- reason }})
+	s, err := start("127.0.0.1:0")
 	if err != nil {
+		cancel()
 		return err
 	}
 	defer func() {
+		cancel()
+		guests.Wait()
 		err = errors.Join(err, s.stop(context.WithoutCancel(ctx)))
 		if err == nil {
 			step("server: shut down")
@@ -40,154 +41,148 @@ func scene(ctx context.Context, out io.Writer) (err error) {
 	}()
 	step("server: started")
 
-	ann, bob := newListener("news"), newListener("news", "sport")
-	slow := newListener("news")
-	slow.wake = make(chan struct{})
-	for name, l := range map[string]*listener{"ann": ann, "bob": bob, "slow": slow} {
-		defer l.connect(s.addr).Close()
-		if err := await(ctx, l.subscribed); err != nil {
-			return fmt.Errorf("%s: subscribe: %w", name, err)
-		}
+	var ann, bob, slow, late listener
+	enter := func(l *listener, o client.SubscribeOptions, topics ...string) error {
+		return l.enter(ctx, &guests, s.addr, o, topics)
+	}
+	if err := errors.Join(
+		enter(&ann, client.SubscribeOptions{}, "news"),
+		enter(&bob, client.SubscribeOptions{}, "news", "sport"),
+		enter(&slow, client.SubscribeOptions{}, "news"),
+	); err != nil {
+		return err
 	}
 	step("ann subscribed to news, bob to news and sport, slow to news")
 
 	publisher := client.New(&websocket.Dialer{URL: "ws://" + s.addr}, client.Options{})
 	defer publisher.Close()
-	// say publishes, waits until the listeners have heard it, and returns the number of
-	// subscribers. It fails if that number is not the wanted one.
-	say := func(topic, text string, wanted int, listeners ...*listener) (int, error) {
+	// say publishes, checks the number of subscribers, and waits until the listeners have
+	// heard it.
+	say := func(topic, text string, wanted int, listeners ...*listener) error {
 		n, err := publish(ctx, publisher, topic, text)
 		if err != nil {
-			return n, fmt.Errorf("publish %s: %w", topic, err)
+			return fmt.Errorf("publish %s: %w", topic, err)
 		}
 		if wanted != anyone && n != wanted {
-			return n, fmt.Errorf("%s has %d subscribers, want %d", topic, n, wanted)
+			return fmt.Errorf("%s has %d subscribers, want %d", topic, n, wanted)
 		}
 		for _, l := range listeners {
 			if err := l.expect(ctx, topic+": "+text); err != nil {
-				return n, err
+				return err
 			}
 		}
-		return n, nil
+		return nil
 	}
-	if _, err := say("sport", "1:0", 1, bob); err != nil {
+	if err := say("sport", "1:0", 1, &bob); err != nil {
 		return err
 	}
-	step("sport: 1:0         heard by bob")
-	if _, err := say("news", "it rains", 3, ann, bob); err != nil {
+	step("sport: 1:0          heard by bob")
+	if err := say("news", "it rains", 3, &ann, &bob, &slow); err != nil {
 		return err
 	}
-	step("news:  it rains    heard by ann and bob; slow fell asleep over it")
+	step("news:  it rains     heard by ann, bob and slow, who fell asleep")
 
-	// Each message is published after ann and bob have heard the one before: whatever
-	// is queued is queued for slow.
-	began, count := time.Now(), 0
-	for connected := true; connected; count++ {
-		if count == bulkMax {
-			return fmt.Errorf("slow was sent %d bytes and is still connected", bulkMax*bulkSize)
-		}
-		n, err := say("news", strings.Repeat("x", bulkSize), anyone, ann, bob)
-		if err != nil {
+	// Each message is published after ann and bob have heard the one before: what waits,
+	// waits for slow alone.
+	began := time.Now()
+	for i := range flood {
+		if err := say("news", fmt.Sprint("drop ", i+1), anyone, &ann, &bob); err != nil {
 			return err
 		}
-		connected = n == 3
 	}
-	step("news:  %d messages of %d KiB in %v heard by ann and bob, then the server cut slow off",
-		count, bulkSize>>10, time.Since(began).Round(time.Millisecond))
-	if reason := await(ctx, cut); !errors.Is(reason, server.ErrSlowConsumer) {
-		return fmt.Errorf("slow was disconnected: %w", reason)
-	}
+	step("news:  %d messages heard by ann and bob in %v", flood, time.Since(began).Round(time.Millisecond))
 
-	close(slow.wake)
-	if err := await(ctx, slow.lost); err == nil {
-		return errors.New("slow did not notice the disconnection")
-	}
-	if err := await(ctx, slow.subscribed); err != nil {
-		return fmt.Errorf("slow: subscribe again: %w", err)
-	}
-	step("slow   woke up, read what there was, connected again and subscribed")
-	if _, err := say("news", "the sun is out", 3, ann, bob, slow); err != nil {
+	waited, kept, err := slow.wakeUp(ctx, fmt.Sprint("news: drop ", flood))
+	if err != nil {
 		return err
 	}
-	step("news:  the sun is out   heard by ann, bob and slow")
+	step("slow   woke up: %d messages had waited for it, %d were lost, and %d the topic had kept", waited, flood-waited-kept, kept)
+
+	if err := enter(&late, client.SubscribeOptions{Since: new(protocol.Position)}, "news"); err != nil {
+		return err
+	}
+	kept, _, err = late.wakeUp(ctx, fmt.Sprint("news: drop ", flood))
+	if err != nil {
+		return err
+	}
+	step("late   subscribed to news, and to what the topic had kept: %d messages", kept)
+	if err := say("news", "the sun is out", 4, &ann, &bob, &slow, &late); err != nil {
+		return err
+	}
+	step("news:  the sun is out   heard by all four")
 	return nil
 }
 
-// listener is a subscriber of the scene.
+// listener is a subscriber of the scene. It is slow as long as nobody receives from heard.
 type listener struct {
-	topics     []string
-	wake       chan struct{} // not nil: it does not listen until this is closed
-	heard      chan string
-	subscribed chan error
-	lost       chan error
+	heard  chan string
+	failed chan error
 }
 
-func newListener(topics ...string) *listener {
-	return &listener{
-		topics:     topics,
-		heard:      make(chan string, 8),
-		subscribed: make(chan error, 8),
-		lost:       make(chan error, 8),
-	}
-}
-
-func (l *listener) connect(addr string) *client.Client {
-	c := subscribe(&websocket.Dialer{URL: "ws://" + addr, NetDial: dialSmall}, subscription{
-		topics:     l.topics,
-		subscribed: func(err error) { l.subscribed <- err },
-		lost: func(reason error) {
-			if !errors.Is(reason, client.ErrClosed) {
-				l.lost <- reason
-			}
-		},
-		heard: func(topic string, p protocol.Payload) {
-			if l.wake != nil {
-				<-l.wake
-			}
-			if l.wake == nil || len(p.Data) < bulkSize { // slow skips those
-				l.heard <- topic + ": " + p.Text()
-			}
-		},
-	}, client.Options{
-		InboxSize:    bulkSize,
-		WriteTimeout: time.Minute, // longer than the server waits
-	})
-	go c.Connect(context.Background()) // until Close; subscribed reports success
-	return c
-}
-
-// dialSmall dials connections with a small receive buffer in the operating system.
-func dialSmall(ctx context.Context, network, addr string) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, addr)
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		err = tcp.SetReadBuffer(bulkSize)
-	}
-	return conn, err
-}
-
-// expect waits until the listener hears a message. slow may hear others before it.
-func (l *listener) expect(ctx context.Context, want string) error {
-	for {
+// enter subscribes to topics, one after the other, until ctx ends.
+func (l *listener) enter(ctx context.Context, guests *sync.WaitGroup, addr string, o client.SubscribeOptions, topics []string) error {
+	l.heard, l.failed = make(chan string), make(chan error, len(topics))
+	hear := func(what string) {
 		select {
-		case got := <-l.heard:
-			if got == want {
-				return nil
-			}
-			if l.wake == nil {
-				return fmt.Errorf("heard %.40q, want %.40q", got, want)
-			}
+		case l.heard <- what:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %.40q: %w", want, ctx.Err())
 		}
 	}
+	o.OnGap = func(*client.GapError) { hear(lost) }
+	c := client.New(&websocket.Dialer{URL: "ws://" + addr}, client.Options{})
+	guests.Go(func() {
+		<-ctx.Done()
+		c.Close()
+	})
+	for _, topic := range topics {
+		s, err := c.Subscribe(ctx, topic, o)
+		if err != nil {
+			return err
+		}
+		guests.Go(func() {
+			l.failed <- listen(ctx, s, func(topic, text string) { hear(topic + ": " + text) })
+		})
+	}
+	return nil
 }
 
-func await(ctx context.Context, event <-chan error) error {
+func (l *listener) next(ctx context.Context) (string, error) {
 	select {
-	case err := <-event:
-		return err
+	case what := <-l.heard:
+		return what, nil
+	case err := <-l.failed:
+		return "", err
 	case <-ctx.Done():
-		return ctx.Err()
+		return "", ctx.Err()
+	}
+}
+
+// expect waits for the next message, which must be want.
+func (l *listener) expect(ctx context.Context, want string) error {
+	got, err := l.next(ctx)
+	if err == nil && got != want {
+		err = fmt.Errorf("heard %q, want %q", got, want)
+	}
+	return err
+}
+
+// wakeUp listens until the last message, and returns how many came before a gap, and after.
+func (l *listener) wakeUp(ctx context.Context, last string) (before, after int, err error) {
+	gap := false
+	for {
+		got, err := l.next(ctx)
+		switch {
+		case err != nil:
+			return before, after, err
+		case got == lost:
+			gap = true
+		case strings.HasPrefix(got, "news: ") && gap:
+			after++
+		default:
+			before++
+		}
+		if got == last {
+			return before, after, nil
+		}
 	}
 }

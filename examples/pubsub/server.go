@@ -11,30 +11,28 @@ import (
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// outboxSize is the number of bytes queued for a subscriber before it is disconnected.
-const outboxSize = 256 << 10
-
 // running is a server that has been started.
 type running struct {
-	*broker
 	addr   string
+	srv    *server.Server
 	web    *http.Server
 	served chan error
 }
 
-func start(addr string, b *broker) (*running, error) {
+func start(addr string) (*running, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	s := &running{broker: b, addr: ln.Addr().String(), served: make(chan error, 1)}
-	s.srv = server.New(server.Options{
+	b := &broker{}
+	b.srv = server.New(server.Options{
 		Upgrader:       &websocket.Upgrader{},
 		Handler:        b.mux(),
-		Hooks:          server.Hooks{OnClientDisconnected: b.disconnected},
+		Topics:         topicOptions,
+		Hooks:          server.Hooks{OnSubscribe: maySubscribe},
 		MaxMessageSize: 1 << 20,
-		OutboxSize:     outboxSize,
 	})
+	s := &running{addr: ln.Addr().String(), srv: b.srv, served: make(chan error, 1)}
 	s.web = &http.Server{Handler: s.srv, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
 	go func() { s.served <- s.web.Serve(ln) }()
 	return s, nil

@@ -5,68 +5,68 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
-	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// subscription is a list of topics, and what to do on each event.
-type subscription struct {
-	topics     []string
-	heard      func(topic string, p protocol.Payload)
-	subscribed func(err error)    // after connecting
-	lost       func(reason error) // after disconnecting
-}
-
-// subscribe returns a client that subscribes each time it has connected. It misses what
-// is published while it is not connected.
-func subscribe(d transport.Dialer, s subscription, opts client.Options) *client.Client {
-	var c *client.Client
-	opts.Hooks = client.Hooks{
-		OnConnected: func(ctx context.Context) {
-			_, err := client.Call[struct{}](ctx, c, "subscribe", s.topics)
-			s.subscribed(err)
-		},
-		OnDisconnected: func(_ context.Context, reason error) { s.lost(reason) },
-		OnServerSignal: func(_ context.Context, p *client.Signal) {
-			s.heard(strings.TrimPrefix(p.Name, topic), p.Payload)
-		},
+// listen calls heard for each message of a subscription, until ctx ends.
+func listen(ctx context.Context, s *client.Subscription, heard func(topic, text string)) error {
+	for m, err := range s.Messages(ctx) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Topic(), err)
+		}
+		heard(s.Topic(), m.Payload.Text())
 	}
-	c = client.New(d, opts)
-	return c
+	return nil
 }
 
-// subscribeTo prints what is published until ctx ends.
-func subscribeTo(ctx context.Context, addr string, topics []string, out io.Writer) error {
+// subscribeTo prints what is published until ctx ends; with all, it begins with what the
+// server has kept. After a lost connection the client subscribes again by itself, and gets
+// what it missed, unless the server does not have it any more.
+func subscribeTo(ctx context.Context, addr string, topics []string, all bool, out io.Writer) error {
 	if len(topics) == 0 {
-		return errors.New("usage: subscribe TOPIC [TOPIC...]")
+		return errors.New("usage: subscribe [-all] TOPIC [TOPIC...]")
 	}
-	failed := make(chan error, 1)
-	c := subscribe(&websocket.Dialer{URL: "ws://" + addr}, subscription{
-		topics: topics,
-		heard:  func(topic string, p protocol.Payload) { fmt.Fprintf(out, "%s: %s\n", topic, p.Text()) },
-		lost:   func(reason error) { fmt.Fprintln(out, "disconnected:", reason) },
-		subscribed: func(err error) {
-			var refused *protocol.Error
-			if errors.As(err, &refused) {
-				failed <- err
-			}
-			if err == nil {
-				fmt.Fprintln(out, "connected")
-			}
-		},
-	}, client.Options{})
+	lines := make(chan string)
+	say := func(format string, args ...any) {
+		select {
+		case lines <- fmt.Sprintf(format, args...):
+		case <-ctx.Done():
+		}
+	}
+	c := client.New(&websocket.Dialer{URL: "ws://" + addr}, client.Options{Hooks: client.Hooks{
+		OnDisconnected: func(_ context.Context, reason error) { say("disconnected: %v", reason) },
+	}})
 	defer c.Close()
-	if err := c.Connect(ctx); err != nil {
-		return err
+
+	options := client.SubscribeOptions{OnGap: func(g *client.GapError) { say("%v", g) }}
+	if all {
+		options.Since = new(protocol.Position)
 	}
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-		return nil
+	ended := make(chan error, len(topics))
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	for _, topic := range topics {
+		s, err := c.Subscribe(ctx, topic, options)
+		if err != nil {
+			return err
+		}
+		go func() {
+			ended <- listen(ctx, s, func(topic, text string) { say("%s: %s", topic, text) })
+		}()
+	}
+	fmt.Fprintln(out, "subscribed")
+	for {
+		select {
+		case line := <-lines:
+			fmt.Fprintln(out, line)
+		case err := <-ended:
+			return err
+		}
 	}
 }

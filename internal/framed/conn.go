@@ -43,6 +43,7 @@ type Conn struct {
 	silence   atomic.Bool // the peer may be silent between messages
 
 	over atomic.Bool // the end has begun
+	rest int32       // bytes that may still be read, see drain; zero: any number
 	last moment      // the final deadline; set before over is
 
 	mu      sync.Mutex    // guards what follows, and the deadlines of the network

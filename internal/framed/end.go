@@ -142,10 +142,7 @@ func (c *Conn) farewell(closed *transport.CloseError) bool {
 
 // maxDrain is the number of bytes that are dropped while the peer's close frame is awaited:
 // more than what is under way when it gets ours. A peer that floods is not read for longer.
-const (
-	maxDrain  = 8 << 20
-	drainUnit = 256
-)
+const maxDrain = 8 << 20
 
 var errDrained = errors.New("framed: the peer answers a close with data")
 
@@ -154,7 +151,7 @@ var errDrained = errors.New("framed: the peer answers a close with data")
 func (c *Conn) drain() *transport.CloseError {
 	c.readTurn.seize()
 	defer c.In.release()
-	c.In.rest = maxDrain / drainUnit
+	c.rest = maxDrain
 	for c.peerClose == nil {
 		if err := c.In.Skip(); err != nil {
 			return nil

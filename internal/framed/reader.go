@@ -38,7 +38,6 @@ type Reader struct {
 	lost bool   // where frames begin is unknown, all is dropped
 	heat int8   // of late; from 0 to hottest
 	got  uint16 // bytes that were read since the last wait, at most idleBuffer+1
-	rest uint16 // what may still be read, in units of drainUnit, see drain; zero: anything
 
 	conn *Conn
 	buf  []byte
@@ -217,9 +216,8 @@ func (r *Reader) read(p []byte) (int, error) {
 		if n > 0 {
 			r.got = uint16(min(int(r.got)+n, idleBuffer+1))
 			r.conn.arrived()
-			if r.rest > 0 {
-				r.rest -= min(r.rest, uint16(min(n, maxDrain)/drainUnit+1))
-				if r.rest == 0 {
+			if rest := &r.conn.rest; *rest > 0 {
+				if *rest -= int32(n); *rest <= 0 {
 					r.err = errDrained
 				}
 			}

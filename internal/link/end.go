@@ -107,20 +107,22 @@ func (l *Link) Abort(cause error) {
 	l.drop()
 }
 
-// AbortAway is Abort if the connection is away, and does nothing otherwise.
-func (l *Link) AbortAway(cause error) { l.endAway(cause, true) }
+// AbortAway is Abort if the connection is away, and does nothing otherwise. It reports
+// whether it ended the connection.
+func (l *Link) AbortAway(cause error) bool { return l.endAway(cause, true) }
 
 // EndAway is AbortAway except that the tasks of Order that wait are run.
 func (l *Link) EndAway(cause error) { l.endAway(cause, false) }
 
-func (l *Link) endAway(cause error, cut bool) {
-	if ended, _ := l.endOpen(cause, true); ended {
+func (l *Link) endAway(cause error, cut bool) (ended bool) {
+	if ended, _ = l.endOpen(cause, true); ended {
 		if cut {
 			l.tasks.Cut()
 		}
 		l.failAll(l.Cause())
 		l.drop()
 	}
+	return ended
 }
 
 // Cause returns why the connection ended or is about to, nil before.

@@ -119,8 +119,8 @@ type Resumption struct {
 }
 
 // Resume gives a connection that is away another socket, after Run has returned. The error
-// is that of outbox.Resume, or the cause if the connection has ended; the socket is the
-// caller's then. After it Run is called again.
+// is that of outbox.Resume, or the cause if the connection has ended or is about to; the
+// socket is the caller's then. After it Run is called again.
 func (l *Link) Resume(r Resumption) error {
 	a := &l.modern.acks
 	if r.From > 0 {
@@ -136,7 +136,7 @@ func (l *Link) Resume(r Resumption) error {
 	}
 	l.out.Settle(time.Minute) // the socket before was dropped, which releases a write at once
 	s := l.lock()             // until both know: meanwhile this socket, too, may be lost
-	if s.closed {
+	if s.closed || s.parting {
 		defer l.unlock()
 		return s.cause
 	}

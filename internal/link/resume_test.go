@@ -12,6 +12,7 @@ import (
 
 	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // resuming returns the configuration of a link that outlives its sockets.
@@ -214,4 +215,39 @@ func TestResumeBesideTheEnd(t *testing.T) {
 			h.reason <- h.Finish()
 		}
 	}
+}
+
+// lingering is a wire whose Close does not return before it is released.
+type lingering struct {
+	*wire
+	release chan struct{}
+}
+
+func (l *lingering) Close(transport.Status, string) error {
+	<-l.release
+	return nil
+}
+
+// A connection that is about to be closed gets no other socket: what closes it would end
+// that one too, without a word.
+func TestResumeOfWhatIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &lingering{newWire(), make(chan struct{})}
+		conf := resuming(s.wire)
+		conf.Conn = s
+		h := start(t, conf, nil)
+		h.lose(t, s.wire)
+		h.DisconnectLater(transport.StatusReplaced, "", errTestOver)
+		w := newWire()
+		if err := h.Resume(Resumption{Conn: w, From: 1}); err != errTestOver {
+			t.Errorf("Resume: %v", err)
+		}
+		close(s.release)
+		if h.reason <- h.Finish(); h.Cause() != errTestOver {
+			t.Error(h.Cause())
+		}
+		if w.aborts > 0 || len(w.closes) > 0 {
+			t.Error("the socket is the link's")
+		}
+	})
 }

@@ -153,6 +153,9 @@ func (o *Outbox) next(written *batch, goOn bool) (b *batch, done bool) {
 			k.numbered(b)
 		}
 	}
+	if o.kept != nil {
+		o.kept.writing = b
+	}
 	invariant.Check(o.handed <= o.added.number, "more messages are written than were added")
 	return b, false
 }
@@ -167,13 +170,15 @@ func (o *Outbox) over(b *batch) {
 	}
 	invariant.Check(o.bytes >= 0 && o.sent <= o.added.end, "more is written than was added")
 	k := o.kept
+	if k != nil {
+		k.writing = nil
+	}
 	switch {
-	case k != nil && b == k.replay:
-		k.replay, k.replayed = nil, false
-		b.release()
-		k.release()
 	case k == nil || b.urgent || o.err != nil:
 		b.release()
+		if k != nil {
+			k.release()
+		}
 	default:
 		o.retain(b)
 	}

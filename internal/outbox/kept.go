@@ -59,8 +59,8 @@ type kept struct {
 	acked    uint64   // number of messages that the peer has acknowledged
 	bytes    int      // cost of the messages from first on
 	away     bool     // there is no socket
-	replay   *batch   // to be written before all others, of messages whose memory must stay; nil: none
-	replayed bool     // it was given to the connection
+	replay   []*batch // to be written before all others, of messages whose memory must stay
+	writing  *batch   // given to the connection, which has not returned it; nil: none
 	unhanded uint64   // messages that count as written, and were not: of Mark.number
 	late     late
 }
@@ -188,7 +188,7 @@ func (k *kept) live(b *batch) [][]byte {
 // release gives back the memory of what lies before the first mark, unless it is being
 // written again.
 func (k *kept) release() {
-	if k.replay != nil {
+	if len(k.replay) > 0 || k.writing != nil && k.writing.urgent {
 		return
 	}
 	n := 0
@@ -229,9 +229,17 @@ func (o *Outbox) forgetAll() {
 	for _, b := range k.batches {
 		k.late.unacknowledged += signals(k.live(b))
 	}
+	if b := k.writing; b != nil && !b.urgent {
+		if msgs := b.live(); k.acked < b.first {
+			k.late.unacknowledged += signals(msgs)
+		} else {
+			k.late.unacknowledged += signals(msgs[min(k.acked+1-b.first, uint64(len(msgs))):])
+		}
+	}
 	for _, b := range o.queue {
 		k.late.unacknowledged += signals(b.msgs)
 	}
+	k.dropReplay()
 	k.Total.add(-k.bytes)
 	k.bytes = 0
 	k.first = k.end
@@ -255,7 +263,7 @@ func (o *Outbox) wakeSettled() {
 		return
 	}
 	k := o.kept
-	if o.err != nil || k == nil || k.first == k.next && k.replay == nil && len(o.queue) == 0 {
+	if o.err != nil || k == nil || k.first == k.next && len(k.replay) == 0 && len(o.queue) == 0 {
 		wake(&o.waits.acked)
 	}
 }

@@ -31,11 +31,8 @@ func (o *Outbox) Suspend() transport.Conn {
 		return o.conf.Conn
 	}
 	k.away = true
-	if k.replay != nil && !k.replayed {
-		k.replay.release()
-		k.replay = nil
-		k.release()
-	}
+	k.dropReplay()
+	k.release()
 	if o.urgent != nil { // what it asks for is asked for again
 		o.urgent.release()
 		o.urgent = nil
@@ -87,18 +84,16 @@ func (o *Outbox) Resume(conn transport.Conn, received uint64, opening func(Repla
 	o.breakStreams()
 	plan := Replay{From: max(k.first, received+1), Late: len(k.late.messages)}
 	plan.Lost = plan.From - received - 1 - uint64(plan.Late)
-	b := batches.Get().(*batch)
-	b.urgent = true
 	if opening != nil {
-		b.add(opening(plan))
+		k.sendAgain(opening(plan))
 	}
 	for _, late := range k.late.messages {
-		b.add(late.msg)
+		k.sendAgain(late.msg)
 	}
 	at := o.owner.Now()
 	for _, kept := range k.batches {
 		for _, msg := range k.live(kept) {
-			b.add(msg)
+			k.sendAgain(msg)
 		}
 		kept.shiftDeadlines(at)
 	}
@@ -107,12 +102,26 @@ func (o *Outbox) Resume(conn transport.Conn, received uint64, opening func(Repla
 	o.conf.Conn = conn
 	o.held = false // by the reader of the connection before
 	k.away = false
-	if len(b.msgs) == 0 {
-		b.release()
-		return o.begin(), nil
-	}
-	k.replay = b
 	return o.begin(), nil
+}
+
+// sendAgain adds a message to the replay. Each of its batches is a write of its own, so that
+// a peer that reads slowly, but does, has time for each.
+func (k *kept) sendAgain(msg []byte) {
+	if n := len(k.replay); n == 0 || k.replay[n-1].size >= maxBatch {
+		b := batches.Get().(*batch)
+		b.urgent = true
+		k.replay = append(k.replay, b)
+	}
+	k.replay[len(k.replay)-1].add(msg)
+}
+
+// dropReplay drops what was not given to the connection.
+func (k *kept) dropReplay() {
+	for _, b := range k.replay {
+		b.release()
+	}
+	k.replay = nil
 }
 
 // shiftDeadlines makes the deadlines of requests, which count from their arrival, what is

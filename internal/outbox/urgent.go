@@ -53,14 +53,16 @@ func (o *Outbox) AddBeyond(m *protocol.Message) (flush bool, err error) {
 
 // hasNothing reports whether nothing is queued.
 func (o *Outbox) hasNothing() bool {
-	return len(o.queue) == 0 && o.urgent == nil && (o.kept == nil || o.kept.replay == nil || o.kept.replayed)
+	return len(o.queue) == 0 && o.urgent == nil && (o.kept == nil || len(o.kept.replay) == 0)
 }
 
 // pop takes out the batch to be written next, nil if there is none.
 func (o *Outbox) pop() *batch {
-	if k := o.kept; k != nil && k.replay != nil && !k.replayed {
-		k.replayed = true
-		return k.replay
+	if k := o.kept; k != nil && len(k.replay) > 0 {
+		b := k.replay[0]
+		k.replay[0] = nil
+		k.replay = k.replay[1:]
+		return b
 	}
 	if b := o.urgent; b != nil {
 		o.urgent = nil

@@ -12,6 +12,7 @@ import { complete } from './options.js';
 import { HEADER, Payload, composed } from './payload.js';
 import { SessionState, gone } from './session.js';
 import { Stream } from './stream.js';
+import { Subscription } from './subscription.js';
 import { watchWake } from './wake.js';
 
 const LONG_SILENCE = 10_000;
@@ -76,6 +77,13 @@ export class Client extends EventTarget {
       connection.request(call, REQUEST, message);
     });
     yield* stream.read(outcome);
+  }
+
+  subscribe(topic, options = {}) {
+    const { timeout } = options;
+    return new Subscription(topic, options, this.#options, (start, done, renewed, size) => (
+      this.#enter({ timeout, renewed }, size, start, false, done)
+    )).read();
   }
 
   handle(name, handler) {
@@ -151,7 +159,7 @@ export class Client extends EventTarget {
     });
   }
 
-  #enter({ signal, timeout = this.#options.timeout, stream } = {}, bytes, start, explicit, done) {
+  #enter({ signal, timeout = this.#options.timeout, stream, renewed } = {}, bytes, start, explicit, done) {
     signal?.throwIfAborted();
     const connection = this.#usable();
     if (!connection) this.#demand(explicit);
@@ -162,9 +170,10 @@ export class Client extends EventTarget {
       call.stream = stream;
       stream.call = call;
     }
-    Object.assign(call, { start, explicit, bytes, owner: bytes ? this.session?.key : undefined });
+    Object.assign(call, { start, explicit, renewed, bytes, owner: bytes ? this.session?.key : undefined });
     if (direct) start(call, connection);
     else this.#wait(call);
+    return call;
   }
 
   #wait(call) {
@@ -196,14 +205,15 @@ export class Client extends EventTarget {
   }
 
   // flush sends what waited for the connection, and for its session: under another than
-  // that under which it was asked for nothing is executed.
+  // that under which it was asked for nothing is executed, but that a subscription goes on.
   #flush() {
     const connection = this.#usable();
     const wait = connection?.holding || connection?.held;
     for (const call of this.#waiting) {
-      const { owner } = call;
-      if (owner && owner !== this.#session.key) {
-        if (!this.#session.awaits(owner)) call.settle(new DisconnectedError(false, gone()));
+      const { owner, renewed } = call;
+      const awaited = owner && this.#session.awaits(owner);
+      if (awaited || (owner && owner !== this.#session.key && !renewed)) {
+        if (!awaited) call.settle(new DisconnectedError(false, gone()));
       } else if (connection && (call.explicit || !wait)) {
         call.release();
         try {

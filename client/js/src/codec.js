@@ -1,6 +1,5 @@
 // The messages of WebWire 1.2, 2.0 and 3.0, byte by byte: those that a client sends,
-// and those that it gets. The numbers of sections are those of PROTOCOL.md. Of 3.0 there
-// is what the client uses: no topics.
+// and those that it gets. The numbers of sections are those of PROTOCOL.md.
 
 import {
   ErrorReply, FailureError, InternalError, MalformedError, ReplyLostError, SessionFullError, SessionNotFoundError,
@@ -23,9 +22,13 @@ export const WELCOME = 25;
 export const CLOSE_SESSION = 31;
 export const RESTORE_SESSION = 32;
 export const HEARTBEAT = 33;
+export const SUBSCRIBE = 34;
+export const UNSUBSCRIBE = 35;
+const PRESENCE = 72;
 // Each of these is three types, one per encoding.
 export const SIGNAL = 63;
 export const ITEM = 66;
+const PUBLICATION = 69;
 export const REQUEST = 127;
 export const REPLY = 191;
 
@@ -50,7 +53,18 @@ const SIZES = { [DEADLINE]: 4, [TRACE]: 25, [STREAM]: 0 };
 // each element a byte: truncated, modulo 256.
 export const little = (n, size) => Array.from({ length: size }, (_, i) => n / 256 ** i);
 
-const utf8 = (text) => Payload.from(text).bytes;
+export const utf8 = (text) => Payload.from(text).bytes;
+
+// number reads such bytes. It throws a RangeError if they are no such number.
+export function number(bytes) {
+  const n = bytes.reduceRight((sum, byte) => sum * 256 + byte, 0);
+  need(Number.isSafeInteger(n));
+  return n;
+}
+
+function need(ok) {
+  if (!ok) throw new RangeError();
+}
 
 // head returns the bytes of a head, its length first. meta is a list of keys and values.
 function head({ deadline, stream, credentials, trace = {}, meta = [] } = {}) {
@@ -112,25 +126,16 @@ export function parse(version, message) {
   const { length } = message;
   const old = version === '1.2';
   const modern = version === '3.0';
-  const base = [REPLY, SIGNAL, ...(modern ? [ITEM, REQUEST] : [])].find((each) => ENCODINGS[type - each]);
+  const base = [REPLY, SIGNAL, ...(modern ? [ITEM, PUBLICATION, REQUEST] : [])].find((each) => ENCODINGS[type - each]);
   const m = { type: base ?? type };
   let at = 1;
-  const need = (ok) => {
-    if (!ok) throw new RangeError();
-  };
   const take = (size) => {
     need(length >= at + size);
     at += size;
     return message.subarray(at - size, at);
   };
-  const value = (bytes) => bytes.reduceRight((n, byte) => n * 256 + byte, 0); // little endian
-  const number = (size) => value(take(size));
-  const big = () => {
-    const n = number(8);
-    need(Number.isSafeInteger(n));
-    return n;
-  };
-  const name = () => String.fromCharCode(...take(number(1)));
+  const next = (size) => number(take(size));
+  const name = () => String.fromCharCode(...take(next(1)));
   const rest = (encoding = 'utf8') => {
     if (encoding === 'utf16') {
       take(at % 2);
@@ -143,14 +148,15 @@ export function parse(version, message) {
     if (base) {
       const encoding = ENCODINGS[type - base];
       if (base === REQUEST) m.id = String(take(8)); // the server's ids are not ours
-      else if (base !== SIGNAL) m.id = number(8);
+      else if (base === PUBLICATION) Object.assign(m, { ref: next(4), offset: next(8) });
+      else if (base !== SIGNAL) m.id = next(8);
       if (modern && base !== ITEM) readHead();
-      if (base === SIGNAL || base === REQUEST) m.name = name();
+      if ([SIGNAL, PUBLICATION, REQUEST].includes(base)) m.name = name();
       m.payload = rest(encoding);
       need(m.name === undefined || m.payload.bytes.length || (!old && m.name && (modern || encoding !== 'utf16')));
     } else if (type < (modern ? 1 : REASONS.length) || (modern && type === FAILURE)) {
       m.type = REPLY;
-      m.id = number(8);
+      m.id = next(8);
       m.error = reason();
     } else if (type === SESSION_CREATED) {
       m.payload = rest();
@@ -158,10 +164,10 @@ export function parse(version, message) {
     } else if (type === SESSION_CLOSED) {
       need(length === 1);
     } else if (type === ACCEPT_CONF) {
-      Object.assign(m, { major: number(1), minor: number(1), readTimeout: number(4), longest: number(4) });
+      Object.assign(m, { major: next(1), minor: next(1), readTimeout: next(4), longest: next(4) });
       if (modern) {
         take(4); // the credit of streamed replies, which the client does not send
-        m.requests = number(2);
+        m.requests = next(2);
         need(!m.longest || m.longest >= 1024);
       }
       m.subProtocol = rest().text();
@@ -171,25 +177,26 @@ export function parse(version, message) {
       m.id = String(take(8));
       need(length === 10);
     } else if (type === WELCOME) {
-      m.outcome = number(1);
+      m.outcome = next(1);
       m.proof = take(32);
-      m.lasts = number(4);
+      m.lasts = next(4);
       take(4); // how many bytes the server keeps
-      Object.assign(m, { received: big(), from: big(), uncounted: number(2) });
+      Object.assign(m, { received: next(8), from: next(8), uncounted: next(2) });
       need(length === at && /[0-57]/.test(m.outcome));
     } else if (type === ACK) {
-      m.received = big();
+      m.received = next(8);
       need(length === at);
     } else if (type === GAP) {
-      Object.assign(m, { ref: number(4), lost: big() });
-      big(); // where the topic goes on
-      big();
+      Object.assign(m, { ref: next(4), lost: next(8), epoch: next(8), offset: next(8) });
       need(length === at);
     } else if (type === DRAIN) {
       take(1); // the reason
-      Object.assign(m, { spread: number(4), grace: number(4) });
+      Object.assign(m, { spread: next(4), grace: next(4) });
+    } else if (type === PRESENCE) {
+      Object.assign(m, { ref: next(4), op: next(1), payload: rest() });
+      need(m.op < 5);
     } else {
-      need(/^(10|69|7[0-2])$/.test(type)); // others that there are
+      need(type === CREDIT); // of items, which the client does not send
     }
   } catch {
     m.error = new MalformedError(`malformed message of type ${type}`);
@@ -199,20 +206,20 @@ export function parse(version, message) {
   // readHead reads those fields of a head that a client uses. Of a field that is there more
   // than once the first counts.
   function readHead() {
-    const end = number(2) + at;
+    const end = next(2) + at;
     need(end <= Math.min(length, at + LARGEST_HEAD));
     m.meta = [];
     m.trace = {};
     while (at < end) {
-      const tag = number(1);
-      const field = take(number(2));
+      const tag = next(1);
+      const field = take(next(2));
       need(at <= end && (SIZES[tag] ?? field.length) === field.length);
       if (tag === CLIENT || (tag >= METADATA && tag < CRITICAL)) {
         const [, ...pair] = /^([^\0]+)\0(.*)$/s.exec(new Payload(field, 'utf8').text()) ?? [];
         need(pair.length);
         if (tag !== CLIENT) m.meta.push(pair);
       }
-      if (tag === DEADLINE) m.deadline ??= value(field);
+      if (tag === DEADLINE) m.deadline ??= number(field);
       if (tag === TRACE) {
         const digits = Array.from(field, (byte) => byte.toString(16).padStart(2, 0)).join('');
         const [, ...ids] = /^(?!0{32})(.{32})(?!0{16})(.{16})(..)/.exec(digits) ?? [];
@@ -227,9 +234,9 @@ export function parse(version, message) {
   function reason() {
     if (type) {
       need(!old || length === at);
-      const code = modern ? number(1) : type;
+      const code = modern ? next(1) : type;
       need(code);
-      const executed = modern && EXECUTED[number(1)];
+      const executed = modern && EXECUTED[next(1)];
       need(executed !== undefined);
       if (REASONS[code]) return new REASONS[code]();
       const text = rest().text();

@@ -4,8 +4,8 @@
 
 import { Call, MAX_DELAY, later } from './call.js';
 import {
-  ACCEPT_CONF, ACK, CANCEL, CLOSE_SESSION, CREDIT, DRAIN, GAP, HEARTBEAT, HELLO, ITEM, REPLY, REQUEST, RESTORE_SESSION, WELCOME,
-  compose, counted, little, parse,
+  ACCEPT_CONF, ACK, CANCEL, CLOSE_SESSION, CREDIT, DRAIN, GAP, HEARTBEAT, HELLO, ITEM, REPLY, REQUEST, RESTORE_SESSION, SUBSCRIBE, UNSUBSCRIBE,
+  WELCOME,  compose, counted, little, parse,
 } from './codec.js';
 import {
   ClosedError, CloseError, DisconnectedError, FailureError, MalformedError, ShutdownError, TimeoutError, VersionError, WebWireError,
@@ -65,6 +65,7 @@ export class Connection {
   #pending = new Map(); // calls by id, in 3.0 until their last answer
   #queue = new Map(); // calls that wait because the server takes no more at once, and how to begin them
   #tasks = new Map(); // how to abort the handlers of requests of the server, by id
+  #subscriptions = new Map(); // by ref
   #ledger = new Ledger();
   #conf; // that of a server of 2.0 or later
   #nextId = 1;
@@ -201,8 +202,10 @@ export class Connection {
     } else if (type === ACK) {
       this.#try(() => this.#ledger.free(message.received));
       this.#idle();
+    } else if (message?.ref) {
+      this.#subscriptions.get(message.ref)?.take(message);
     } else if (type === GAP) {
-      if (!message.ref) this.#events.gap(message.lost || undefined, 0);
+      this.#events.gap(message.lost || undefined, 0);
     } else if (type === DRAIN) {
       this.#drain(message);
     } else if (type === ITEM) {
@@ -296,6 +299,7 @@ export class Connection {
       if (last) this.#say(...last); // a cancel, or the current credit
     }
     this.#watchSilence();
+    if (missed) [...this.#subscriptions.values()].forEach((each) => each.doubt());
     this.#events.resumed(this, missed);
   }
 
@@ -308,7 +312,7 @@ export class Connection {
       this.#leaving = this.#moving = true;
       this.#idle();
     });
-    this.#later('grace', last, () => this.#leave());
+    this.#later('limit', last, () => this.#leave());
   }
 
   // leave leaves a server that shuts down.
@@ -321,8 +325,8 @@ export class Connection {
   // request sends a request of any kind and lets the call have its outcome.
   request(call, type, message) {
     const { stream } = call;
-    if (stream && !this.#modern) {
-      call.settle(new FailureError(UNSUPPORTED, 'no', `${this.version} has no streams`));
+    if ((stream || type === SUBSCRIBE) && !this.#modern) {
+      call.settle(new FailureError(UNSUPPORTED, 'no', `${this.version} has no ${stream ? 'streams' : 'topics'}`));
       return;
     }
     const ask = () => {
@@ -359,6 +363,19 @@ export class Connection {
     }
   }
 
+  // subscribe lets a subscription take the messages of a ref.
+  subscribe(call, subscription, ref, payload) {
+    this.#subscriptions.set(ref, subscription);
+    this.request(call, SUBSCRIBE, { payload });
+  }
+
+  // unsubscribe tells the server that a ref is not used any more.
+  unsubscribe(ref, keep) {
+    if (!this.#subscriptions.has(ref)) return;
+    if (!keep) this.#subscriptions.delete(ref);
+    if (this.#modern) this.#say(UNSUBSCRIBE, { payload: new Payload(little(ref, 4)) });
+  }
+
   get #full() {
     return this.#pending.size >= (this.#conf?.requests ?? Infinity);
   }
@@ -381,7 +398,7 @@ export class Connection {
       if (this.#tasks.size) return;
       if (this.#ledger.size) this.#timers.settle ??= later(SETTLE, () => this.#leave());
       else this.#leave();
-    } else if (this.#leaving && !this.#timers.grace) {
+    } else if (this.#leaving && !this.#timers.limit) {
       this.#later('leave', GRACE, () => this.#leave()); // published servers keep such a connection open for ever
     }
   }
@@ -534,6 +551,9 @@ export class Connection {
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(true, reason);
     for (const call of this.#queue.keys()) this.#events.again(call);
     for (const call of this.#pending.values()) call.settle(lost);
+    const subscriptions = [...this.#subscriptions.values()];
+    this.#subscriptions.clear();
+    for (const each of subscriptions) each.subscribe(); // on the next connection
     for (const abort of this.#tasks.values()) abort(reason);
     this.#events.end(reason);
     if (this.#away) this.#events.gap(undefined, this.#ledger.signals);

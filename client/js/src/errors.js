@@ -110,6 +110,16 @@ export class QueueFullError extends WebWireError {
   }
 }
 
+// lost is how many publications are lost, zero if that is not known.
+export class GapError extends WebWireError {
+  constructor(topic, lost, position) {
+    super(`${lost || 'some'} publications of ${topic} are lost`);
+    this.topic = topic;
+    this.lost = lost;
+    this.position = position;
+  }
+}
+
 // Why a connection ended or could not be made.
 
 export class CloseError extends WebWireError {
@@ -132,6 +142,6 @@ export class RefusedError extends WebWireError {
 const classes = {
   WebWireError, ErrorReply, FailureError, InternalError, ShutdownError, SessionNotFoundError, SessionFullError,
   SessionsDisabledError, DisconnectedError, TimeoutError, VersionError, ClosedError, MalformedError, TooLongError,
-  QueueFullError, CloseError, RefusedError, ReplyLostError,
+  QueueFullError, CloseError, RefusedError, ReplyLostError, GapError,
 };
 for (const [name, type] of Object.entries(classes)) type.prototype.name = name;

@@ -102,6 +102,35 @@ export class Client extends EventTarget {
   stream(name: string, payload?: Data, options?: RequestOptions): AsyncGenerator<Payload, void, undefined>;
 
   /**
+   * Subscribes to a topic (3.0), when the iteration begins, and yields its messages in the
+   * order of the topic, each once:
+   *
+   * ```js
+   * for await (const { name, payload, position } of client.subscribe('room.42')) {
+   *   show(name, payload.text());
+   *   sessionStorage.setItem('room.42', position);
+   * }
+   * ```
+   *
+   * Leaving the loop unsubscribes. The subscription outlives connections: on each new one the
+   * client subscribes again by itself, after the last message it has. What is lost is a
+   * {@link GapError}: the loop throws it, unless there is `onGap`.
+   *
+   * What arrives waits for the loop: at most 256 messages, or a quarter of `maxQueue`. Then the
+   * client unsubscribes, so that a slow loop does not hold up the connection, and subscribes
+   * again when the loop has taken them. With a history nothing is lost by that.
+   *
+   * The iteration throws what refuses the subscription, an {@link ErrorReply} for instance, now
+   * or on a later connection; a {@link FailureError} with the code 9 if the server speaks no 3.0 or
+   * the topic does not have what is asked for; a {@link DisconnectedError} when the client gives up
+   * connecting, after `disconnect()`, and with `autoconnect: false` when the connection is lost; a
+   * {@link ClosedError} after `close()`; the reason of `signal`. `subscribe` itself throws a
+   * `TypeError` if `since` is no position, and a {@link MalformedError} if the name of the topic
+   * does not have 1 to 255 bytes.
+   */
+  subscribe(topic: string, options?: SubscribeOptions): AsyncGenerator<Message, void, undefined>;
+
+  /**
    * Lets a function answer the requests of the server (3.0) with that name, instead of the one
    * before if there was one. What it returns, or its promise, is the reply. If it throws an
    * {@link ErrorReply} the server gets that; after any other error, which is dispatched as
@@ -382,6 +411,42 @@ export interface RequestOptions extends CallOptions {
   trace?: Trace | undefined;
 }
 
+export interface SubscribeOptions extends CallOptions {
+  /**
+   * The position after which messages are wanted, `message.position` of an earlier loop or page
+   * for instance. Zero: all that the server still has. `null` or `undefined`: those that follow.
+   */
+  since?: string | 0 | null | undefined;
+  /** Called when messages are lost, between those before and after the gap. The loop goes on. */
+  onGap?: ((gap: GapError) => void) | undefined;
+  /**
+   * Called when a member of the topic comes, leaves or changes, at first for each that is
+   * there; by the loop, between messages. The topic needs presence at the server.
+   */
+  presence?: ((event: PresenceEvent) => void) | undefined;
+  /** Ends the subscription. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds for the connection and the answer of the server. Default: that of the client. */
+  timeout?: number | undefined;
+}
+
+/** A publication of a topic. */
+export interface Message {
+  /** To be given as `since`, also by another page. `undefined` if the topic has no history. */
+  readonly position: string | undefined;
+  readonly name: string;
+  readonly payload: Payload;
+}
+
+/** A member of a topic has come, left or changed. */
+export interface PresenceEvent {
+  readonly op: 'enter' | 'leave' | 'update';
+  /** No other member has or had it. */
+  readonly id: string;
+  /** What the server tells of it, `undefined` for nothing and when it leaves. */
+  readonly info: any;
+}
+
 /**
  * A trace context, as the headers of W3C Trace Context. It is the carrier that
  * `propagation.inject` of OpenTelemetry fills and `propagation.extract` reads. A `traceparent`
@@ -521,6 +586,18 @@ export class TooLongError extends WebWireError {
 export class QueueFullError extends WebWireError {
   constructor(limit: number);
   readonly limit: number;
+}
+/**
+ * Messages of a topic are lost: the server does not have them any more, or the topic has no
+ * history and the client was not connected, or the loop or the connection did not keep up.
+ */
+export class GapError extends WebWireError {
+  constructor(topic: string, lost: number, position?: string);
+  readonly topic: string;
+  /** How many; zero if that is not known. */
+  readonly lost: number;
+  /** Where to go on: as `since`. `undefined` if the topic has no history. */
+  readonly position: string | undefined;
 }
 /** How a connection ended: the close code of WebSocket, 1006 if there was none. */
 export class CloseError extends WebWireError {

@@ -1,6 +1,7 @@
 // Streamed replies of 3.0 and their credit (section 11.7 of PROTOCOL.md).
 
 import { MalformedError } from './errors.js';
+import { Feed } from './feed.js';
 
 export const CREDIT = 64 << 10; // the first limit, which hello says
 const ITEM = 64; // bytes that an item counts besides its payload
@@ -12,11 +13,10 @@ export class Stream {
   left = false; // no more items are wanted
   raise; // tells the server another limit
 
-  #items = [];
+  #items = new Feed();
   #limit = CREDIT; // all in bytes of items
   #received = 0;
   #consumed = 0;
-  #wake = () => {};
 
   // begun tells whether there were items.
   get begun() {
@@ -27,38 +27,22 @@ export class Stream {
   add(payload) {
     if (this.#received >= this.#limit) throw new MalformedError('an item beyond the limit');
     this.#received += cost(payload);
-    this.#items.push(payload);
-    this.#wake();
+    this.#items.add(payload);
   }
 
   // read yields the items until the outcome of the request. Who leaves the loop cancels it.
   async* read(outcome) {
-    let over;
-    const end = (...errors) => {
-      over = errors;
-      this.#wake();
-    };
-    outcome.then(() => end(), end);
+    const items = this.#items;
+    outcome.then(() => items.end(), (error) => items.end(error));
     try {
-      for (;;) {
-        if (this.#items.length) {
-          const item = this.#items.shift();
-          this.#consumed += cost(item);
-          // Once half of what is allowed is consumed more is.
-          if (!over && this.#limit - this.#consumed <= CREDIT / 2) {
-            this.#limit = this.#consumed + CREDIT;
-            this.raise(this.#limit);
-          }
-          yield item;
-        } else if (!over) {
-          await new Promise((resolve) => {
-            this.#wake = resolve;
-          });
-        } else if (over.length) {
-          throw over[0];
-        } else {
-          return;
+      for (let item; (item = await items.next());) {
+        this.#consumed += cost(item);
+        // Once half of what is allowed is consumed more is.
+        if (!items.over && this.#limit - this.#consumed <= CREDIT / 2) {
+          this.#limit = this.#consumed + CREDIT;
+          this.raise(this.#limit);
         }
+        yield item;
       }
     } finally {
       this.left = true;

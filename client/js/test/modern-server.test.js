@@ -13,8 +13,9 @@ import { promisify } from 'node:util';
 import WS from 'ws';
 import { browserMissing, launch, serve } from './support/browser.js';
 import * as steps from './support/modern.js';
-import { goMissing } from './support/servers.js';
+import { Relay, goMissing } from './support/servers.js';
 
+const names = Object.keys(steps).filter((name) => name !== 'resumedTopic');
 const noBrowser = await browserMissing();
 
 const PROGRAM = `package main
@@ -107,14 +108,41 @@ func main() {
 		Upgrader: &websocket.Upgrader{Origins: []string{"*"}},
 		Handler:  &mux,
 		Version:  protocol.V3_0,
+		Topics: func(name string) server.TopicOptions {
+			return server.TopicOptions{History: !strings.HasPrefix(name, "plain"), Presence: strings.HasPrefix(name, "room")}
+		},
 		Logger:   slog.New(slog.DiscardHandler),
-		Hooks: server.Hooks{OnClientConnected: func(ctx context.Context, c *server.Conn) error {
+		Hooks: server.Hooks{OnSubscribe: func(ctx context.Context, c *server.Conn, topic string) (any, error) {
+			if topic == "secret" {
+				return nil, &protocol.Error{Code: "FORBIDDEN", Message: "not for you"}
+			}
+			return c.Value(), nil
+		}, OnClientConnected: func(ctx context.Context, c *server.Conn) error {
 			c.SetValue(string(c.Credentials()))
 			if string(c.Credentials()) == "wrong" {
 				return &transport.CloseError{Status: 4500, Reason: "who are you?"}
 			}
 			return nil
 		}},
+	})
+	mux.Request("publish", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		var p struct {
+			Topic    string
+			From, To int
+		}
+		if err := r.Payload.DecodeJSON(&p); err != nil {
+			return protocol.Payload{}, err
+		}
+		for n := p.From; n <= p.To; n++ {
+			if _, err := srv.Topic(p.Topic).Publish(ctx, strconv.Itoa(n), protocol.Text("said")); err != nil {
+				return protocol.Payload{}, err
+			}
+		}
+		return protocol.Payload{}, nil
+	})
+	mux.Request("cut", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		r.Conn.Close(4000, "") // after the reply
+		return protocol.Payload{}, nil
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -147,7 +175,16 @@ describe('3.0 with a real server', { skip: await goMissing(), timeout: 120_000 }
   });
 
   describe('Node', () => {
-    for (const name of Object.keys(steps)) test(name, () => steps[name](url, WS));
+    for (const name of names) test(name, () => steps[name](url, WS));
+
+    test('resumedTopic', async () => {
+      const relay = await Relay.start(new URL(url).host);
+      try {
+        await steps.resumedTopic(`http://${relay.addr}/`, WS, () => relay.cut());
+      } finally {
+        await relay.down();
+      }
+    });
   });
 
   describe('Chromium', { skip: noBrowser }, () => {
@@ -167,7 +204,7 @@ describe('3.0 with a real server', { skip: await goMissing(), timeout: 120_000 }
       await site?.close();
     });
 
-    for (const name of Object.keys(steps)) {
+    for (const name of names) {
       test(name, () => page.evaluate(async ([step, to]) => {
         const all = await import('/test/support/modern.js');
         await all[step](to);

@@ -953,6 +953,17 @@ test('drain: a random moment within spread', async (t) => {
   assert.deepEqual([names(server.socket), client.events()], [['n'], ['resumed']], 'it holds nothing back');
 });
 
+test('drain: a request that is refused meanwhile does not end the connection', async (t) => {
+  const { server, client, socket } = await connected(t);
+  drain(socket, 10_000, 60_000);
+  client.request('refused', 'x');
+  socket.say(13, socket.take().id, 1, 0);
+  await server.clock.pass(5_000);
+  assert.deepEqual([socket.closedWith, client.status], [undefined, 'connected']);
+  await server.clock.pass(7_001);
+  assert.deepEqual([socket.closedWith, client.status], [4000, 'resuming']);
+});
+
 test('drain: at most a little less than grace', async (t) => {
   const { server, client, socket } = await connected(t);
   const begun = client.request('begun', 'x');

@@ -8,6 +8,7 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -15,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
@@ -38,8 +38,8 @@ type Chat struct {
 	sessions *session.FileStore
 	names    *names
 	rooms    *rooms
-	watchers *members   // receive the list of rooms when it changes
-	telling  sync.Mutex // held while they are sent the list, so that the latest comes last
+	list     server.Topic // of the rooms; published when it changes
+	telling  sync.Mutex   // held while it is published, so that the latest comes last
 
 	signIns limit // of a host
 	calls   limit // of a connection
@@ -55,11 +55,10 @@ const maxMessageSize = 32 << 10
 // Only one process at a time may use a directory.
 func Open(dir string, opts Options) (_ *Chat, err error) {
 	c := &Chat{
-		log:      opts.Logger,
-		watchers: newMembers(0, func(string) {}),
-		signIns:  limit{rate: rate{burst: 30, every: 2 * time.Second}},
-		calls:    limit{rate: rate{burst: 200, every: 50 * time.Millisecond}},
-		typings:  limit{rate: rate{burst: 3, every: time.Second}},
+		log:     opts.Logger,
+		signIns: limit{rate: rate{burst: 30, every: 2 * time.Second}},
+		calls:   limit{rate: rate{burst: 200, every: 50 * time.Millisecond}},
+		typings: limit{rate: rate{burst: 3, every: time.Second}},
 	}
 	if c.log == nil {
 		c.log = slog.Default()
@@ -78,9 +77,6 @@ func Open(dir string, opts Options) (_ *Chat, err error) {
 	if c.names, err = openNames(filepath.Join(dir, "names.json")); err != nil {
 		return nil, err
 	}
-	if c.rooms, err = openRooms(filepath.Join(dir, "rooms"), c.log, c.tellRooms); err != nil {
-		return nil, err
-	}
 	c.Server = server.New(server.Options{
 		Upgrader:        opts.Upgrader,
 		Logger:          opts.Logger,
@@ -89,19 +85,24 @@ func Open(dir string, opts Options) (_ *Chat, err error) {
 		MaxMessageSize:  maxMessageSize,
 		Handler:         c.mux(),
 		Hooks: server.Hooks{
+			OnClientAway:         c.away,
+			OnClientBack:         c.back,
 			OnClientDisconnected: c.disconnected,
 			OnSessionCreated:     c.sessionCreated,
 			OnSessionLookup:      c.sessionLookup,
 			OnSessionClosed:      c.sessionClosed,
 		},
 	})
+	c.list = c.Server.Topic("rooms")
+	if c.rooms, err = openRooms(filepath.Join(dir, "rooms"), c.Server, c.log, c.tellRooms); err != nil {
+		return nil, errors.Join(err, c.Server.Close())
+	}
 	return c, nil
 }
 
 // Close closes the files. Call it after the Server has been shut down.
 func (c *Chat) Close() error {
 	var errs []error
-	c.watchers.close()
 	if c.rooms != nil {
 		errs = append(errs, c.rooms.close())
 	}
@@ -114,33 +115,54 @@ func (c *Chat) Close() error {
 	return errors.Join(errs...)
 }
 
-// disconnected removes a connection from its rooms. Its user leaves them unless another
-// connection comes soon.
-func (c *Chat) disconnected(conn *server.Conn, _ error) {
-	c.watchers.leave(conn, true)
-	for _, r := range c.rooms.all() {
-		r.members.leave(conn, false)
+// away, back and disconnected find out who is still in the rooms of a connection.
+
+func (c *Chat) away(conn *server.Conn, _ error) {
+	conn.SetValue(away{})
+	c.look(conn)
+}
+
+func (c *Chat) back(_ context.Context, conn *server.Conn) error {
+	conn.SetValue(nil)
+	c.look(conn)
+	return nil
+}
+
+func (c *Chat) disconnected(conn *server.Conn, _ error) { c.look(conn) }
+
+func (c *Chat) look(conn *server.Conn) {
+	if name, ok := owner(conn); ok {
+		for _, r := range c.rooms.all() {
+			r.people.look(name, grace)
+		}
 	}
 }
 
-// list returns the list of rooms.
-func (c *Chat) list() []Room {
+// away is the value of connections whose client is away.
+type away struct{}
+
+func isAway(conn *server.Conn) bool { return conn.Value() == away{} }
+
+// signedOut removes a connection from everything.
+func (c *Chat) signedOut(conn *server.Conn, name string) {
+	c.list.Leave(conn)
+	for _, r := range c.rooms.all() {
+		r.people.leave(conn, name)
+	}
+}
+
+// current returns the list of rooms.
+func (c *Chat) current() []Room {
 	var list []Room
 	for _, r := range c.rooms.list() {
-		list = append(list, Room{Room: r.name, Members: r.members.count()})
+		list = append(list, Room{Room: r.name, Members: r.people.count()})
 	}
 	return list
 }
 
-// tellRooms sends the list of rooms to the watchers.
+// tellRooms publishes the list of rooms.
 func (c *Chat) tellRooms() {
 	c.telling.Lock()
 	defer c.telling.Unlock()
-	p, err := protocol.JSON(c.list())
-	if err == nil {
-		_, err = server.Broadcast(c.watchers.all(""), "rooms", p)
-	}
-	if err != nil {
-		c.log.Error("chatroom: list of rooms cannot be composed", "error", err)
-	}
+	tell(c.list, "rooms", c.current(), c.log)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/webwiretest"
 )
 
@@ -84,19 +85,26 @@ type guest struct {
 	heard  chan string // signals: name, then what matters of the payload
 }
 
-func (h *house) guest(keys client.KeyStore) *guest {
+func (h *house) guest(keys client.KeyStore) *guest { return h.guestBy(h.network.Link(), keys) }
+
+func (h *house) guestBy(l *webwiretest.Link, keys client.KeyStore) *guest {
 	g := &guest{t: h.t, heard: make(chan string, 1000)}
-	g.client = h.network.Client(client.Options{Keys: keys, Hooks: client.Hooks{
+	g.client = l.Client(client.Options{Keys: keys, Hooks: client.Hooks{
 		OnServerSignal: func(_ context.Context, s *client.Signal) {
 			if s.Name == "rooms" {
 				return
 			}
+			me, _ := g.client.Session()
+			info, _ := session.InfoAs[SignIn](me)
 			var m struct {
 				Presence
 				Text string
 			}
 			if err := s.Payload.DecodeJSON(&m); err != nil {
 				h.t.Error(err)
+			}
+			if s.Name != "message" && m.Name == info.Name {
+				return // clients do not show that
 			}
 			text := strings.TrimSpace(s.Name + " " + m.Room + " " + m.Name + " " + m.Text)
 			if m.Again {

@@ -24,6 +24,10 @@ const (
 
 // history has the last messages of a room, in memory and in a file with one line of JSON
 // per message. The file is created with the first message.
+//
+// The history of the room's topic would not do: in memory it does not outlive the process,
+// and on any engine it keeps publications, "joined" among them, where the room stores messages:
+// it knows each by the id that its author chose, and reads them backwards in pages.
 type history struct {
 	path string
 	keep int

@@ -44,6 +44,17 @@ func (c *Chat) user(conn *server.Conn) (string, error) {
 	return c.holder(s)
 }
 
+// owner returns the name in the session of a connection, or in that which it had when it
+// ended.
+func owner(conn *server.Conn) (name string, ok bool) {
+	s, ok := conn.Session()
+	if !ok {
+		return "", false
+	}
+	info, err := session.InfoAs[SignIn](s)
+	return info.Name, err == nil
+}
+
 func (c *Chat) holder(s session.Session) (string, error) {
 	info, err := session.InfoAs[SignIn](s)
 	if err != nil {
@@ -84,9 +95,11 @@ func (c *Chat) sessionClosed(_ context.Context, key string) error {
 	if !ok {
 		return nil
 	}
-	c.watchers.drop(name)
+	for conn := range c.Server.SessionConns(key) {
+		c.signedOut(conn, name)
+	}
 	for _, r := range c.rooms.all() {
-		r.members.drop(name)
+		r.people.look(name, 0) // the last connection may be lost already
 	}
 	return c.names.free(key)
 }

@@ -39,63 +39,60 @@ type call struct {
 }
 
 // forMembers makes a handler that refuses users who are not signed in.
-func forMembers[In, Out any](c *Chat, fn func(by call, in In) (Out, error)) server.RequestHandler {
-	return server.JSON(func(_ context.Context, r *server.Request, in In) (out Out, err error) {
+func forMembers[In, Out any](c *Chat, fn func(ctx context.Context, by call, in In) (Out, error)) server.RequestHandler {
+	return server.JSON(func(ctx context.Context, r *server.Request, in In) (out Out, err error) {
 		name, err := c.user(r.Conn)
 		if err != nil {
 			return out, err
 		}
-		return fn(call{r.Conn, name}, in)
+		return fn(ctx, call{r.Conn, name}, in)
 	})
 }
 
 // listRooms returns the list of rooms; changes follow as signals.
-func (c *Chat) listRooms(by call, _ struct{}) ([]Room, error) {
-	if _, err := c.watchers.join(by.conn, by.name); err != nil {
+func (c *Chat) listRooms(ctx context.Context, by call, _ struct{}) ([]Room, error) {
+	if err := c.list.Join(ctx, by.conn); err != nil {
 		return nil, err
 	}
-	if err := c.stillIn(by, c.watchers); err != nil {
+	if err := c.stillIn(by); err != nil {
 		return nil, err
 	}
-	return c.list(), nil
+	return c.current(), nil
 }
 
-func (c *Chat) join(by call, in Join) (Joined, error) {
-	out, err := c.rooms.join(by.conn, by.name, in)
-	if err != nil {
-		return Joined{}, err
-	}
-	if r, ok := c.rooms.find(in.Room); ok {
-		err = c.stillIn(by, r.members)
+func (c *Chat) join(ctx context.Context, by call, in Join) (Joined, error) {
+	out, err := c.rooms.join(ctx, by.conn, by.name, in)
+	if err == nil {
+		err = c.stillIn(by)
 	}
 	return out, err
 }
 
-// stillIn undoes a join if the user has signed out meanwhile.
-func (c *Chat) stillIn(by call, s *members) error {
+// stillIn undoes what a connection has joined if the user has signed out meanwhile.
+func (c *Chat) stillIn(by call) error {
 	_, err := c.user(by.conn)
 	if err != nil {
-		s.leave(by.conn, true)
+		c.signedOut(by.conn, by.name)
 	}
 	return err
 }
 
-func (c *Chat) leave(by call, in InRoom) (struct{}, error) {
+func (c *Chat) leave(_ context.Context, by call, in InRoom) (struct{}, error) {
 	if r, ok := c.rooms.find(in.Room); ok {
-		r.members.leave(by.conn, true)
+		r.people.leave(by.conn, by.name)
 	}
 	return struct{}{}, nil
 }
 
-func (c *Chat) who(by call, in InRoom) ([]string, error) {
+func (c *Chat) who(_ context.Context, by call, in InRoom) ([]string, error) {
 	r, err := c.joined(by, in.Room)
 	if err != nil {
 		return nil, err
 	}
-	return r.members.names(), nil
+	return r.people.names(), nil
 }
 
-func (c *Chat) earlier(by call, in Earlier) (Page, error) {
+func (c *Chat) earlier(_ context.Context, by call, in Earlier) (Page, error) {
 	r, err := c.joined(by, in.Room)
 	if err != nil {
 		return Page{}, err
@@ -104,7 +101,7 @@ func (c *Chat) earlier(by call, in Earlier) (Page, error) {
 	return Page{Messages: messages, Earlier: earlier}, nil
 }
 
-func (c *Chat) say(by call, in Say) (Message, error) {
+func (c *Chat) say(_ context.Context, by call, in Say) (Message, error) {
 	r, err := c.joined(by, in.Room)
 	if err != nil {
 		return Message{}, err
@@ -125,13 +122,13 @@ func (c *Chat) say(by call, in Say) (Message, error) {
 // joined returns the room if the connection is in it.
 func (c *Chat) joined(by call, name string) (*room, error) {
 	r, ok := c.rooms.find(name)
-	if !ok || !r.members.has(by.conn) {
+	if !ok || !r.people.topic.Has(by.conn) {
 		return nil, ErrNotInRoom
 	}
 	return r, nil
 }
 
-// typing tells the others in the room. It ignores errors: the signal is a hint.
+// typing tells everybody in the room. It ignores errors: the signal is a hint.
 func (c *Chat) typing(_ context.Context, s *server.Signal) {
 	var in InRoom
 	name, err := c.user(s.Conn)
@@ -139,6 +136,6 @@ func (c *Chat) typing(_ context.Context, s *server.Signal) {
 		return
 	}
 	if r, err := c.joined(call{s.Conn, name}, in.Room); err == nil {
-		r.tell(r.members.all(name), "typing", Presence{Room: r.name, Name: name})
+		r.tell("typing", Presence{Room: r.name, Name: name})
 	}
 }

@@ -1,8 +1,8 @@
 package chat
 
 import (
+	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"maps"
 	"os"
@@ -14,9 +14,6 @@ import (
 	"github.com/webwire-go/webwire/server"
 )
 
-// connSeq is what server.Broadcast sends to.
-type connSeq = iter.Seq[*server.Conn]
-
 // permanent are the rooms that always exist, in the order of the list.
 var permanent = []string{"lobby", "help", "random"}
 
@@ -26,6 +23,7 @@ const maxRooms = 32
 // forgotten when everybody has left and it has no messages.
 type rooms struct {
 	dir     string
+	server  *server.Server
 	log     *slog.Logger
 	changed func()
 
@@ -34,7 +32,7 @@ type rooms struct {
 }
 
 // openRooms opens the rooms that have a file in dir, and the permanent ones.
-func openRooms(dir string, log *slog.Logger, changed func()) (*rooms, error) {
+func openRooms(dir string, srv *server.Server, log *slog.Logger, changed func()) (*rooms, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -49,7 +47,7 @@ func openRooms(dir string, log *slog.Logger, changed func()) (*rooms, error) {
 			names = append(names, name)
 		}
 	}
-	s := &rooms{dir: dir, log: log, changed: changed, byName: make(map[string]*room)}
+	s := &rooms{dir: dir, server: srv, log: log, changed: changed, byName: make(map[string]*room)}
 	for _, name := range names {
 		if err := s.add(name); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -69,7 +67,7 @@ func (s *rooms) add(name string) error {
 	if m, ok := h.newest(); ok && fold(m.Room) == fold(name) {
 		name = m.Room
 	}
-	s.byName[fold(name)] = newRoom(name, h, s.log, s.changed)
+	s.byName[fold(name)] = newRoom(name, s.server.Topic("room."+fold(name)), h, s.log, s.changed)
 	return nil
 }
 
@@ -82,13 +80,13 @@ func (s *rooms) find(name string) (*room, bool) {
 }
 
 // join adds a connection to a room.
-func (s *rooms) join(c *server.Conn, name string, in Join) (Joined, error) {
+func (s *rooms) join(ctx context.Context, c *server.Conn, name string, in Join) (Joined, error) {
 	for {
 		r, err := s.enter(in.Room)
 		if err != nil {
 			return Joined{}, err
 		}
-		out, err := r.join(c, name, in)
+		out, err := r.join(ctx, c, name, in)
 		if err != nil {
 			return Joined{}, err
 		}
@@ -155,7 +153,7 @@ func (s *rooms) close() error {
 	defer s.mu.Unlock()
 	var errs []error
 	for _, r := range s.byName {
-		r.members.close()
+		r.people.close()
 		errs = append(errs, r.history.close())
 	}
 	return errors.Join(errs...)

@@ -27,8 +27,8 @@ func (t *talk) signal(_ context.Context, s *client.Signal) {
 		}
 	case "joined", "left":
 		var who chat.Presence
-		if s.Payload.DecodeJSON(&who) != nil || who.Room != t.current() || who.Again {
-			return
+		if s.Payload.DecodeJSON(&who) != nil || who.Room != t.current() || who.Again || who.Name == t.me() {
+			return // everybody in the room is told, this user too
 		}
 		t.show.notice("%s %s", who.Name, s.Name)
 	}

@@ -25,13 +25,13 @@ const (
 // talk is one user talking in one room at a time.
 type talk struct {
 	client *client.Client
-	name   string // as the server returned it
 	show   *printer
 	again  chan struct{} // has an element after reconnecting
 	quit   bool          // /quit was typed
 	lost   bool          // the connection is lost; used by the hooks
 
 	mu      sync.Mutex
+	name    string // as the server returned it; changed by run
 	room    string
 	last    uint64          // Seq of the last message that was printed
 	joining string          // the room that is being joined, if any
@@ -121,7 +121,9 @@ func (t *talk) signIn(ctx context.Context) error {
 	}
 	me, err := client.Call[chat.SignIn](ctx, t.client, "signin", chat.SignIn{Name: t.name})
 	if err == nil {
+		t.mu.Lock()
 		t.name = me.Name
+		t.mu.Unlock()
 	}
 	return err
 }
@@ -259,6 +261,12 @@ func (t *talk) leave(ctx context.Context, signOut bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 	defer cancel()
 	return t.client.CloseSession(ctx)
+}
+
+func (t *talk) me() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.name
 }
 
 func (t *talk) current() string {

@@ -357,6 +357,7 @@ export class Chat extends EventTarget {
       room.early.push([name, about]);
       return;
     }
+    if (name !== 'message' && about.name === this.me) return; // the server tells everybody in the room
     switch (name) {
       case 'message':
         if (!room.add(about)) return;

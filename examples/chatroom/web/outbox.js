@@ -1,7 +1,13 @@
-// Messages that the server has not confirmed yet. They survive a reload and a crash.
-// Each is an item of its own in the browser's storage, so that tabs do not overwrite
-// one another. The server stores an id once, so any tab may send a message, but only
-// while its author is signed in: others may use the same browser.
+// Messages that the server has not confirmed yet. A request that is under way when the
+// connection is lost is the client's matter: it is executed once and answered if the
+// connection goes on within the two minutes for which the server keeps it. What remains for
+// the page is what a client in memory cannot do: messages that were written without a
+// connection, or whose connection did not go on, survive a reload and a crash, here or of the
+// server. They are sent again with the same id, and the server stores an id once.
+//
+// Each is an item of its own in the browser's storage, so that tabs do not overwrite one
+// another. Any tab may send a message, but only while its author is signed in: others may use
+// the same browser.
 
 import { browser } from './storage.js';
 

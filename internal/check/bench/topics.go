@@ -71,7 +71,7 @@ var topicFanouts = []topicFanout{
 const rawTopicsName = "raw/gobwas"
 
 func topicsPart(r *report, e effort, _ []contender) error {
-return publications(r, e, topicWorks())
+	return publications(r, e, topicWorks())
 }
 
 func publications(r *report, e effort, works []topicWork) error {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // proxy forwards TCP connections to one of several servers in turn, and can reset
@@ -17,6 +18,8 @@ type proxy struct {
 	backends []string
 	next     int
 	pairs    []*pair
+	refuses  bool
+	times    []time.Time // of all that were accepted
 	closed   bool
 	running  sync.WaitGroup
 }
@@ -47,8 +50,35 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
+		p.mu.Lock()
+		p.times = append(p.times, time.Now())
+		refuses := p.refuses
+		p.mu.Unlock()
+		if refuses {
+			reset(conn.(*net.TCPConn))
+			continue
+		}
 		p.running.Go(func() { p.forward(conn.(*net.TCPConn)) })
 	}
+}
+
+// refuse makes the proxy reset each connection that it accepts, or accept them again.
+func (p *proxy) refuse(all bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuses = all
+}
+
+// accepted returns when connections were accepted, from a moment on.
+func (p *proxy) accepted(from time.Time) (times []time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, at := range p.times {
+		if !at.Before(from) {
+			times = append(times, at.Sub(from))
+		}
+	}
+	return times
 }
 
 // connect connects to a backend that is there.
@@ -108,6 +138,15 @@ func (p *proxy) resetAny() bool {
 	}
 	p.pairs[rand.IntN(len(p.pairs))].reset()
 	return true
+}
+
+// resetAll resets all connections.
+func (p *proxy) resetAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.pairs {
+		c.reset()
+	}
 }
 
 func (c *pair) reset() {

@@ -14,15 +14,15 @@ import (
 	"github.com/webwire-go/webwire/server"
 )
 
-// Requests through a network that resets connections all the time have one outcome
-// each, the right reply if any, and are executed once at most.
+// Requests of 2.0 through a network that resets connections all the time have one outcome
+// each, the right reply if any, and are executed at most once.
 func TestResets(t *testing.T) {
 	const (
 		clients = 64
 		each    = 16 // requests in flight of a client
 		every   = 64 // requests there is a reset, however fast the machine is
 	)
-	count := either[uint64](1_000_000, 40_000) // requests
+	count := either[uint64](1_000_000, 10_000) // requests
 	before := runtime.NumGoroutine()
 	executions := make([]atomic.Uint32, count)
 	srv := start(t, "", server.Options{Hooks: server.Hooks{
@@ -41,7 +41,10 @@ func TestResets(t *testing.T) {
 	var all []*client.Client
 	var working sync.WaitGroup
 	for range clients {
-		c := newClient(p.addr(), client.Options{MinBackoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond})
+		c := newClient(p.addr(), client.Options{
+			Versions:   []protocol.Version{protocol.V2_0},
+			MinBackoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond,
+		})
 		all = append(all, c)
 		for range each {
 			working.Go(func() {
