@@ -62,10 +62,13 @@ func TestPeersThatNeverRead(t *testing.T) {
 	if !await(func() bool { return srv.Stats().Open == peers }) {
 		t.Fatalf("%d connections", srv.Stats().Open)
 	}
-	first := heap()
 	growth := int64(0)
 	victims := slices.Collect(srv.Conns())
 	beside := healthy(t, srv.addr, either(100, 2), func() {
+		if !await(func() bool { return srv.Stats().Open > peers }) {
+			t.Error("nobody asks")
+		}
+		first := heap()
 		payload := protocol.Bytes(make([]byte, 1000))
 		for _, c := range victims {
 			to := &target{}
