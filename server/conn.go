@@ -34,6 +34,7 @@ type Conn struct {
 	closing    atomic.Bool // Close was called, or the connection was refused
 	overdue    atomic.Bool // its credentials have expired
 	admitted   atomic.Bool // OnClientConnected has returned nil, or there is none
+	behind     atomic.Bool // a broadcast found no room: it gets no more signals, there would be a hole
 	refused    bool        // OnClientConnected has failed; set before any other task runs
 	spoke      bool        // a request or signal has arrived; used by the reader only
 	negotiated bool        // the version was negotiated, so the client is not a published one
@@ -264,6 +265,9 @@ func (c *Conn) SetValue(v any) { c.value.Store(&v) }
 // until ctx ends. After nil the signal is queued, and sent unless the connection is lost
 // first. On a connection that has ended the error wraps ErrConnClosed.
 func (c *Conn) Signal(ctx context.Context, name string, p protocol.Payload) error {
+	if c.behind.Load() {
+		return &sendFailed{ErrSlowConsumer}
+	}
 	return c.sendError(c.link.Send(ctx, protocol.Message{Kind: protocol.Signal, Name: name, Payload: p}))
 }
 

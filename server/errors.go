@@ -57,8 +57,8 @@ var (
 	ErrHistoryGap = errors.New("server: publications are missing in the history of the topic")
 
 	// ErrSessionInfo is wrapped by errors of CreateSession and UpdateSession for an info
-	// that a client cannot read.
-	ErrSessionInfo = errors.New("server: session info is not a JSON object")
+	// that a client cannot read, or that is too long or nested too deep.
+	ErrSessionInfo = errors.New("server: session info is not fit for clients")
 
 	// ErrNoSession is returned by UpdateSession if the connection has no session.
 	ErrNoSession = errors.New("server: the connection has no session")

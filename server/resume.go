@@ -21,7 +21,7 @@ const (
 	defaultResumeWindow = 2 * time.Minute
 
 	// maxResumeMemory is how many bytes the server keeps for all clients together in order
-	// to send them again.
+	// to send them again, and sets aside.
 	maxResumeMemory = 256 << 20
 )
 

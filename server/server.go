@@ -52,7 +52,11 @@ func New(opts Options) *Server {
 		listeners: make(map[transport.Listener]struct{}),
 		closing:   make(chan struct{}),
 	}
-	s.keeping = outbox.Keeping{Displace: true, Total: &outbox.Total{Limit: maxResumeMemory}}
+	s.keeping = outbox.Keeping{
+		Displace: true,
+		Total:    &outbox.Total{Limit: maxResumeMemory},
+		Late:     &outbox.Total{Limit: maxResumeMemory},
+	}
 	s.limits.OutboxSize = s.opts.OutboxSize
 	s.limits.KeepAlive = s.opts.ReadTimeout / 3
 	s.limits.Tasks.Concurrency = s.opts.Concurrency
