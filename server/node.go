@@ -28,6 +28,16 @@ func (s *Server) hasNodes() bool {
 	return s.opts.Engine.Bus != nil && s.opts.Engine.Roster != nil
 }
 
+// nodes returns the number of nodes that are alive.
+func (t *topics) nodes() (n int) {
+	if t.opened.Load() && t.server.hasNodes() {
+		for range t.engine.Roster.Nodes() {
+			n++
+		}
+	}
+	return n
+}
+
 // questionKind is the first byte of what one node asks another by Bus.Ask.
 type questionKind byte
 

@@ -432,10 +432,21 @@ func TestEngineOpens(t *testing.T) {
 			t.Errorf("it is open already: %v", err)
 		}
 
+		if n := all[0].Stats().Nodes; n != 2 {
+			t.Errorf("%d nodes", n)
+		}
+		all[1].Close()
+		if n := all[0].Stats().Nodes; n != 1 {
+			t.Errorf("%d nodes after one has ended", n)
+		}
+
 		unused := newTopical(t, server.Options{Engine: memory.Node()})
 		unused.Close()
 		if err := unused.OpenEngine(t.Context()); err != server.ErrServerClosed {
 			t.Errorf("after Close: %v", err)
+		}
+		if n := unused.Stats().Nodes; n != 0 {
+			t.Errorf("%d nodes of an engine that is not open", n)
 		}
 	})
 }
