@@ -18,8 +18,8 @@ func (s *Server) OpenEngine(ctx context.Context) error { return s.topics.ready(c
 // openSoon opens the engine in the background, if there are other nodes: they ask this one
 // about its connections.
 func (t *topics) openSoon() {
-	if !t.opened.Load() && t.server.hasNodes() && !t.opening.Swap(true) {
-		t.work(func() { _ = t.ready(t.ctx) }) // it is logged
+	if !t.opened.Load() && t.server.hasNodes() {
+		_, _ = t.open() // it is logged
 	}
 }
 
