@@ -20,7 +20,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster screenshot test js web sim soak bench bench-quick bench-idle bench-nodes lint docs release-check vuln fuzz cover clean
+.PHONY: help run run-dashboard run-cluster screenshot test js web sim soak bench bench-quick bench-idle bench-nodes lint docs release-check vuln fuzz cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,12 +28,16 @@ help: ## list the targets
 run: ## run the chatroom at http://localhost:8080
 	go run ./examples/chatroom server -data examples/chatroom/data
 
+run-dashboard: ## run the dashboard at http://localhost:8081
+	go run ./examples/dashboard
+
 run-cluster: ## run a chat on three nodes behind a load balancer, with NATS in between (NATS=url,...: with that)
 	go -C examples/cluster run . $(if $(NATS),-nats '$(NATS)')
 
-screenshot: ## take the pictures of the chatroom in docs/ (needs Node and Chromium)
+screenshot: ## take the pictures of the chatroom and the dashboard in docs/ (needs Node and Chromium)
 	test -d client/js/node_modules/playwright-core || npm --prefix client/js ci --no-fund --no-audit
 	node client/js/scripts/chatroom-pictures.js
+	node client/js/scripts/dashboard-pictures.js
 
 test: ## vet and test everything, with the race detector
 	$(call in,go vet ./...)

@@ -63,6 +63,8 @@ func (in *inlet) Asked(ctx context.Context, from engine.NodeID, data []byte) ([]
 		return t.answerTopic(ctx, data)
 	case questionSession:
 		return t.server.sessions.answer(ctx, data)
+	case questionHandover:
+		return t.answerHandover(ctx, from, data)
 	}
 	return nil, errQuestion
 }

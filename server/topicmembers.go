@@ -31,6 +31,8 @@ type member struct {
 type memberships struct {
 	mu     sync.Mutex
 	over   bool               // the connection has ended
+	moving bool               // to another node: nothing is joined
+	again  []*membership      // that the connection is to become a member of again, see rejoin
 	refs   map[uint32]*member // nil: not a member yet
 	joined map[string]*member
 }
@@ -57,11 +59,17 @@ func (ms *memberships) reserve(ref uint32) (ok, full bool) {
 func (ms *memberships) attach(m *member) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if _, reserved := ms.refs[m.ref]; !reserved || ms.over {
+	if _, reserved := ms.refs[m.ref]; !reserved || ms.over || ms.moving {
 		return false
 	}
 	ms.refs[m.ref] = m
 	return true
+}
+
+func (ms *memberships) isMoving() bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return ms.moving
 }
 
 // detach frees a ref and returns its member, nil if there is none.
@@ -77,7 +85,7 @@ func (ms *memberships) detach(ref uint32) *member {
 func (ms *memberships) join(m *member) (joined bool, err error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if ms.over {
+	if ms.over || ms.moving {
 		return false, ErrConnClosed
 	}
 	if ms.joined[m.topic.name] != nil {
@@ -117,7 +125,7 @@ func (ms *memberships) end() (all []*member) {
 	for _, m := range ms.joined {
 		all = append(all, m)
 	}
-	ms.refs, ms.joined = nil, nil
+	ms.refs, ms.joined, ms.again = nil, nil, nil
 	return all
 }
 
@@ -142,8 +150,18 @@ func (e *topic) admit(m *member) {
 func (m *member) leave() {
 	e := m.topic
 	e.mu.Lock()
+	left := m.left
+	e.dismiss(m)
+	e.mu.Unlock()
+	if !left {
+		e.release()
+	}
+}
+
+// dismiss makes m nothing that the topic knows. The caller holds mu, and calls release
+// afterwards if m had not left.
+func (e *topic) dismiss(m *member) {
 	if m.left {
-		e.mu.Unlock()
 		return
 	}
 	m.left = true
@@ -156,8 +174,6 @@ func (m *member) leave() {
 		m.index = -1
 		e.exited(m)
 	}
-	e.mu.Unlock()
-	e.release()
 }
 
 // conns returns the connections of this node that are members, each once.

@@ -7,18 +7,20 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { minify } from 'terser';
 
-const LIMIT = 12800; // bytes, minified and compressed
+const LIMIT = 12900; // bytes, minified and compressed
 
 // Properties that nobody outside of this package sees, and that have no namesake in
 // the platform.
 const INTERNAL = [
-  'acknowledge', 'again', 'answered', 'attempt', 'awaits', 'away', 'begun', 'closeBegins', 'closedByServer', 'compose', 'count',
-  'createdByServer', 'critical', 'current', 'deadline', 'drop', 'due', 'end', 'ended', 'explicit', 'failed',
-  'free', 'gap', 'grace', 'guessed', 'handler', 'held', 'hello', 'holding', 'keep', 'keptKey', 'last', 'lasts', 'late', 'left',
-  'load', 'longest', 'major', 'minor', 'negotiated', 'open', 'order', 'outcome', 'over', 'owner', 'probeKey',
-  'proof', 'queued', 'raise', 'read', 'readTimeout', 'received', 'release', 'renounce', 'requests', 'restore',
-  'restored', 'resumable', 'resume', 'renewed', 'resumed', 'save', 'settle', 'signals', 'silence', 'silent', 'skipPause',
-  'spread', 'suspend', 'start', 'stopped', 'tokens', 'uncounted', 'unsubscribe', 'until', 'usable', 'used', 'verify', 'version', 'waived',
+  'ack', 'acknowledge', 'again', 'answered', 'attempt', 'awaits', 'away', 'begun', 'call', 'changes', 'closeBegins',
+  'closedByServer', 'compose', 'cost', 'count', 'createdByServer', 'critical', 'current', 'deadline', 'doubt', 'drop',
+  'due', 'end', 'ended', 'epoch', 'explicit', 'failed', 'free', 'gap', 'grace', 'guessed', 'handler', 'head', 'held',
+  'hello', 'holding', 'keep', 'keptKey', 'last', 'lasts', 'late', 'left', 'load', 'longest', 'major', 'minor',
+  'negotiated', 'offset', 'open', 'order', 'outcome', 'over', 'owner', 'probeKey', 'proof', 'queued', 'raise',
+  'read', 'readTimeout', 'received', 'ref', 'release', 'renewed', 'renounce', 'repeated', 'requests', 'restore',
+  'restored', 'resumable', 'resume', 'resumed', 'save', 'settle', 'signals', 'silence', 'silent', 'skipPause',
+  'spread', 'start', 'stopped', 'suspend', 'take', 'tokens', 'uncounted', 'unsubscribe', 'until', 'usable', 'used',
+  'verify', 'version', 'waived',
 ];
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));

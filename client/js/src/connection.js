@@ -2,9 +2,10 @@
 // the question whether it is still there. In 3.0 several sockets may carry it, one after
 // the other. It ends once, and for good.
 
-import { Call, MAX_DELAY, later } from './call.js';
+import { GOING_AWAY } from './backoff.js';
+import { Call, MAX_DELAY, later, now } from './call.js';
 import {
-  ACCEPT_CONF, ACK, CANCEL, CLOSE_SESSION, CREDIT, DRAIN, GAP, HEARTBEAT, HELLO, ITEM, REPLY, REQUEST, RESTORE_SESSION, SUBSCRIBE, UNSUBSCRIBE,
+  ACCEPT_CONF, ACK, CANCEL, CLOSE_SESSION, CREDIT, DRAIN, GAP, HEARTBEAT, HELLO, ITEM, REQUEST, RESTORE_SESSION, SUBSCRIBE, UNSUBSCRIBE,
   WELCOME,  compose, counted, little, parse,
 } from './codec.js';
 import {
@@ -24,7 +25,6 @@ const SURVIVES = /1006|1012|3001/; // ends of a socket after which the connectio
 const SILENCE = 30_000; // after which the server is asked, at the latest
 const PROBE_TIMEOUT = 5_000;
 const LATE = 1_000; // of a timer: the page was frozen, or the device slept
-export const GOING_AWAY = 1001; // the status of a server that shuts down
 const GRACE = 1_000; // for a server that shuts down to close the connection
 const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
 
@@ -41,9 +41,6 @@ const GAPS = 2;
 const TAKEN = 5;
 
 const unopened = (cause) => new MalformedError('the server did not open the connection', cause);
-
-// now goes on steadily, whatever happens to the clock of the device.
-export const now = () => performance.now();
 
 export class Connection {
   version; // that is spoken, once it is open

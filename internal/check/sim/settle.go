@@ -30,10 +30,29 @@ func (w *world) settle() {
 		}
 	}
 	w.join(&all, "settling", 20*time.Minute)
+	w.host.farewell()
 	if w.modern() && !w.damaging {
 		time.Sleep(w.silence() + 20*time.Second) // the last handlers return, and what is gone is noticed
 		w.host.answered()
 	}
+}
+
+// farewell sends the last signals to all clients, so that what they miss is known.
+func (h *host) farewell() {
+	srv := h.server()
+	if srv == nil {
+		return
+	}
+	for c := range srv.Conns() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		h.signal(ctx, c)
+		cancel()
+	}
+	last := h.cast(srv)
+	time.Sleep(time.Second)
+	h.w.h.mu.Lock()
+	h.w.h.farewell = last
+	h.w.h.mu.Unlock()
 }
 
 // settle sees to it that a client is connected and agrees with its server.

@@ -107,7 +107,7 @@ func run(cfg Config) *history {
 		window:      pick(r, -1, 0, 0, time.Second, 10*time.Second),
 	}
 	w.h.damaged, w.h.modern, w.h.notice = w.damaging, w.modern(), w.silence()+writeTimeout+5*time.Second+w.absence()
-	w.host = &host{w: w, names: make(map[*server.Conn]*peer), met: make(map[int]*server.Conn)}
+	w.host = &host{w: w, names: make(map[*server.Conn]*peer), met: make(map[int]*server.Conn), casts: make(map[*server.Server]*peer)}
 	w.host.start()
 	for i := range 1 + r.IntN(4) {
 		w.clients = append(w.clients, newClient(w, i, r))
@@ -274,9 +274,7 @@ func (w *world) bother(r *rand.Rand) {
 		case 5:
 			if r.IntN(4) == 0 { // more than is kept for a client that is away
 				for range 1100 {
-					if _, err := server.Broadcast(srv.Conns(), "broadcast", protocol.Text("x")); err != nil {
-						w.h.violated("Broadcast: %v", err)
-					}
+					w.host.cast(srv)
 				}
 			}
 		case 0:
@@ -284,9 +282,7 @@ func (w *world) bother(r *rand.Rand) {
 		case 1:
 			c.Abort()
 		case 4:
-			if _, err := server.Broadcast(srv.Conns(), "broadcast", protocol.Text("x")); err != nil {
-				w.h.violated("Broadcast: %v", err)
-			}
+			w.host.cast(srv)
 		case 2, 3:
 			if s, ok := c.Session(); ok {
 				w.h.closing(s.Key)

@@ -28,9 +28,8 @@ func TestSlowHandshakes(t *testing.T) {
 	before := runtime.NumGoroutine()
 	srv := start(t, server.Options{Hooks: server.Hooks{OnRequest: echo}}, headers, nil)
 
-	began := time.Now()
 	var lasted [2]atomic.Int64 // the longest of each
-	record := func(kind int) {
+	record := func(kind int, began time.Time) {
 		for d, m := int64(time.Since(began)), lasted[kind].Load(); d > m && !lasted[kind].CompareAndSwap(m, d); m = lasted[kind].Load() {
 		}
 	}
@@ -40,13 +39,14 @@ func TestSlowHandshakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		began := time.Now()
 		all.Go(func() {
 			defer conn.Close()
 			ticker := time.NewTicker(headers / 10)
 			defer ticker.Stop()
 			for i := 0; ; i++ {
 				if _, err := io.WriteString(conn, handshake[i%40:i%40+1]); err != nil {
-					record(0)
+					record(0, began)
 					return
 				}
 				<-ticker.C
@@ -58,9 +58,10 @@ func TestSlowHandshakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		began := time.Now()
 		all.Go(func() {
 			_ = discard(conn)
-			record(1)
+			record(1, began)
 		})
 	}
 	// Others connect meanwhile.
