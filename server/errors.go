@@ -42,6 +42,10 @@ var (
 	// come back within Options.ResumeWindow.
 	ErrClientGone = errors.New("server: the client did not come back")
 
+	// ErrMoved is the reason if the client has come back to another node that shares
+	// Options.Engine and has the connection from then on, see Hooks.OnClientBack.
+	ErrMoved = errors.New("server: the connection has moved to another node")
+
 	// ErrCredentialsExpired is the reason after the time given to Conn.ExpiresAt.
 	ErrCredentialsExpired = errors.New("server: credentials expired")
 
