@@ -187,6 +187,6 @@ func (s *schedule) finish() {
 }
 
 var (
-	schedules     = flag.Int("schedules", 2000, "number of random schedules of a subscription")
+	schedules     = flag.Int("schedules", 500, "number of random schedules of a subscription")
 	firstSchedule = flag.Int("schedules.first", 0, "the first of them")
 )

@@ -15,7 +15,7 @@ import (
 	"github.com/webwire-go/webwire/server"
 )
 
-var schedules = flag.Int("schedules", 2000, "number of random schedules of TestTopicSchedules")
+var schedules = flag.Int("schedules", 300, "number of random schedules of TestTopicSchedules")
 
 // Whatever happens, a subscriber sees the topic in its order without holes or doubles, or
 // learns of a gap where it is.
