@@ -20,7 +20,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run screenshot test js web sim soak bench bench-quick bench-idle lint docs release-check vuln fuzz cover clean
+.PHONY: help run run-dashboard run-cluster screenshot test js web sim soak bench bench-quick bench-idle bench-nodes lint docs release-check vuln fuzz cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,9 +28,16 @@ help: ## list the targets
 run: ## run the chatroom at http://localhost:8080
 	go run ./examples/chatroom server -data examples/chatroom/data
 
-screenshot: ## take the pictures of the chatroom in docs/ (needs Node and Chromium)
+run-dashboard: ## run the dashboard at http://localhost:8081
+	go run ./examples/dashboard
+
+run-cluster: ## run a chat on three nodes behind a load balancer, with NATS in between (NATS=url,...: with that)
+	go -C examples/cluster run . $(if $(NATS),-nats '$(NATS)')
+
+screenshot: ## take the pictures of the chatroom and the dashboard in docs/ (needs Node and Chromium)
 	test -d client/js/node_modules/playwright-core || npm --prefix client/js ci --no-fund --no-audit
 	node client/js/scripts/chatroom-pictures.js
+	node client/js/scripts/dashboard-pictures.js
 
 test: ## vet and test everything, with the race detector
 	$(call in,go vet ./...)
@@ -52,6 +59,7 @@ sim: ## simulate SEEDS (10000) schedules from FIRST (1) on over a failing networ
 
 soak: ## put load on real sockets for a few minutes
 	WEBWIRE_SOAK=1 go test ./internal/check/e2e/soak ./internal/check/e2e/sessions ./internal/check/e2e/fire -count 1 -p 1 -v -timeout 40m
+	WEBWIRE_SOAK=1 go test ./client ./server -run Schedules -count 1 -p 1 -timeout 40m
 
 bench: ## compare with raw libraries and peers (ONLY='regexp': only those), into OUT (out), in about ten minutes
 	go -C internal/check/bench run . $(if $(ONLY),-only '$(ONLY)') -out $(abspath $(OUT))
@@ -61,6 +69,9 @@ bench-quick: ## compare requests of 32 bytes only, in less than a minute
 
 bench-idle: ## measure what 10,000 idle connections cost a server
 	go -C internal/check/bench run . -idle -out $(abspath $(OUT))
+
+bench-nodes: ## measure several nodes on NATS, in two minutes
+	go -C internal/check/bench run . -nodes -out $(abspath $(OUT))
 
 lint: bin/staticcheck ## check format and run the linters
 	@files=$$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +); \

@@ -23,7 +23,7 @@ import (
 // loop cancels the request. Each item belongs to the caller. An error comes once, as the
 // last element, and is one of those of Request; a server that speaks a version before 3.0
 // makes it an error that wraps protocol.ErrUnsupported. Items are received as far as the
-// loop takes them, with at most 64 KiB on their way.
+// loop takes them, with at most 128 KiB on their way.
 //
 // ctx limits the whole iteration. Options.Timeout limits only the wait for a connection.
 func (c *Client) Stream(ctx context.Context, name string, p protocol.Payload) iter.Seq2[protocol.Payload, error] {

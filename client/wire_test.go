@@ -126,7 +126,7 @@ func TestRequestsOfTheServerOnTheWire(t *testing.T) {
 func TestItemsAndCredit(t *testing.T) {
 	const size = 1000
 	const cost = size + protocol.ItemOverhead
-	const credit = 64 << 10
+	const credit = 128 << 10
 	const first = (credit + cost - 1) / cost // items that may be sent at first
 	for _, beyond := range []bool{false, true} {
 		bubble(t, func(t *testing.T) {

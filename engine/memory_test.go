@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -270,4 +271,41 @@ func TestStep(t *testing.T) {
 			t.Errorf("%v after %v, for a subscriber at %v: %v, want %v", c.d.At, c.d.Prev, c.mine, got, c.want)
 		}
 	}
+}
+
+// A node that closes after it has answered has answered.
+func TestMemoryAnswersBeforeItCloses(t *testing.T) {
+	for range 200 {
+		var memory engine.Memory
+		a, b := memory.Node(), memory.Node()
+		answered := make(chan struct{})
+		id := engine.NewNodeID()
+		if err := a.Bus.Open(t.Context(), id, answering{answered}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Bus.Open(t.Context(), engine.NewNodeID(), answering{nil}); err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan error)
+		go func() {
+			<-answered
+			closed <- a.Bus.Close()
+		}()
+		if answer, err := b.Bus.Ask(t.Context(), id, nil); err != nil || string(answer) != "yes" {
+			t.Fatalf("answer %q, %v", answer, err)
+		}
+		if err := errors.Join(<-closed, b.Bus.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// answering is an Inlet that tells that it has answered.
+type answering struct{ answered chan struct{} }
+
+func (answering) Deliver(string, engine.Delivery) {}
+func (answering) Lost([]string, error)            {}
+func (a answering) Asked(context.Context, engine.NodeID, []byte) ([]byte, error) {
+	close(a.answered)
+	return []byte("yes"), nil
 }

@@ -139,8 +139,17 @@ func (n *memoryNode) Ask(ctx context.Context, to NodeID, data []byte) ([]byte, e
 	case <-n.ctx.Done():
 		return nil, ErrClosed
 	case <-other.ctx.Done():
-		return nil, fmt.Errorf("%w: node %v has closed", ErrUnconfirmed, to)
 	}
+	// It is closing, and what it answers now is answered.
+	select {
+	case r := <-answer:
+		if r.err == nil {
+			return bytes.Clone(r.data), nil
+		}
+	case <-ctx.Done():
+	case <-n.ctx.Done():
+	}
+	return nil, fmt.Errorf("%w: node %v has closed", ErrUnconfirmed, to)
 }
 
 func (n *memoryNode) Close() error {

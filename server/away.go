@@ -144,17 +144,27 @@ func (t *sessions) giveUpPlace(l *live) bool {
 
 // take waits until *held, which is turn or socket of the connection's resumption, is false
 // and makes it true.
-func (c *Conn) take(held *bool) {
+func (c *Conn) take(held *bool) { c.takeWithin(context.Background(), held) }
+
+// takeWithin is take that gives up when ctx ends, and then reports false.
+func (c *Conn) takeWithin(ctx context.Context, held *bool) bool {
 	s := c.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for *held {
 		changed := await(&c.resumption.changed)
 		s.mu.Unlock()
-		<-changed
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
 		s.mu.Lock()
+		if *held && ctx.Err() != nil {
+			return false
+		}
 	}
 	*held = true
+	return true
 }
 
 // give undoes take.

@@ -22,6 +22,9 @@ func Broadcast(to iter.Seq[*Conn], name string, p protocol.Payload) (sent int, e
 	var out outbox.Fanout
 	defer out.Flush()
 	for _, c := range slices.Collect(to) { // no code of the caller runs between sending and flushing
+		if c.behind.Load() {
+			continue
+		}
 		v := c.info.Version
 		msg, ok := encoded[v]
 		if !ok {
@@ -40,6 +43,7 @@ func Broadcast(to iter.Seq[*Conn], name string, p protocol.Payload) (sent int, e
 		case err == nil:
 			sent++
 		case errors.Is(err, outbox.ErrFull):
+			c.behind.Store(true)
 			c.tooSlow()
 		case errors.Is(err, protocol.ErrTooBig):
 			failed = append(failed, err)

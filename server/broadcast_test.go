@@ -3,7 +3,10 @@ package server_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,6 +156,44 @@ func TestBroadcastCutsSlowConsumers(t *testing.T) {
 		var closed *transport.CloseError
 		if !errors.As(slow.lost, &closed) || closed.Status != transport.StatusSlowConsumer {
 			t.Errorf("the slow one learns %v", slow.lost)
+		}
+	})
+}
+
+// What a client that reads too slowly gets before it is cut off has no hole, although it
+// begins to read and there is room again.
+func TestBroadcastLeavesNoHole(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := server.New(server.Options{OutboxSize: 10_000})
+		slow := connectDeaf(t, context.Background(), srv, protocol.V1_2)
+		conn := grab(t, srv)
+		synctest.Wait()
+		next := 0
+		cast := func() bool {
+			next++
+			payload := protocol.Text(strconv.Itoa(next) + strings.Repeat(" ", 1000))
+			n, err := server.Broadcast(slices.Values([]*server.Conn{conn}), "news", payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n == 1
+		}
+		for cast() {
+		}
+		slow.listen()
+		for range 2000 {
+			if cast() {
+				t.Fatalf("signal %d is sent to a client that was cut off", next)
+			}
+			if err := conn.Signal(t.Context(), "one", protocol.Text("x")); !errors.Is(err, server.ErrConnClosed) {
+				t.Fatalf("Signal: %v", err)
+			}
+			runtime.Gosched()
+		}
+		if err := slow.wait(); err != server.ErrSlowConsumer {
+			t.Errorf("ServeConn returned %v", err)
+		}
+		for range slow.got {
 		}
 	})
 }

@@ -28,12 +28,13 @@ type Conn struct {
 
 	hello      atomic.Pointer[http.Request] // for Info; nil once OnClientConnected has returned
 	proof      atomic.Pointer[[]byte]       // for Credentials; nil once OnClientConnected has returned
-	expiry     atomic.Pointer[time.Timer]   // of the credentials; nil if they do not expire
+	expiry     atomic.Pointer[expiry]       // of the credentials; nil if they do not expire
 	value      atomic.Pointer[any]
 	resumption *resumption // nil if the connection ends with its socket
 	closing    atomic.Bool // Close was called, or the connection was refused
 	overdue    atomic.Bool // its credentials have expired
 	admitted   atomic.Bool // OnClientConnected has returned nil, or there is none
+	behind     atomic.Bool // a broadcast found no room: it gets no more signals, there would be a hole
 	refused    bool        // OnClientConnected has failed; set before any other task runs
 	spoke      bool        // a request or signal has arrived; used by the reader only
 	negotiated bool        // the version was negotiated, so the client is not a published one
@@ -53,6 +54,7 @@ type Info struct {
 	Connected   time.Time        // when the connection was accepted
 	Version     protocol.Version // version of the protocol that both ends speak
 	SubProtocol string           // of the Endpoint, see EndpointOptions
+	Moved       bool             // the connection began at another node, see Hooks.OnClientBack
 
 	// Request is the HTTP request that became the connection, with its URL, Host and
 	// Header, but without body and context. TLS is the state of its TLS connection, nil
@@ -128,11 +130,18 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info, run
 	}
 	if hello.Resume != nil {
 		var resumed *Conn
-		if resumed, outcome, err = s.resume(ctx, conn, hello, info); err != nil {
+		if resumed, outcome, err = s.resume(ctx, conn, conf, hello, info); err != nil {
 			return nil, err
 		}
 		if resumed != nil {
+			if r := resumed.resumption; r.running == nil && running != nil { // it comes from another node
+				running.Add(1)
+				r.running = running
+			}
 			return resumed.carry, nil
+		}
+		if outcome == protocol.OutcomeUnavailable {
+			return nil, comeLater(conn)
 		}
 	}
 	if s.isFull() {
@@ -201,6 +210,9 @@ func (c *Conn) finish() error {
 	reason := c.link.Finish()
 	c.neverExpires()
 	c.server.sessions.leave(c)
+	if r := c.resumption; r != nil && r.origins != nil && c.admitted.Load() && !c.hasMoved() {
+		c.tellOrigins()
+	}
 	if c.server.opts.Hooks.OnClientDisconnected != nil && c.admitted.Load() {
 		tasks.Run(&disconnected{c, reason})
 	}
@@ -253,6 +265,9 @@ func (c *Conn) SetValue(v any) { c.value.Store(&v) }
 // until ctx ends. After nil the signal is queued, and sent unless the connection is lost
 // first. On a connection that has ended the error wraps ErrConnClosed.
 func (c *Conn) Signal(ctx context.Context, name string, p protocol.Payload) error {
+	if c.behind.Load() {
+		return &sendFailed{ErrSlowConsumer}
+	}
 	return c.sendError(c.link.Send(ctx, protocol.Message{Kind: protocol.Signal, Name: name, Payload: p}))
 }
 

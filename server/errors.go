@@ -42,6 +42,10 @@ var (
 	// come back within Options.ResumeWindow.
 	ErrClientGone = errors.New("server: the client did not come back")
 
+	// ErrMoved is the reason if the client has come back to another node that shares
+	// Options.Engine and has the connection from then on, see Hooks.OnClientBack.
+	ErrMoved = errors.New("server: the connection has moved to another node")
+
 	// ErrCredentialsExpired is the reason after the time given to Conn.ExpiresAt.
 	ErrCredentialsExpired = errors.New("server: credentials expired")
 
@@ -53,8 +57,8 @@ var (
 	ErrHistoryGap = errors.New("server: publications are missing in the history of the topic")
 
 	// ErrSessionInfo is wrapped by errors of CreateSession and UpdateSession for an info
-	// that a client cannot read.
-	ErrSessionInfo = errors.New("server: session info is not a JSON object")
+	// that a client cannot read, or that is too long or nested too deep.
+	ErrSessionInfo = errors.New("server: session info is not fit for clients")
 
 	// ErrNoSession is returned by UpdateSession if the connection has no session.
 	ErrNoSession = errors.New("server: the connection has no session")

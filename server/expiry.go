@@ -26,10 +26,24 @@ func (c *Conn) ExpiresAt(t time.Time) {
 	}
 }
 
+// expiresAt returns the time given to ExpiresAt, zero if there is none.
+func (c *Conn) expiresAt() time.Time {
+	if e := c.expiry.Load(); e != nil {
+		return e.at
+	}
+	return time.Time{}
+}
+
+// expiry is the end of credentials.
+type expiry struct {
+	timer *time.Timer
+	at    time.Time
+}
+
 // expire calls f after d, unless the connection has ended. Nothing is called at the time
 // set before.
 func (c *Conn) expire(d time.Duration, f func()) {
-	stopTimer(c.expiry.Swap(time.AfterFunc(d, f)))
+	stopTimer(c.expiry.Swap(&expiry{time.AfterFunc(d, f), time.Now().Add(d)}))
 	if c.Context().Err() != nil { // serve may have stopped the timer before
 		c.neverExpires()
 	}
@@ -37,9 +51,9 @@ func (c *Conn) expire(d time.Duration, f func()) {
 
 func (c *Conn) neverExpires() { stopTimer(c.expiry.Swap(nil)) }
 
-func stopTimer(t *time.Timer) {
-	if t != nil {
-		t.Stop()
+func stopTimer(e *expiry) {
+	if e != nil {
+		e.timer.Stop()
 	}
 }
 

@@ -44,7 +44,8 @@ type Hooks struct {
 	// its last handler has returned. reason is a *transport.CloseError if the client
 	// closed the connection; ErrSlowConsumer, ErrServerClosed, ErrProtocolViolation,
 	// ErrConnClosed, ErrSessionReplaced, ErrCredentialsExpired or ErrTooManyRestores if
-	// this side ended it; and an error of the network otherwise. The context of c has ended.
+	// this side ended it; ErrMoved if another node has it; and an error of the network
+	// otherwise. The context of c has ended.
 	OnClientDisconnected func(c *Conn, reason error)
 
 	// OnClientAway is called when a connection has lost its socket, and its client may come
@@ -59,8 +60,13 @@ type Hooks struct {
 	// those of the new socket. ctx is that of the connection. An error refuses the socket as
 	// an error of OnClientConnected does; the connection stays away, and ends when it would
 	// have ended without the attempt. Clients prove with a secret that the connection is
-	// theirs, so the hook is needed only where credentials expire: without it a connection
-	// does not outlive Conn.ExpiresAt.
+	// theirs, so the hook is needed only where credentials expire, or where there are several
+	// nodes: without it a connection does not outlive Conn.ExpiresAt.
+	//
+	// If nodes share Options.Engine, a client may come back to another node, which goes on with
+	// the connection. There it has a Conn of its own: Info.Moved is true, Value is nil the first
+	// time, and the hook prepares the Conn as OnClientConnected does, which is not called. A
+	// server with OnClientConnected and without this hook takes no connections over.
 	OnClientBack func(ctx context.Context, c *Conn) error
 
 	// OnSubscribe is called when a client of 3.0 asks for the publications of a topic, each

@@ -115,9 +115,12 @@ type Options struct {
 	// ResumeWindow is for how long a connection of 3.0 that lost its socket waits for its
 	// client to come back on another one. Meanwhile handlers run on, and what is sent to the
 	// client is kept: at most 256 KiB or 1024 messages for one connection, and 256 MiB for
-	// all. Above that the oldest signals are dropped and the client learns how many; replies
-	// are kept apart, at most 256 KiB or 512 of them. See section 11.10 of PROTOCOL.md, and
-	// Hooks.OnClientAway. Zero: two minutes. Negative: connections end with their sockets.
+	// all. Above that the oldest signals are dropped and the client learns how many. Replies
+	// are kept apart, with the same limits but 512 messages; above 256 KiB, or 256 MiB for all,
+	// the client learns that the reply to an executed request is lost. See section 11.10 of
+	// PROTOCOL.md, and Hooks.OnClientAway. Clients may come back to any node that shares
+	// Engine, see Hooks.OnClientBack. Zero: two minutes. Negative: connections end with their
+	// sockets.
 	ResumeWindow time.Duration
 
 	// DrainSpread is the time over which Shutdown spreads the clients of 3.0 that it asks to

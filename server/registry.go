@@ -203,9 +203,7 @@ func (t *sessions) join(c *Conn, l *live, j joining) error {
 		return errUpdated
 	}
 	// Once the client has its reply, nothing begins on the connections that it replaces.
-	for t.replace && t.max > 0 && len(l.conns) >= t.max {
-		t.replaceConn(l.oldest())
-	}
+	t.makeRoom(l)
 	if err := c.link.TrySendEncoded(j.msg); err != nil {
 		return c.sendError(err) // c is about to end
 	}
@@ -219,6 +217,14 @@ func (t *sessions) join(c *Conn, l *live, j joining) error {
 }
 
 var errUpdated = errors.New("server: session was updated")
+
+// makeRoom ends the oldest connections of a session if another one would be too many for
+// ReplaceOldest. The caller holds mu.
+func (t *sessions) makeRoom(l *live) {
+	for t.replace && t.max > 0 && len(l.conns) >= t.max {
+		t.replaceConn(l.oldest())
+	}
+}
 
 // updates returns the number of updates of a session so far.
 func (t *sessions) updates(l *live) int {
@@ -279,6 +285,11 @@ func (t *sessions) again(c *Conn, id protocol.ID, key string) error {
 func (t *sessions) vacate(c *Conn) (key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.vacateLocked(c)
+}
+
+// vacateLocked is vacate for callers that hold mu.
+func (t *sessions) vacateLocked(c *Conn) (key string) {
 	slot := c.session
 	if slot.state == taken {
 		t.detach(c)

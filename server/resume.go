@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/internal/tasks"
@@ -20,7 +21,7 @@ const (
 	defaultResumeWindow = 2 * time.Minute
 
 	// maxResumeMemory is how many bytes the server keeps for all clients together in order
-	// to send them again.
+	// to send them again, and sets aside.
 	maxResumeMemory = 256 << 20
 )
 
@@ -44,6 +45,13 @@ type resumption struct {
 	info    atomic.Pointer[Info] // of the present socket, nil if that is the first
 	running *sync.WaitGroup      // counts the connection until its end; nil: nobody waits for that
 
+	// Of a connection that moves from node to node, see handover.go:
+
+	former  protocol.ConnID       // its id at the node before; zero: it began here
+	frozen  *frozen               // guarded by turn; nil: it was not taken
+	relay   atomic.Pointer[relay] // nil: this node has it
+	origins *origins              // nil: it began here
+
 	// Guarded by server.mu:
 
 	// turn is held by the socket that is about to take the connection over, and socket by
@@ -58,7 +66,8 @@ type resumption struct {
 // resumable makes a connection one that can be resumed. It is not registered yet.
 func (c *Conn) resumable(conf *link.Config) {
 	c.resumption = &resumption{socket: true}
-	_, _ = rand.Read(c.resumption.id[:]) // never fails
+	id := c.resumption.id[:]
+	_, _ = rand.Read(id[copy(id, c.server.topics.self[:]):]) // never fails
 	_, _ = rand.Read(c.resumption.secret[:])
 	conf.Keeping = &c.server.keeping
 	conf.Survives = survives
@@ -74,6 +83,9 @@ func survives(err error) bool {
 	return closed.Status != transport.StatusNormalClosure && closed.Status != transport.StatusGoingAway
 }
 
+// hasMoved reports whether another node has the connection.
+func (c *Conn) hasMoved() bool { return c.resumption != nil && c.resumption.relay.Load() != nil }
+
 // welcome answers the hello of a new connection.
 func (c *Conn) welcome(outcome protocol.Outcome) {
 	w := protocol.WelcomeBody{Outcome: outcome, From: 1}
@@ -84,23 +96,51 @@ func (c *Conn) welcome(outcome protocol.Outcome) {
 	c.link.Urge(w.Message())
 }
 
+// comeLater tells a client that nobody knows now whether its connection goes on, and closes
+// the socket.
+func comeLater(conn transport.Conn) error {
+	// A welcome can always be encoded.
+	msg, _ := protocol.V3_0.Append(nil, protocol.WelcomeBody{Outcome: protocol.OutcomeUnavailable, From: 1}.Message())
+	_ = conn.Write(msg)
+	_ = conn.Close(transport.StatusTryAgainLater, "") // the error below says more
+	return errComeLater
+}
+
+var errComeLater = errors.New("server: the node that has the connection cannot hand it over now")
+
 // resume makes conn the socket of the connection that a client wants to go on with. The
 // connection is nil if there is none to go on with; then the outcome says why. After an
 // error the socket is closed.
-func (s *Server) resume(ctx context.Context, conn transport.Conn, hello protocol.HelloBody, info Info) (*Conn, protocol.Outcome, error) {
+func (s *Server) resume(ctx context.Context, conn transport.Conn, conf link.Config, hello protocol.HelloBody, info Info) (*Conn, protocol.Outcome, error) {
 	claim := hello.Resume
-	s.mu.Lock()
-	c := s.resumable[claim.Conn]
-	s.mu.Unlock()
-	if c == nil {
-		return nil, protocol.OutcomeExpired, nil
+	c, to := s.named(claim.Conn)
+	for to == nil && c != nil {
+		r := c.resumption
+		c.take(&r.turn)
+		var now *Conn
+		if now, to = s.named(claim.Conn); to == nil && now == c {
+			defer c.give(&r.turn)
+			return c.resume(ctx, conn, hello, info)
+		}
+		c.give(&r.turn) // it has moved meanwhile, or was not here after all
+		c = now
 	}
-	r := c.resumption
-	c.take(&r.turn)
-	defer c.give(&r.turn)
+	if to == nil {
+		to = &place{engine.NodeID(claim.Conn[:len(engine.NodeID{})]), claim.Conn}
+		if to.node == s.topics.self {
+			return nil, protocol.OutcomeExpired, nil
+		}
+	}
+	return s.takeOver(ctx, conn, conf, hello, info, *to)
+}
+
+// resume is Server.resume for a connection of this node. The caller holds resumption.turn.
+func (c *Conn) resume(ctx context.Context, conn transport.Conn, hello protocol.HelloBody, info Info) (*Conn, protocol.Outcome, error) {
+	s, r, claim := c.server, c.resumption, hello.Resume
 	if outcome := c.check(claim); outcome != protocol.OutcomeResumed {
 		return nil, outcome, nil
 	}
+	c.thaw()
 	if !c.link.DropSocket(link.ErrTakenOver) {
 		return nil, protocol.OutcomeExpired, nil
 	}
@@ -164,7 +204,7 @@ func (c *Conn) check(claim *protocol.Resume) protocol.Outcome {
 func (c *Conn) comeBack(conn transport.Conn, hello protocol.HelloBody, info Info) (err error) {
 	request := info.Request
 	info.Request = nil
-	info.Connected = c.info.Connected
+	info.Connected, info.Moved = c.info.Connected, c.info.Moved
 	hook := c.server.opts.Hooks.OnClientBack
 	before := c.resumption.info.Swap(&info)
 	if hook == nil {

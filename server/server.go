@@ -32,6 +32,8 @@ type Server struct {
 	conns     []*Conn // each at its index; nearly in the order in which they came
 	resumable map[protocol.ConnID]*Conn
 	away      int // of conns, that have no socket
+	moved     movedConns
+	silent    silentNodes
 	reserved  int // places of connections that are being made
 	listeners map[transport.Listener]struct{}
 	closing   chan struct{} // closed once no connection is accepted any more
@@ -50,7 +52,11 @@ func New(opts Options) *Server {
 		listeners: make(map[transport.Listener]struct{}),
 		closing:   make(chan struct{}),
 	}
-	s.keeping = outbox.Keeping{Displace: true, Total: &outbox.Total{Limit: maxResumeMemory}}
+	s.keeping = outbox.Keeping{
+		Displace: true,
+		Total:    &outbox.Total{Limit: maxResumeMemory},
+		Late:     &outbox.Total{Limit: maxResumeMemory},
+	}
 	s.limits.OutboxSize = s.opts.OutboxSize
 	s.limits.KeepAlive = s.opts.ReadTimeout / 3
 	s.limits.Tasks.Concurrency = s.opts.Concurrency
@@ -104,7 +110,7 @@ func (s *Server) AcceptOptions() transport.AcceptOptions { return s.root.AcceptO
 func (s *Server) Conns() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		for _, c := range s.snapshot() {
-			if c.admitted.Load() && !yield(c) {
+			if c.admitted.Load() && !c.hasMoved() && !yield(c) {
 				return
 			}
 		}
@@ -127,6 +133,9 @@ func (s *Server) add(c *Conn) bool {
 	}
 	if r := c.resumption; r != nil {
 		s.resumable[r.id] = c
+		if r.former != (protocol.ConnID{}) {
+			s.resumable[r.former] = c
+		}
 	}
 	c.index = len(s.conns)
 	s.conns = append(s.conns, c)
@@ -141,6 +150,9 @@ func (s *Server) remove(c *Conn) {
 	defer s.mu.Unlock()
 	if r := c.resumption; r != nil {
 		delete(s.resumable, r.id)
+		if s.resumable[r.former] == c {
+			delete(s.resumable, r.former)
+		}
 		s.countAway(c, false)
 	}
 	last := len(s.conns) - 1

@@ -36,9 +36,9 @@ func (c *Conn) sessionKey() string {
 // the connection has a session, protocol.ErrSessionsDisabled, or the error of the store or
 // of OnSessionCreated.
 //
-// info must encode to a JSON object, or be nil. Clients of version 1.2 and clients that
-// negotiate the version read any JSON value; for others it is an error that wraps
-// ErrSessionInfo.
+// info must encode to a JSON object of at most 64 KiB, nested at most 32 levels deep, or be
+// nil; otherwise the error wraps ErrSessionInfo. Clients of version 1.2 and clients that
+// negotiate the version read any JSON value, not only objects.
 //
 // If the session is created before the client has sent a request or signal, for instance
 // in OnClientConnected, the client may not have received it yet and may restore another
@@ -105,10 +105,41 @@ func encodeInfo(info any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: session info: %w", err)
 	}
-	if string(data) == "null" {
+	switch depth := depthOf(data); {
+	case string(data) == "null":
 		data = nil
+	case len(data) > maxInfoSize:
+		return nil, fmt.Errorf("%w: it has %d bytes, at most %d are allowed", ErrSessionInfo, len(data), maxInfoSize)
+	case depth > maxInfoDepth:
+		return nil, fmt.Errorf("%w: it is nested %d levels deep, at most %d are allowed", ErrSessionInfo, depth, maxInfoDepth)
 	}
 	return data, nil
+}
+
+// Every client with the session gets its info, each time that it connects.
+const (
+	maxInfoSize  = 64 << 10
+	maxInfoDepth = 32
+)
+
+// depthOf returns how deep the objects and arrays of valid JSON are nested.
+func depthOf(data []byte) (most int) {
+	depth, text := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '{' || c == '[':
+			depth++
+			most = max(most, depth)
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return most
 }
 
 // CloseSession closes the session of the connection, if it has one, as

@@ -16,6 +16,10 @@ import (
 // before. Then, and for clients of other versions at once, requests are answered with
 // protocol.ErrShutdown, after which the clients of this module make them again on their
 // next connection, and signals are dropped and counted.
+// If other nodes share Options.Engine, clients of 3.0 come back to one of them, which goes on
+// with their connections (see Hooks.OnClientBack), and are refused nothing. Shutdown waits for
+// that, for at most ten seconds after the last client had to leave.
+//
 // Running handlers finish and their replies are sent. Then the connections are closed with
 // StatusGoingAway, and OnClientDisconnected is called for each. Shutdown returns nil when
 // all of this is done; the session store is not used after that. If ctx ends first, all
@@ -82,13 +86,21 @@ func (s *Server) closeDrained() {
 	limit := time.NewTimer(s.opts.DrainSpread + moveTime)
 	defer limit.Stop()
 	for _, c := range conns {
-		if c.moves() && !s.awaitMoved(c, limit.C) {
+		if c.moves() && !c.hasMoved() && !s.awaitMoved(c, limit.C) {
 			break
 		}
 	}
+	if s.hasNodes() {
+		for _, c := range conns {
+			if !s.isCaller(c) && c.resumption != nil && !c.link.IsAway() && !c.hasMoved() {
+				c.link.CloseSocket(transport.StatusServiceRestart, "server shutting down", ErrServerClosed)
+			}
+		}
+		s.awaitTaken(conns)
+	}
 	for _, c := range conns {
 		c.link.Drain()
-		c.link.EndAway(ErrServerClosed)
+		c.endAway()
 	}
 	for _, c := range conns {
 		s.awaitDrained(c)
@@ -106,10 +118,44 @@ const (
 	// moveTime is for how long after Options.DrainSpread clients may take to move.
 	moveTime = 5 * time.Second
 
+	// takeOverTime is for how long clients that have left may take to come to another node.
+	takeOverTime = 10 * time.Second
+
 	// drainGrace is for how long clients may wait for what is in flight: for as long as
 	// Shutdown does.
 	drainGrace = 24 * time.Hour
 )
+
+// endAway ends a connection that has no socket, unless another node has it.
+func (c *Conn) endAway() {
+	if c.link.IsAway() {
+		c.take(&c.resumption.turn) // it may be on its way
+		defer c.give(&c.resumption.turn)
+		if !c.hasMoved() {
+			c.link.EndAway(ErrServerClosed)
+		}
+	}
+}
+
+// awaitTaken returns when another node has those of the connections that have no socket, or
+// takeOverTime has passed.
+func (s *Server) awaitTaken(conns []*Conn) {
+	limit := time.NewTimer(takeOverTime)
+	defer limit.Stop()
+	for _, c := range conns {
+		for {
+			changed := s.change()
+			if !c.link.IsAway() || c.hasMoved() || s.isCaller(c) {
+				break
+			}
+			select {
+			case <-changed:
+			case <-limit.C:
+				return
+			}
+		}
+	}
+}
 
 // awaitMoved returns when c has no socket any more, or calls Shutdown. It returns false
 // when the time is over.
@@ -143,7 +189,7 @@ func (s *Server) awaitDrained(c *Conn) {
 		case <-drained:
 			return
 		case <-over:
-			c.link.EndAway(ErrServerClosed)
+			c.endAway()
 			over = nil
 		case <-changed:
 		}

@@ -112,6 +112,9 @@ func (s *subscribing) subscribe(ctx context.Context, end func()) error {
 	m.ref, m.info, m.watching = s.body.Ref, encoded, s.body.Presence
 	if !c.members.attach(m) {
 		e.release()
+		if c.members.isMoving() {
+			return &engineError{errMoving} // the client subscribes again
+		}
 		return context.Canceled // the client has unsubscribed, or is gone
 	}
 	if err := e.recover(ctx, m, s.call.ID(), s.body.Since, end); err != nil {
@@ -120,6 +123,8 @@ func (s *subscribing) subscribe(ctx context.Context, end func()) error {
 	}
 	return nil
 }
+
+var errMoving = errors.New("server: the connection moves to another node")
 
 // engineError is why the engine does not let a client subscribe.
 type engineError struct{ err error }

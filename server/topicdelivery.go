@@ -166,13 +166,22 @@ func (e *topic) sendGap(f *fan, to engine.Position) {
 
 // lose tells a member of a gap.
 func (e *topic) lose(f *fan, m *member, n uint64, to engine.Position) {
-	msg, err := protocol.V3_0.Append(nil, gapMessage(m.ref, n, to))
+	msg, err := protocol.V3_0.Append(nil, m.gap(n, to))
 	if err == nil {
 		err = m.conn.link.TrySendIn(&f.out, msg)
 	}
 	if errors.Is(err, outbox.ErrFull) { // it must not miss that
 		f.cut(m)
 	}
+}
+
+// gap returns the message that tells a member of a gap. To one that did not subscribe it is
+// one of its signals.
+func (m *member) gap(lost uint64, to engine.Position) protocol.Message {
+	if m.ref == 0 {
+		to = engine.Position{}
+	}
+	return gapMessage(m.ref, lost, to)
 }
 
 func gapMessage(ref uint32, lost uint64, to engine.Position) protocol.Message {

@@ -13,24 +13,28 @@ const maxSubscriptions = 4096
 // member is a connection that gets the publications of a topic: once for each subscription
 // of its client, and once if the server let it join.
 type member struct {
-	topic    *topic
-	conn     *Conn
-	number   uint64          // never used twice on this node
-	ref      uint32          // that the client has chosen; zero: it gets signals
-	info     json.RawMessage // that OnSubscribe returned
-	watching bool            // it wants to know who else is there
+	topic  *topic
+	conn   *Conn
+	number uint64          // never used twice on this node
+	info   json.RawMessage // that OnSubscribe returned
+	ref    uint32          // that the client has chosen; zero: it gets signals
 
-	index int             // in topic.members, -1: it is not live; guarded by topic.mu
-	left  bool            // guarded by topic.mu
-	from  engine.Position // up to here it has everything; guarded by topic.mu
-	cut   bool            // its connection is about to end, because its outbox was full; guarded by topic.mu
-	lag   *lag            // nil: it keeps up; guarded by topic.mu
+	// The topic's mu guards the rest.
+
+	index    int32           // in topic.members, -1: it is not live
+	from     engine.Position // up to here it has everything
+	lag      *lag            // nil: it keeps up
+	watching bool            // it wants to know who else is there; does not change
+	left     bool
+	cut      bool // its connection is about to end, because its outbox was full
 }
 
 // memberships are what a connection is a member of.
 type memberships struct {
 	mu     sync.Mutex
 	over   bool               // the connection has ended
+	moving bool               // to another node: nothing is joined
+	again  []*membership      // that the connection is to become a member of again, see rejoin
 	refs   map[uint32]*member // nil: not a member yet
 	joined map[string]*member
 }
@@ -57,11 +61,17 @@ func (ms *memberships) reserve(ref uint32) (ok, full bool) {
 func (ms *memberships) attach(m *member) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if _, reserved := ms.refs[m.ref]; !reserved || ms.over {
+	if _, reserved := ms.refs[m.ref]; !reserved || ms.over || ms.moving {
 		return false
 	}
 	ms.refs[m.ref] = m
 	return true
+}
+
+func (ms *memberships) isMoving() bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return ms.moving
 }
 
 // detach frees a ref and returns its member, nil if there is none.
@@ -77,7 +87,7 @@ func (ms *memberships) detach(ref uint32) *member {
 func (ms *memberships) join(m *member) (joined bool, err error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if ms.over {
+	if ms.over || ms.moving {
 		return false, ErrConnClosed
 	}
 	if ms.joined[m.topic.name] != nil {
@@ -117,7 +127,7 @@ func (ms *memberships) end() (all []*member) {
 	for _, m := range ms.joined {
 		all = append(all, m)
 	}
-	ms.refs, ms.joined = nil, nil
+	ms.refs, ms.joined, ms.again = nil, nil, nil
 	return all
 }
 
@@ -133,7 +143,7 @@ func (e *topic) admit(m *member) {
 	if m.left {
 		return
 	}
-	m.index = len(e.members)
+	m.index = int32(len(e.members))
 	e.members = append(e.members, m)
 	e.entered(m)
 }
@@ -142,8 +152,18 @@ func (e *topic) admit(m *member) {
 func (m *member) leave() {
 	e := m.topic
 	e.mu.Lock()
+	left := m.left
+	e.dismiss(m)
+	e.mu.Unlock()
+	if !left {
+		e.release()
+	}
+}
+
+// dismiss makes m nothing that the topic knows. The caller holds mu, and calls release
+// afterwards if m had not left.
+func (e *topic) dismiss(m *member) {
 	if m.left {
-		e.mu.Unlock()
 		return
 	}
 	m.left = true
@@ -156,8 +176,6 @@ func (m *member) leave() {
 		m.index = -1
 		e.exited(m)
 	}
-	e.mu.Unlock()
-	e.release()
 }
 
 // conns returns the connections of this node that are members, each once.

@@ -141,6 +141,88 @@ func TestTopicStorm(t *testing.T) {
 	})
 }
 
+// However clients subscribe and unsubscribe, before an answer comes too, and whatever the engine
+// does meanwhile: afterwards each gets what is published to the topics that it has subscribed
+// to, once for each subscription, and nothing is left of the others.
+func TestSubscribeStorm(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var memory engine.Memory
+		f := enginetest.NewFaulty(memory.Node())
+		e := f.Engine()
+		bus := &watched{Bus: e.Bus, now: make(map[string]bool)}
+		e.Bus = bus
+		srv := newTopical(t, server.Options{Engine: e, Topics: everything, ResumeWindow: -1})
+		const peers, topics = 64, 8
+		for _, op := range []enginetest.Op{enginetest.Subscribe, enginetest.Tops, enginetest.Read, enginetest.Put} {
+			f.Break(op, sometimes(engine.ErrAway))
+		}
+		var all [peers]*peer
+		for i := range all {
+			all[i] = connectDeaf(t, context.Background(), srv, protocol.V3_0)
+			all[i].listenFor(1 << 12)
+		}
+		var storm sync.WaitGroup
+		for i, p := range all {
+			rng := rand.New(rand.NewPCG(uint64(i), 3))
+			storm.Go(func() {
+				for ref := uint32(1); ref <= 30; ref++ {
+					var since *protocol.Position
+					if rng.IntN(2) == 0 {
+						since = &protocol.Position{}
+					}
+					p.subscribe(uint64(ref), ref, fmt.Sprint(rng.IntN(topics)), since)
+					time.Sleep(time.Duration(rng.IntN(2000)) * time.Millisecond)
+					if rng.IntN(4) == 0 {
+						_, err := srv.Topic(fmt.Sprint(rng.IntN(topics))).Publish(t.Context(), "m", protocol.Text("noise"))
+						if err != nil {
+							t.Error(err)
+						}
+					}
+					p.send(protocol.Message{Kind: protocol.Unsubscribe, Ref: ref})
+				}
+				if i%8 == 0 {
+					p.conn.Abort()
+				}
+			})
+		}
+		storm.Wait()
+		for _, op := range []enginetest.Op{enginetest.Subscribe, enginetest.Tops, enginetest.Read, enginetest.Put} {
+			f.Mend(op)
+		}
+		time.Sleep(30 * time.Second)
+		bus.mu.Lock()
+		if left := len(bus.now); left > 0 || srv.Stats().Topics > 0 {
+			t.Errorf("%d subscriptions are left, and %d topics", left, srv.Stats().Topics)
+		}
+		bus.mu.Unlock()
+		for i := range topics {
+			if members, err := memory.Node().Roster.List(t.Context(), fmt.Sprint(i)); err == nil && len(members) > 0 {
+				t.Errorf("topic %d has members: %q", i, members)
+			}
+		}
+		for i, p := range all {
+			if i%8 == 0 {
+				continue
+			}
+			for len(p.got) > 0 {
+				<-p.got
+			}
+			p.subscribed(100, 100, "after", nil)
+			p.subscribed(101, 101, "after", nil)
+		}
+		publish(t, srv, "after", "x")
+		for i, p := range all {
+			if i%8 != 0 {
+				a, b := p.receive(), p.receive()
+				if a.Payload.Text() != "x" || b.Payload.Text() != "x" || a.Ref+b.Ref != 201 {
+					t.Errorf("peer %d got %v of %d, %v of %d", i, a.Kind, a.Ref, b.Kind, b.Ref)
+				}
+				p.quiet()
+			}
+		}
+	})
+}
+
 // A connection that joins while the engine does not answer delays no delivery, in its
 // topic or another.
 func TestTopicDeliveryWaitsForNoJoin(t *testing.T) {
@@ -186,11 +268,25 @@ func TestTopicJoinEnded(t *testing.T) {
 		p := connect(t, srv, protocol.V3_0)
 		synctest.Wait()
 		c := grab(t, srv)
-		if err := srv.Topic("room").Join(t.Context(), c); err != nil {
+		room := srv.Topic("room")
+		if err := room.Join(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if !room.Has(c) || srv.Topic("other").Has(c) {
+			t.Error("Has does not know of the member")
+		}
+		room.Leave(c)
+		if room.Has(c) {
+			t.Error("who has left is a member")
+		}
+		if err := room.Join(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 		p.conn.Abort()
 		synctest.Wait()
+		if room.Has(c) {
+			t.Error("a connection that has ended is a member")
+		}
 		if n := len(slices.Collect(srv.Topic("room").Conns())); n != 0 {
 			t.Errorf("%d members", n)
 		}

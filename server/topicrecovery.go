@@ -168,10 +168,13 @@ func (r *recovery) send(ctx context.Context, page engine.Page) bool {
 		m, err := protocol.V3_0.Parse(entry.Data)
 		if err == nil && m.Kind == protocol.Publication {
 			m.Ref, m.Number = r.m.ref, entry.At.Offset
+			if m.Ref == 0 {
+				m = protocol.Message{Kind: protocol.Signal, Name: m.Name, Payload: m.Payload}
+			}
 			err := r.m.conn.link.Send(ctx, m)
 			if errors.Is(err, protocol.ErrTooBig) {
 				r.topic.topics.dropped.Add(1)
-				err = r.m.conn.link.Send(ctx, gapMessage(r.m.ref, 1, entry.At))
+				err = r.m.conn.link.Send(ctx, r.m.gap(1, entry.At))
 			}
 			if err != nil && r.m.conn.link.Cause() != nil {
 				return false

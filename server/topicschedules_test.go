@@ -1,10 +1,14 @@
 package server_test
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,12 +19,20 @@ import (
 	"github.com/webwire-go/webwire/server"
 )
 
-var schedules = flag.Int("schedules", 300, "number of random schedules of TestTopicSchedules")
+var (
+	schedules     = flag.Int("schedules", 300, "number of random schedules of TestTopicSchedules; 10000 with WEBWIRE_SOAK=1")
+	firstSchedule = flag.Int("schedules.first", 0, "the first of them")
+)
 
 // Whatever happens, a subscriber sees the topic in its order without holes or doubles, or
-// learns of a gap where it is.
+// learns of a gap where it is. In every second schedule the engine fails too.
 func TestTopicSchedules(t *testing.T) {
-	for seed := range *schedules {
+	n := *schedules
+	if os.Getenv("WEBWIRE_SOAK") != "" {
+		n = max(n, 10_000)
+	}
+	for seed := range n {
+		seed += *firstSchedule
 		synctest.Test(t, func(t *testing.T) { runSchedule(t, uint64(seed)) })
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
@@ -37,15 +49,38 @@ type follower struct {
 	begun bool               // last is one, or the one before the first
 	gap   bool               // was told since last
 	gaps  int
+	anew  bool // that gap is one between epochs: it is told even if nothing was missed
+}
+
+// everyThird is a fault of every third call.
+func everyThird() enginetest.Fault {
+	var n atomic.Uint64
+	return func(ctx context.Context, next func(context.Context) error) error {
+		if n.Add(1)%3 == 0 {
+			return engine.ErrAway
+		}
+		return next(ctx)
+	}
+}
+
+func heal(f *enginetest.Faulty) {
+	f.Heal()
+	f.Release()
+	f.Mend(enginetest.Read)
+	f.Mend(enginetest.Tops)
+	f.Mend(enginetest.Subscribe)
 }
 
 func runSchedule(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	memory := &engine.Memory{History: 5 + rng.IntN(150)}
-	f := enginetest.NewFaulty(memory.Node())
-	nodes := []*server.Server{
-		newTopical(t, server.Options{Engine: f.Engine(), Topics: history, ResumeWindow: -1}),
-		newTopical(t, server.Options{Engine: memory.Node(), Topics: history, ResumeWindow: -1}),
+	kept := 5 + rng.IntN(150)
+	memory := &engine.Memory{History: kept}
+	var faults []*enginetest.Faulty
+	var nodes []*server.Server
+	for range 2 {
+		f := enginetest.NewFaulty(memory.Node())
+		faults = append(faults, f)
+		nodes = append(nodes, newTopical(t, server.Options{Engine: f.Engine(), Topics: history, ResumeWindow: -1}))
 	}
 	published, trace := 0, ""
 	var followers [3]follower
@@ -67,6 +102,7 @@ func runSchedule(t *testing.T, seed uint64) {
 				if err != nil || g.Ref != w.ref {
 					fail(i, "got gap %+v, %v", g, err)
 				}
+				w.anew = w.anew || w.at != nil && g.Next.Epoch != w.at.Epoch
 				w.gap, w.at = true, &g.Next
 				w.gaps++
 			case protocol.Reply:
@@ -88,13 +124,19 @@ func runSchedule(t *testing.T, seed uint64) {
 				case err != nil || m.Ref != w.ref || m.Number <= w.at.Offset:
 					fail(i, "got %+v after %+v", m, *w.at)
 				case w.last == -1: // the first
-				case w.gap && n <= w.last+1:
+				case w.gap && (n <= w.last || n == w.last+1 && !w.anew):
 					fail(i, "%d after %d and a gap, of which nothing is lost", n, w.last)
 				case !w.gap && n != w.last+1:
 					fail(i, "%d after %d", n, w.last)
 				}
-				w.last, w.gap = n, false
+				w.last, w.gap, w.anew = n, false, false
 				w.at = &protocol.Position{Epoch: w.at.Epoch, Offset: m.Number}
+			case protocol.ReplyFailure: // the engine failed
+				if err := m.Err(); !errors.Is(err, protocol.ErrUnavailable) {
+					fail(i, "subscribe: %v", err)
+				}
+				w.conn.Abort()
+				w.peer = nil
 			default:
 				fail(i, "got %v", m.Kind)
 			}
@@ -102,7 +144,8 @@ func runSchedule(t *testing.T, seed uint64) {
 	}
 	connected := func(i, node int) {
 		w := &followers[i]
-		w.peer = connect(t, nodes[node], protocol.V3_0)
+		w.peer = connectDeaf(t, context.Background(), nodes[node], protocol.V3_0)
+		w.listenFor(8 << 10) // more than a schedule publishes
 		w.ref++
 		w.subscribe(1, w.ref, "room", w.at)
 	}
@@ -110,9 +153,13 @@ func runSchedule(t *testing.T, seed uint64) {
 		connected(i, i%len(nodes))
 		settle(i)
 	}
+	moves := 10
+	if seed%2 == 1 {
+		moves = 14
+	}
 	for range 10 + rng.IntN(30) {
-		i := rng.IntN(len(followers))
-		switch rng.IntN(10) {
+		i, f := rng.IntN(len(followers)), faults[rng.IntN(len(faults))]
+		switch rng.IntN(moves) {
 		case 0, 1, 2, 3:
 			n := 1 + rng.IntN(4)
 			if rng.IntN(12) == 0 {
@@ -121,7 +168,13 @@ func runSchedule(t *testing.T, seed uint64) {
 			node := rng.IntN(len(nodes))
 			say("publish %d at %d\n", n, node)
 			for range n {
-				publish(t, nodes[node], "room", strconv.Itoa(published))
+				_, err := nodes[node].Topic("room").Publish(t.Context(), "m", protocol.Text(strconv.Itoa(published)))
+				if errors.Is(err, engine.ErrAway) {
+					break
+				}
+				if err != nil {
+					fail(i, "publish: %v", err)
+				}
 				published++
 			}
 		case 4, 5:
@@ -154,10 +207,38 @@ func runSchedule(t *testing.T, seed uint64) {
 				say("settle %d\n", i)
 				settle(i)
 			}
+		case 10:
+			say("cut a node\n")
+			f.Cut()
+		case 11:
+			say("hold, and fail\n")
+			f.Hold()
+			f.Break(enginetest.Read, everyThird())
+			f.Break(enginetest.Tops, everyThird())
+			f.Break(enginetest.Subscribe, everyThird())
+		case 12:
+			say("heal\n")
+			heal(f)
+		case 13:
+			if rng.IntN(3) == 0 {
+				say("restart the engine\n")
+				memory = &engine.Memory{History: kept}
+				for _, f := range faults {
+					f.Release() // closing the old engine waits for it
+					if err := f.Restart(t.Context(), memory.Node()); err != nil {
+						fail(i, "restart: %v", err)
+					}
+				}
+			}
 		}
 	}
-	f.Lose(-1 << 20)
+	for _, f := range faults {
+		f.Lose(-1 << 20)
+		heal(f)
+	}
+	time.Sleep(time.Second) // calls of the engine that wait for something fail
 	for i := range followers {
+		settle(i) // its subscribe may have failed
 		if followers[i].peer == nil {
 			connected(i, i%len(nodes))
 		}

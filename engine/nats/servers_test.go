@@ -40,6 +40,7 @@ type nodes struct {
 func (c *cluster) serve(t testing.TB, n int, opts server.Options) *nodes {
 	t.Helper()
 	all := &nodes{t: t, cluster: c, nats: c.settings(t, 0), opts: opts}
+	all.nats.Timeout = 20 * time.Second // also on a machine with much else to do
 	all.servers, all.engines, all.doors = make([]*server.Server, n), make([]engine.Engine, n), make([]*memory.Listener, n)
 	t.Cleanup(func() {
 		for i := range n {

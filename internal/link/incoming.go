@@ -137,14 +137,15 @@ func (in *Incoming) refusal(code protocol.FailureCode) protocol.Message {
 	return (&protocol.FailureError{Code: code, Executed: protocol.ExecutedNo}).Message(in.id)
 }
 
-// cancel does what a cancel of the peer asks for. The caller is the reader, so the cancel
-// comes after its request.
-func (x *modern) cancel(l *Link, c protocol.CancelBody) {
+// cancel does what a cancel of the peer asks for, and reports whether the request has no
+// answer yet. The caller is the reader, so the cancel comes after its request.
+func (x *modern) cancel(l *Link, c protocol.CancelBody) bool {
 	x.mu.Lock()
 	in := x.incoming.find(c.ID)
 	x.mu.Unlock()
 	switch {
 	case in == nil: // it was answered, or there never was one
+		return false
 	case in.state.CompareAndSwap(stateWaiting, stateOver):
 		x.unregister(in)
 		l.tasks.Remove(in.task) // if it is about to run instead, Begin stops it
@@ -152,6 +153,7 @@ func (x *modern) cancel(l *Link, c protocol.CancelBody) {
 	default:
 		in.cancel(&CancelError{Reason: c.Reason})
 	}
+	return true
 }
 
 // register adds a request, unless there are too many.

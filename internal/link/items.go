@@ -86,12 +86,13 @@ func (in *Incoming) whyEnded(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// credit raises the limit of the stream that m is for, if there is one.
-func (x *modern) credit(m *protocol.Message) {
+// credit raises the limit of the stream that m is for, and reports whether there is one.
+func (x *modern) credit(m *protocol.Message) bool {
 	x.mu.Lock()
 	in := x.incoming.find(m.ID)
 	x.mu.Unlock()
 	if in != nil && in.flow != nil {
 		in.flow.raise(m.Number)
 	}
+	return in != nil
 }

@@ -28,6 +28,8 @@ type modern struct {
 	controls  controls         // the reader's
 	survives  func(error) bool // Config.Survives
 
+	elsewhere func(protocol.Message) bool // see Adopt; nil: the whole connection is here
+
 	// Guarded by the mutex of the Link:
 
 	lostBy error         // why the socket ended, if the connection is away
@@ -97,13 +99,17 @@ func (x *modern) dispatch(l *Link, m *protocol.Message) (done bool, err error) {
 	case protocol.Item:
 		return true, l.receiveItem(m)
 	case protocol.Credit:
-		x.credit(m)
+		if !x.credit(m) {
+			x.isElsewhere(m)
+		}
 	case protocol.Cancel:
 		c, err := m.Cancel()
 		if err != nil {
 			return true, err
 		}
-		x.cancel(l, c)
+		if !x.cancel(l, c) {
+			x.isElsewhere(m)
+		}
 	case protocol.Ack:
 		if !l.out.Acknowledged(m.Number) {
 			return true, errAck
@@ -116,10 +122,14 @@ func (x *modern) dispatch(l *Link, m *protocol.Message) (done bool, err error) {
 
 // settle gives an answer to the request that waits for it, if there is one.
 func (x *modern) settle(l *Link, m *protocol.Message) {
-	if !l.settle(*m, nil) && !l.answered(m.ID.Uint64()) {
+	if !l.settle(*m, nil) && !l.answered(m.ID.Uint64()) && !x.isElsewhere(m) {
 		l.Drop()
 	}
 }
+
+// isElsewhere passes on a message about a request that this Link does not know, and reports
+// whether another one may know it.
+func (x *modern) isElsewhere(m *protocol.Message) bool { return x.elsewhere != nil && x.elsewhere(*m) }
 
 // Answer sends a short answer without waiting, for the goroutine that reads. It may
 // exceed the budget of the outbox by outbox.Beyond, because what fills the outbox may have

@@ -25,8 +25,10 @@ type Keeping struct {
 	// as written.
 	Displace bool
 
-	// Total is what all outboxes that displace may keep together; nil: any number of bytes.
-	Total *Total
+	// Total is what all outboxes that displace may keep together, and Late what they may
+	// set aside. If Late is exceeded replies that are set aside become failures. Nil: any
+	// number of bytes.
+	Total, Late *Total
 }
 
 // The limits of what an Outbox keeps that displaces.
@@ -70,6 +72,7 @@ type kept struct {
 func (o *Outbox) keeper() *kept {
 	if o.kept == nil && o.conf.Keeping != nil {
 		o.kept = &kept{Keeping: *o.conf.Keeping, first: 1, end: 1, next: 1}
+		o.kept.late.total = o.kept.Late
 	}
 	return o.kept
 }

@@ -10,6 +10,7 @@ import (
 type late struct {
 	messages []numbered
 	bytes    int
+	total    *Total // that bytes count for too; nil: none
 	failed   uint64 // the number of the last message for which there was no room; zero: none
 
 	// items are the numbers of the last items, of each streamed reply, that are not kept
@@ -34,13 +35,21 @@ const (
 	lateMessages = 512
 )
 
-func (l *late) clear() { l.messages, l.bytes, l.items, l.broken = nil, 0, nil, nil }
+func (l *late) clear() {
+	l.messages, l.items, l.broken = nil, nil, nil
+	l.count(-l.bytes)
+}
+
+func (l *late) count(bytes int) {
+	l.bytes += bytes
+	l.total.add(bytes)
+}
 
 // acknowledged drops what the peer has received.
 func (l *late) acknowledged(received uint64) {
 	n := 0
 	for n < len(l.messages) && l.messages[n].number <= received {
-		l.bytes -= len(l.messages[n].msg)
+		l.count(-len(l.messages[n].msg))
 		n++
 	}
 	if n == len(l.messages) {
@@ -60,12 +69,13 @@ func (l *late) acknowledged(received uint64) {
 
 func (l *late) add(number uint64, msg []byte) {
 	l.messages = append(l.messages, numbered{number, append([]byte(nil), msg...)})
-	l.bytes += len(msg)
-	for i := 0; l.bytes > lateBytes && i < len(l.messages); i++ {
+	l.count(len(msg))
+	for i := 0; (l.bytes > lateBytes || l.total.exceeded()) && i < len(l.messages); i++ {
 		l.shorten(i)
 	}
 	if l.bytes > lateBytes || len(l.messages) > lateMessages {
-		l.messages, l.bytes = nil, 0
+		l.messages = nil
+		l.count(-l.bytes)
 		l.failed = number
 	}
 }
@@ -77,9 +87,13 @@ func (l *late) shorten(i int) {
 		return
 	}
 	if short := encodeFailure(m.ID, protocol.FailureReplyLost); len(short) < len(l.messages[i].msg) {
-		l.bytes += len(short) - len(l.messages[i].msg)
-		l.messages[i].msg = short
+		l.replace(i, short)
 	}
+}
+
+func (l *late) replace(i int, msg []byte) {
+	l.count(len(msg) - len(l.messages[i].msg))
+	l.messages[i].msg = msg
 }
 
 func encodeFailure(id protocol.ID, code protocol.FailureCode) []byte {
@@ -124,9 +138,7 @@ func (o *Outbox) breakStream(id protocol.ID) {
 	o.owner.ItemLost(id)
 	for i := range k.late.messages {
 		if isOfReply(k.late.messages[i].msg, id) {
-			failure := encodeFailure(id, protocol.FailureStreamLost)
-			k.late.bytes += len(failure) - len(k.late.messages[i].msg)
-			k.late.messages[i].msg = failure
+			k.late.replace(i, encodeFailure(id, protocol.FailureStreamLost))
 			return
 		}
 	}

@@ -13,8 +13,8 @@ import (
 type Queue struct {
 	mu    sync.Mutex
 	tasks []Task
-	busy  atomic.Bool // somebody runs tasks; only changed under mu
-	done  sync.WaitGroup
+	busy  atomic.Bool   // somebody runs tasks; only changed under mu
+	over  chan struct{} // closed when no task is left; nil if nobody waits for that
 }
 
 // Put adds a task.
@@ -32,7 +32,32 @@ func (q *Queue) Put(t Task) {
 func (q *Queue) Idle() bool { return !q.busy.Load() }
 
 // Wait returns once no task is waiting or running. Nothing may be put meanwhile.
-func (q *Queue) Wait() { q.done.Wait() }
+func (q *Queue) Wait() {
+	if !q.Idle() {
+		<-q.Over()
+	}
+}
+
+// Over returns a channel that is closed once no task is waiting or running.
+func (q *Queue) Over() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over == nil {
+		q.over = make(chan struct{})
+	}
+	over := q.over
+	if !q.busy.Load() {
+		q.tellOver()
+	}
+	return over
+}
+
+func (q *Queue) tellOver() {
+	if q.over != nil {
+		close(q.over)
+		q.over = nil
+	}
+}
 
 // claim makes the caller the one that runs tasks, until release, and reports whether it
 // did: if none was waiting or running. What is put meanwhile waits.
@@ -59,13 +84,12 @@ func (q *Queue) release() {
 
 func (q *Queue) begin() {
 	q.busy.Store(true)
-	q.done.Add(1)
 }
 
 func (q *Queue) end() {
 	invariant.Check(q.busy.Load() && len(q.tasks) == 0, "a queue is left with tasks, or twice")
 	q.busy.Store(false)
-	q.done.Done()
+	q.tellOver()
 }
 
 func (q *Queue) drain() {

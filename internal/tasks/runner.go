@@ -103,7 +103,7 @@ func (r *Runner) Go(size int, t Task) bool {
 	}
 	r.mu.Unlock()
 	if !free {
-		r.order.Put(&start{r, next})
+		r.order.Put(&start{runner: r, task: next})
 	}
 	return true
 }
@@ -207,6 +207,11 @@ func (r *Runner) Dropped() uint64 { return r.dropped.Load() }
 type start struct {
 	runner *Runner
 	task   charged
+
+	// Guarded by the Runner's mutex:
+
+	freed     chan struct{} // see workers.waiting
+	withdrawn bool
 }
 
 func (t *start) Run() {
@@ -229,6 +234,9 @@ func (t *start) hand() (freed <-chan struct{}, probing bool) {
 	r := t.runner
 	r.mu.Lock()
 	defer r.unlock()
+	if t.withdrawn {
+		return nil, false
+	}
 	switch {
 	case r.phase == ended:
 		r.finish(t.task)
@@ -236,7 +244,7 @@ func (t *start) hand() (freed <-chan struct{}, probing bool) {
 		r.probing = r.wary
 		r.hand(t.task)
 	default:
-		return r.workers.awaitFree(), r.hasPlace()
+		return r.workers.awaitFree(t), r.hasPlace()
 	}
 	return nil, false
 }

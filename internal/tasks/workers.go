@@ -8,12 +8,12 @@ import "github.com/webwire-go/webwire/internal/invariant"
 // worker at once even if others block, and quick tasks that arrive together share
 // a few goroutines. It is guarded by the mutex of the Runner.
 type workers struct {
-	ready    []charged     // to be taken, from first on
-	first    int           // index in ready
-	held     int32         // tasks that are ready or run, at most Limits.Concurrency
-	starting bool          // a worker was started and has not taken its first task
-	freed    chan struct{} // closed when another task may start; nil if nobody waits for that
-	worker   func()        // is Runner.work; nil before the first use
+	ready    []charged // to be taken, from first on
+	first    int       // index in ready
+	held     int32     // tasks that are ready or run, at most Limits.Concurrency
+	starting bool      // a worker was started and has not taken its first task
+	waiting  *start    // the task in order that has to wait for a worker; nil: none
+	worker   func()    // is Runner.work; nil before the first use
 }
 
 // free reports whether one more task may run.
@@ -73,21 +73,21 @@ func (w *workers) done() {
 	w.wake()
 }
 
-// wake makes those look again that wait for a worker.
+// wake makes the task look again that waits for a worker.
 func (w *workers) wake() {
-	if w.freed != nil {
-		close(w.freed)
-		w.freed = nil
+	if w.waiting != nil {
+		close(w.waiting.freed)
+		w.waiting = nil
 	}
 }
 
 // awaitFree returns a channel that is closed when a task is over, or when its result has
-// been sent.
-func (w *workers) awaitFree() <-chan struct{} {
-	if w.freed == nil {
-		w.freed = make(chan struct{})
+// been sent. t is the task that waits for that.
+func (w *workers) awaitFree(t *start) <-chan struct{} {
+	if w.waiting != t {
+		w.waiting, t.freed = t, make(chan struct{})
 	}
-	return w.freed
+	return t.freed
 }
 
 // work is a worker.

@@ -7,18 +7,21 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { minify } from 'terser';
 
-const LIMIT = 12800; // bytes, minified and compressed
+const LIMIT = 13100; // bytes, minified and compressed
 
 // Properties that nobody outside of this package sees, and that have no namesake in
 // the platform.
 const INTERNAL = [
-  'acknowledge', 'again', 'answered', 'attempt', 'awaits', 'away', 'begun', 'closeBegins', 'closedByServer', 'compose', 'count',
-  'createdByServer', 'critical', 'current', 'deadline', 'drop', 'due', 'end', 'ended', 'explicit', 'failed',
-  'free', 'gap', 'grace', 'guessed', 'handler', 'held', 'hello', 'holding', 'keep', 'keptKey', 'last', 'lasts', 'late', 'left',
-  'load', 'longest', 'major', 'minor', 'negotiated', 'open', 'order', 'outcome', 'over', 'owner', 'probeKey',
-  'proof', 'queued', 'raise', 'read', 'readTimeout', 'received', 'release', 'renounce', 'requests', 'restore',
-  'restored', 'resumable', 'resume', 'renewed', 'resumed', 'save', 'settle', 'signals', 'silence', 'silent', 'skipPause',
-  'spread', 'suspend', 'start', 'stopped', 'tokens', 'uncounted', 'unsubscribe', 'until', 'usable', 'used', 'verify', 'version', 'waived',
+  'ack', 'acknowledge', 'again', 'answer', 'answered', 'attempt', 'awaits', 'away', 'beat', 'begun', 'call', 'change',
+  'changes', 'closeBegins', 'closedByServer', 'compose', 'configure', 'cost', 'count', 'createdByServer', 'critical',
+  'current', 'deadline', 'doubt', 'doubtful', 'drop', 'due', 'end', 'ended', 'epoch', 'explicit', 'fail', 'failed',
+  'flush', 'free', 'gap', 'giveUp', 'grace', 'guessed', 'handler', 'head', 'heard', 'held', 'hello', 'holding', 'idle',
+  'keep', 'keptKey', 'last', 'lasted', 'lasts', 'late', 'left', 'load', 'longest', 'major', 'minor', 'modern', 'most',
+  'negotiated', 'offset', 'open', 'order', 'outcome', 'over', 'owner', 'pause', 'probeKey', 'proof', 'queued', 'quiet',
+  'raise', 'read', 'readTimeout', 'received', 'ref', 'release', 'renewed', 'renounce', 'repeat', 'repeated',
+  'requests', 'restore', 'restored', 'resumable', 'resume', 'resumed', 'save', 'say', 'settle', 'signals', 'silence',
+  'silent', 'skip', 'skipPause', 'spread', 'start', 'stop', 'stopped', 'suspend', 'take', 'tokens', 'uncounted',
+  'unsubscribe', 'until', 'usable', 'used', 'verify', 'version', 'waived', 'watch', 'wrote',
 ];
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));

@@ -1,7 +1,9 @@
-// Whether to try again, and when.
+// Whether to try to connect again, and when.
 
+import { MAX_DELAY, later, now } from './call.js';
 import { CloseError, RefusedError, VersionError, WebWireError } from './errors.js';
 
+export const GOING_AWAY = 1001; // the status of a server that shuts down
 const MAX_RETRY_AFTER = 600_000; // what a server may ask for
 const GROWTH = 3; // of the pause between attempts
 
@@ -24,4 +26,43 @@ export function permanent(reason, before) {
   if (reason instanceof CloseError) return /^[34][5-9]/.test(code);
   if (reason instanceof RefusedError) return /407|410|505/.test(status) || (status === 401 && before?.status === status);
   return reason instanceof VersionError || !(reason instanceof WebWireError);
+}
+
+// Pauses are those between attempts to connect.
+export class Pauses {
+  #options; // of the client
+  #retries = 0; // attempts since a connection proved stable
+  #notBefore = 0; // when the next attempt may begin
+
+  constructor(options) {
+    this.#options = options;
+  }
+
+  // lasted is told how long a connection lasted: the pauses start anew after one that proved
+  // stable. A server that goes away in good order is none that fails.
+  lasted(since, { code }) {
+    const { minBackoff, maxBackoff } = this.#options;
+    if (now() - since >= (code === GOING_AWAY ? minBackoff : maxBackoff)) this.#retries = 0;
+  }
+
+  failed(reason) {
+    this.#notBefore = now() + backoff(this.#options, this.#retries++, reason);
+  }
+
+  skip() {
+    this.#notBefore = 0;
+  }
+
+  // pause waits until the next attempt may begin, or run.skipPause is called.
+  async pause(run) {
+    const ms = this.#notBefore - now();
+    if (ms <= 0) return;
+    let timer;
+    await new Promise((over) => {
+      timer = later(Math.min(ms, MAX_DELAY), over);
+      run.skipPause = over;
+    });
+    clearTimeout(timer);
+    run.skipPause = undefined;
+  }
 }

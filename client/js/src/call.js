@@ -2,6 +2,9 @@
 
 import { TimeoutError } from './errors.js';
 
+// now goes on steadily, whatever happens to the clock of the device.
+export const now = () => performance.now();
+
 export const MAX_DELAY = 2 ** 31 - 1; // of setTimeout, which takes a longer one for none
 
 // later calls run after so many milliseconds, or never if that is longer than a timer
@@ -46,7 +49,7 @@ export class Call {
   // done is called with an error or a value, late after timeout milliseconds.
   constructor(done, timeout, late = () => this.settle(new TimeoutError(timeout)), signal) {
     this.#done = done;
-    this.until = performance.now() + timeout;
+    this.until = now() + timeout;
     this.late = late;
     this.#timer = later(timeout, late);
     this.#unwatch = signal && watch(signal, this);

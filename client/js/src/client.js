@@ -1,18 +1,19 @@
 // The client: a connection that is made when it is needed and made again when it is
 // lost, and those who wait for it.
 
-import { backoff, permanent } from './backoff.js';
-import { Call, MAX_DELAY, later } from './call.js';
+import { GOING_AWAY, Pauses, permanent } from './backoff.js';
+import { Call, later, now } from './call.js';
 import { CLOSE_SESSION, REQUEST, RESTORE_SESSION, SESSION_CLOSED, SESSION_CREATED, SIGNAL } from './codec.js';
-import { Connection, GOING_AWAY, now } from './connection.js';
+import { Connection } from './connection.js';
 import { ClosedError, DisconnectedError, QueueFullError, SessionNotFoundError, TimeoutError, WebWireError } from './errors.js';
 import { Keys } from './keys.js';
 import { negotiate, resolve } from './negotiate.js';
 import { complete } from './options.js';
-import { HEADER, Payload, composed } from './payload.js';
+import { HEADER, composed } from './payload.js';
 import { SessionState, gone } from './session.js';
 import { Stream } from './stream.js';
 import { Subscription } from './subscription.js';
+import { Waiting } from './waiting.js';
 import { watchWake } from './wake.js';
 
 const LONG_SILENCE = 10_000;
@@ -31,11 +32,8 @@ export class Client extends EventTarget {
   #plan; // how to connect, from the metadata; undefined to ask for it
   #connection; // that can be used
   #since; // when it began to
-  #retries = 0; // attempts since a connection proved stable
-  #notBefore = 0; // when the next attempt may begin
-
-  #waiting = new Set(); // calls for whom there was no connection
-  #waitingBytes = 0;
+  #pauses;
+  #waiting = new Waiting();
 
   constructor(url, options = {}) {
     super();
@@ -46,8 +44,9 @@ export class Client extends EventTarget {
       if (name.startsWith('on')) this.addEventListener(name.slice(2), o[name]);
     }
     this.#options = o;
+    this.#pauses = new Pauses(o);
     const keys = new Keys(o.storage, () => o.storageKey ?? `webwire:${resolve(this.#url)}`);
-    this.#session = new SessionState(keys, o, (...event) => this.#tell(...event));
+    this.#session = new SessionState(keys, o, (...event) => this.#tell(...event), () => this.#flush());
   }
 
   get status() {
@@ -111,7 +110,7 @@ export class Client extends EventTarget {
     return this.#call(options, 0, (caller, connection) => {
       if (session.key === key) caller.settle();
       else if (session.awaits(key)) session.restore(connection, this.#patience(options), caller);
-      else this.#settle(caller, connection, options, RESTORE_SESSION, key, (error, payload) => error || session.restored(payload, waived));
+      else session.change(caller, connection, this.#patience(options), RESTORE_SESSION, key, (error, payload) => error || session.restored(payload, waived));
     });
   }
 
@@ -119,7 +118,7 @@ export class Client extends EventTarget {
     if (this.#status === 'closed') throw new ClosedError();
     if (this.#lasting && this.#session.key) {
       return this.#call(options, 0, (caller, connection) => {
-        this.#settle(caller, connection, options, CLOSE_SESSION, undefined, this.#session.closeBegins(connection));
+        this.#session.change(caller, connection, this.#patience(options), CLOSE_SESSION, undefined, this.#session.closeBegins(connection));
       });
     }
     const { key } = this.#session;
@@ -164,7 +163,7 @@ export class Client extends EventTarget {
     const connection = this.#usable();
     if (!connection) this.#demand(explicit);
     const direct = connection && (explicit || !connection.held);
-    this.#admit(bytes, direct ? connection.queued : this.#waitingBytes);
+    this.#admit(bytes, direct ? connection.queued : this.#waiting.bytes);
     const call = new Call(done, timeout, () => this.#late(call, timeout), signal);
     if (stream) {
       call.stream = stream;
@@ -172,17 +171,8 @@ export class Client extends EventTarget {
     }
     Object.assign(call, { start, explicit, renewed, bytes, owner: bytes ? this.session?.key : undefined });
     if (direct) start(call, connection);
-    else this.#wait(call);
+    else this.#waiting.add(call);
     return call;
-  }
-
-  #wait(call) {
-    call.release = () => {
-      // Once: a call that cannot be started is released by #flush, and when it fails.
-      if (this.#waiting.delete(call)) this.#waitingBytes -= call.bytes;
-    };
-    this.#waiting.add(call);
-    this.#waitingBytes += call.bytes;
   }
 
   // again lets a call that was not executed wait for the next connection, in its place.
@@ -192,8 +182,7 @@ export class Client extends EventTarget {
       call.settle(error);
       return;
     }
-    this.#wait(call);
-    this.#waiting = new Set([...this.#waiting].sort((a, b) => a.order - b.order));
+    this.#waiting.restore(call);
   }
 
   // demand sees to it that there will be a connection, and throws if there will not.
@@ -204,25 +193,8 @@ export class Client extends EventTarget {
     this.#start();
   }
 
-  // flush sends what waited for the connection, and for its session: under another than
-  // that under which it was asked for nothing is executed, but that a subscription goes on.
   #flush() {
-    const connection = this.#usable();
-    const wait = connection?.holding || connection?.held;
-    for (const call of this.#waiting) {
-      const { owner, renewed } = call;
-      const awaited = owner && this.#session.awaits(owner);
-      if (awaited || (owner && owner !== this.#session.key && !renewed)) {
-        if (!awaited) call.settle(new DisconnectedError(false, gone()));
-      } else if (connection && (call.explicit || !wait)) {
-        call.release();
-        try {
-          call.start(call, connection);
-        } catch (error) {
-          call.settle(error);
-        }
-      }
-    }
+    this.#waiting.flush(this.#usable(), this.#session);
   }
 
   #admit(bytes, queued) {
@@ -241,26 +213,6 @@ export class Client extends EventTarget {
   // long as its caller waits.
   #patience(options) {
     return Math.max(this.#options.timeout, options?.timeout ?? 0);
-  }
-
-  // settle sends a request that changes the session. It goes on if the caller gives
-  // up, because both ends have to agree on the session: if there is no outcome the
-  // connection is given up.
-  #settle(caller, connection, options, type, key, apply) {
-    const call = new Call((failure, payload) => {
-      let error = failure;
-      let useless = error instanceof TimeoutError;
-      try {
-        apply(error, payload);
-      } catch (reason) {
-        error = reason;
-        useless = true;
-      }
-      caller.settle(error);
-      if (useless) connection.end(error);
-      this.#flush();
-    }, this.#patience(options));
-    connection.request(call, type, { payload: Payload.from(key) });
   }
 
   // The connection.
@@ -289,7 +241,7 @@ export class Client extends EventTarget {
   async #maintain(run) {
     const unwatch = watchWake((serious) => this.#woke(serious), () => this.#connection?.suspend());
     for (;;) {
-      await this.#pause(run); // if only for a moment, so that nothing fails before it waits
+      await this.#pauses.pause(run); // if only for a moment, so that nothing fails before it waits
       if (this.#run === run) await this.#connectOnce(run);
       if (this.#run !== run) break;
     }
@@ -337,7 +289,7 @@ export class Client extends EventTarget {
           gap: (...lost) => this.#gap(...lost),
           away: (reason) => {
             this.#ended(run, reason, connection, true);
-            if (reason.code === GOING_AWAY) this.#notBefore = 0; // the server has spread its clients
+            if (reason.code === GOING_AWAY) this.#pauses.skip(); // the server has spread its clients
             over();
           },
           resumed: (before, missed) => {
@@ -409,11 +361,9 @@ export class Client extends EventTarget {
     this.#failure = reason;
     this.#gaveUp = !run.stopped && permanent(reason, before);
     const again = !run.stopped && !this.#gaveUp && this.#options.autoconnect;
-    // The pauses start anew after a connection that proved stable. A server that goes
-    // away in good order is none that fails.
-    const stable = reason.code === GOING_AWAY ? this.#options.minBackoff : this.#options.maxBackoff;
-    if (used && now() - this.#since >= stable) this.#retries = 0;
-    this.#notBefore = again || this.#gaveUp ? now() + backoff(this.#options, this.#retries++, reason) : 0;
+    if (used) this.#pauses.lasted(this.#since, reason);
+    if (again || this.#gaveUp) this.#pauses.failed(reason);
+    else this.#pauses.skip();
     const goesOn = again && kept && (resumable || !used);
     if (kept && !used && !goesOn) {
       kept.end(reason);
@@ -430,8 +380,7 @@ export class Client extends EventTarget {
     if (this.#gaveUp) this.#tell('connectfailed', { error: reason });
     if (again) return;
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(false, reason);
-    const { stopped } = run;
-    for (const call of this.#waiting) call.settle(call.explicit && !stopped ? reason : lost);
+    this.#waiting.fail(lost, run.stopped ? lost : reason);
   }
 
   #woke(serious) {
@@ -442,18 +391,6 @@ export class Client extends EventTarget {
 
   #verify(serious) {
     this.#connection?.verify(this.#session.probeKey, serious);
-  }
-
-  async #pause(run) {
-    const ms = this.#notBefore - now();
-    if (ms <= 0) return;
-    let timer;
-    await new Promise((over) => {
-      timer = later(Math.min(ms, MAX_DELAY), over);
-      run.skipPause = over;
-    });
-    clearTimeout(timer);
-    run.skipPause = undefined;
   }
 
   // Events.

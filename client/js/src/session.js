@@ -43,6 +43,7 @@ export class SessionState {
   #keys;
   #options;
   #tell;
+  #changed; // is called when a request that changes the session has ended
   #session = null;
   #active = false; // the connection has it
   #changes = 0; // of the key, by this client
@@ -57,7 +58,8 @@ export class SessionState {
   #asked; // whether that was asked for: then it goes before one that cannot be restored now
 
   // tell dispatches an event.
-  constructor(keys, options, tell) {
+  constructor(keys, options, tell, changed) {
+    this.#changed = changed;
     this.#keys = keys;
     this.#options = options;
     this.#tell = tell;
@@ -144,6 +146,26 @@ export class SessionState {
     }, timeout);
     this.#asked = !ready;
     connection.request(call, RESTORE_SESSION, { payload: Payload.from(key) });
+  }
+
+  // change sends a request that changes the session. It goes on if the caller gives up,
+  // because both ends have to agree on the session: if there is no outcome the connection is
+  // given up.
+  change(caller, connection, timeout, type, key, apply) {
+    const call = new Call((failure, payload) => {
+      let error = failure;
+      let useless = error instanceof TimeoutError;
+      try {
+        apply(error, payload);
+      } catch (reason) {
+        error = reason;
+        useless = true;
+      }
+      caller.settle(error);
+      if (useless) connection.end(error);
+      this.#changed();
+    }, timeout);
+    connection.request(call, type, { payload: Payload.from(key) });
   }
 
   #gone(key) {

@@ -83,53 +83,6 @@ func mustExecute(err error) answer {
 	return maybe
 }
 
-// signals of a sender arrive at each receiver in order, at most once at all of them, and only
-// if the sender was not told that they were not sent. Between two that arrive at the same
-// end none is missing, unless a client is told before that so many are lost. A server's
-// connection sends to one client, which gets its first signal, too.
-func (c *checker) signals() {
-	if c.h.damaged {
-		return
-	}
-	type stream struct{ at, from string }
-	last := make(map[stream]int)
-	times := make(map[signal]int)
-	lost := make(map[string]uint64) // of each client, that it was told of and that are not known to be missing
-	for _, r := range c.h.receipts {
-		if r.lost > 0 {
-			lost[r.at] += r.lost
-			continue
-		}
-		s := c.h.signals[r.signal]
-		switch {
-		case s == nil:
-			c.add("signal %v arrived at %s and was never sent", r.signal, r.at)
-		case s.refused:
-			c.add("signal %v arrived at %s, though it was refused to its sender", r.signal, r.at)
-		}
-		if times[r.signal]++; times[r.signal] == 2 {
-			c.add("signal %v arrived more than once", r.signal)
-		}
-		before, ok := last[stream{r.at, r.from}]
-		if ok && before >= r.seq {
-			c.add("signal %v arrived at %s after %d", r.signal, r.at, before)
-		}
-		last[stream{r.at, r.from}] = r.seq
-		if !ok && !strings.HasPrefix(r.from, "conn") {
-			continue // those before may have been sent on another connection
-		}
-		for seq := before + 1; seq < r.seq; seq++ {
-			switch missing := (signal{r.from, seq}); {
-			case c.h.signals[missing] != nil && c.h.signals[missing].refused:
-			case lost[r.at] > 0:
-				lost[r.at]--
-			default:
-				c.add("signal %v is missing at %s", missing, r.at)
-			}
-		}
-	}
-}
-
 // conns begin with OnClientConnected and end with OnClientDisconnected, each once. If the
 // server dropped the connection before its turn came there is neither. Between the two,
 // OnClientAway and OnClientBack alternate.

@@ -29,9 +29,11 @@ type simClient struct {
 
 	mu       sync.Mutex
 	dials    *rand.Rand
-	keys     []string // of sessions that were created for the client
-	restored []string // of those that it wanted to restore
-	hooked   bool     // OnConnected was called last
+	keys     []string       // of sessions that were created for the client
+	restored []string       // of those that it wanted to restore
+	hooked   bool           // OnConnected was called last
+	absent   bool           // it cannot reach the host
+	socket   transport.Conn // the last one
 }
 
 func newClient(w *world, i int, r *rand.Rand) *simClient {
@@ -45,8 +47,14 @@ func newClient(w *world, i int, r *rand.Rand) *simClient {
 	}
 	c.client = client.New(c, client.Options{
 		Hooks: client.Hooks{
-			OnConnected:    func(context.Context) { c.hook(true) },
-			OnDisconnected: func(context.Context, error) { c.hook(false) },
+			OnConnected: func(context.Context) {
+				c.hook(true)
+				w.h.fresh(c.name)
+			},
+			OnDisconnected: func(_ context.Context, err error) {
+				c.hook(false)
+				w.wrong(err)
+			},
 			OnGap: func(_ context.Context, g client.Gap) {
 				if g.Missed > 0 {
 					w.h.gap(c.name, g.Missed)
@@ -72,6 +80,14 @@ func newClient(w *world, i int, r *rand.Rand) *simClient {
 		Logger:      quiet,
 	})
 	return c
+}
+
+// wrong notes why a connection ended if that was a mistake of one of its ends.
+func (w *world) wrong(err error) {
+	var closed *transport.CloseError
+	if !w.damaging && (errors.Is(err, client.ErrProtocolViolation) || errors.As(err, &closed) && closed.Status == transport.StatusProtocolError) {
+		w.h.violated("a connection ended with a violation of the protocol: %v", err)
+	}
 }
 
 // hook takes note that OnConnected or OnDisconnected was called.
@@ -102,7 +118,11 @@ func (c *simClient) Dial(ctx context.Context, opts transport.DialOptions) (trans
 		var conn transport.Conn
 		conn, err = w.faults.Dialer(ln).Dial(ctx, opts)
 		if err == nil {
-			return conn, nil
+			if c.dialled(conn) {
+				return conn, nil
+			}
+			_ = conn.Abort()
+			err = errDown
 		}
 	} else {
 		w.mu.Lock()

@@ -23,6 +23,7 @@ type history struct {
 	receipts   []receipt
 	conns      map[string][]connEvent
 	closed     map[string]bool // keys of sessions that somebody wanted to close
+	farewell   signal          // a broadcast that comes after all other signals; zero: none
 	violations []string        // found while it happened
 }
 
@@ -43,7 +44,8 @@ type outcome struct {
 	err   error
 }
 
-// signal is the seq-th signal of a sender: a client, or a server's connection.
+// signal is the seq-th signal of a sender: a client, a server's connection, or a server that
+// broadcasts.
 type signal struct {
 	from string
 	seq  int
@@ -58,7 +60,8 @@ type sending struct {
 type receipt struct {
 	at string
 	signal
-	lost uint64 // if not zero: the client was told that so many messages are lost
+	lost  uint64 // if not zero: the client was told that so many messages are lost
+	fresh bool   // the client has a new connection
 }
 
 // connEvent is something that happened on a server's connection.
@@ -121,6 +124,13 @@ func (h *history) gap(at string, lost uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.receipts = append(h.receipts, receipt{at: at, lost: lost})
+}
+
+// fresh notes that a client has a new connection.
+func (h *history) fresh(at string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.receipts = append(h.receipts, receipt{at: at, fresh: true})
 }
 
 // has reports whether a signal was received.

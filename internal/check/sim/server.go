@@ -30,6 +30,7 @@ type host struct {
 	named   int
 	met     map[int]*server.Conn // of the requests named meet
 	wires   []*wire
+	casts   map[*server.Server]*peer // as senders of broadcasts
 	serving sync.WaitGroup
 }
 
@@ -41,6 +42,25 @@ type peer struct {
 }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// disagreements finds the records that say that a connection cannot be resumed: two honest
+// ends agree.
+type disagreements struct {
+	slog.Handler
+	w *world
+}
+
+func (d disagreements) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "webwire: a connection cannot be resumed" && !d.w.damaging && !d.w.robbed.Load() {
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == "error" {
+				d.w.h.violated("a connection cannot be resumed: %v", a.Value)
+			}
+			return true
+		})
+	}
+	return nil
+}
 
 // start starts a server, unless there is one, or there shall be none any more.
 func (h *host) start() {
@@ -55,8 +75,9 @@ func (h *host) start() {
 				w.h.conn(h.peer(c).name, evConnected)
 				return nil
 			},
-			OnClientDisconnected: func(c *server.Conn, _ error) {
+			OnClientDisconnected: func(c *server.Conn, err error) {
 				w.h.conn(h.peer(c).name, evDisconnected)
+				w.wrong(err)
 			},
 			OnClientAway: func(c *server.Conn, _ error) {
 				w.h.conn(h.peer(c).name, evAway)
@@ -75,7 +96,7 @@ func (h *host) start() {
 		InboxSize:    w.boxSize,
 		ReadTimeout:  w.readTimeout,
 		ResumeWindow: w.window,
-		Logger:       quiet,
+		Logger:       slog.New(disagreements{quiet.Handler(), w}),
 	})
 	ln := memory.Listen()
 	h.mu.Lock()
@@ -240,15 +261,35 @@ func (h *host) work(ctx context.Context, d time.Duration, stubborn bool) {
 }
 
 // signal sends the next signal to a client.
-func (h *host) signal(ctx context.Context, c *server.Conn) signal {
+func (h *host) signal(ctx context.Context, c *server.Conn) { h.send(ctx, c, 0) }
+
+// send is signal with a payload that is longer.
+func (h *host) send(ctx context.Context, c *server.Conn, longer int) {
 	p := h.peer(c)
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
 	p.seq++
 	s := signal{p.name, p.seq}
 	h.w.h.sending(s)
-	if err := c.Signal(ctx, "s", s.payload()); err != nil {
+	if err := c.Signal(ctx, "s", padded(s.payload(), longer)); err != nil {
 		h.w.h.refused(s)
+	}
+}
+
+// cast broadcasts the next signal of a server. It is not called concurrently.
+func (h *host) cast(srv *server.Server) signal {
+	h.mu.Lock()
+	p := h.casts[srv]
+	if p == nil {
+		p = &peer{name: "cast" + strconv.Itoa(len(h.casts)+1)}
+		h.casts[srv] = p
+	}
+	h.mu.Unlock()
+	p.seq++
+	s := signal{p.name, p.seq}
+	h.w.h.sending(s)
+	if _, err := server.Broadcast(srv.Conns(), "s", s.payload()); err != nil {
+		h.w.h.violated("Broadcast: %v", err)
 	}
 	return s
 }
@@ -259,7 +300,7 @@ func (s signal) payload() protocol.Payload {
 
 func parseSignal(p protocol.Payload) signal {
 	from, seq, _ := strings.Cut(string(p.Data), " ")
-	n, err := strconv.Atoi(seq)
+	n, err := strconv.Atoi(strings.TrimRight(seq, " "))
 	if err != nil {
 		n = -1
 	}

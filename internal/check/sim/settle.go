@@ -16,6 +16,10 @@ import (
 // settle ends the faults, and sees to it that everything works again.
 func (w *world) settle() {
 	w.setDown(transporttest.Refused)
+	w.mu.Lock()
+	w.calm = true
+	w.mu.Unlock()
+	w.host.disarm()
 	if w.host.server() == nil {
 		w.host.start()
 	}
@@ -30,10 +34,40 @@ func (w *world) settle() {
 		}
 	}
 	w.join(&all, "settling", 20*time.Minute)
+	w.host.farewell()
 	if w.modern() && !w.damaging {
 		time.Sleep(w.silence() + 20*time.Second) // the last handlers return, and what is gone is noticed
 		w.host.answered()
 	}
+}
+
+// disarm takes all traps away.
+func (h *host) disarm() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.w.talking.Lock()
+	defer h.w.talking.Unlock()
+	for _, wire := range h.wires {
+		wire.trap = trap{}
+	}
+}
+
+// farewell sends the last signals to all clients, so that what they miss is known.
+func (h *host) farewell() {
+	srv := h.server()
+	if srv == nil {
+		return
+	}
+	for c := range srv.Conns() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		h.signal(ctx, c)
+		cancel()
+	}
+	last := h.cast(srv)
+	time.Sleep(time.Second)
+	h.w.h.mu.Lock()
+	h.w.h.farewell = last
+	h.w.h.mu.Unlock()
 }
 
 // settle sees to it that a client is connected and agrees with its server.

@@ -122,6 +122,9 @@ func TestUselessMessages(t *testing.T) {
 		{"acknowledgements", protocol.Message{Kind: protocol.Ack}},
 		{"unsubscribes", protocol.Message{Kind: protocol.Unsubscribe, Ref: 7}},
 	} {
+		if !full && c.name != "cancels" {
+			continue // all are counted by the same code
+		}
 		t.Run(c.name, func(t *testing.T) {
 			before := int64(srv.Stats().BytesReceived)
 			conn := mustDial(t, srv.addr, protocol.V3_0)

@@ -137,18 +137,23 @@ func newClient(addr string, opts client.Options) *client.Client {
 // dial connects without a client: the test decides about each message. A connection of 3.0
 // has said hello.
 func dial(addr string, v protocol.Version) (transport.Conn, error) {
+	conn, err := dialSilent(addr, v)
+	if err != nil || v < protocol.V3_0 {
+		return conn, err
+	}
+	err = conn.Write(encode(protocol.HelloBody{MessageSize: 1 << 20, StreamCredit: 64 << 10, Requests: 1}.Message()))
+	return conn, err
+}
+
+// dialSilent is dial without the hello.
+func dialSilent(addr string, v protocol.Version) (transport.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	opts := transport.DialOptions{Limits: transport.Limits{WriteTimeout: patience}}
 	if v != protocol.V1_2 { // what is spoken without negotiation
 		opts.Protocols = []string{v.Token()}
 	}
-	conn, err := websocket.Dialer{URL: "ws://" + addr + "/", NetDial: smallBuffers}.Dial(ctx, opts)
-	if err != nil || v < protocol.V3_0 {
-		return conn, err
-	}
-	err = conn.Write(encode(protocol.HelloBody{MessageSize: 1 << 20, StreamCredit: 64 << 10, Requests: 1}.Message()))
-	return conn, err
+	return websocket.Dialer{URL: "ws://" + addr + "/", NetDial: smallBuffers}.Dial(ctx, opts)
 }
 
 func mustDial(t *testing.T, addr string, v protocol.Version) transport.Conn {
@@ -268,7 +273,7 @@ func healthy(t *testing.T, addr string, clients int, during func()) time.Duratio
 		asking.Go(func() {
 			c := newClient(addr, client.Options{})
 			defer c.Close()
-			var own []time.Duration
+			own := make([]time.Duration, 0, either(1<<15, 64)) // which does not grow meanwhile
 			ticker := time.NewTicker(either(time.Millisecond, 5*time.Millisecond))
 			defer ticker.Stop()
 			for first := true; ; first = false {
@@ -352,3 +357,6 @@ func (h *host) wantNothing(t *testing.T, texts ...string) {
 		}
 	}
 }
+
+// quiet is for logs that nobody looks at.
+var quiet = slog.New(slog.DiscardHandler)

@@ -1,0 +1,67 @@
+package handover_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/webwire-go/webwire/engine"
+)
+
+// The second byte after the kind of a question is what is asked, see server/handover.go.
+const (
+	handover  = 3
+	opTake    = 1
+	opCommit  = 3
+	opForward = 5
+)
+
+// bus is a Bus whose questions fail on demand.
+type bus struct {
+	engine.Bus
+
+	mu   sync.Mutex
+	fail func(op byte) failure
+}
+
+type failure int
+
+const (
+	works      failure = iota
+	lostAsk            // the question does not arrive
+	lostAnswer         // the answer does not
+)
+
+func (b *bus) setFail(f func(op byte) failure) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fail = f
+}
+
+var errLost = errors.New("lost on the way")
+
+func (b *bus) Ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, error) {
+	b.mu.Lock()
+	fail := b.fail
+	b.mu.Unlock()
+	how := works
+	if fail != nil && data[0] == handover {
+		how = fail(data[2])
+	}
+	if how == lostAsk {
+		return nil, errors.Join(engine.ErrUnconfirmed, errLost)
+	}
+	answer, err := b.Bus.Ask(ctx, to, data)
+	if how == lostAnswer {
+		return nil, errors.Join(engine.ErrUnconfirmed, errLost)
+	}
+	return answer, err
+}
+
+// failing returns an engine whose questions fail on demand.
+func (c *cluster) failing() (engine.Engine, *bus) {
+	e := c.engine.Node()
+	b := &bus{Bus: e.Bus}
+	e.Bus = b
+	return e, b
+}

@@ -1,0 +1,155 @@
+package soak_test
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
+	"github.com/webwire-go/webwire/transport/transporttest"
+)
+
+// A client that is away, with all kept for it that may be, does not make broadcasts to the
+// others slower, and holds no more memory than it may. When it is back it has each signal,
+// or knows how many it has not.
+func TestAwayBesideMany(t *testing.T) {
+	const (
+		fill = 20_000  // signals, many more than are kept
+		most = 2 << 20 // bytes: the limit of what is kept is 256 KiB, what the others hold varies
+	)
+	n, rounds, each := either(10_000, 1000), either(5, 1), either(40, 5)
+	before := runtime.NumGoroutine()
+	srv := server.New(server.Options{Logger: discard})
+	var serving sync.WaitGroup
+	faults := transporttest.NewFaults(1)
+	road, others := memory.Listen(), memory.Listen()
+	for _, ln := range []transport.Listener{faults.Listener(road), others} {
+		serving.Go(func() { _ = srv.Serve(ln) }) // until the end
+	}
+
+	var away atomic.Bool
+	var got, missed, sent atomic.Uint64
+	wanderer := client.New(dialer(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+		if away.Load() {
+			return nil, transporttest.Refused(ctx)
+		}
+		return faults.Dialer(road).Dial(ctx, opts)
+	}), client.Options{
+		Logger: discard, MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond,
+		Hooks: client.Hooks{
+			OnServerSignal: func(context.Context, *client.Signal) { got.Add(1) },
+			OnGap:          func(_ context.Context, g client.Gap) { missed.Add(g.Missed) },
+		},
+	})
+	if err := wanderer.Connect(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var only []*server.Conn
+	if !await(soon, func() bool { only = slices.Collect(srv.Conns()); return len(only) == 1 }) {
+		t.Fatal("the server has no connection")
+	}
+	var arrived atomic.Int64
+	all := []*client.Client{wanderer}
+	for range n {
+		c := client.New(others, client.Options{Logger: discard, Hooks: client.Hooks{
+			OnServerSignal: func(context.Context, *client.Signal) { arrived.Add(1) },
+		}})
+		all = append(all, c)
+		if err := c.Connect(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if !await(soon, func() bool { return len(slices.Collect(srv.Conns())) == n+1 }) {
+		t.Fatalf("the server has %d connections", srv.Stats().Open)
+	}
+
+	payload := protocol.Bytes(make([]byte, 200))
+	broadcast := func() time.Duration {
+		arrived.Store(0)
+		began := time.Now()
+		if reached, err := server.Broadcast(srv.Conns(), "news", payload); err != nil || reached != n+1 {
+			t.Fatalf("Broadcast reached %d, %v", reached, err)
+		}
+		took := time.Since(began)
+		sent.Add(1)
+		if !await(soon, func() bool { return arrived.Load() == int64(n) }) {
+			t.Fatalf("%d of %d clients have a broadcast after %v", arrived.Load(), n, soon)
+		}
+		return took
+	}
+	var without, with []time.Duration
+	held := int64(0)
+	for range rounds {
+		for range each {
+			without = append(without, broadcast())
+		}
+		first := heap()
+		away.Store(true)
+		for _, c := range faults.Conns() {
+			c.Cut()
+		}
+		if !await(soon, func() bool { return srv.Stats().Away == 1 }) {
+			t.Fatal("the client is not away")
+		}
+		for range fill {
+			if _, err := server.Broadcast(slices.Values(only), "news", payload); err != nil {
+				t.Fatal(err)
+			}
+			sent.Add(1)
+		}
+		held = max(held, int64(heap())-int64(first))
+		for range each {
+			with = append(with, broadcast())
+		}
+		away.Store(false)
+		if !await(soon, func() bool { return got.Load()+missed.Load() >= sent.Load() && wanderer.Status() == client.Connected }) {
+			t.Fatalf("the client has %d signals and knows of %d that it missed, of %d", got.Load(), missed.Load(), sent.Load())
+		}
+	}
+	stats := wanderer.Stats()
+	closeAll(all)
+	if err := srv.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	faults.Close()
+	serving.Wait()
+
+	p99 := func(times []time.Duration) time.Duration {
+		slices.Sort(times)
+		return times[len(times)*99/100]
+	}
+	ratio := float64(p99(with)) / float64(p99(without))
+	report(t, "clients=%d broadcast p99: %.2f ms, beside one that is away %.2f ms, ratio=%.2f; median: %.2f ms, %.2f ms; held for it: %d KiB; signals=%d got=%d missed=%d",
+		n, ms(p99(without)), ms(p99(with)), ratio, ms(without[len(without)/2]), ms(with[len(with)/2]), held>>10, sent.Load(), got.Load(), missed.Load())
+	if got.Load()+missed.Load() != sent.Load() || missed.Load() < uint64(rounds*(fill-1024)) {
+		t.Error("the gap has not the right size")
+	}
+	if stats.Connects != 1 || stats.Resumes != uint64(rounds) {
+		t.Errorf("the client connected %d times and came back %d times", stats.Connects, stats.Resumes)
+	}
+	if full && ratio > 1.1 {
+		t.Errorf("the 99th percentile is %.2f × that without a client that is away", ratio)
+	}
+	if held > most {
+		t.Errorf("%d bytes are held for a client that is away", held)
+	}
+	wantGoroutines(t, before)
+}
+
+func ms(d time.Duration) float64 { return d.Seconds() * 1000 }
+
+// dialer is a transport.Dialer.
+type dialer func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error)
+
+func (d dialer) Dial(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+	return d(ctx, opts)
+}

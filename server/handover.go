@@ -1,0 +1,481 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"time"
+
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/tasks"
+	"github.com/webwire-go/webwire/protocol"
+)
+
+// A connection of 3.0 that is away can move to another node that shares Options.Engine. Its
+// id begins with that of its node. The node to which the client comes back asks that node to
+// hand it over, in two steps:
+//
+//   - take: the node suspends the connection, and answers what there is to know of it;
+//   - commit: the node gives the connection up. If no commit comes it goes on having it.
+//
+// So one node alone decides who has the connection, and nothing is done twice. What a handler
+// does that still runs there is passed on (relay.go, origin.go). This file is the side of the
+// node that has the connection, takeover.go that of the other one.
+
+const (
+	// orderedTime is how long a hand-over waits for the signal handler, or the like, that
+	// runs: the next one must not begin at another node before.
+	orderedTime = time.Second
+
+	// commitTime is how long a node waits for the commit after it has handed over.
+	commitTime = 5 * time.Second
+
+	// handoverPart is how many bytes of a hand-over are in one answer.
+	handoverPart = 256 << 10
+)
+
+// handoverOp is the second byte of a question about a hand-over, after its version.
+type handoverOp byte
+
+const (
+	opTake    handoverOp = iota + 1 // a connection, by what its client claims
+	opPart                          // of what take has more to say
+	opCommit                        // what was taken
+	opRelease                       // it: it is not wanted any more
+	opForward                       // to the node that has the connection: what a handler sends
+	opBack                          // from it: what the client sends to a handler
+	opEnd                           // to it: the last handler has returned
+	opGone                          // from it: the connection has ended
+	opFollow                        // from it: it has the connection now
+	opAlive                         // from it: whether handlers run there
+)
+
+// The first byte of the answers to take, commit and forward.
+const (
+	answerNo    byte = iota // with the outcome for the client, of take
+	answerYes               // with what was asked for
+	answerMoved             // the connection is elsewhere: node and id follow
+	answerBusy              // ask again soon
+)
+
+// frozen is a connection that was taken and not committed. resumption.turn guards it.
+type frozen struct {
+	token   uint64
+	data    []byte // what take answers
+	next    uint64 // the number of the first message that was not handed over
+	queued  []protocol.Message
+	members []membership
+	slot    sessionSlot
+	timer   *time.Timer
+}
+
+// place is where a connection is: its node, and its id there.
+type place struct {
+	node engine.NodeID
+	conn protocol.ConnID
+}
+
+func (p place) append(f *form) {
+	f.raw(p.node[:])
+	f.raw(p.conn[:])
+}
+
+func (r *formReader) place() place { return place{r.node(), r.conn()} }
+
+// answerHandover answers a question about a hand-over.
+func (t *topics) answerHandover(ctx context.Context, from engine.NodeID, data []byte) ([]byte, error) {
+	r := formReader{rest: data}
+	if version := r.u8(); version != handoverVersion {
+		return nil, errFormVersion
+	}
+	op, id := handoverOp(r.u8()), r.conn()
+	s := t.server
+	switch op {
+	case opTake:
+		claim := &protocol.Resume{Conn: id, Secret: protocol.Secret(r.conn()), Attempt: r.u32(), Received: r.u64(), FirstKept: r.u64()}
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		return s.answerTake(ctx, claim), nil
+	case opPart:
+		token, at := r.u64(), r.u64()
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		return s.answerPart(id, token, at)
+	case opCommit:
+		token, to := r.u64(), place{node: from, conn: r.conn()}
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		if s.answerCommit(id, token, to) {
+			return []byte{answerYes}, nil
+		}
+		return []byte{answerNo}, nil
+	case opRelease:
+		token := r.u64()
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		s.answerRelease(id, token)
+		return []byte{answerYes}, nil
+	case opForward:
+		return s.answerForward(ctx, id, place{from, r.conn()}, r.u64(), r.rest)
+	case opEnd:
+		return s.answerEnd(id, place{from, r.conn()}), nil
+	case opBack:
+		return []byte{answerYes}, s.answerBack(id, r.rest)
+	case opGone:
+		s.answerGone(id)
+		return []byte{answerYes}, nil
+	case opAlive:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.resumable[id] == nil {
+			return []byte{answerNo}, nil
+		}
+		return []byte{answerYes}, nil
+	case opFollow:
+		to := place{from, r.conn()}
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		s.answerFollow(id, to)
+		return []byte{answerYes}, nil
+	}
+	return nil, errQuestion
+}
+
+// named returns the connection with an id, nil if there is none, or where it has moved to.
+func (s *Server) named(id protocol.ConnID) (c *Conn, to *place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c = s.resumable[id]; c != nil {
+		if relay := c.resumption.relay.Load(); relay != nil {
+			to := relay.place()
+			return c, &to
+		}
+		return c, nil
+	}
+	if m, ok := s.moved.of[id]; ok {
+		return nil, &m.to
+	}
+	return nil, nil
+}
+
+// answerTake answers a node whose client claims to be that of a connection.
+func (s *Server) answerTake(ctx context.Context, claim *protocol.Resume) []byte {
+	no := func(outcome protocol.Outcome) []byte { return []byte{answerNo, byte(outcome)} }
+	c, to := s.named(claim.Conn)
+	if to == nil && c == nil {
+		return no(protocol.OutcomeExpired)
+	}
+	if to == nil {
+		r := c.resumption
+		if !c.takeWithin(ctx, &r.turn) {
+			return no(protocol.OutcomeUnavailable)
+		}
+		defer c.give(&r.turn)
+		var now *Conn
+		if now, to = s.named(claim.Conn); to == nil && now != c {
+			return no(protocol.OutcomeUnavailable) // it was about to come here, and did not
+		}
+	}
+	if to != nil {
+		f := form{answerMoved}
+		to.append(&f)
+		return f
+	}
+	if outcome := c.check(claim); outcome != protocol.OutcomeResumed {
+		return no(outcome)
+	}
+	c.thaw()
+	f, outcome := c.freeze(ctx)
+	if f == nil {
+		return no(outcome)
+	}
+	answer := form{answerYes}
+	answer.u64(f.token)
+	answer.u64(uint64(len(f.data)))
+	answer.raw(f.data[:min(len(f.data), handoverPart)])
+	return answer
+}
+
+func (s *Server) answerPart(id protocol.ConnID, token, at uint64) ([]byte, error) {
+	c, _ := s.named(id)
+	if c == nil {
+		return nil, errQuestion
+	}
+	r := c.resumption
+	c.take(&r.turn)
+	defer c.give(&r.turn)
+	f := r.frozen
+	if f == nil || f.token != token || at > uint64(len(f.data)) {
+		return nil, errQuestion
+	}
+	rest := f.data[at:]
+	return append([]byte(nil), rest[:min(len(rest), handoverPart)]...), nil
+}
+
+// answerRelease goes on with a connection that another node does not want after all.
+func (s *Server) answerRelease(id protocol.ConnID, token uint64) {
+	if c, _ := s.named(id); c != nil {
+		c.take(&c.resumption.turn)
+		defer c.give(&c.resumption.turn)
+		if f := c.resumption.frozen; f != nil && f.token == token {
+			c.thaw()
+		}
+	}
+}
+
+// freeze suspends the connection, and returns what another node needs to go on with it, or
+// why not. The caller holds resumption.turn.
+func (c *Conn) freeze(ctx context.Context) (*frozen, protocol.Outcome) {
+	r := c.resumption
+	if c.closing.Load() {
+		return nil, protocol.OutcomeExpired
+	}
+	if !c.admitted.Load() {
+		return nil, protocol.OutcomeUnavailable
+	}
+	if !c.link.DropSocket(link.ErrTakenOver) {
+		return nil, protocol.OutcomeExpired
+	}
+	if !c.takeWithin(ctx, &r.socket) { // until OnClientAway has returned
+		return nil, protocol.OutcomeUnavailable
+	}
+	defer c.give(&r.socket)
+
+	f := &frozen{}
+	r.frozen = f
+	waiting, ordered := c.link.Withdraw()
+	for _, task := range waiting {
+		if m, ok := c.withdraw(task); ok {
+			f.queued = append(f.queued, m)
+		}
+	}
+	timer := time.NewTimer(orderedTime)
+	defer timer.Stop()
+	calm := false
+	select {
+	case <-ordered:
+		calm = true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	var known, ok bool
+	f.members, known = c.suspendTopics()
+	m := &move{
+		running: c.link.Running(), members: f.members,
+		connected: c.info.Connected, userAgent: c.Info().UserAgent,
+		expires: c.expiresAt(), spoke: c.spoke, fails: uint32(c.fails),
+	}
+	if ok = calm && known && c.moveOrigins(m); ok {
+		f.slot, ok = c.moveSession(m)
+	}
+	if ok {
+		m.link, ok = c.link.State()
+	}
+	if !ok {
+		c.thaw()
+		return nil, protocol.OutcomeUnavailable
+	}
+	for _, q := range f.queued {
+		msg, err := protocol.V3_0.Append(nil, q)
+		if err != nil {
+			c.thaw()
+			return nil, protocol.OutcomeExpired // it was parsed before
+		}
+		m.queued = append(m.queued, msg)
+	}
+	f.next, f.data = m.link.Outbox.Next(), m.encode()
+	var token [8]byte
+	_, _ = rand.Read(token[:]) // never fails
+	f.token = binary.LittleEndian.Uint64(token[:])
+	f.timer = time.AfterFunc(commitTime, func() {
+		c.take(&r.turn)
+		defer c.give(&r.turn)
+		if r.frozen == f {
+			c.thaw()
+		}
+	})
+	return f, protocol.OutcomeResumed
+}
+
+// withdraw returns the message that a task is about, unless it is about none any more.
+func (c *Conn) withdraw(task tasks.Task) (m protocol.Message, ok bool) {
+	switch t := task.(type) {
+	case *request:
+		m = protocol.Message{Kind: protocol.Request, ID: t.call.ID(), Name: t.Name, Head: t.Meta, Payload: t.Payload}
+		return m, t.call.Withdraw(t.Meta)
+	case *signal:
+		return protocol.Message{Kind: protocol.Signal, Name: t.Name, Head: t.Meta, Payload: t.Payload}, true
+	case *sessionRequest:
+		return t.msg, true
+	case *subscribing:
+		if !t.call.Withdraw(nil) {
+			return m, false
+		}
+		c.members.detach(t.body.Ref)
+		return t.body.Message(), true
+	}
+	return m, false
+}
+
+// thaw goes on with a connection that was not given up. The caller holds resumption.turn.
+func (c *Conn) thaw() {
+	r := c.resumption
+	f := r.frozen
+	if f == nil {
+		return
+	}
+	r.frozen = nil
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	c.stayOrigins()
+	for _, m := range f.queued {
+		(*receiver)(c).Receive(m)
+	}
+	c.rejoin(f.members)
+}
+
+// moveSession adds the session to m. It reports false if it is about to change.
+func (c *Conn) moveSession(m *move) (slot sessionSlot, ok bool) {
+	t := &c.server.sessions
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slot = c.session
+	switch slot.state {
+	case taken:
+		s := slot.session
+		m.session, m.made, m.joined = &s, slot.made, slot.number
+		return slot, slot.live.busy == nil
+	case free:
+		return slot, true
+	}
+	return slot, false
+}
+
+// moveOut takes the session from a connection that moves, and ends the watch over its end. It
+// reports false, and does neither, if the session has changed or the connection has ended.
+func (t *sessions) moveOut(c *Conn, f *frozen) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, now := &f.slot, &c.session
+	same := now.state == before.state && now.number == before.number && now.live == before.live &&
+		string(now.session.Info) == string(before.session.Info)
+	if unwatch := c.resumption.unwatch; !same || unwatch == nil || !unwatch() {
+		return false
+	}
+	t.vacateLocked(c)
+	return true
+}
+
+// answerCommit gives a connection up to another node, and reports whether it did, now or
+// before.
+func (s *Server) answerCommit(id protocol.ConnID, token uint64, to place) bool {
+	c, _ := s.named(id)
+	if c == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		moved, ok := s.moved.of[id]
+		return ok && moved.first == to
+	}
+	r := c.resumption
+	c.take(&r.turn)
+	defer c.give(&r.turn)
+	if relay := r.relay.Load(); relay != nil {
+		return relay.first == to
+	}
+	f := r.frozen
+	if f == nil || f.token != token {
+		return false
+	}
+	if !c.moveTo(f, to) {
+		c.thaw()
+		return false
+	}
+	return true
+}
+
+// moveTo makes the connection one that another node has. The caller holds resumption.turn.
+func (c *Conn) moveTo(f *frozen, to place) bool {
+	s, r := c.server, c.resumption
+	c.take(&r.socket)
+	defer c.give(&r.socket)
+	if !s.sessions.moveOut(c, f) {
+		return false
+	}
+	r.window.Stop()
+	r.unwatch = nil
+	relay := newRelay(c, to)
+	s.mu.Lock()
+	r.relay.Store(relay)
+	s.countAway(c, false)
+	s.moved.add(r.id, to, s.opts.ResumeWindow)
+	if r.former != (protocol.ConnID{}) {
+		s.moved.add(r.former, to, s.opts.ResumeWindow)
+	}
+	s.notify()
+	s.mu.Unlock()
+
+	f.timer.Stop()
+	r.frozen = nil
+	c.closing.Store(true)
+	c.neverExpires()
+	c.leaveTopics()
+	if err := c.link.Resume(link.Resumption{Conn: relay, Received: f.next - 1}); err != nil {
+		c.link.Abort(err)
+	}
+	// When the handlers that run here have returned the connection ends for this node.
+	c.link.Close(0, "", ErrMoved)
+	go c.carryMoved() // until it is removed from Server.conns
+	return true
+}
+
+// carryMoved serves the handlers of a connection that another node has.
+func (c *Conn) carryMoved() {
+	_ = c.link.Run() // finish tells the reason
+	if c.link.IsAway() {
+		c.link.Abort(ErrClientGone)
+	}
+	_ = c.finish() // OnClientDisconnected gets the reason
+}
+
+// movedConns are connections that other nodes have, as long as clients may ask for them.
+type movedConns struct {
+	of    map[protocol.ConnID]movedConn
+	order []movedID // the first is the first to be forgotten
+}
+
+type movedConn struct{ first, to place }
+
+type movedID struct {
+	id    protocol.ConnID
+	until time.Time
+}
+
+// add notes that a connection is elsewhere. The caller holds Server.mu.
+func (m *movedConns) add(id protocol.ConnID, to place, window time.Duration) {
+	now := time.Now()
+	n := 0
+	for n < len(m.order) && m.order[n].until.Before(now) {
+		delete(m.of, m.order[n].id)
+		n++
+	}
+	m.order = append(m.order[n:], movedID{id, now.Add(window)})
+	if m.of == nil {
+		m.of = make(map[protocol.ConnID]movedConn)
+	}
+	m.of[id] = movedConn{to, to}
+}
+
+// follow notes that a connection has moved on.
+func (m *movedConns) follow(id protocol.ConnID, to place) {
+	if moved, ok := m.of[id]; ok {
+		moved.to = to
+		m.of[id] = moved
+	}
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/outbox"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/session"
+)
+
+func fullMove() *move {
+	id := protocol.NewID
+	return &move{
+		link: link.State{
+			Received: 5, Requests: 6, Asked: []protocol.ID{id(7)},
+			Outbox: outbox.State{
+				Acked: 8, First: 9, Kept: [][]byte{[]byte("a"), []byte("bc")}, LateFailed: 4,
+				Late:   []outbox.Late{{Number: 8, Message: []byte("late")}},
+				Items:  []outbox.Item{{ID: id(3), Number: 2}},
+				Broken: []protocol.ID{id(1), id(2)},
+			},
+		},
+		running:   []protocol.ID{id(11)},
+		queued:    [][]byte{[]byte("queued")},
+		origins:   []originState{{node: engine.NodeID{1}, conn: protocol.ConnID{2}, offset: 3, running: []protocol.ID{id(4)}, asked: []protocol.ID{id(5)}}},
+		members:   []membership{{topic: "room", ref: 1, watching: true, info: []byte("{}"), at: engine.Position{Epoch: 1, Offset: 2}}, {topic: "hall"}},
+		session:   &session.Session{Key: "key", Created: time.Unix(1, 2), LastSeen: time.Unix(3, 4), Info: json.RawMessage(`{"a":1}`)},
+		made:      true,
+		joined:    99,
+		connected: time.Unix(5, 6),
+		expires:   time.Unix(7, 8),
+		userAgent: "agent",
+		spoke:     true,
+		fails:     2,
+	}
+}
+
+func TestHandoverForm(t *testing.T) {
+	for _, m := range []*move{fullMove(), {link: link.State{Outbox: outbox.State{First: 1}}}} {
+		data := m.encode()
+		got, err := decodeMove(data)
+		if err != nil || !reflect.DeepEqual(got, m) {
+			t.Errorf("%+v, %v\nwant %+v", got, err, m)
+		}
+		for i := range data {
+			if _, err := decodeMove(data[:i]); err == nil {
+				t.Errorf("%d of %d bytes are a hand-over", i, len(data))
+			}
+		}
+		if _, err := decodeMove(append(data, 0)); err == nil {
+			t.Error("there is something after the end")
+		}
+	}
+}
+
+func FuzzHandoverForm(f *testing.F) {
+	f.Add(fullMove().encode())
+	f.Add((&move{link: link.State{Outbox: outbox.State{First: 1}}}).encode())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := decodeMove(data)
+		if err != nil {
+			return
+		}
+		if again := m.encode(); !bytes.Equal(again, data) {
+			t.Errorf("%x becomes %x", data, again)
+		}
+	})
+}

@@ -1,0 +1,258 @@
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
+)
+
+const (
+	// forwardPart is how many bytes are forwarded with one question.
+	forwardPart = 256 << 10
+
+	// askNode is how long a node waits for the answer of another one before it asks again.
+	askNode = 5 * time.Second
+
+	// followTime is how long a relay whose node is gone waits to learn where the connection
+	// has moved from there.
+	followTime = 3 * time.Second
+
+	// askAgain is the pause between two attempts to reach a node.
+	askAgain = 20 * time.Millisecond
+)
+
+// relay is the socket of a connection that another node has. What handlers send that still
+// run here goes to that node, as a stream of messages with their lengths in front: the
+// position in the stream tells what was forwarded already. What the client sends to them
+// comes back. Only what is counted, and cancels, are forwarded: the rest is about the socket.
+type relay struct {
+	conn  *Conn
+	first place // to which it moved first
+
+	ctx    context.Context // ends with the relay
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	to     place
+	back   [][]byte // that have come
+	more   chan struct{}
+	offset uint64 // forwarded and confirmed; used by Write, of which there is one at a time
+}
+
+func newRelay(c *Conn, to place) *relay {
+	r := &relay{conn: c, first: to, to: to, more: make(chan struct{}, 1)}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+// place returns where the connection is.
+func (r *relay) place() place {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.to
+}
+
+func (r *relay) follow(to place) {
+	r.mu.Lock()
+	r.to = to
+	r.mu.Unlock()
+	s, id := r.conn.server, r.conn.resumption
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moved.follow(id.id, to)
+	s.moved.follow(id.former, to)
+}
+
+// Write implements transport.Conn. It returns when the other node has confirmed everything.
+func (r *relay) Write(msgs ...[]byte) error {
+	var stream []byte
+	for _, msg := range msgs {
+		if m, err := protocol.V3_0.Parse(msg); err != nil || !protocol.V3_0.Counted(m.Kind) && m.Kind != protocol.Cancel {
+			continue
+		}
+		stream = binary.LittleEndian.AppendUint32(stream, uint32(len(msg)))
+		stream = append(stream, msg...)
+	}
+	base := r.offset
+	for r.offset < base+uint64(len(stream)) {
+		at, err := r.forward(r.offset, stream[r.offset-base:])
+		if err != nil {
+			return err
+		}
+		if at < base || at > base+uint64(len(stream)) {
+			return errForm
+		}
+		r.offset = at
+	}
+	return nil
+}
+
+// forward forwards the beginning of rest, which is at a position in the stream, and returns
+// the position up to which the other node has everything.
+func (r *relay) forward(at uint64, rest []byte) (uint64, error) {
+	for {
+		to := r.place()
+		f := handoverQuestion(opForward, to.conn)
+		f.raw(r.conn.resumption.id[:])
+		f.u64(at)
+		f.raw(rest[:min(len(rest), forwardPart)])
+		ctx, cancel := context.WithTimeout(r.ctx, askNode)
+		data, err := r.conn.server.topics.ask(ctx, to.node, questionHandover, f)
+		cancel()
+		answer := formReader{rest: data}
+		switch {
+		case r.ctx.Err() != nil:
+			return 0, net.ErrClosed
+		case errors.Is(err, engine.ErrClosed), errors.Is(err, engine.ErrNoNode) && !r.awaitMove(to):
+			return 0, err
+		case err != nil: // nobody knows whether it was forwarded
+		case answer.u8() == answerYes:
+			at := answer.u64()
+			return at, answer.end()
+		case data[0] == answerMoved:
+			to := answer.place()
+			if err := answer.end(); err != nil {
+				return 0, err
+			}
+			r.follow(to)
+			continue
+		case data[0] == answerNo:
+			return 0, errGoneThere
+		}
+		if !wait(r.ctx, askAgain) {
+			return 0, net.ErrClosed
+		}
+	}
+}
+
+// awaitMove waits until the connection is elsewhere, and reports whether it is.
+func (r *relay) awaitMove(from place) bool {
+	for deadline := time.Now().Add(followTime); r.place() == from; {
+		if time.Now().After(deadline) || !wait(r.ctx, askAgain) {
+			return false
+		}
+	}
+	return true
+}
+
+var errGoneThere = errors.New("server: the connection has ended at the node to which it moved")
+
+// handoverQuestion returns the beginning of a question about a connection.
+func handoverQuestion(op handoverOp, id protocol.ConnID) form {
+	f := form{handoverVersion, byte(op)}
+	f.raw(id[:])
+	return f
+}
+
+// Read implements transport.Conn: it returns what the client has sent.
+func (r *relay) Read([]byte) ([]byte, error) {
+	for {
+		r.mu.Lock()
+		if len(r.back) > 0 {
+			msg := r.back[0]
+			r.back = r.back[1:]
+			r.mu.Unlock()
+			return msg, nil
+		}
+		r.mu.Unlock()
+		select {
+		case <-r.more:
+		case <-r.ctx.Done():
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+// push adds a message for Read.
+func (r *relay) push(msg []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.back = append(r.back, append([]byte(nil), msg...))
+	select {
+	case r.more <- struct{}{}:
+	default:
+	}
+}
+
+// Close tells the other node that nothing follows.
+func (r *relay) Close(transport.Status, string) error {
+	if r.ctx.Err() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, askNode)
+	defer cancel()
+	for ctx.Err() == nil {
+		to := r.place()
+		f := handoverQuestion(opEnd, to.conn)
+		f.raw(r.conn.resumption.id[:])
+		data, err := r.conn.server.topics.ask(ctx, to.node, questionHandover, f)
+		answer := formReader{rest: data}
+		switch {
+		case errors.Is(err, engine.ErrNoNode), errors.Is(err, engine.ErrClosed):
+			return r.Abort()
+		case err != nil:
+		case answer.u8() == answerYes:
+			return r.Abort()
+		case data[0] == answerMoved:
+			r.follow(answer.place())
+			continue
+		}
+		wait(ctx, askAgain)
+	} // the other node forgets the relay with the connection at the latest
+	return r.Abort()
+}
+
+// Abort implements transport.Conn.
+func (r *relay) Abort() error {
+	r.cancel()
+	return nil
+}
+
+func (r *relay) Ping() error          { return nil } // that the other node is gone shows when something is forwarded
+func (r *relay) Protocol() string     { return "" }
+func (r *relay) LocalAddr() net.Addr  { return unknownAddr{} }
+func (r *relay) RemoteAddr() net.Addr { return unknownAddr{} }
+
+var _ transport.Conn = (*relay)(nil)
+
+// answerBack passes on what the client of a connection that moved has sent to a handler here.
+func (s *Server) answerBack(id protocol.ConnID, msg []byte) error {
+	s.mu.Lock()
+	c := s.resumable[id]
+	s.mu.Unlock()
+	if c != nil {
+		if relay := c.resumption.relay.Load(); relay != nil {
+			relay.push(msg)
+		}
+	}
+	return nil // else nobody waits for it any more
+}
+
+// answerFollow notes that another node has a connection that moved.
+func (s *Server) answerFollow(id protocol.ConnID, to place) {
+	s.mu.Lock()
+	c := s.resumable[id]
+	s.mu.Unlock()
+	if c != nil {
+		if relay := c.resumption.relay.Load(); relay != nil {
+			relay.follow(to)
+		}
+	}
+}
+
+// answerGone ends what is left here of a connection that has ended elsewhere.
+func (s *Server) answerGone(id protocol.ConnID) {
+	s.mu.Lock()
+	c := s.resumable[id]
+	s.mu.Unlock()
+	if c != nil && c.resumption.relay.Load() != nil {
+		c.link.Abort(ErrClientGone)
+	}
+}

@@ -1,0 +1,163 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/webwire-go/webwire/engine"
+)
+
+// suspendTopics takes a connection out of its topics, whose members it cannot become before
+// rejoin, and returns where it was in each. It reports false if that is not known yet:
+// what it has missed is being sent. The caller calls rejoin then too.
+func (c *Conn) suspendTopics() (at []membership, ok bool) {
+	ms := &c.members
+	ms.mu.Lock()
+	ms.moving = true
+	for _, again := range ms.again { // it is not yet what it is to be again
+		if _, reserved := ms.refs[again.ref]; reserved || again.ref == 0 {
+			at = append(at, *again)
+		}
+	}
+	ms.again = nil
+	var all []*member
+	for _, m := range ms.refs {
+		if m != nil {
+			all = append(all, m)
+		}
+	}
+	for _, m := range ms.joined {
+		all = append(all, m)
+	}
+	ms.mu.Unlock()
+	for _, m := range all {
+		where, known := m.suspend()
+		if !known {
+			return at, false
+		}
+		at = append(at, where)
+		ms.mu.Lock()
+		if m.ref != 0 {
+			delete(ms.refs, m.ref)
+		} else {
+			delete(ms.joined, m.topic.name)
+		}
+		ms.mu.Unlock()
+		m.topic.release()
+	}
+	return at, true
+}
+
+// suspend ends a membership and returns where it is. It reports false if that is not known,
+// and changes nothing then. The caller releases the topic.
+func (m *member) suspend() (at membership, known bool) {
+	e := m.topic
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if m.left || m.index < 0 || m.lag != nil || m.cut {
+		return at, false
+	}
+	at = membership{topic: e.name, ref: m.ref, watching: m.watching, info: m.info}
+	if e.opts.History {
+		at.at = e.position
+		if m.from.Epoch == at.at.Epoch && m.from.Offset > at.at.Offset {
+			at.at = m.from // it has more, from the log
+		}
+	}
+	e.dismiss(m)
+	return at, true
+}
+
+// rejoin makes a connection a member again of what suspendTopics took it out of, here or at
+// another node. It does not wait for the engine.
+func (c *Conn) rejoin(all []membership) {
+	ms := &c.members
+	ms.mu.Lock()
+	ms.moving = false
+	if ms.over {
+		ms.mu.Unlock()
+		return
+	}
+	again := make([]*membership, len(all))
+	for i := range all {
+		again[i] = &all[i]
+		if ref := all[i].ref; ref != 0 {
+			if ms.refs == nil {
+				ms.refs = make(map[uint32]*member)
+			}
+			ms.refs[ref] = nil
+		}
+	}
+	ms.again = append(ms.again, again...)
+	ms.mu.Unlock()
+	for _, at := range again {
+		c.server.topics.work(func() { c.rejoinTopic(at) })
+	}
+}
+
+// settle makes m the member that at is to become again, and reports whether it is still
+// wanted.
+func (ms *memberships) settle(at *membership, m *member) bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	i := slices.Index(ms.again, at)
+	if i < 0 {
+		return false // the connection has ended, or moves
+	}
+	ms.again = slices.Delete(ms.again, i, i+1)
+	if at.ref != 0 {
+		if _, reserved := ms.refs[at.ref]; !reserved {
+			return false // the client has unsubscribed
+		}
+		ms.refs[at.ref] = m
+		return true
+	}
+	if ms.joined[at.topic] != nil {
+		return false // the application was first
+	}
+	if ms.joined == nil {
+		ms.joined = make(map[string]*member)
+	}
+	ms.joined[at.topic] = m
+	return true
+}
+
+// rejoinTopic tries until it has made the connection a member.
+func (c *Conn) rejoinTopic(at *membership) {
+	t := &c.server.topics
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	defer context.AfterFunc(t.ctx, cancel)()
+	pause := 50 * time.Millisecond
+	for {
+		e, err := t.hold(ctx, at.topic)
+		if err == nil {
+			c.rejoinHeld(ctx, e, at)
+			return
+		}
+		if !wait(ctx, pause) {
+			return
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// rejoinHeld makes the connection a member of a topic that is held for it.
+func (c *Conn) rejoinHeld(ctx context.Context, e *topic, at *membership) {
+	m := newMember(e, c)
+	m.ref, m.watching, m.info = at.ref, at.watching && e.opts.Presence, at.info
+	if !c.members.settle(at, m) {
+		e.release()
+		return
+	}
+	r := &recovery{topic: e, m: m, at: at.at, told: true}
+	if !e.opts.History || at.at == (engine.Position{}) {
+		r.lost = true
+		r.join()
+		return
+	}
+	e.catchingUp(1)
+	defer e.catchingUp(-1)
+	r.run(ctx)
+}
