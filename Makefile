@@ -20,7 +20,7 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-dashboard run-cluster screenshot test js web sim soak bench bench-quick bench-idle lint docs release-check vuln fuzz cover clean
+.PHONY: help run run-dashboard run-cluster screenshot test js web sim soak bench bench-quick bench-idle bench-nodes lint docs release-check vuln fuzz cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,7 @@ sim: ## simulate SEEDS (10000) schedules from FIRST (1) on over a failing networ
 
 soak: ## put load on real sockets for a few minutes
 	WEBWIRE_SOAK=1 go test ./internal/check/e2e/soak ./internal/check/e2e/sessions ./internal/check/e2e/fire -count 1 -p 1 -v -timeout 40m
+	WEBWIRE_SOAK=1 go test ./client ./server -run Schedules -count 1 -p 1 -timeout 40m
 
 bench: ## compare with raw libraries and peers (ONLY='regexp': only those), into OUT (out), in about ten minutes
 	go -C internal/check/bench run . $(if $(ONLY),-only '$(ONLY)') -out $(abspath $(OUT))
@@ -68,6 +69,9 @@ bench-quick: ## compare requests of 32 bytes only, in less than a minute
 
 bench-idle: ## measure what 10,000 idle connections cost a server
 	go -C internal/check/bench run . -idle -out $(abspath $(OUT))
+
+bench-nodes: ## measure several nodes on NATS, in two minutes
+	go -C internal/check/bench run . -nodes -out $(abspath $(OUT))
 
 lint: bin/staticcheck ## check format and run the linters
 	@files=$$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +); \

@@ -18,14 +18,24 @@ func (s *Server) OpenEngine(ctx context.Context) error { return s.topics.ready(c
 // openSoon opens the engine in the background, if there are other nodes: they ask this one
 // about its connections.
 func (t *topics) openSoon() {
-	if !t.opened.Load() && t.server.hasNodes() && !t.opening.Swap(true) {
-		t.work(func() { _ = t.ready(t.ctx) }) // it is logged
+	if !t.opened.Load() && t.server.hasNodes() {
+		_, _ = t.open() // it is logged
 	}
 }
 
 // hasNodes reports whether there may be other nodes.
 func (s *Server) hasNodes() bool {
 	return s.opts.Engine.Bus != nil && s.opts.Engine.Roster != nil
+}
+
+// nodes returns the number of nodes that are alive.
+func (t *topics) nodes() (n int) {
+	if t.opened.Load() && t.server.hasNodes() {
+		for range t.engine.Roster.Nodes() {
+			n++
+		}
+	}
+	return n
 }
 
 // questionKind is the first byte of what one node asks another by Bus.Ask.

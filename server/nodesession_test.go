@@ -416,7 +416,7 @@ func TestEngineOpens(t *testing.T) {
 		var all []*server.Server
 		for range 2 {
 			e := memory.Node()
-			e.Bus = opensSlowly{e.Bus}
+			e.Bus = opensSlowly{e.Bus, time.Second}
 			e.Sessions = opensFirst{e}
 			var errs []error
 			all = append(all, newTopical(t, server.Options{Engine: e, Hooks: server.Hooks{OnRequest: updater(&errs)}}))
@@ -432,18 +432,68 @@ func TestEngineOpens(t *testing.T) {
 			t.Errorf("it is open already: %v", err)
 		}
 
+		if n := all[0].Stats().Nodes; n != 2 {
+			t.Errorf("%d nodes", n)
+		}
+		all[1].Close()
+		if n := all[0].Stats().Nodes; n != 1 {
+			t.Errorf("%d nodes after one has ended", n)
+		}
+
 		unused := newTopical(t, server.Options{Engine: memory.Node()})
 		unused.Close()
 		if err := unused.OpenEngine(t.Context()); err != server.ErrServerClosed {
 			t.Errorf("after Close: %v", err)
 		}
+		if n := unused.Stats().Nodes; n != 0 {
+			t.Errorf("%d nodes of an engine that is not open", n)
+		}
 	})
 }
 
-// opensSlowly is a bus that takes a second to open.
-type opensSlowly struct{ engine.Bus }
+// An engine may take long to open, while its servers start. Nobody waits longer than they
+// want to, and Close does not wait for it.
+func TestEngineOpensSlowly(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var memory engine.Memory
+		e := memory.Node()
+		e.Bus = opensSlowly{e.Bus, 50 * time.Second}
+		srv := newTopical(t, server.Options{Engine: e})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := srv.OpenEngine(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("within a second: %v", err)
+		}
+		before := time.Now()
+		if err := srv.OpenEngine(t.Context()); err != nil || time.Since(before) != 49*time.Second {
+			t.Errorf("after %v: %v", time.Since(before), err)
+		}
+
+		e = memory.Node()
+		e.Bus = opensSlowly{e.Bus, 50 * time.Second}
+		srv = newTopical(t, server.Options{Engine: e})
+		opened := make(chan error, 1)
+		go func() { opened <- srv.OpenEngine(context.Background()) }()
+		synctest.Wait()
+		before = time.Now()
+		srv.Close()
+		if err := <-opened; err != server.ErrServerClosed || time.Since(before) != 0 {
+			t.Errorf("closed meanwhile: %v after %v", err, time.Since(before))
+		}
+	})
+}
+
+// opensSlowly is a bus that takes some time to open.
+type opensSlowly struct {
+	engine.Bus
+	after time.Duration
+}
 
 func (b opensSlowly) Open(ctx context.Context, self engine.NodeID, in engine.Inlet) error {
-	time.Sleep(time.Second)
-	return b.Bus.Open(ctx, self, in)
+	select {
+	case <-time.After(b.after):
+		return b.Bus.Open(ctx, self, in)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -8,6 +8,7 @@ type Stats struct {
 	Sessions int // sessions that connections have
 	InFlight int // requests and signals whose handlers are running or waiting
 	Topics   int // that this node has subscribed to at the engine
+	Nodes    int // that are alive, with this one; zero until Options.Engine is open
 
 	// Counters since the server was made.
 	Accepted                 uint64 // connections
@@ -32,7 +33,7 @@ func (s *Server) Stats() Stats {
 	}
 	s.mu.Unlock()
 	st.Sessions = s.sessions.count()
-	st.Topics = s.topics.count()
+	st.Topics, st.Nodes = s.topics.count(), s.topics.nodes()
 	st.DroppedPublications, st.TopicGaps = s.topics.dropped.Load(), s.topics.gaps.Load()
 	st.EngineErrors = s.topics.errors.Load()
 	st.Sent, st.Received = counts.Sent, counts.Received

@@ -55,8 +55,8 @@ var (
 // the payload. Publish does not retain p.
 //
 // The error wraps protocol.ErrMalformed if no version allows it, and engine.ErrAway if the
-// engine cannot be reached: then nobody has got it. After engine.ErrUnconfirmed it may have
-// been published.
+// engine cannot be reached: then nobody has got it. After engine.ErrUnconfirmed, and after
+// engine.ErrClosed if the server was closed meanwhile, it may have been published.
 func (t Topic) Publish(ctx context.Context, name string, p protocol.Payload) (engine.Position, error) {
 	if err := engine.CheckName(t.name); err != nil {
 		return engine.Position{}, err

@@ -18,6 +18,10 @@ const (
 	// engineTimeout limits calls of the engine that no caller waits for.
 	engineTimeout = 10 * time.Second
 
+	// openTimeout limits the opening of the engine. Engines have limits of their own, for
+	// which see their options.
+	openTimeout = 2 * time.Minute
+
 	// idleTopic is for how long a topic without members stays subscribed.
 	idleTopic = 2 * time.Second
 )
@@ -31,16 +35,15 @@ type topics struct {
 	ctx    context.Context // of what no caller waits for; ends with close
 	cancel context.CancelFunc
 
-	turn    chan struct{} // held while the engine is opened or closed
-	opening atomic.Bool   // openSoon was called
-	opened  atomic.Bool
-	failed  error // of opening; guarded by turn
+	opened atomic.Bool
+	failed error // of opening, once opening is closed
 
 	seed   maphash.Seed
 	shards [topicShards]topicShard
 	live   sync.Map // *topic by name, for deliveries: they take no lock of a shard
 
 	mu      sync.Mutex
+	opening chan struct{} // closed when the engine is open, or cannot be opened; nil: nobody has opened it
 	closed  bool
 	workers sync.WaitGroup
 
@@ -62,50 +65,72 @@ func (t *topics) init(s *Server) {
 		t.engine = new(engine.Memory).Node()
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	t.turn = make(chan struct{}, 1)
 	t.seed = maphash.MakeSeed()
 }
 
 var errNoBus = errors.New("server: Options.Engine has no Bus")
 
-// ready opens the engine if that has not been done. An engine that could not be opened is
-// of no use any more.
+// ready waits until the engine is open, and opens it if nobody has. An engine that could not
+// be opened is of no use any more.
 func (t *topics) ready(ctx context.Context) error {
 	if t.opened.Load() {
 		return nil
 	}
+	done, err := t.open()
+	if err != nil {
+		return err
+	}
 	select {
-	case t.turn <- struct{}{}:
-		defer func() { <-t.turn }()
+	case <-done:
+		return t.failed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	switch {
-	case t.failed != nil || t.opened.Load():
-		return t.failed
-	case t.engine.Bus == nil:
-		return errNoBus
-	case t.ctx.Err() != nil:
-		return ErrServerClosed
+}
+
+// open begins to open the engine, once. The channel is closed when that is over, and failed
+// is set.
+func (t *topics) open() (done <-chan struct{}, err error) {
+	if t.engine.Bus == nil {
+		return nil, errNoBus
 	}
-	opening, cancel := context.WithTimeout(t.ctx, engineTimeout)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.opening == nil {
+		if t.closed {
+			return nil, ErrServerClosed
+		}
+		t.opening = make(chan struct{})
+		t.workers.Go(t.openEngine)
+	}
+	return t.opening, nil
+}
+
+func (t *topics) openEngine() {
+	defer close(t.opening)
+	ctx, cancel := context.WithTimeout(t.ctx, openTimeout)
 	defer cancel()
-	if err := t.engine.Bus.Open(opening, t.self, (*inlet)(t)); err != nil {
+	err := t.engine.Bus.Open(ctx, t.self, (*inlet)(t))
+	switch {
+	case err == nil:
+		t.opened.Store(true)
+	case t.ctx.Err() != nil:
+		t.failed = ErrServerClosed
+	default:
 		t.failed = t.fault("open", "", err)
-		return t.failed
 	}
-	t.opened.Store(true)
-	return nil
 }
 
 // close closes the engine, and waits for what uses it.
 func (t *topics) close() {
 	t.mu.Lock()
 	t.closed = true
+	opening := t.opening
 	t.mu.Unlock()
 	t.cancel()
-	t.turn <- struct{}{}
-	defer func() { <-t.turn }()
+	if opening != nil {
+		<-opening
+	}
 	if t.opened.Load() {
 		if err := t.engine.Bus.Close(); err != nil {
 			_ = t.fault("close", "", err) // it is counted

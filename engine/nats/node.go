@@ -122,7 +122,7 @@ func (n *node) open(ctx context.Context) error {
 		nats.IgnoreAuthErrorAbort(), // a user may be unknown for a while, as servers start
 		nats.ClosedHandler(func(nc *nats.Conn) { n.ended(nc.LastError()) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { n.disconnected(err) }),
-		nats.ReconnectHandler(func(*nats.Conn) { n.connected() }),
+		nats.ReconnectHandler(func(*nats.Conn) { n.back() }),
 		nats.ErrorHandler(n.asyncError),
 	)...)
 	if err != nil {
@@ -207,6 +207,15 @@ func (n *node) connected() {
 	signal(n.returned)
 }
 
+// back runs when the connection is back. Like disconnected it is called by nats.go, one at
+// a time.
+func (n *node) back() {
+	n.connected()
+	if n.opts.OnBack != nil && n.ctx.Err() == nil {
+		n.opts.OnBack()
+	}
+}
+
 func (n *node) disconnected(err error) {
 	n.mu.Lock()
 	if n.detach != nil {
@@ -216,8 +225,12 @@ func (n *node) disconnected(err error) {
 	n.cause = err
 	closed := n.closed
 	n.mu.Unlock()
-	if !closed {
-		n.opts.Logger.Warn("natsengine: connection lost", "error", err)
+	if closed {
+		return
+	}
+	n.opts.Logger.Warn("natsengine: connection lost", "error", err)
+	if n.opts.OnAway != nil {
+		n.opts.OnAway(orUnknown(err))
 	}
 }
 

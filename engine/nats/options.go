@@ -82,6 +82,15 @@ type Options struct {
 	// Zero: 5 seconds.
 	Timeout time.Duration
 
+	// OnAway is called when the connection to NATS is lost, with the reason, and OnBack
+	// when it is back, for example so that a load balancer sends clients to other nodes
+	// meanwhile. They are called one at a time, in the order in which things happened.
+	// OnNodeDied is called when another node has fallen silent for five seconds, and not
+	// when it was closed. All must return soon. Nil: nothing is called.
+	OnAway     func(cause error)
+	OnBack     func()
+	OnNodeDied func(node engine.NodeID)
+
 	// Logger gets lost connections and other failures. Nil: slog.Default().
 	Logger *slog.Logger
 }

@@ -26,7 +26,7 @@ type rolling struct {
 	errors   sync.Map      // texts of errors
 
 	published atomic.Uint32 // numbers of publications so far
-	uncertain sync.Map      // numbers of those that NATS did not confirm
+	uncertain sync.Map      // numbers of those that NATS did not confirm, or whose node closed meanwhile
 	gaps      atomic.Uint32
 }
 
@@ -107,7 +107,7 @@ func (r *rolling) publish(ctx context.Context, ns *nodes) uint32 {
 		for i := int(n); ; i++ {
 			data := binary.LittleEndian.AppendUint32(nil, n)
 			_, err := ns.server(i%3).Topic("news").Publish(context.Background(), "n", protocol.Bytes(data))
-			if errors.Is(err, engine.ErrUnconfirmed) {
+			if errors.Is(err, engine.ErrUnconfirmed) || errors.Is(err, engine.ErrClosed) {
 				r.uncertain.Store(n, true)
 				break
 			}

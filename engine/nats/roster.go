@@ -93,7 +93,13 @@ func (b *membership) run() {
 			b.handle(m.Data)
 		case <-beats.C:
 			b.send(beat)
-			b.bury(b.expire(time.Now()))
+			dead := b.expire(time.Now())
+			b.bury(dead)
+			if n.opts.OnNodeDied != nil {
+				for _, id := range dead {
+					n.opts.OnNodeDied(id)
+				}
+			}
 		case <-records.C:
 			b.checkRecord()
 		case <-inherit.C: // who is alive has been heard by now

@@ -49,7 +49,62 @@ func TestTraps(t *testing.T) {
 		"RepeatedRecreation":    testRecreation,
 		"QuietTopicsAreCurrent": testQuiet,
 		"TopsOfManyTopics":      testManyTops,
+		"FailuresAreTold":       testFailuresAreTold,
 	}, func(t *testing.T, test func(*testing.T, *cluster)) { test(t, c) })
+}
+
+// A node that loses NATS tells its user, also that it is back; the others tell that it has
+// died. Closing a node is no failure.
+func testFailuresAreTold(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	told := make(chan string, 16)
+	died := make(chan engine.NodeID, 16)
+	o.OnNodeDied = func(id engine.NodeID) { died <- id }
+	open(t, o, &enginetest.Inlet{})
+
+	closed := natsengine.New(o)
+	if err := closed.Bus.Open(t.Context(), engine.NewNodeID(), &enginetest.Inlet{}); err != nil {
+		t.Fatal(err)
+	}
+	p := newProxy(t, c.url)
+	o.URL = p.url()
+	o.OnAway = func(cause error) { told <- fmt.Sprint("away: ", cause != nil) }
+	o.OnBack = func() { told <- "back" }
+	lost := natsengine.New(o)
+	self := engine.NewNodeID()
+	if err := lost.Bus.Open(t.Context(), self, &enginetest.Inlet{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := closed.Bus.Close(); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		p.cut()
+		if got := <-told; got != "away: true" {
+			t.Errorf("told %q", got)
+		}
+		p.heal()
+		if got := <-told; got != "back" {
+			t.Errorf("told %q", got)
+		}
+	}
+	p.cut()
+	if got := <-told; got != "away: true" {
+		t.Errorf("told %q", got)
+	}
+	if id := <-died; id != self {
+		t.Errorf("node %v has died, want %v", id, self)
+	}
+	if err := lost.Bus.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case got := <-told:
+		t.Errorf("told %q of a node that was closed", got)
+	case id := <-died:
+		t.Errorf("node %v has died too", id)
+	default:
+	}
 }
 
 // latest returns the newest message of a session, and its header.

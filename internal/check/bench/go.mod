@@ -16,6 +16,7 @@ require (
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
 	github.com/webwire-go/webwire v0.0.0
+	github.com/webwire-go/webwire/engine/nats v0.0.0
 	golang.org/x/sync v0.24.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
@@ -58,4 +59,7 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 )
 
-replace github.com/webwire-go/webwire => ../../..
+replace (
+	github.com/webwire-go/webwire => ../../..
+	github.com/webwire-go/webwire/engine/nats => ../../../engine/nats
+)

@@ -7,6 +7,7 @@
 //	make bench OUT=dir         # everything, about ten minutes; ONLY=regexp chooses contenders
 //	make bench-quick OUT=dir   # 32 bytes only, less than a minute
 //	make bench-idle OUT=dir    # what an idle connection costs
+//	make bench-nodes OUT=dir   # several nodes on NATS
 //
 // A table goes to standard output, bench.md and bench.json into the directory.
 package main
@@ -42,7 +43,7 @@ func main() {
 		return
 	}
 	var o options
-	var idle bool
+	var idle, nodes bool
 	flag.StringVar(&o.out, "out", "", "write bench.md and bench.json, or idle.md and idle.json, into this `directory`")
 	flag.BoolVar(&o.quick, "quick", false, "requests of 32 bytes only")
 	flag.BoolVar(&o.strict, "strict", false, "fail if a bar is missed")
@@ -54,11 +55,15 @@ func main() {
 	flag.DurationVar(&o.effort.each, "each", 0, "measure for so long each `time`; zero: 250ms, quick 200ms")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile into this `file`")
 	flag.BoolVar(&idle, "idle", false, "measure idle connections instead")
+	flag.BoolVar(&nodes, "nodes", false, "measure several nodes on NATS instead")
 	flag.Parse()
 	var err error
-	if idle {
+	switch {
+	case idle:
 		err = runIdle(o)
-	} else {
+	case nodes:
+		err = runNodes(o)
+	default:
 		err = runBench(o)
 	}
 	if err != nil {
