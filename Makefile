@@ -59,6 +59,7 @@ sim: ## simulate SEEDS (10000) schedules from FIRST (1) on over a failing networ
 
 soak: ## put load on real sockets for a few minutes
 	WEBWIRE_SOAK=1 go test ./internal/check/e2e/soak ./internal/check/e2e/sessions ./internal/check/e2e/fire -count 1 -p 1 -v -timeout 40m
+	WEBWIRE_SOAK=1 go test ./client ./server -run Schedules -count 1 -p 1 -timeout 40m
 
 bench: ## compare with raw libraries and peers (ONLY='regexp': only those), into OUT (out), in about ten minutes
 	go -C internal/check/bench run . $(if $(ONLY),-only '$(ONLY)') -out $(abspath $(OUT))

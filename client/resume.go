@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -167,10 +168,14 @@ func (c *Client) tryGoingOn(s *serving) (next *opening, err error) {
 		return nil, errUnavailable
 	}
 	lost := w.From - 1 - received - uint64(w.Late)
-	if w.From <= received || lost > w.From {
-		err = fmt.Errorf("%w: welcome goes on at message %d after %d, with %d others", ErrProtocolViolation, w.From, received, w.Late)
-	} else {
+	err = link.ErrCannotResume
+	if w.From > received && lost <= w.From {
 		err = l.Resume(link.Resumption{Conn: o.conf.Conn, Received: w.Received, From: w.From, Late: w.Late})
+	}
+	if errors.Is(err, link.ErrCannotResume) {
+		err = fmt.Errorf("%w: the server has received %d messages and goes on at number %d after %d others; the client has received %d and keeps those from %d on",
+			ErrProtocolViolation, w.Received, w.From, w.Late, received, l.FirstKept())
+		c.log(slog.LevelWarn, "webwire: a connection cannot be resumed", "error", err)
 	}
 	if err != nil {
 		_ = o.conf.Conn.Close(transport.StatusProtocolError, "cannot resume") // err says more

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -21,8 +22,11 @@ import (
 // and doubles, and a gap exactly where publications are gone.
 func TestSubscriptionSchedules(t *testing.T) {
 	n := *schedules
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		n /= 10
+	case os.Getenv("WEBWIRE_SOAK") != "":
+		n = max(n, 10_000)
 	}
 	for seed := range n {
 		seed += *firstSchedule
@@ -187,6 +191,6 @@ func (s *schedule) finish() {
 }
 
 var (
-	schedules     = flag.Int("schedules", 2000, "number of random schedules of a subscription")
+	schedules     = flag.Int("schedules", 1000, "number of random schedules of a subscription; 10000 with WEBWIRE_SOAK=1")
 	firstSchedule = flag.Int("schedules.first", 0, "the first of them")
 )

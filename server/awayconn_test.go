@@ -238,6 +238,42 @@ func TestSessionPlaceOfConnThatIsAway(t *testing.T) {
 	})
 }
 
+// Where the newest connection gets the session, it is taken from one that is away as from
+// any other.
+func TestSessionTakenFromConnThatIsAway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		reasons := make(chan error, 4)
+		srv := server.New(server.Options{
+			Version: protocol.V3_0, Logger: discard, MaxSessionConns: 1, SessionPolicy: server.ReplaceOldest,
+			Hooks: server.Hooks{
+				OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+					s, err := r.Conn.CreateSession(ctx, nil)
+					return protocol.Text(s.Key), err
+				},
+				OnClientDisconnected: func(_ *server.Conn, reason error) { reasons <- reason },
+			},
+		})
+		old, w := first(t, srv)
+		old.request(1, "", "x")
+		old.receive()
+		key := old.reply(1, protocol.Reply).Payload.Text()
+		old.lose()
+		p, _ := first(t, srv)
+		p.send(protocol.Message{Kind: protocol.RestoreSession, ID: protocol.NewID(9), Payload: protocol.Text(key)})
+		p.reply(9, protocol.Reply)
+		if reason := <-reasons; !errors.Is(reason, server.ErrSessionReplaced) {
+			t.Errorf("the connection ended because %v", reason)
+		}
+		refused(t, srv, claim(w, 1, 2), protocol.OutcomeExpired)
+		if n := conns(srv.SessionConns(key)); n != 1 {
+			t.Errorf("the session has %d connections", n)
+		}
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func conns(all func(func(*server.Conn) bool)) (n int) {
 	for range all {
 		n++

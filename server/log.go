@@ -43,12 +43,12 @@ var eventTable = [events]struct {
 	rate  rate // zero: no limit, because clients cannot cause many
 }{
 	requestFailed: {slog.LevelError, rate{10, time.Second}},
-	requestLeft:   {slog.LevelDebug, rate{100, 10 * time.Millisecond}},
+	requestLeft:   {slog.LevelDebug, rate{10, time.Second}},
 	replyLost:     {slog.LevelError, rate{10, time.Second}},
 	panicked:      {slog.LevelError, rate{10, time.Second}},
 	storeFailed:   {slog.LevelError, rate{10, time.Second}},
 	acceptFailed:  {slog.LevelWarn, rate{1, time.Second}},
-	upgradeFailed: {slog.LevelDebug, rate{100, 10 * time.Millisecond}},
+	upgradeFailed: {slog.LevelDebug, rate{10, time.Second}},
 	originRefused: {slog.LevelWarn, rate{1, time.Minute}},
 	connectFailed: {slog.LevelError, rate{10, time.Second}},
 	cannotResume:  {slog.LevelWarn, rate{10, time.Second}},

@@ -202,7 +202,6 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 		return nil, outcome, err
 	}
 	c.admit()
-	c.ExpiresAt(m.expires)
 	for _, msg := range m.queued {
 		if m, err := protocol.V3_0.Parse(msg); err == nil { // the other node has parsed it
 			(*receiver)(c).Receive(m)
@@ -250,6 +249,9 @@ func (t *taking) prepare(ctx context.Context, c *Conn, conn transport.Conn, hell
 			return protocol.OutcomeExpired, nil // the client is told when it restores the session
 		}
 		return protocol.OutcomeUnavailable, nil
+	}
+	if expires := t.move.expires; expires.After(time.Now()) { // else OnClientBack checks new credentials
+		c.ExpiresAt(expires)
 	}
 	if err := c.comeBack(conn, hello, info); err != nil {
 		return 0, err

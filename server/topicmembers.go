@@ -13,18 +13,20 @@ const maxSubscriptions = 4096
 // member is a connection that gets the publications of a topic: once for each subscription
 // of its client, and once if the server let it join.
 type member struct {
-	topic    *topic
-	conn     *Conn
-	number   uint64          // never used twice on this node
-	ref      uint32          // that the client has chosen; zero: it gets signals
-	info     json.RawMessage // that OnSubscribe returned
-	watching bool            // it wants to know who else is there
+	topic  *topic
+	conn   *Conn
+	number uint64          // never used twice on this node
+	info   json.RawMessage // that OnSubscribe returned
+	ref    uint32          // that the client has chosen; zero: it gets signals
 
-	index int             // in topic.members, -1: it is not live; guarded by topic.mu
-	left  bool            // guarded by topic.mu
-	from  engine.Position // up to here it has everything; guarded by topic.mu
-	cut   bool            // its connection is about to end, because its outbox was full; guarded by topic.mu
-	lag   *lag            // nil: it keeps up; guarded by topic.mu
+	// The topic's mu guards the rest.
+
+	index    int32           // in topic.members, -1: it is not live
+	from     engine.Position // up to here it has everything
+	lag      *lag            // nil: it keeps up
+	watching bool            // it wants to know who else is there; does not change
+	left     bool
+	cut      bool // its connection is about to end, because its outbox was full
 }
 
 // memberships are what a connection is a member of.
@@ -141,7 +143,7 @@ func (e *topic) admit(m *member) {
 	if m.left {
 		return
 	}
-	m.index = len(e.members)
+	m.index = int32(len(e.members))
 	e.members = append(e.members, m)
 	e.entered(m)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/engine/enginetest"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 )
@@ -120,6 +121,80 @@ func TestTopicPresence(t *testing.T) {
 		watch(ben)
 		if !slices.Equal(here, []string{"ben"}) {
 			t.Errorf("ben sees %q", here)
+		}
+	})
+}
+
+// When a node crashes its members are gone for all other nodes at once. Whoever watches learns
+// of each within seconds, once, although nobody tells: not of those of other nodes, and not
+// again when a client comes back on another node.
+func TestTopicPresenceCrash(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var memory engine.Memory
+		dying := memory.Node()
+		f := enginetest.NewFaulty(dying)
+		serve := func(e engine.Engine) *server.Server {
+			return newTopical(t, server.Options{Engine: e, Topics: everything, Hooks: server.Hooks{
+				OnSubscribe: func(_ context.Context, c *server.Conn, _ string) (any, error) { return c.Info().Connected, nil },
+			}})
+		}
+		a, b := serve(f.Engine()), serve(memory.Node())
+		enter := func(srv *server.Server, presence bool) *peer {
+			p := connect(t, srv, protocol.V3_0)
+			p.send(protocol.SubscribeBody{ID: protocol.NewID(1), Ref: 3, Topic: "room", Presence: presence}.Message())
+			p.reply(1, protocol.Reply)
+			return p
+		}
+		const there, here = 5, 2
+		for range there {
+			enter(a, false)
+		}
+		watcher := enter(b, true)
+		enter(b, false)
+		events := make(map[protocol.PresenceOp]int)
+		watch := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+			for len(watcher.got) > 0 {
+				body, err := watcher.receive().Presence()
+				if err != nil {
+					t.Fatal(err)
+				}
+				events[body.Op]++
+			}
+		}
+		expect := func(count int) {
+			t.Helper()
+			n, err := b.Topic("room").Count(t.Context())
+			members := 0
+			for _, err := range b.Topic("room").Members(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				members++
+			}
+			if n != count || members != count || err != nil {
+				t.Errorf("Count is %d, %v, and there are %d members, want %d", n, err, members, count)
+			}
+		}
+		watch(30 * time.Second)
+		expect(there + here)
+		clear(events)
+
+		f.Cut() // the node goes on, and reaches nobody
+		if err := dying.Bus.Close(); err != nil {
+			t.Fatal(err)
+		}
+		expect(here)
+		enter(b, false) // a client of the node that crashed
+		watch(20 * time.Second)
+		if events[protocol.PresenceLeave] != there || events[protocol.PresenceEnter] != 1 {
+			t.Errorf("%d left and %d came, want %d and 1", events[protocol.PresenceLeave], events[protocol.PresenceEnter], there)
+		}
+		expect(here + 1)
+		watch(10 * time.Minute)
+		if n := events[protocol.PresenceLeave] + events[protocol.PresenceEnter]; n != there+1 {
+			t.Errorf("%d events, want %d", n, there+1)
 		}
 	})
 }

@@ -25,13 +25,19 @@ func (l *Link) Drain() <-chan struct{} {
 func (l *Link) Close(status transport.Status, reason string, cause error) {
 	drained := l.Drain()
 	l.goOwned(func() {
-		select {
-		case <-drained:
-			l.Flush(l.ctx)
-			l.Disconnect(status, reason, cause)
-		case <-l.SocketOver(): // nobody gets the replies
-			l.EndAway(cause)
-		case <-l.ctx.Done():
+		for {
+			select {
+			case <-drained:
+				l.Flush(l.ctx)
+				l.Disconnect(status, reason, cause)
+				return
+			case <-l.SocketOver():
+				if l.EndAway(cause) || l.Cause() != nil { // nobody gets the replies
+					return
+				}
+			case <-l.ctx.Done():
+				return
+			}
 		}
 	})
 }
@@ -112,7 +118,7 @@ func (l *Link) Abort(cause error) {
 func (l *Link) AbortAway(cause error) bool { return l.endAway(cause, true) }
 
 // EndAway is AbortAway except that the tasks of Order that wait are run.
-func (l *Link) EndAway(cause error) { l.endAway(cause, false) }
+func (l *Link) EndAway(cause error) bool { return l.endAway(cause, false) }
 
 func (l *Link) endAway(cause error, cut bool) (ended bool) {
 	if ended, _ = l.endOpen(cause, true); ended {

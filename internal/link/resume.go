@@ -18,6 +18,9 @@ import (
 // ErrTakenOver is why a socket ends whose client has come back on another one.
 var ErrTakenOver = errors.New("webwire: the client has come back on another socket")
 
+// ErrCannotResume is why Resume fails if the ends do not agree on what was received.
+var ErrCannotResume = outbox.ErrCannotResume
+
 // KeepAll keeps what the peer has not acknowledged, within the budget of the outbox.
 var KeepAll = &outbox.Keeping{}
 
@@ -119,7 +122,7 @@ type Resumption struct {
 }
 
 // Resume gives a connection that is away another socket, after Run has returned. The error
-// is that of outbox.Resume, or the cause if the connection has ended or is about to; the
+// is ErrCannotResume, or the cause if the connection has ended or is about to; the
 // socket is the caller's then. After it Run is called again.
 func (l *Link) Resume(r Resumption) error {
 	a := &l.modern.acks

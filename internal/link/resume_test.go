@@ -251,3 +251,32 @@ func TestResumeOfWhatIsClosed(t *testing.T) {
 		}
 	})
 }
+
+// A graceful close is not forgotten if the client has come back on another socket before it
+// finds out that the first one is over.
+func TestCloseBesideResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		h := start(t, resuming(w), nil)
+		release := make(chan struct{})
+		h.Go(0, task(func() { <-release }))
+		h.Close(transport.StatusNormalClosure, "", errTestOver)
+		synctest.Wait()
+		over := h.modern.over // so that it finds out later
+		h.modern.over = nil
+		h.lose(t, w)
+		next := newWire()
+		h.resume(t, next, Resumption{From: 1})
+		close(over)
+		synctest.Wait()
+		close(release)
+		select {
+		case err := <-h.reason:
+			if h.reason <- err; err != errTestOver || len(next.closes) != 1 {
+				t.Errorf("the connection ended because %v, with %v", err, next.closes)
+			}
+		case <-time.After(time.Hour):
+			t.Error("the connection goes on")
+		}
+	})
+}

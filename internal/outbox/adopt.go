@@ -82,7 +82,7 @@ func (o *Outbox) Adopt(s State) {
 	k.late.failed = s.LateFailed
 	for _, late := range s.Late {
 		k.late.messages = append(k.late.messages, numbered{late.Number, late.Message})
-		k.late.bytes += len(late.Message)
+		k.late.count(len(late.Message))
 	}
 	for _, item := range s.Items {
 		if k.late.items == nil {

@@ -124,6 +124,7 @@ func (o *Outbox) next(written *batch, goOn bool) (b *batch, done bool) {
 	defer o.mu.Unlock()
 	invariant.Check(o.flushing && !o.promised, "a batch is written by a goroutine that is not the flusher")
 	if written != nil {
+		o.counts.bytes += uint64(written.liveSize())
 		o.over(written)
 	}
 	switch {
@@ -164,7 +165,6 @@ func (o *Outbox) next(written *batch, goOn bool) (b *batch, done bool) {
 // keeps it.
 func (o *Outbox) over(b *batch) {
 	o.bytes -= b.cost()
-	o.counts.bytes += uint64(b.liveSize())
 	if !b.urgent {
 		o.sent += uint64(b.size)
 	}

@@ -290,3 +290,20 @@ func TestShortMessagesShareMemory(t *testing.T) {
 		t.Errorf("%d messages are sent again", n)
 	}
 }
+
+// What counts as written while there is no socket is counted when it is written.
+func TestCountsWhileAway(t *testing.T) {
+	d := newDisplacing(t)
+	d.add(signal("s", "x"))
+	messages, bytes := d.Counts()
+	d.Suspend()
+	d.add(signal("s", "x"))
+	if m, b := d.Counts(); m != messages || b != bytes {
+		t.Errorf("%d messages, %d bytes were written, now %d, %d", messages, bytes, m, b)
+	}
+	d.again(1)
+	welcome, _ := protocol.V3_0.Append(nil, protocol.WelcomeBody{}.Message())
+	if m, b := d.Counts(); m != messages+2 || b != 2*bytes+uint64(len(welcome)) {
+		t.Errorf("%d messages, %d bytes were written, now %d, %d", messages, bytes, m, b)
+	}
+}

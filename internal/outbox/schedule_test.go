@@ -341,6 +341,9 @@ func (s *schedule) resume() {
 	if s.line != nil {
 		return
 	}
+	if s.conf.Keeping.Displace && s.rand.IntN(3) == 0 {
+		s.move()
+	}
 	l := newLine(s.t, maxBatch+(32<<10))
 	flush, err := s.Resume(l, s.far.received, func(plan Replay) []byte {
 		s.plan = plan
@@ -359,6 +362,23 @@ func (s *schedule) resume() {
 	}
 	s.far.goOn(s.plan)
 	s.Write(0)
+}
+
+// move makes another outbox go on.
+func (s *schedule) move() {
+	state, ok := s.State()
+	if !ok || !state.Continues(s.far.received) {
+		s.t.Fatalf("the outbox cannot be continued: %t", ok)
+	}
+	before := s.box
+	s.box = newBox(newWire(), before.conf)
+	s.owner = s
+	s.Adopt(state)
+	before.Fail(errTestOver)
+	before.goroutines.Wait()
+	for _, a := range s.all {
+		a.at = Mark{}
+	}
 }
 
 // accept checks a message that the peer takes.

@@ -7,20 +7,21 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { minify } from 'terser';
 
-const LIMIT = 12900; // bytes, minified and compressed
+const LIMIT = 13100; // bytes, minified and compressed
 
 // Properties that nobody outside of this package sees, and that have no namesake in
 // the platform.
 const INTERNAL = [
-  'ack', 'acknowledge', 'again', 'answered', 'attempt', 'awaits', 'away', 'begun', 'call', 'changes', 'closeBegins',
-  'closedByServer', 'compose', 'cost', 'count', 'createdByServer', 'critical', 'current', 'deadline', 'doubt', 'drop',
-  'due', 'end', 'ended', 'epoch', 'explicit', 'failed', 'free', 'gap', 'grace', 'guessed', 'handler', 'head', 'held',
-  'hello', 'holding', 'keep', 'keptKey', 'last', 'lasts', 'late', 'left', 'load', 'longest', 'major', 'minor',
-  'negotiated', 'offset', 'open', 'order', 'outcome', 'over', 'owner', 'probeKey', 'proof', 'queued', 'raise',
-  'read', 'readTimeout', 'received', 'ref', 'release', 'renewed', 'renounce', 'repeated', 'requests', 'restore',
-  'restored', 'resumable', 'resume', 'resumed', 'save', 'settle', 'signals', 'silence', 'silent', 'skipPause',
-  'spread', 'start', 'stopped', 'suspend', 'take', 'tokens', 'uncounted', 'unsubscribe', 'until', 'usable', 'used',
-  'verify', 'version', 'waived',
+  'ack', 'acknowledge', 'again', 'answer', 'answered', 'attempt', 'awaits', 'away', 'beat', 'begun', 'call', 'change',
+  'changes', 'closeBegins', 'closedByServer', 'compose', 'configure', 'cost', 'count', 'createdByServer', 'critical',
+  'current', 'deadline', 'doubt', 'doubtful', 'drop', 'due', 'end', 'ended', 'epoch', 'explicit', 'fail', 'failed',
+  'flush', 'free', 'gap', 'giveUp', 'grace', 'guessed', 'handler', 'head', 'heard', 'held', 'hello', 'holding', 'idle',
+  'keep', 'keptKey', 'last', 'lasted', 'lasts', 'late', 'left', 'load', 'longest', 'major', 'minor', 'modern', 'most',
+  'negotiated', 'offset', 'open', 'order', 'outcome', 'over', 'owner', 'pause', 'probeKey', 'proof', 'queued', 'quiet',
+  'raise', 'read', 'readTimeout', 'received', 'ref', 'release', 'renewed', 'renounce', 'repeat', 'repeated',
+  'requests', 'restore', 'restored', 'resumable', 'resume', 'resumed', 'save', 'say', 'settle', 'signals', 'silence',
+  'silent', 'skip', 'skipPause', 'spread', 'start', 'stop', 'stopped', 'suspend', 'take', 'tokens', 'uncounted',
+  'unsubscribe', 'until', 'usable', 'used', 'verify', 'version', 'waived', 'watch', 'wrote',
 ];
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));

@@ -1,19 +1,20 @@
-// A connection to the server: its opening, the requests in flight on it, heartbeats, and
-// the question whether it is still there. In 3.0 several sockets may carry it, one after
-// the other. It ends once, and for good.
+// A connection to the server: its opening, what comes and goes on it, and its end. In 3.0
+// several sockets may carry it, one after the other. It ends once, and for good.
 
+import { Liveness } from './alive.js';
 import { GOING_AWAY } from './backoff.js';
-import { Call, MAX_DELAY, later, now } from './call.js';
+import { later } from './call.js';
 import {
-  ACCEPT_CONF, ACK, CANCEL, CLOSE_SESSION, CREDIT, DRAIN, GAP, HEARTBEAT, HELLO, ITEM, REQUEST, RESTORE_SESSION, SUBSCRIBE, UNSUBSCRIBE,
-  WELCOME,  compose, counted, little, parse,
+  ACCEPT_CONF, ACK, CANCEL, DRAIN, GAP, HEARTBEAT, HELLO, ITEM, REQUEST, SUBSCRIBE, UNSUBSCRIBE, WELCOME,
+  compose, counted, little, parse,
 } from './codec.js';
 import {
-  ClosedError, CloseError, DisconnectedError, FailureError, MalformedError, ShutdownError, TimeoutError, VersionError, WebWireError,
+  ClosedError, CloseError, DisconnectedError, MalformedError, ShutdownError, TimeoutError, VersionError, WebWireError,
 } from './errors.js';
 import { Ledger } from './ledger.js';
 import { agreed } from './negotiate.js';
 import { Payload } from './payload.js';
+import { Requests } from './requests.js';
 import { CREDIT as FIRST_CREDIT } from './stream.js';
 import { CANCELLED, REQUESTS, serve } from './tasks.js';
 
@@ -22,20 +23,12 @@ const NORMAL = 1000; // ends the connection
 const LOST = 4000; // ends the socket
 const SURVIVES = /1006|1012|3001/; // ends of a socket after which the connection goes on: it broke, the server restarts, the credentials expired
 
-const SILENCE = 30_000; // after which the server is asked, at the latest
-const PROBE_TIMEOUT = 5_000;
-const LATE = 1_000; // of a timer: the page was frozen, or the device slept
 const GRACE = 1_000; // for a server that shuts down to close the connection
 const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
 
 // What follows is of 3.0.
 const ACK_DELAY = 1_000;
 const SETTLE = 2_000; // for the server to say what it has, before the client moves
-const GAVE_UP = 0; // the reasons of a cancel
-const LATE_REPLY = 1;
-const ENOUGH = 2;
-const DEADLINE = 7; // the codes of failures
-const UNSUPPORTED = 9;
 const FRESH = 0; // the outcomes of a hello
 const GAPS = 2;
 const TAKEN = 5;
@@ -56,19 +49,13 @@ export class Connection {
   #open = false;
   #away; // why there is no socket
   #limit; // of the length of messages
-  #heartbeat = 0; // milliseconds of silence before one is due, zero for none
-  #patience = SILENCE; // the silence of the server after which it is asked
   #timers = {};
-  #pending = new Map(); // calls by id, in 3.0 until their last answer
-  #queue = new Map(); // calls that wait because the server takes no more at once, and how to begin them
+  #requests = new Requests(this);
+  #liveness = new Liveness(this);
   #tasks = new Map(); // how to abort the handlers of requests of the server, by id
   #subscriptions = new Map(); // by ref
   #ledger = new Ledger();
   #conf; // that of a server of 2.0 or later
-  #nextId = 1;
-  #heard = now();
-  #doubtful = false; // whether it is there will show when a reply comes or is late
-  #quiet = false; // see verify
   #leaving = false; // the server shuts down, and
   #moving = false; // it is time to go
 
@@ -114,17 +101,15 @@ export class Connection {
   // held tells whether nothing may be sent now that is not in flight: the server is asked
   // whether it is there, or shuts down.
   get held() {
-    return this.#quiet || (this.#leaving && this.#expect.autoconnect);
+    return this.#liveness.quiet || (this.#leaving && this.#expect.autoconnect);
   }
 
   // queued is how many bytes wait to be sent, or to be acknowledged.
   get queued() {
-    let bytes = Math.max(this.#socket.bufferedAmount, this.#ledger.size);
-    for (const [, size] of this.#queue.values()) bytes += size;
-    return bytes;
+    return Math.max(this.#socket.bufferedAmount, this.#ledger.size) + this.#requests.bytes;
   }
 
-  get #modern() {
+  get modern() {
     return this.version === '3.0';
   }
 
@@ -144,7 +129,7 @@ export class Connection {
     this.negotiated = plan.tokens?.includes(protocol);
     if (this.version === '1.2') {
       this.#ready();
-    } else if (this.#modern) {
+    } else if (this.modern) {
       this.#hello();
     } else if (!this.negotiated && plan.guessed) {
       // A server of 2.0 speaks first, one that waits for the client never does.
@@ -169,15 +154,14 @@ export class Connection {
     this.#before?.end(this.#before.#away);
     clearTimeout(this.#timers.conf);
     this.#open = true;
-    if (this.negotiated) this.#watchSilence();
+    if (this.negotiated) this.#liveness.watch(this.#events.silent);
     this.#events.open();
   }
 
   #received(data) {
-    this.#heard = now();
-    this.#doubtful = false;
+    this.#liveness.heard();
     const message = typeof data === 'string' ? { error: new MalformedError('text message') } : parse(this.version, new Uint8Array(data));
-    if (this.#modern) {
+    if (this.modern) {
       if (message.error instanceof MalformedError) {
         this.end(message.error);
         return;
@@ -198,7 +182,7 @@ export class Connection {
       this.#tasks.get(id)?.(new WebWireError('cancelled by the server'), CANCELLED);
     } else if (type === ACK) {
       this.#try(() => this.#ledger.free(message.received));
-      this.#idle();
+      this.idle();
     } else if (message?.ref) {
       this.#subscriptions.get(message.ref)?.take(message);
     } else if (type === GAP) {
@@ -206,21 +190,11 @@ export class Connection {
     } else if (type === DRAIN) {
       this.#drain(message);
     } else if (type === ITEM) {
-      const { stream } = this.#pending.get(id) ?? {};
-      this.#try(() => stream?.add(payload));
+      this.#try(() => this.#requests.stream(id)?.add(payload));
     } else if (id !== undefined) {
-      // Late and duplicate replies find no call.
-      const call = this.#pending.get(id);
-      this.#pending.delete(id);
-      const refused = message.error instanceof ShutdownError;
-      if (refused) this.#leaving = true;
-      const unknown = message.critical && new FailureError(UNSUPPORTED, 'maybe', 'a critical field');
-      // The server's clock may be a little ahead of ours.
-      if (refused && call?.start && !call.stream?.begun) this.#events.again(call, message.error);
-      else if (message.error?.code === DEADLINE && call?.until < Infinity) call.late();
-      else call?.settle(message.error || unknown, payload);
-      this.#begin();
-      this.#idle();
+      if (message.error instanceof ShutdownError) this.#leaving = true;
+      this.#requests.answer(message, this.#events.again);
+      this.idle();
     } else if (message && !message.critical) {
       this.#events.received(message);
     }
@@ -245,15 +219,14 @@ export class Connection {
       return;
     }
     this.#configure(conf);
-    if (!this.#modern) this.#ready();
+    if (!this.modern) this.#ready();
   }
 
   #configure(conf) {
     this.#conf = conf;
     this.#limit = conf.longest || undefined; // zero if it does not say
-    this.#heartbeat = Math.min(conf.readTimeout * 0.75, MAX_DELAY);
-    this.#patience = Math.min(conf.readTimeout / 2 || SILENCE, SILENCE);
-    this.#beatLater();
+    this.#requests.most = conf.requests ?? Infinity;
+    this.#liveness.configure(conf.readTimeout);
   }
 
   #welcomed(welcome) {
@@ -287,15 +260,13 @@ export class Connection {
     this.#attach(opened.#socket);
     this.#events = opened.#events;
     this.#configure(opened.#conf);
-    this.#heard = now();
+    this.#liveness.heard();
     this.#away = undefined;
     this.#leaving = this.#moving = false;
     this.#open = true;
     for (const message of this.#ledger.again()) this.#socket.send(message);
-    for (const { last } of this.#pending.values()) {
-      if (last) this.#say(...last); // a cancel, or the current credit
-    }
-    this.#watchSilence();
+    this.#requests.repeat();
+    this.#liveness.watch(this.#events.silent);
     if (missed) [...this.#subscriptions.values()].forEach((each) => each.doubt());
     this.#events.resumed(this, missed);
   }
@@ -307,7 +278,7 @@ export class Connection {
     const last = grace * 0.9;
     this.#later('leave', Math.min(Math.random() * spread, last), () => {
       this.#leaving = this.#moving = true;
-      this.#idle();
+      this.idle();
     });
     this.#later('limit', last, () => this.#leave());
   }
@@ -319,45 +290,8 @@ export class Connection {
     else this.end(reason);
   }
 
-  // request sends a request of any kind and lets the call have its outcome.
   request(call, type, message) {
-    const { stream } = call;
-    if ((stream || type === SUBSCRIBE) && !this.#modern) {
-      call.settle(new FailureError(UNSUPPORTED, 'no', `${this.version} has no ${stream ? 'streams' : 'topics'}`));
-      return;
-    }
-    const ask = () => {
-      const id = this.#nextId++;
-      this.#pending.set(id, call);
-      const tell = (what, bytes) => {
-        call.last = [what, { id, payload: new Payload(bytes) }];
-        this.#say(...call.last);
-      };
-      call.release = (error) => {
-        if (this.#modern && this.#pending.has(id)) {
-          // The caller gave up. Its place is free when the last answer has come.
-          const reason = error instanceof TimeoutError ? LATE_REPLY : GAVE_UP;
-          tell(CANCEL, [stream?.left ? ENOUGH : reason]);
-        } else {
-          this.#pending.delete(id);
-        }
-        this.#idle();
-      };
-      if (stream) stream.raise = (limit) => tell(CREDIT, little(limit, 8));
-      try {
-        const deadline = Math.max(0, Math.ceil(call.until - now()));
-        this.send(type, { ...message, id, head: { ...message.head, stream, deadline } }, call);
-      } catch (error) {
-        this.#pending.delete(id);
-        call.settle(error);
-      }
-    };
-    if (type === REQUEST && this.#full) {
-      call.release = () => this.#queue.delete(call);
-      this.#queue.set(call, [ask, message.size]);
-    } else {
-      ask();
-    }
+    this.#requests.add(call, type, message);
   }
 
   // subscribe lets a subscription take the messages of a ref.
@@ -370,27 +304,14 @@ export class Connection {
   unsubscribe(ref, keep) {
     if (!this.#subscriptions.has(ref)) return;
     if (!keep) this.#subscriptions.delete(ref);
-    if (this.#modern) this.#say(UNSUBSCRIBE, { payload: new Payload(little(ref, 4)) });
-  }
-
-  get #full() {
-    return this.#pending.size >= (this.#conf?.requests ?? Infinity);
-  }
-
-  // begin begins as many of the calls that wait as the server takes.
-  #begin() {
-    for (const [call, [ask]] of this.#queue) {
-      if (this.#full) break;
-      this.#queue.delete(call);
-      ask();
-    }
+    if (this.modern) this.say(UNSUBSCRIBE, { payload: new Payload(little(ref, 4)) });
   }
 
   // idle ends a connection that only the requests in flight keep.
-  #idle() {
-    if (this.#pending.size || !this.#open) return;
-    if (this.#doubtful) {
-      this.#giveUp();
+  idle() {
+    if (this.#requests.count || !this.#open) return;
+    if (this.#liveness.doubtful) {
+      this.giveUp();
     } else if (this.#moving) {
       if (this.#tasks.size) return;
       if (this.#ledger.size) this.#timers.settle ??= later(SETTLE, () => this.#leave());
@@ -411,12 +332,12 @@ export class Connection {
     if (counted(type)) this.#ledger.keep(bytes, call);
     if (!this.usable) return;
     this.#socket.send(bytes);
-    this.#beatLater();
+    this.#liveness.wrote();
     if (this.#ledger.due) this.#ack();
   }
 
   // say sends what nobody misses if the connection is about to end.
-  #say(type, message) {
+  say(type, message) {
     if (this.#open || this.#away) this.send(type, message);
   }
 
@@ -429,78 +350,32 @@ export class Connection {
     }
   }
 
-  #beatLater() {
-    if (!this.#heartbeat) return;
-    this.#later('beat', this.#heartbeat, () => {
-      if (this.#modern) this.#ack();
-      else this.#say(HEARTBEAT);
-    });
+  // beat sends a heartbeat.
+  beat() {
+    if (this.modern) this.#ack();
+    else this.say(HEARTBEAT);
   }
 
   #ack() {
     clearTimeout(this.#timers.ack);
     this.#timers.ack = undefined;
-    this.#say(ACK, { id: this.#ledger.acknowledge() });
+    this.say(ACK, { id: this.#ledger.acknowledge() });
   }
 
   async #serve(message) {
     const { handler, failed } = this.#events;
     const { name } = message;
-    await serve(this.#tasks, (...answer) => this.#say(...answer), message, handler(name), (error) => failed(name, error));
-    this.#idle();
+    await serve(this.#tasks, (...answer) => this.say(...answer), message, handler(name), (error) => failed(name, error));
+    this.idle();
   }
 
-  #watchSilence() {
-    const left = this.#patience - this.silence;
-    this.#later('silence', left > 0 ? left : this.#patience, () => {
-      if (this.silence >= this.#patience) this.#events.silent();
-      if (!this.ended) this.#watchSilence();
-    });
-  }
-
-  // verify finds out whether the connection is still there. Pings are out of reach in
-  // browsers, so something must be asked that changes nothing: a session is restored
-  // once more, or closed if there is none. In the latter case no request may be sent
-  // until the answer is there: it might create one. Published servers are not asked,
-  // they would count a session twice: the requests in flight will show it, and if there is
-  // none, or the connection can be resumed, a new socket does no harm, if the reason to doubt
-  // is a serious one.
-  verify(key, serious) {
-    if (this.#timers.probe || !this.#open) return;
-    const { size } = this.#pending;
-    if (this.#socket.readyState !== OPEN) {
-      this.#giveUp();
-    } else if (this.negotiated && (key || !size)) {
-      this.#quiet = !key;
-      const call = new Call(() => {
-        this.#quiet = false;
-        this.#events.answered();
-      }, Infinity);
-      this.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
-      this.#doubtful = true;
-      this.#judge();
-    } else if (serious && (this.resumable || !size)) {
-      this.#giveUp();
-    } else {
-      this.#doubtful = size > 0;
-    }
-  }
-
-  // judge gives up a connection on which nothing is heard. If the time is long over the
-  // page was frozen, or the device slept: what came may wait to be read.
-  #judge() {
-    const asked = now();
-    this.#later('probe', PROBE_TIMEOUT, () => {
-      this.#timers.probe = undefined;
-      if (!this.#doubtful) return;
-      if (now() - asked > PROBE_TIMEOUT + LATE) this.#judge();
-      else this.#giveUp();
-    });
-  }
-
-  // silence is how long the server was not heard, in milliseconds.
   get silence() {
-    return Math.round(now() - this.#heard);
+    return this.#liveness.silence;
+  }
+
+  // verify finds out whether the connection is still there.
+  verify(key, serious) {
+    if (this.#open) this.#liveness.verify(key, serious, this.#requests.count, this.#events.answered);
   }
 
   // suspend gives up the socket if the connection can be resumed. Chromium would close it when
@@ -509,7 +384,7 @@ export class Connection {
     if (this.resumable) this.#lose(new WebWireError('the page is frozen'));
   }
 
-  #giveUp() {
+  giveUp() {
     this.#lose(new TimeoutError(this.silence));
   }
 
@@ -528,12 +403,13 @@ export class Connection {
   #clear() {
     Object.values(this.#timers).forEach(clearTimeout);
     this.#timers = {};
+    this.#liveness.stop();
   }
 
   // detach gives up the socket without waiting for the server, which may be gone. What was
   // sent before is still transmitted.
   #detach(status) {
-    this.#open = this.#doubtful = false;
+    this.#open = false;
     const socket = this.#socket;
     socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {}; // in Node an error needs a listener
     socket.close(status);
@@ -546,8 +422,7 @@ export class Connection {
     this.ended = true;
     this.#detach(this.#before?.ended === false ? LOST : NORMAL);
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(true, reason);
-    for (const call of this.#queue.keys()) this.#events.again(call);
-    for (const call of this.#pending.values()) call.settle(lost);
+    this.#requests.end(lost, this.#events.again);
     const subscriptions = [...this.#subscriptions.values()];
     this.#subscriptions.clear();
     for (const each of subscriptions) each.subscribe(); // on the next connection

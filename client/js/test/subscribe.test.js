@@ -315,7 +315,8 @@ test('a refused subscribe ends the loop with the reason, at first or on a later 
 
 test('a subscription that was in effect is tried again after failures that pass', async (t) => {
   const { server, client, socket } = await connected(t);
-  const all = subscribe(client);
+  const abort = new AbortController();
+  const all = subscribe(client, { signal: abort.signal });
   confirm(socket, asked(socket), 5, 1);
   await settled();
   const next = await reconnected(server);
@@ -334,6 +335,19 @@ test('a subscription that was in effect is tried again after failures that pass'
   publish(next, s, 2, 'two');
   await settled();
   assert.deepEqual([all.got, all.ended], [['two'], false]);
+
+  // The pauses begin anew, and end with the loop.
+  const third = await reconnected(server);
+  fail(third, asked(third), 14);
+  assert.equal(third.take().type, UNSUBSCRIBE);
+  await server.clock.pass(1_000);
+  assert.equal(third.take().type, UNSUBSCRIBE);
+  const { timers } = server.clock;
+  fail(third, asked(third), 14);
+  assert.equal(server.clock.timers, timers + 1);
+  abort.abort();
+  await all.done;
+  assert.equal(server.clock.timers, timers);
 });
 
 test('a subscribe without an answer fails at first, and is repeated later', async (t) => {
@@ -411,6 +425,42 @@ test('bytes are bounded too, and a message of any size is taken', async (t) => {
   publish(socket, s, 2, '2', 'x'.repeat(500));
   assert.equal(socket.take().type, UNSUBSCRIBE);
   assert.equal((await first).value.payload.bytes.length, 5000);
+  await loop.return();
+});
+
+test('what the loop has taken counts no more', async (t) => {
+  const { client, socket } = await connected(t, { maxQueue: 4000 });
+  const loop = client.subscribe('news');
+  const first = loop.next();
+  const s = asked(socket);
+  confirm(socket, s, 5, 0);
+  publish(socket, s, 1, '1', 'x'.repeat(300));
+  await first;
+  for (let n = 2; n < 20; n += 2) {
+    publish(socket, s, n, 'a', 'x'.repeat(300));
+    publish(socket, s, n + 1, 'b', 'x'.repeat(300));
+    await loop.next();
+    await loop.next();
+  }
+  assert.equal(socket.take(), undefined);
+  await loop.return();
+});
+
+test('a resume that lost messages leaves a loop alone that has unsubscribed', async (t) => {
+  const { server, client, socket } = await connected(t, {}, LASTS);
+  const loop = client.subscribe('news');
+  const first = loop.next();
+  const s = asked(socket);
+  confirm(socket, s, 5, 0);
+  for (let n = 1; n <= 300; n++) publish(socket, s, n, String(n));
+  await first;
+  left(socket, s.ref);
+  server.welcome = welcome(2, { lasts: LASTS, received: 2, from: 400 });
+  const next = await reconnected(server);
+  assert.equal(next.take(), undefined);
+  for (let n = 2; n <= 256; n++) await loop.next();
+  left(next, s.ref);
+  assert.deepEqual(asked(next).since, [5, 256]);
   await loop.return();
 });
 
@@ -506,6 +556,14 @@ test('members come, change and leave', async (t) => {
   assert.deepEqual(seen.splice(0), [
     ['leave', 'early', undefined], ['enter', 'a', { n: 1 }], ['enter', 'b', undefined], ['update', 'a', { n: 2 }], ['leave', 'b', undefined],
   ]);
+  presence(socket, s, 0, [{ id: 'c', data: 3 }]);
+  presence(socket, s, 1, [{ id: 'd' }]);
+  presence(socket, s, 1, [{ id: 'a', data: 4 }]); // another snapshot
+  await settled();
+  assert.deepEqual(seen.splice(0), [
+    ['leave', 'a', undefined], ['enter', 'c', 3], ['enter', 'd', undefined],
+    ['leave', 'c', undefined], ['leave', 'd', undefined], ['enter', 'a', 4],
+  ]);
   presence(socket, s, 0, [{ id: 'cut off' }]);
   const next = await reconnected(server);
   const again = asked(next);
@@ -534,6 +592,26 @@ test('a subscription goes on under another session', async (t) => {
   publish(next, s, 2, 'two');
   await settled();
   assert.deepEqual([all.got, all.ended], [['two'], false]);
+});
+
+test('a subscription waits while its session cannot be restored for the moment', async (t) => {
+  const { server, client, socket } = await connected(t, { storage: null });
+  socket.say(21, JSON.stringify({ k: 'key', c: '2026-01-02T03:04:05Z' }));
+  await settled();
+  subscribe(client);
+  confirm(socket, asked(socket), 5, 1);
+  await settled();
+  const next = await reconnected(server);
+  fail(next, next.take(), 4); // it has too many connections
+  await settled();
+  assert.equal(client.status, 'connected');
+  assert.equal(next.take(), undefined);
+  await server.clock.pass(1_000);
+  const restore = next.take();
+  assert.equal(restore.type, 32);
+  next.say(192, restore.id, [0, 0], JSON.stringify({ k: 'key', c: '2026-01-02T03:04:05Z' }));
+  await settled();
+  assert.deepEqual(asked(next).since, [5, 1]);
 });
 
 test('nothing is left behind by subscriptions', async (t) => {

@@ -18,7 +18,9 @@ const grace = 5 * time.Second
 // maxMembers is the number of people in a room at most: a reply has all their names.
 const maxMembers = 128
 
-// people are the users in a room. Which connections are in it is known to its topic.
+// people are the users in a room. Which connections are in it is known to its topic. That could
+// also tell the members on all nodes, see server.Topic.Members; but the rooms of this chat are
+// files of one process, and a user who reloads the page is still a member of a room.
 type people struct {
 	topic   server.Topic
 	tell    func(signal, name string, again bool) // called in order; must not wait

@@ -74,6 +74,20 @@ var fanoutRelations = []struct {
 	{"webwire/stream", "raw/tcp", 0.8},
 }
 
+// topicRelations are those of topicWorks, one after the other. What a delivery costs cannot be
+// less than a write, which is most of it for all contenders: that is what raw/gobwas does.
+var topicRelations = []struct {
+	deliveries float64 // at least, times those of centrifuge
+	cpu        float64 // at most, times that of raw/gobwas; zero: it has nothing to do
+}{
+	{1.2, 1.15},
+	{1.1, 1.35},
+	{1.5, 0},
+}
+
+// mostSubscription is what a subscription takes at most, times that of centrifuge.
+const mostSubscription = 0.7
+
 const (
 	mostFloors    = 1.4 // of the codec
 	mostAllocs    = 2   // per request, both ends
@@ -122,12 +136,34 @@ func (r *report) evaluate() []bar {
 			bars = append(bars, atLeast(name, ratio(of, to, rps), x.least))
 		}
 	}
+	bars = append(bars, r.topicBars()...)
 	for _, s := range r.stalled {
 		bars = append(bars,
 			atMost(s.Contender+", one connection does not read: p99 of the others, times that without", s.Ratio, mostStalled),
 			atMost(s.Contender+", one connection does not read: KiB it holds", s.Heap, mostHeld))
 	}
 	return append(bars, r.scalingBars()...)
+}
+
+func (r *report) topicBars() (bars []bar) {
+	for i, w := range topicWorks() {
+		at := func(contender string) *series { return find(r.topics, contender, payloads[0], w.name) }
+		of, to, floor, x := at(ofDefault), at("centrifuge"), at(rawTopicsName), topicRelations[i]
+		if of != nil && to != nil {
+			bars = append(bars, atLeast(fmt.Sprintf("%s, %s: per second, times centrifuge", ofDefault, w.name), ratio(of, to, rps), x.deliveries))
+		}
+		if of != nil && floor != nil {
+			bars = append(bars, atMost(fmt.Sprintf("%s, %s: CPU time, times %s", ofDefault, w.name, rawTopicsName), ratio(of, floor, cpu), x.cpu))
+		}
+	}
+	bytes := make(map[string]float64)
+	for _, s := range r.subscriptions {
+		bytes[s.Contender] = s.Bytes
+	}
+	if to := bytes["centrifuge"]; to > 0 {
+		bars = append(bars, atMost(ofDefault+": bytes per subscription, times centrifuge", bytes[ofDefault]/to, mostSubscription))
+	}
+	return bars
 }
 
 // allocBars limit the allocations per request, without those of context.WithTimeout

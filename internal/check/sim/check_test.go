@@ -102,6 +102,61 @@ func TestCheckerOnForgedHistories(t *testing.T) {
 			h.gap("c", 1)
 			h.received("b", signal{"conn1", 2})
 		}, "{conn1 1} is missing at b"},
+		{"gap too early", func(h *history) {
+			signals(h, "conn1", 4)
+			h.gap("b", 1)
+			h.received("b", signal{"conn1", 1})
+			h.received("b", signal{"conn1", 2})
+			h.received("b", signal{"conn1", 4})
+		}, "{conn1 3} is missing at b"},
+		{"gap too large", func(h *history) {
+			signals(h, "conn1", 3)
+			signals(h, "cast1", 1)
+			h.received("b", signal{"conn1", 1})
+			h.gap("b", 2)
+			h.received("b", signal{"conn1", 3})
+			h.received("b", signal{"cast1", 1})
+			h.farewell = signal{"cast1", 1}
+		}, "b was told of 1 lost messages"},
+		{"gap of items", func(h *history) {
+			signals(h, "cast1", 1)
+			r := h.request("b count")
+			r.items = &items{sent: 3, received: []int{0, 1}}
+			h.outcome(r, "", context.Canceled)
+			h.gap("b", 1)
+			h.received("b", signal{"cast1", 1})
+			h.farewell = signal{"cast1", 1}
+		}, ""},
+		{"gap of an older connection", func(h *history) {
+			signals(h, "cast1", 1)
+			h.gap("b", 2)
+			h.fresh("b")
+			h.received("b", signal{"cast1", 1})
+			h.farewell = signal{"cast1", 1}
+		}, ""},
+		{"broadcast", func(h *history) {
+			signals(h, "cast1", 3)
+			h.received("b", signal{"cast1", 2})
+			h.received("c", signal{"cast1", 2})
+			h.received("c", signal{"cast1", 3})
+			h.fresh("c")
+		}, ""},
+		{"broadcast missing", func(h *history) {
+			signals(h, "cast1", 3)
+			h.received("b", signal{"cast1", 1})
+			h.received("b", signal{"cast1", 3})
+		}, "{cast1 2} is missing at b"},
+		{"broadcast missed between two connections", func(h *history) {
+			signals(h, "cast1", 3)
+			h.received("b", signal{"cast1", 1})
+			h.fresh("b")
+			h.received("b", signal{"cast1", 3})
+		}, ""},
+		{"broadcast twice", func(h *history) {
+			signals(h, "cast1", 1)
+			h.received("b", signal{"cast1", 1})
+			h.received("b", signal{"cast1", 1})
+		}, "more than once"},
 		{"signals of an older connection later", func(h *history) {
 			signals(h, "a", 3)
 			h.received("b", signal{"a", 2})

@@ -29,9 +29,11 @@ type simClient struct {
 
 	mu       sync.Mutex
 	dials    *rand.Rand
-	keys     []string // of sessions that were created for the client
-	restored []string // of those that it wanted to restore
-	hooked   bool     // OnConnected was called last
+	keys     []string       // of sessions that were created for the client
+	restored []string       // of those that it wanted to restore
+	hooked   bool           // OnConnected was called last
+	absent   bool           // it cannot reach the host
+	socket   transport.Conn // the last one
 }
 
 func newClient(w *world, i int, r *rand.Rand) *simClient {
@@ -116,7 +118,11 @@ func (c *simClient) Dial(ctx context.Context, opts transport.DialOptions) (trans
 		var conn transport.Conn
 		conn, err = w.faults.Dialer(ln).Dial(ctx, opts)
 		if err == nil {
-			return conn, nil
+			if c.dialled(conn) {
+				return conn, nil
+			}
+			_ = conn.Abort()
+			err = errDown
 		}
 	} else {
 		w.mu.Lock()

@@ -5,7 +5,9 @@
 // in and out, connect and are closed; servers that signal back, drop clients,
 // close sessions and are replaced by new ones; and a network that cuts
 // connections, falls silent, is slow and refuses. In 3.0 clients also cancel
-// requests, and read streams slowly or leave them early, and servers ask clients. Then the faults end, and
+// requests, and read streams slowly or leave them early, and servers ask clients; sockets are
+// cut at chosen messages, clients stay away until more was sent than is kept for them, and
+// thieves try to go on with the connections of others. Then the faults end, and
 // everything has to work again within a bounded time. While that happens a
 // history is written; at its end the rules of check.go are applied to it. The messages
 // of 3.0 are checked by those of wire.go when they pass.

@@ -43,15 +43,15 @@ type peer struct {
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// disagreements finds the records that say that a connection cannot be resumed, which the
-// ends give no reason for.
+// disagreements finds the records that say that a connection cannot be resumed: two honest
+// ends agree.
 type disagreements struct {
 	slog.Handler
 	w *world
 }
 
 func (d disagreements) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == "webwire: a connection cannot be resumed" && !d.w.damaging {
+	if r.Message == "webwire: a connection cannot be resumed" && !d.w.damaging && !d.w.robbed.Load() {
 		r.Attrs(func(a slog.Attr) bool {
 			if a.Key == "error" {
 				d.w.h.violated("a connection cannot be resumed: %v", a.Value)
@@ -261,17 +261,19 @@ func (h *host) work(ctx context.Context, d time.Duration, stubborn bool) {
 }
 
 // signal sends the next signal to a client.
-func (h *host) signal(ctx context.Context, c *server.Conn) signal {
+func (h *host) signal(ctx context.Context, c *server.Conn) { h.send(ctx, c, 0) }
+
+// send is signal with a payload that is longer.
+func (h *host) send(ctx context.Context, c *server.Conn, longer int) {
 	p := h.peer(c)
 	p.turn <- struct{}{}
 	defer func() { <-p.turn }()
 	p.seq++
 	s := signal{p.name, p.seq}
 	h.w.h.sending(s)
-	if err := c.Signal(ctx, "s", s.payload()); err != nil {
+	if err := c.Signal(ctx, "s", padded(s.payload(), longer)); err != nil {
 		h.w.h.refused(s)
 	}
-	return s
 }
 
 // cast broadcasts the next signal of a server. It is not called concurrently.
@@ -298,7 +300,7 @@ func (s signal) payload() protocol.Payload {
 
 func parseSignal(p protocol.Payload) signal {
 	from, seq, _ := strings.Cut(string(p.Data), " ")
-	n, err := strconv.Atoi(seq)
+	n, err := strconv.Atoi(strings.TrimRight(seq, " "))
 	if err != nil {
 		n = -1
 	}

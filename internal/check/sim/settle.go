@@ -16,6 +16,10 @@ import (
 // settle ends the faults, and sees to it that everything works again.
 func (w *world) settle() {
 	w.setDown(transporttest.Refused)
+	w.mu.Lock()
+	w.calm = true
+	w.mu.Unlock()
+	w.host.disarm()
 	if w.host.server() == nil {
 		w.host.start()
 	}
@@ -34,6 +38,17 @@ func (w *world) settle() {
 	if w.modern() && !w.damaging {
 		time.Sleep(w.silence() + 20*time.Second) // the last handlers return, and what is gone is noticed
 		w.host.answered()
+	}
+}
+
+// disarm takes all traps away.
+func (h *host) disarm() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.w.talking.Lock()
+	defer h.w.talking.Unlock()
+	for _, wire := range h.wires {
+		wire.trap = trap{}
 	}
 }
 

@@ -13,10 +13,12 @@ type wire struct {
 	transport.Conn
 	h *history
 
-	mu   *sync.Mutex // of all wires of a world
-	over bool        // the socket has ended
-	late int         // so many messages to the client come next that are not counted
-	next uint64      // the number of the next counted message to the client
+	mu    *sync.Mutex      // of all wires of a world
+	over  bool             // the socket has ended
+	claim *protocol.Resume // of the client; nil: it wants a new connection
+	trap  trap             // springs once
+	late  int              // so many messages to the client come next that are not counted
+	next  uint64           // the number of the next counted message to the client
 	*talk
 }
 
@@ -26,6 +28,11 @@ type talk struct {
 	requests map[protocol.ID]*exchange // of the client
 	asks     map[protocol.ID]*exchange // of the server
 	heard    uint64                    // counted messages of the client that the server has read
+	acked    uint64                    // counted messages that the client says it has received
+	secrets  []protocol.Secret         // of welcomes, the newest last
+	previous protocol.Secret           // the newest that a client has used
+	id       protocol.ConnID           // zero: it cannot be resumed
+	attempt  uint32                    // of the last client that came back
 	said     map[uint64]said           // counted messages to the client, by their numbers
 	end      uint64                    // the number after that of the last one
 }
@@ -72,17 +79,25 @@ func (w *wire) Read(buf []byte) ([]byte, error) {
 	}
 	if m, err := protocol.V3_0.Parse(b); err == nil {
 		w.note(w.saw(true, m))
+		if w.springs(m.Kind) {
+			w.cut()
+		}
 	}
 	return b, nil
 }
 
 func (w *wire) Write(msgs ...[]byte) error {
+	springs := false
 	for _, b := range msgs {
 		if m, err := protocol.V3_0.Parse(b); err == nil {
 			w.note(w.saw(false, m))
+			springs = springs || w.springs(m.Kind)
 		}
 	}
 	err := w.Conn.Write(msgs...)
+	if springs {
+		w.cut() // what was written is lost on the way
+	}
 	if err != nil {
 		w.mu.Lock()
 		w.over = true
@@ -105,8 +120,13 @@ func (w *wire) saw(ofClient bool, m protocol.Message) string {
 	if !ofClient {
 		own, others = others, own
 	}
-	if m.Kind == protocol.Welcome {
+	switch m.Kind {
+	case protocol.Hello:
+		return w.hello(m)
+	case protocol.Welcome:
 		return w.welcome(m)
+	case protocol.Ack:
+		return w.ack(ofClient, m.Number)
 	}
 	if protocol.V3_0.Counted(m.Kind) {
 		if ofClient {
@@ -155,6 +175,31 @@ func (w *wire) saw(ofClient bool, m protocol.Message) string {
 	return ""
 }
 
+// hello takes note of what a client claims.
+func (w *wire) hello(m protocol.Message) string {
+	b, err := m.Hello()
+	if err != nil {
+		return err.Error()
+	}
+	w.claim = b.Resume
+	return ""
+}
+
+// ack takes note of what an end has received.
+func (w *wire) ack(ofClient bool, received uint64) string {
+	if !ofClient {
+		if received > w.heard {
+			return fmt.Sprintf("the server acknowledges %d messages, and has read %d", received, w.heard)
+		}
+		return ""
+	}
+	if received >= w.end {
+		return fmt.Sprintf("the client acknowledges %d messages, and %d were sent", received, w.end-1)
+	}
+	w.acked = max(w.acked, received)
+	return ""
+}
+
 // welcome takes note of how a connection goes on, or begins. The talks of a world are those
 // of its history.
 func (w *wire) welcome(m protocol.Message) string {
@@ -168,23 +213,40 @@ func (w *wire) welcome(m protocol.Message) string {
 				return fmt.Sprintf("the connection id %x is used twice", b.Conn)
 			}
 			w.h.talks[b.Conn] = w.talk
+			w.talk.id = b.Conn
+			w.secrets = append(w.secrets, b.Secret)
 		}
 		return ""
 	}
 	t := w.h.talks[b.Conn]
-	if t == nil {
+	if t == nil || w.claim == nil {
 		return fmt.Sprintf("connection %x goes on and never began", b.Conn)
 	}
 	if w.talk.heard > 0 || w.talk.end > 1 {
 		return fmt.Sprintf("something comes before connection %x goes on", b.Conn)
 	}
+	first := w.claim.Attempt > t.attempt
 	w.talk, t.wire = t, w
 	w.late, w.next = b.Late, b.From
+	t.attempt = max(t.attempt, w.claim.Attempt)
+	t.acked = max(t.acked, w.claim.Received)
+	newest := w.claim.Secret == t.secrets[len(t.secrets)-1]
+	known := newest || w.claim.Secret == t.previous
+	if newest {
+		t.previous = w.claim.Secret
+	}
+	t.secrets = append(t.secrets, b.Secret)
+	lost := int64(b.From) - 1 - int64(w.claim.Received) - int64(b.Late)
+	t.end = max(t.end, b.From) // those before that were never written are late or lost
 	switch {
+	case !first:
+		return fmt.Sprintf("the server takes attempt %d after %d", w.claim.Attempt, t.attempt)
+	case !known:
+		return "the server takes a secret that is older than the last one that was used"
 	case b.Received != t.heard:
 		return fmt.Sprintf("the server says that it has received %d messages, which are %d", b.Received, t.heard)
-	case b.From > t.end && b.Outcome == protocol.OutcomeResumed && b.Late == 0:
-		return fmt.Sprintf("the server goes on at message %d after %d and tells no gap", b.From, t.end)
+	case lost < 0 || (lost > 0) != (b.Outcome == protocol.OutcomeGap):
+		return fmt.Sprintf("the server goes on at message %d after %d, with %d late ones: %v", b.From, w.claim.Received, b.Late, b.Outcome)
 	}
 	return ""
 }
@@ -264,6 +326,13 @@ func (l *watchingListener) Accept(opts transport.AcceptOptions) (transport.Conn,
 		return nil, err
 	}
 	watched := newWire(conn, l.w.h, &l.w.talking)
+	if l.w.mutate == nil {
+		l.w.mu.Lock()
+		if !l.w.calm {
+			watched.trap = setTrap(l.w.traps)
+		}
+		l.w.mu.Unlock()
+	}
 	h := l.w.host
 	h.mu.Lock()
 	h.wires = append(h.wires, watched)

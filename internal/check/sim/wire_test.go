@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 )
@@ -57,6 +58,68 @@ func TestWireOnForgedMessages(t *testing.T) {
 		}
 		if n := w.open(); n != c.open {
 			t.Errorf("%s: %d requests are open", c.name, n)
+		}
+	}
+}
+
+// What ends of a connection may not say when it goes on is found.
+func TestWireOnForgedResumes(t *testing.T) {
+	const (
+		sent     = 5 // messages to the client, of which it has received
+		received = 3
+		heard    = 2 // messages of the client
+	)
+	for _, c := range []struct {
+		name    string
+		claim   func(*protocol.Resume)
+		welcome func(*protocol.WelcomeBody)
+		want    string
+	}{
+		{"resumed", nil, nil, ""},
+		{"a gap", nil, func(w *protocol.WelcomeBody) { w.From, w.Outcome = 9, protocol.OutcomeGap }, ""},
+		{"late ones", nil, func(w *protocol.WelcomeBody) { w.From, w.Late = 6, 2 }, ""},
+		{"too late", nil, func(w *protocol.WelcomeBody) { w.From++ }, "the server goes on at message 5"},
+		{"too early", nil, func(w *protocol.WelcomeBody) { w.From-- }, "the server goes on at message 3"},
+		{"a gap of nothing", nil, func(w *protocol.WelcomeBody) { w.Outcome = protocol.OutcomeGap }, "the server goes on at message"},
+		{"late ones from nowhere", nil, func(w *protocol.WelcomeBody) { w.Late = 1 }, "the server goes on at message"},
+		{"more received", nil, func(w *protocol.WelcomeBody) { w.Received++ }, "has received 3 messages, which are 2"},
+		{"less received", nil, func(w *protocol.WelcomeBody) { w.Received-- }, "has received 1 messages, which are 2"},
+		{"unknown", nil, func(w *protocol.WelcomeBody) { w.Conn[0]++ }, "never began"},
+		{"guessed", func(r *protocol.Resume) { r.Secret[0]++ }, nil, "older than the last one"},
+		{"old attempt", func(r *protocol.Resume) { r.Attempt = 0 }, nil, "takes attempt 0"},
+		{"refused", func(r *protocol.Resume) { r.Secret[0]++ }, func(w *protocol.WelcomeBody) {
+			w.Outcome, w.Conn[0] = protocol.OutcomeExpired, 9
+		}, ""},
+	} {
+		h, mu := newHistory(), new(sync.Mutex)
+		begun := protocol.WelcomeBody{Conn: protocol.ConnID{1}, Secret: protocol.Secret{1}, Window: time.Minute, From: 1}
+		first, second := newWire(nil, h, mu), newWire(nil, h, mu)
+		found := first.saw(false, begun.Message())
+		for range sent {
+			found += first.saw(false, protocol.Message{Kind: protocol.Signal})
+		}
+		for range heard {
+			found += first.saw(true, protocol.Message{Kind: protocol.Signal})
+		}
+		found += first.saw(true, protocol.Message{Kind: protocol.Ack, Number: sent})
+		found += first.saw(false, protocol.Message{Kind: protocol.Ack, Number: heard})
+		if found != "" {
+			t.Fatal(found)
+		}
+		if first.saw(true, protocol.Message{Kind: protocol.Ack, Number: sent + 1}) == "" || first.saw(false, protocol.Message{Kind: protocol.Ack, Number: heard + 1}) == "" {
+			t.Error("an ack of more than was sent is not found")
+		}
+		claim := protocol.Resume{Conn: begun.Conn, Secret: begun.Secret, Attempt: 1, Received: received}
+		if c.claim != nil {
+			c.claim(&claim)
+		}
+		answer := protocol.WelcomeBody{Outcome: protocol.OutcomeResumed, Conn: begun.Conn, Secret: protocol.Secret{2}, Window: time.Minute, Received: heard, From: received + 1}
+		if c.welcome != nil {
+			c.welcome(&answer)
+		}
+		found = second.saw(true, protocol.HelloBody{Resume: &claim}.Message()) + second.saw(false, answer.Message())
+		if (found != "") != (c.want != "") || !strings.Contains(found, c.want) {
+			t.Errorf("%s: found %q, want %q", c.name, found, c.want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/webwire-go/webwire/client"
@@ -49,10 +50,13 @@ type world struct {
 	damaging    bool          // messages are damaged as well
 	window      time.Duration // for which connections outlive their sockets
 
-	talking sync.Mutex // guards what the wires know
+	talking sync.Mutex  // guards what the wires know
+	robbed  atomic.Bool // a thief may have taken a connection
 
 	mu      sync.Mutex
 	clients []*simClient
+	traps   *rand.Rand
+	calm    bool                  // there are no faults any more
 	keys    []string              // of sessions that clients had, the last one last
 	down    transporttest.Refusal // what becomes of dials while there is no server
 }
@@ -106,6 +110,7 @@ func run(cfg Config) *history {
 		down:        transporttest.Refused,
 		window:      pick(r, -1, 0, 0, time.Second, 10*time.Second),
 	}
+	w.traps = rand.New(rand.NewPCG(cfg.Seed, 6))
 	w.h.damaged, w.h.modern, w.h.notice = w.damaging, w.modern(), w.silence()+writeTimeout+5*time.Second+w.absence()
 	w.host = &host{w: w, names: make(map[*server.Conn]*peer), met: make(map[int]*server.Conn), casts: make(map[*server.Server]*peer)}
 	w.host.start()
@@ -119,6 +124,12 @@ func run(cfg Config) *history {
 	}
 	actors.Go(func() { w.restart(rand.New(rand.NewPCG(cfg.Seed, 3))) })
 	actors.Go(func() { w.harm(rand.New(rand.NewPCG(cfg.Seed, 4))) })
+	if w.modern() && !w.damaging {
+		if r.IntN(3) == 0 {
+			actors.Go(func() { w.absences(rand.New(rand.NewPCG(cfg.Seed, 8))) })
+		}
+		actors.Go(func() { w.prowl(rand.New(rand.NewPCG(cfg.Seed, 7))) })
+	}
 	actors.Go(func() { w.bother(rand.New(rand.NewPCG(cfg.Seed, 5))) })
 	w.join(&actors, "the schedule", w.lasts+5*time.Minute)
 

@@ -95,8 +95,8 @@ func TestEverythingForLong(t *testing.T) {
 	})
 	srv := start(t, server.Options{ // whose clients are of this process, so that they count too
 		Handler:      &mux,
-		ResumeWindow: time.Second,
-		Sessions:     &session.MemoryStore{MaxAge: time.Minute},
+		ResumeWindow: either(time.Second, 100*time.Millisecond),
+		Sessions:     &session.MemoryStore{MaxAge: 10 * time.Second},
 		Topics:       func(string) server.TopicOptions { return server.TopicOptions{History: true} },
 		Hooks:        server.Hooks{OnSubscribe: func(context.Context, *server.Conn, string) (any, error) { return nil, nil }},
 	}, 5*time.Second, nil)
@@ -108,14 +108,16 @@ func TestEverythingForLong(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
+	var pause sync.RWMutex // held for reading by each client for as long as it exists
 	var done, failed, kills, sessions atomic.Int64
 	var working sync.WaitGroup
 	for i := range clients {
 		rng := rand.New(rand.NewPCG(7, uint64(i)))
 		working.Go(func() {
 			for ctx.Err() == nil {
+				pause.RLock()
 				c := newOne()
-				for range 20 + rng.IntN(200) {
+				for range 20 + rng.IntN(either(200, 20)) {
 					if ctx.Err() != nil {
 						break
 					}
@@ -125,6 +127,7 @@ func TestEverythingForLong(t *testing.T) {
 					done.Add(1)
 				}
 				_ = c.Close()
+				pause.RUnlock()
 			}
 		})
 	}
@@ -142,35 +145,34 @@ func TestEverythingForLong(t *testing.T) {
 			}
 		}
 	})
-	// After a fifth everything has its memory.
-	time.Sleep(during / 5)
-	firstHeap, firstGoroutines, firstFiles := heap(), runtime.NumGoroutine(), openFiles()
-	measured := time.Now()
-	lowest := [2]int64{firstHeap, 1 << 62} // of a few measurements each, because what is in flight differs
-	least := func(i int) {
-		for range 5 {
-			lowest[i] = min(lowest[i], heap())
-			time.Sleep(during / 50)
+	// Measured while there are no clients: what they have in flight differs each time.
+	measure := func() (bytes int64, goroutines, files int) {
+		pause.Lock()
+		defer pause.Unlock()
+		if !await(func() bool { return srv.Stats().Open == 0 }) { // nor any to come back
+			t.Error("connections are left")
 		}
+		return heap(), runtime.NumGoroutine(), openFiles()
 	}
-	least(0)
-	time.Sleep(during * 3 / 5)
-	least(1)
-	lastGoroutines, lastFiles := runtime.NumGoroutine(), openFiles()
-	per10 := float64(lowest[1]-lowest[0]) / float64(lowest[0]) * 100 * float64(10*time.Minute) / float64(time.Since(measured))
+	time.Sleep(during / 5) // until everything has its memory
+	firstHeap, firstGoroutines, firstFiles := measure()
+	measured := time.Now()
+	time.Sleep(during * 4 / 5)
+	lastHeap, lastGoroutines, lastFiles := measure()
+	per10 := float64(lastHeap-firstHeap) / float64(firstHeap) * 100 * float64(10*time.Minute) / float64(time.Since(measured))
 	stop()
 	working.Wait()
 	figure("everything for long", "heap < 1 % per 10 min, descriptors and goroutines flat",
 		"%v: %d deeds, %d failed, %d kills, %d sessions; heap %d KiB then %d KiB, %+.2f %% per 10 min; goroutines %d then %d; descriptors %d then %d",
-		during, done.Load(), failed.Load(), kills.Load(), sessions.Load(), lowest[0]>>10, lowest[1]>>10, per10, firstGoroutines, lastGoroutines, firstFiles, lastFiles)
+		during, done.Load(), failed.Load(), kills.Load(), sessions.Load(), firstHeap>>10, lastHeap>>10, per10, firstGoroutines, lastGoroutines, firstFiles, lastFiles)
 	if done.Load() == 0 || failed.Load() == done.Load() {
 		t.Errorf("%d of %d deeds failed", failed.Load(), done.Load())
 	}
 	if during >= 20*time.Minute {
 		within(t, "heap", per10, 1)
 	}
-	within(t, "goroutines", lastGoroutines, firstGoroutines+10*clients)
-	within(t, "descriptors", lastFiles, firstFiles+4*clients)
+	within(t, "goroutines", lastGoroutines, firstGoroutines+clients)
+	within(t, "descriptors", lastFiles, firstFiles+clients)
 	srv.drop()
 	wantGoroutines(t, before)
 }

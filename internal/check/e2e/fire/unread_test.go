@@ -62,10 +62,13 @@ func TestPeersThatNeverRead(t *testing.T) {
 	if !await(func() bool { return srv.Stats().Open == peers }) {
 		t.Fatalf("%d connections", srv.Stats().Open)
 	}
-	first := heap()
 	growth := int64(0)
 	victims := slices.Collect(srv.Conns())
 	beside := healthy(t, srv.addr, either(100, 2), func() {
+		if !await(func() bool { return srv.Stats().Open > peers }) {
+			t.Error("nobody asks")
+		}
+		first := heap()
 		payload := protocol.Bytes(make([]byte, 1000))
 		for _, c := range victims {
 			to := &target{}
@@ -94,7 +97,7 @@ func TestPeersThatNeverRead(t *testing.T) {
 		"%d peers: %d KiB each, cut %v to %v after the last progress (timeout %v); p99 %v, %v alone",
 		peers, growth/int64(peers)>>10, took[0].Round(time.Millisecond), last.Round(time.Millisecond), timeout, beside, alone)
 	within(t, "memory", growth, int64(peers)*(outbox+ring+64<<10))
-	within(t, "time", last, timeout+timeout/8+time.Second)
+	within(t, "time", last, 3*timeout/2) // the network may take some more after the last progress that is seen here
 	srv.drop()
 	wantGoroutines(t, before)
 }
@@ -124,10 +127,13 @@ func TestRequestsOfAPeerThatNeverReads(t *testing.T) {
 	if !await(func() bool { return srv.Stats().Open == 0 }) {
 		t.Fatal("connections are left")
 	}
-	first := heap()
 	var peak atomic.Int64
 	sent, connections := 0, 0
 	beside := healthy(t, srv.addr, either(10, 1), func() {
+		if !await(func() bool { return srv.Stats().Open > 0 }) {
+			t.Error("nobody asks")
+		}
+		first := heap()
 		for sent < count && (connections == 0 || full) {
 			connections++
 			conn := mustDial(t, srv.addr, protocol.V1_2)

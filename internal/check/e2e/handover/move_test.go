@@ -265,3 +265,28 @@ func TestSessionMoves(t *testing.T) {
 		}
 	})
 }
+
+// What ends with the credentials ends at the node to which the connection has moved.
+func TestExpiryMoves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		c := newCluster(t, 2, func(i int) server.Options {
+			return server.Options{Hooks: server.Hooks{
+				OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+					r.Conn.ExpiresAt(time.Now().Add(10 * time.Second))
+					return protocol.Payload{}, nil
+				},
+				OnClientDisconnected: func(_ *server.Conn, reason error) { b.note("%d: disconnected: %v", i, reason) },
+			}}
+		})
+		m := c.join(0, client.Options{})
+		if a := <-m.ask(t.Context(), "sign in", ""); a.err != nil {
+			t.Fatal(a)
+		}
+		m.move(t, 1)
+		time.Sleep(8 * time.Second)
+		b.want(t, "0: disconnected: server: the connection has moved to another node")
+		time.Sleep(2 * time.Second)
+		b.want(t, "1: disconnected: server: credentials expired")
+	})
+}

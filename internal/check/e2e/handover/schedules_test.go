@@ -20,14 +20,14 @@ import (
 	"github.com/webwire-go/webwire/server"
 )
 
-var schedules = flag.Int("schedules", 0, "number of random schedules of TestSchedules; 0: 150, or 10000 if WEBWIRE_SOAK is set")
+var schedules = flag.Int("schedules", 0, "number of random schedules of TestSchedules; 0: 300, or 10000 if WEBWIRE_SOAK is set")
 
 // Whatever happens between the nodes, each request of a client is executed at most once,
 // and has one outcome that is true; signals come in order; a subscription misses nothing.
 func TestSchedules(t *testing.T) {
 	n := *schedules
 	if n == 0 {
-		n = 150
+		n = 300
 		if os.Getenv("WEBWIRE_SOAK") != "" {
 			n = 10_000
 		}
@@ -57,7 +57,7 @@ type schedule struct {
 	seed    uint64
 	c       *cluster
 	m       *member
-	buses   [scheduleNodes]*bus
+	buses   [scheduleNodes]*bus // guarded by mu
 	busy    sync.WaitGroup
 	routes  *rand.Rand  // guarded by mu
 	killed  atomic.Bool // a node was killed
@@ -84,7 +84,9 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 	concurrency := 1 + s.rng.IntN(4)
 	s.c = newCluster(t, 0, func(i int) server.Options {
 		e, bus := s.c.failing()
+		s.mu.Lock()
 		s.buses[i] = bus
+		s.mu.Unlock()
 		o := server.Options{
 			Engine: e, Topics: history, Concurrency: concurrency,
 			Logger: slog.New(slog.NewTextHandler(writer(func(b []byte) { s.say("node %d: %s", i, b) }), nil)),
@@ -125,6 +127,12 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 		},
 	})
 	return s
+}
+
+func (s *schedule) bus(i int) *bus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buses[i]
 }
 
 // writer is a function as an io.Writer.
@@ -270,7 +278,7 @@ func (s *schedule) lose() {
 	s.say("questions of node %d are lost", i)
 	s.cutOff.Store(true) // twice without an answer ends the connection
 	var mu sync.Mutex
-	s.buses[i].setFail(func(byte) failure {
+	s.bus(i).setFail(func(byte) failure {
 		mu.Lock()
 		defer mu.Unlock()
 		if left--; left < 0 {
@@ -357,8 +365,8 @@ func (s *schedule) run() {
 			time.Sleep(time.Duration(s.rng.IntN(3000)) * time.Millisecond)
 		}
 	}
-	for _, b := range s.buses {
-		b.setFail(nil)
+	for i := range s.buses {
+		s.bus(i).setFail(nil)
 	}
 	time.Sleep(2 * time.Minute) // until all is settled
 	sub.Close()

@@ -1,0 +1,85 @@
+package sim
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/transporttest"
+)
+
+// absences keeps clients away now and then, and makes their servers send them more than they
+// keep.
+func (w *world) absences(r *rand.Rand) {
+	for end := time.Now().Add(w.lasts); time.Now().Before(end); w.pause(w.grid + upTo(r, 15*time.Second)) {
+		c := pick(r, w.clients...)
+		c.leave()
+		w.pause(w.grid + upTo(r, time.Second))
+		if srv := w.host.server(); srv != nil {
+			for conn := range srv.Conns() {
+				if w.h.isAway(w.host.peer(conn).name) {
+					w.host.flood(conn, 20+r.IntN(30))
+				}
+			}
+		}
+		w.pause(w.grid + upTo(r, 3*time.Second))
+		c.comeBack()
+	}
+}
+
+// flood sends more signals to a client that is away than are kept for it, or nearly.
+func (h *host) flood(c *server.Conn, n int) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for range n {
+		h.send(ctx, c, 8_000)
+	}
+}
+
+// leave drops the socket of a client, which gets no other until it comes back.
+func (c *simClient) leave() {
+	c.mu.Lock()
+	c.absent = true
+	socket := c.socket
+	c.mu.Unlock()
+	if socket, ok := socket.(*transporttest.FaultConn); ok {
+		socket.Cut()
+	}
+}
+
+func (c *simClient) comeBack() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.absent = false
+}
+
+// dialled takes note of a socket, and reports whether the client may have it.
+func (c *simClient) dialled(conn transport.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.socket = conn
+	return !c.absent
+}
+
+// isAway reports whether a connection of a server has lost its socket.
+func (h *history) isAway(conn string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	events := h.conns[conn]
+	for i := len(events) - 1; i >= 0; i-- {
+		if events[i] != evHandler {
+			return events[i] == evAway
+		}
+	}
+	return false
+}
+
+// padded returns a payload that is a number of bytes longer.
+func padded(p protocol.Payload, n int) protocol.Payload {
+	p.Data = append(p.Data, strings.Repeat(" ", n)...)
+	return p
+}
