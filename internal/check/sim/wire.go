@@ -48,6 +48,7 @@ type said struct {
 // exchange is a request on the wire.
 type exchange struct {
 	answered    bool
+	lost        bool // the answer says that items are lost: what follows is dropped
 	stream      bool
 	sent, limit uint64 // of the items
 }
@@ -147,16 +148,19 @@ func (w *wire) saw(ofClient bool, m protocol.Message) string {
 		switch {
 		case e == nil:
 			return fmt.Sprintf("an answer to a request that nobody made: %x", m.ID)
-		case e.answered:
+		case e.answered && !e.lost:
 			return fmt.Sprintf("a second answer to request %x: %v", m.ID, m.Kind)
 		}
 		e.answered = true
+		if f, err := m.Failure(); err == nil && f.Code == protocol.FailureStreamLost {
+			e.lost = true
+		}
 	case protocol.Item:
 		e := others[m.ID]
 		switch {
 		case e == nil || !e.stream:
 			return fmt.Sprintf("an item that nobody wants: %x", m.ID)
-		case e.answered:
+		case e.answered && !e.lost:
 			return fmt.Sprintf("an item after the answer: %x", m.ID)
 		case e.sent >= e.limit:
 			return fmt.Sprintf("an item beyond the limit: %x", m.ID)
