@@ -35,6 +35,7 @@ type talk struct {
 	id       protocol.ConnID           // zero: it cannot be resumed
 	attempt  uint32                    // of the last client that came back
 	said     map[uint64]said           // counted messages to the client, by their numbers
+	belated  map[said]bool             // messages to the client without a number
 	end      uint64                    // the number after that of the last one
 }
 
@@ -63,6 +64,7 @@ func newWire(conn transport.Conn, h *history, mu *sync.Mutex) *wire {
 		requests: make(map[protocol.ID]*exchange),
 		asks:     make(map[protocol.ID]*exchange),
 		said:     make(map[uint64]said),
+		belated:  make(map[said]bool),
 		end:      1,
 	}
 	return w
@@ -273,7 +275,12 @@ func (w *wire) repeats(m protocol.Message) (again bool, violation string) {
 				return true, ""
 			}
 		}
-		return false, "" // it was never written on a socket
+		if is.kind.IsReply() {
+			is.kind = protocol.Reply // which may be cut short to a failure
+		}
+		again = w.belated[is] // on an earlier socket, which it did not need a number for
+		w.belated[is] = true
+		return again, ""
 	}
 	number := w.next
 	w.next++
