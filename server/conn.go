@@ -302,6 +302,13 @@ func (c *Conn) Close(status transport.Status, reason string) {
 	if !status.Sendable() {
 		status = transport.StatusNormalClosure
 	}
+	if relay := c.movedTo(); relay != nil {
+		var f form
+		f.u32(uint32(status))
+		f.bytes([]byte(reason))
+		relay.call(opClose, f)
+		return
+	}
 	c.close(status, reason, ErrConnClosed)
 }
 
@@ -314,7 +321,15 @@ func (c *Conn) close(status transport.Status, reason string, cause error) {
 
 // Abort drops the connection at once, without a close status. The context of its handlers
 // ends.
-func (c *Conn) Abort() { c.link.Abort(ErrConnClosed) }
+func (c *Conn) Abort() {
+	if relay := c.movedTo(); relay != nil {
+		var f form
+		f.u32(0)
+		f.bytes(nil)
+		relay.call(opClose, f)
+	}
+	c.link.Abort(ErrConnClosed)
+}
 
 // tooSlow ends a connection whose outbox is full.
 func (c *Conn) tooSlow() {

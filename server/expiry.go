@@ -17,6 +17,12 @@ const expiryGrace = 5 * time.Second
 //
 // Each call replaces the time of the one before. The zero Time means that nothing expires.
 func (c *Conn) ExpiresAt(t time.Time) {
+	if relay := c.movedTo(); relay != nil {
+		var f form
+		f.time(t)
+		relay.call(opExpires, f)
+		return
+	}
 	switch {
 	case c.overdue.Load():
 	case t.IsZero():

@@ -10,6 +10,7 @@ import (
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // A connection of 3.0 that is away can move to another node that shares Options.Engine. Its
@@ -49,6 +50,8 @@ const (
 	opGone                          // from it: the connection has ended
 	opFollow                        // from it: it has the connection now
 	opAlive                         // from it: whether handlers run there
+	opClose                         // to it: Conn.Close or, without a status, Conn.Abort
+	opExpires                       // to it: Conn.ExpiresAt
 )
 
 // The first byte of the answers to take, commit and forward.
@@ -129,6 +132,24 @@ func (t *topics) answerHandover(ctx context.Context, from engine.NodeID, data []
 	case opGone:
 		s.answerGone(id)
 		return []byte{answerYes}, nil
+	case opClose:
+		status, reason := r.u32(), string(r.bytes())
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		return s.answerCall(id, func(c *Conn) {
+			if status == 0 {
+				c.Abort()
+			} else {
+				c.Close(transport.Status(status), reason)
+			}
+		}), nil
+	case opExpires:
+		at := r.time()
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		return s.answerCall(id, func(c *Conn) { c.ExpiresAt(at) }), nil
 	case opAlive:
 		s.mu.Lock()
 		defer s.mu.Unlock()

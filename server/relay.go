@@ -235,6 +235,56 @@ func (s *Server) answerBack(id protocol.ConnID, msg []byte) error {
 	return nil // else nobody waits for it any more
 }
 
+// call has a method of the connection be called where it is, and does not wait.
+func (r *relay) call(op handoverOp, args form) {
+	t := &r.conn.server.topics
+	t.work(func() {
+		ctx, cancel := context.WithTimeout(t.ctx, askNode)
+		defer cancel()
+		for {
+			to := r.place()
+			data, err := t.ask(ctx, to.node, questionHandover, append(handoverQuestion(op, to.conn), args...))
+			answer := formReader{rest: data}
+			switch {
+			case errors.Is(err, engine.ErrNoNode) && !r.awaitMove(to):
+				return
+			case err != nil:
+			case answer.u8() == answerMoved:
+				r.follow(answer.place())
+				continue
+			case data[0] != answerBusy:
+				return
+			}
+			if !wait(ctx, askAgain) {
+				return
+			}
+		}
+	})
+}
+
+// answerCall calls a method of a connection that is here.
+func (s *Server) answerCall(id protocol.ConnID, method func(*Conn)) []byte {
+	c, to := s.named(id)
+	switch {
+	case to != nil:
+		f := form{answerMoved}
+		to.append(&f)
+		return f
+	case c == nil:
+		return []byte{answerNo}
+	}
+	method(c)
+	return []byte{answerYes}
+}
+
+// movedTo returns the relay to the node that has the connection, nil if it is this one.
+func (c *Conn) movedTo() *relay {
+	if c.resumption == nil {
+		return nil
+	}
+	return c.resumption.relay.Load()
+}
+
 // answerFollow notes that another node has a connection that moved.
 func (s *Server) answerFollow(id protocol.ConnID, to place) {
 	s.mu.Lock()

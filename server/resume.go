@@ -84,7 +84,7 @@ func survives(err error) bool {
 }
 
 // hasMoved reports whether another node has the connection.
-func (c *Conn) hasMoved() bool { return c.resumption != nil && c.resumption.relay.Load() != nil }
+func (c *Conn) hasMoved() bool { return c.movedTo() != nil }
 
 // welcome answers the hello of a new connection.
 func (c *Conn) welcome(outcome protocol.Outcome) {

@@ -296,8 +296,10 @@ type silentNodes struct {
 	at map[protocol.ConnID]time.Time
 }
 
-// silentTime is how long it is remembered that a node did not answer.
-const silentTime = time.Minute
+const (
+	silentTime = time.Minute // for which it is remembered that a node did not answer
+	maxSilent  = 10_000
+)
 
 // outcome returns what a client learns whose node could not be asked for the connection: to
 // try again, but not if that happens again.
@@ -310,7 +312,7 @@ func (s *silentNodes) outcome(id protocol.ConnID, err error) protocol.Outcome {
 	defer s.mu.Unlock()
 	now := time.Now()
 	for other, at := range s.at {
-		if now.Sub(at) > silentTime {
+		if now.Sub(at) > silentTime || len(s.at) > maxSilent {
 			delete(s.at, other)
 		}
 	}

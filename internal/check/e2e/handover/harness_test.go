@@ -65,6 +65,11 @@ func (c *cluster) start(i int) *node {
 		opts.Engine = c.engine.Node()
 	}
 	n := &node{server.New(opts), memory.Listen()}
+	if opts.Engine.Bus != nil {
+		if err := n.OpenEngine(c.t.Context()); err != nil {
+			c.t.Error(err)
+		}
+	}
 	c.serving.Go(func() { _ = n.Serve(c.faults.Listener(n.listener)) }) // until the end of the test
 	c.mu.Lock()
 	defer c.mu.Unlock()

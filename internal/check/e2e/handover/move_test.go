@@ -12,6 +12,7 @@ import (
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // hooks note what a node does.
@@ -289,4 +290,54 @@ func TestExpiryMoves(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		b.want(t, "1: disconnected: server: credentials expired")
 	})
+}
+
+// A handler that runs at the node before closes the connection, or lets it expire, where it is.
+func TestHandlerOfBeforeEndsTheConnection(t *testing.T) {
+	for name, want := range map[string]string{
+		"close":  "1: disconnected: server: connection closed",
+		"abort":  "1: disconnected: server: connection closed",
+		"expire": "1: disconnected: server: credentials expired",
+	} {
+		bubble(t, func(t *testing.T) {
+			b := new(book)
+			statuses := make(chan error, 10)
+			c := newCluster(t, 2, func(i int) server.Options {
+				return server.Options{Hooks: server.Hooks{
+					OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+						if err := sleep(ctx, 5*time.Second); err != nil {
+							return protocol.Payload{}, err
+						}
+						switch r.Name {
+						case "close":
+							r.Conn.Close(4500, "banned")
+						case "abort":
+							r.Conn.Abort()
+						case "expire":
+							r.Conn.ExpiresAt(time.Now())
+						}
+						return text("done"), nil
+					},
+					OnClientDisconnected: func(_ *server.Conn, reason error) {
+						if i == 1 {
+							b.note("%d: disconnected: %v", i, reason)
+						}
+					},
+				}}
+			})
+			m := c.join(0, client.Options{Hooks: client.Hooks{
+				OnDisconnected: func(_ context.Context, err error) { statuses <- err },
+			}})
+			asked := m.ask(t.Context(), name, "")
+			synctest.Wait()
+			m.move(t, 1)
+			<-asked
+			err := <-statuses
+			var closed *transport.CloseError
+			if name == "close" && (!errors.As(err, &closed) || closed.Status != 4500 || closed.Reason != "banned") {
+				t.Errorf("the client is disconnected by %v", err)
+			}
+			b.want(t, want)
+		})
+	}
 }

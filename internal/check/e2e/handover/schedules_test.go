@@ -76,7 +76,6 @@ type schedule struct {
 	echoed    int // of the next echo at the client
 	published int
 	seen      int // of the next publication
-	subGaps   int
 }
 
 func newSchedule(t *testing.T, seed uint64) *schedule {
