@@ -235,3 +235,23 @@ func (o *orders) add(t *testing.T, where string, n int) {
 		t.Errorf("%s: signal %d instead of %d", where, n, want)
 	}
 }
+
+// The last node answers what is in flight before it closes the sockets: there is no other
+// node to which clients could go.
+func TestShutdownOfTheLastNode(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		c := newCluster(t, 1, func(i int) server.Options { return server.Options{Hooks: b.hooks(i)} })
+		m := c.join(0, client.Options{})
+		long := m.ask(t.Context(), "long", "x")
+		synctest.Wait()
+		if err := c.node(0).Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		m.route.goTo(-1)
+		if a := <-long; a.String() != "x from 0" {
+			t.Error(a)
+		}
+		b.want(t, "0: connected", "0: long x", "0: disconnected: server: closed")
+	})
+}
