@@ -49,7 +49,7 @@ func TestSendingWhileAway(t *testing.T) {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		time.Sleep(time.Second)
-		p, w = back(t, srv, claim(w, 1, 0))
+		p, _ = back(t, srv, claim(w, 1, 0))
 		synctest.Wait()
 		if st := srv.Stats(); st.Open != 1 || st.Away != 0 {
 			t.Errorf("%d connections, %d away", st.Open, st.Away)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
@@ -151,6 +152,9 @@ func (h *hookedStore) touch(ctx context.Context, key string, seen time.Time) err
 	err := h.run("session store", key, func() error { return h.store.Touch(ctx, key, seen) })
 	if err == nil || errors.Is(err, session.ErrNotFound) {
 		return err
+	}
+	if errors.Is(err, engine.ErrClosed) { // by Close, which does not wait
+		return nil
 	}
 	h.log.write(storeFailed, "webwire: session store failed to note a use", "error", textOf(err))
 	return nil

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	schedules     = flag.Int("schedules", 1000, "number of random schedules of TestTopicSchedules; 10000 with WEBWIRE_SOAK=1")
+	schedules     = flag.Int("schedules", 300, "number of random schedules of TestTopicSchedules; 10000 with WEBWIRE_SOAK=1")
 	firstSchedule = flag.Int("schedules.first", 0, "the first of them")
 )
 

@@ -32,6 +32,7 @@ func contractServer(t *testing.T, n interop.Network, v protocol.Version) string 
 
 // A server that keeps the contract passes, in the version that it speaks.
 func TestConform(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	for _, c := range []struct {
 		network interop.Network
 		version protocol.Version
@@ -89,6 +90,7 @@ func checkSteps(t *testing.T, stdout string, want map[string]string) {
 // TLS, a path and headers are used by every step, and what a server without spawn cannot
 // do is skipped.
 func TestConformElsewhere(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const token = "Bearer secret"
 	refused := &protocol.Error{Code: "UNKNOWN_REQUEST"}
 	var mux server.Mux

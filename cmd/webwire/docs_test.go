@@ -30,6 +30,7 @@ func (s *transcript) background() bool {
 // The transcripts of docs/command.md are what the commands print. Commands that run until
 // they are interrupted do so beside those that follow.
 func TestDocumentation(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	page := filepath.Join("..", "..", "docs", "command.md")
 	data, err := os.ReadFile(page)
 	if err != nil {

@@ -81,6 +81,7 @@ func TestServeQuiet(t *testing.T) {
 
 // An interrupt lets requests finish, and the process ends with 0.
 func TestServeInterrupted(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	for _, network := range []string{"127.0.0.1:0", "tcp://127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "socket")} {
 		cmd, out := process(t, "serve", "-addr", network)
 		url := out.await(t, `listening at (\S+)\n`)

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { mock, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { Client, DisconnectedError, ErrorReply, InternalError, TimeoutError } from '../src/index.js';
+import { Client, DisconnectedError, ErrorReply, FailureError, InternalError, TimeoutError } from '../src/index.js';
 import { FakeServer } from '../testing/index.js';
 
 const soon = () => new Promise((resolve) => { setImmediate(resolve); });
@@ -188,4 +188,12 @@ test('it takes no time: fake timers do', async (t) => {
   t.after(() => mock.timers.reset());
   const server = start(t, { greet: () => 'hello' });
   assert.equal((await server.client().request('greet')).text(), 'hello');
+});
+
+test('it has no topics, and says so', async (t) => {
+  const server = start(t, { greet: () => 'hello' });
+  const client = server.client();
+  await assert.rejects(client.subscribe('news').next(), (error) => error instanceof FailureError && error.code === 9);
+  assert.equal((await client.request('greet')).text(), 'hello', 'the connection goes on');
+  assert.equal(server.connections.length, 1);
 });

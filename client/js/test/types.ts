@@ -68,6 +68,19 @@ client.signal('news', 'text', { meta: { key: 'value' } });
 
 async function tail(signal: AbortSignal): Promise<void> {
   for await (const item of client.stream('tail', 'app', { signal, meta: [['key', 'value']] })) console.log(item.text());
+  const kept: string | null = null;
+  for await (const m of client.subscribe('room.42', {
+    since: kept, signal, timeout: 1000,
+    onGap: (gap) => console.log(gap.lost + 1, gap.position?.length),
+    presence: ({ op, id, info }) => console.log(op === 'enter', id.length, info?.name),
+  })) {
+    const position: string | undefined = m.position;
+    console.log(position, m.name, m.payload.text());
+    client.subscribe('room.42', { since: position });
+  }
+  client.subscribe('room.42', { since: 0 });
+  // @ts-expect-error a position is a string
+  client.subscribe('room.42', { since: 5 });
   await client.request('n', 'x', { meta: new Map([['key', 'value']]) }).catch((error: unknown) => {
     if (error instanceof FailureError && error.executed === 'no') console.log(error.code);
   });

@@ -2,7 +2,7 @@
 
 import {
   ACCEPT_CONF, CANCEL, CLOSE_SESSION, CREDIT, FAILURE, HELLO, ITEM, REPLY, REQUEST, RESTORE_SESSION, SESSION_CLOSED,
-  SESSION_CREATED, SIGNAL, WELCOME, compose, little, parse,
+  SESSION_CREATED, SIGNAL, SUBSCRIBE, UNSUBSCRIBE, WELCOME, compose, little, number, parse,
 } from '../src/codec.js';
 import { DisconnectedError, MalformedError, WebWireError } from '../src/errors.js';
 import { Payload, composed } from '../src/payload.js';
@@ -12,11 +12,10 @@ const VERSION = '3.0';
 const READ_TIMEOUT = 60_000;
 const REQUESTS = 65_535; // of the client at once
 const NOT_FOUND = 3; // the code of the failure of a restore
+const UNSUPPORTED = 9;
 const ITEM_OVERHEAD = 64; // bytes that an item counts besides its payload
 const NORMAL = 1000;
 const PROTOCOL_ERROR = 1002;
-
-const number = (bytes) => bytes.reduceRight((n, byte) => n * 256 + byte, 0);
 
 export class FakeConnection {
   session = null;
@@ -94,7 +93,7 @@ export class FakeConnection {
     for (const abort of this.#tasks.values()) abort(reason, CANCELLED);
   }
 
-  // received is called with each message of the client.
+  // received is called with each message of the client. There are no topics.
   received(message) {
     const [type] = message;
     const rest = message.subarray(9);
@@ -103,9 +102,11 @@ export class FakeConnection {
       this.#hello(message.subarray(3 + head));
     } else if (type === CREDIT) {
       this.#raise(String(message.subarray(1, 9)), number(rest));
+    } else if (type === SUBSCRIBE) {
+      this.#say(FAILURE, { id: String(message.subarray(1, 9)), payload: new Payload(Uint8Array.of(UNSUPPORTED, 0)) });
     } else if (type === CLOSE_SESSION || type === RESTORE_SESSION) {
       this.#askedOfSession(type, String(message.subarray(1, 9)), new Payload(rest, 'utf8').text());
-    } else {
+    } else if (type !== UNSUBSCRIBE) {
       const parsed = parse(VERSION, message);
       if (parsed.error instanceof MalformedError) {
         this.#server.errors.push(parsed.error);

@@ -80,9 +80,9 @@ var topicRelations = []struct {
 	deliveries float64 // at least, times those of centrifuge
 	cpu        float64 // at most, times that of raw/gobwas; zero: it has nothing to do
 }{
-	{1.2, 1.15},
-	{1.1, 1.35},
-	{1.5, 0},
+	{1.7, 1.15},
+	{1.7, 1.35},
+	{1.7, 0},
 }
 
 // mostSubscription is what a subscription takes at most, times that of centrifuge.

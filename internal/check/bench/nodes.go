@@ -24,9 +24,6 @@ import (
 	"github.com/webwire-go/webwire/transport/memory"
 )
 
-// nodeMembers is the number of members of a topic that nodes share.
-const nodeMembers = 300
-
 // runNodes measures nodes on NATS: what is published on one node until it has arrived on
 // others, requests with an engine beside those without, and restored sessions. Three NATS
 // servers, the nodes and the clients are in this process, and share its processors.
@@ -37,19 +34,9 @@ func runNodes(o options) error {
 	if o.effort.each == 0 {
 		o.effort.each = time.Second
 	}
-	c, err := startNATS(3)
+	b, err := nodesReport(o.effort, 300)
 	if err != nil {
 		return err
-	}
-	defer c.close()
-	if err := c.run(); err != nil {
-		return err
-	}
-	b := fmt.Appendf(nil, "# Nodes\n\n`make bench-nodes` on %s.\n\n", machine())
-	for _, part := range []func(*natsCluster, effort, *[]byte) error{nodePublications, nodeRequests, nodeSessions} {
-		if err := part(c, o.effort, &b); err != nil {
-			return err
-		}
 	}
 	if _, err := os.Stdout.Write(b); err != nil || o.out == "" {
 		return err
@@ -57,20 +44,41 @@ func runNodes(o options) error {
 	return writeFile(o.out, "nodes.md", b)
 }
 
+// nodesReport measures with so many members of a topic that nodes share.
+func nodesReport(e effort, members int) ([]byte, error) {
+	c, err := startNATS(3)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	if err := c.run(); err != nil {
+		return nil, err
+	}
+	b := fmt.Appendf(nil, "# Nodes\n\n`make bench-nodes` on %s.\n\n", machine())
+	if err := nodePublications(c, e, members, &b); err != nil {
+		return nil, err
+	}
+	if err := nodeRequests(c, e, &b); err != nil {
+		return nil, err
+	}
+	err = nodeSessions(c, e, &b)
+	return b, err
+}
+
 // nodePublications publishes on the first node. A member is on another one; or the members
 // are spread over all nodes. A publication has arrived everywhere before the next one.
-func nodePublications(c *natsCluster, e effort, b *[]byte) error {
+func nodePublications(c *natsCluster, e effort, members int, b *[]byte) error {
 	*b = append(*b, "A publication on one node, until it has arrived at all members, one after the other. Members are WebSockets:\n"+
-		"one on another node, or "+fmt.Sprint(nodeMembers)+" spread over the nodes.\n\n"...)
+		"one on another node, or "+fmt.Sprint(members)+" spread over the nodes.\n\n"...)
 	var all []*series
 	for _, w := range []struct {
 		nodes, members int
 		shape          string
 	}{
 		{2, 1, "1 member on another node"},
-		{1, nodeMembers, "1 node"},
-		{2, nodeMembers, "2 nodes"},
-		{3, nodeMembers, "3 nodes"},
+		{1, members, "1 node"},
+		{2, members, "2 nodes"},
+		{3, members, "3 nodes"},
 	} {
 		first := 0
 		if w.members == 1 {

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -140,5 +141,22 @@ func TestSinksNotice(t *testing.T) {
 		}
 		s.close()
 		c.Close()
+	}
+}
+
+// All figures of nodes are there.
+func TestNodes(t *testing.T) {
+	if os.Getenv("WEBWIRE_SOAK") == "" {
+		t.Skip("it starts three NATS servers: set WEBWIRE_SOAK=1")
+	}
+	b, err := nodesReport(effort{rounds: 1, each: 3 * time.Millisecond}, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{"| webwire, history | 3 nodes | ", "| centrifuge | 1 member on another node | ", "| webwire, engine/nats | 64x1 | ", "MaxSessionConns 1, 3 nodes | "} {
+		_, rest, ok := strings.Cut(string(b), row)
+		if !ok || strings.HasPrefix(rest, "0 |") {
+			t.Errorf("no figure in %s", row)
+		}
 	}
 }

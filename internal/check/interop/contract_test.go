@@ -15,6 +15,7 @@ import (
 
 // Most steps wait for something: the runs do so together.
 func TestContractOverSockets(t *testing.T) {
+	t.Parallel()
 	var all sync.WaitGroup
 	for _, v := range protocol.Versions() {
 		for _, n := range []interop.Network{

@@ -386,6 +386,7 @@ func TestPublishedMessageSize(t *testing.T) {
 // The server pings peers of every version, and a peer that answers pings lives. One that
 // does not is dropped after the read timeout, without a close frame: nobody would read it.
 func TestPublishedSilence(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const readTimeout = 3 * time.Second
 	var all sync.WaitGroup
 	for _, v := range []protocol.Version{protocol.V1_2, protocol.V1_5, protocol.V2_0} {

@@ -15,6 +15,7 @@ type wire struct {
 
 	mu    *sync.Mutex      // of all wires of a world
 	over  bool             // the socket has ended
+	limit uint64           // the first of the streams to the client
 	claim *protocol.Resume // of the client; nil: it wants a new connection
 	trap  trap             // springs once
 	late  int              // so many messages to the client come next that are not counted
@@ -51,8 +52,11 @@ type exchange struct {
 	sent, limit uint64 // of the items
 }
 
+// streamCredit is the first limit of a stream, unless hello says another.
+const streamCredit = 64 << 10
+
 func newWire(conn transport.Conn, h *history, mu *sync.Mutex) *wire {
-	w := &wire{Conn: conn, h: h, mu: mu, next: 1}
+	w := &wire{Conn: conn, h: h, mu: mu, next: 1, limit: streamCredit}
 	w.talk = &talk{
 		wire:     w,
 		requests: make(map[protocol.ID]*exchange),
@@ -62,9 +66,6 @@ func newWire(conn transport.Conn, h *history, mu *sync.Mutex) *wire {
 	}
 	return w
 }
-
-// streamCredit is the first limit of the streams of both ends.
-const streamCredit = 64 << 10
 
 // Unwrap lets transport.As look inside.
 func (w *wire) Unwrap() transport.Conn { return w.Conn }
@@ -140,7 +141,7 @@ func (w *wire) saw(ofClient bool, m protocol.Message) string {
 		if own[m.ID] != nil {
 			return fmt.Sprintf("the id %x is used twice", m.ID)
 		}
-		own[m.ID] = &exchange{stream: m.Head.Stream(), limit: streamCredit}
+		own[m.ID] = &exchange{stream: m.Head.Stream(), limit: w.limit}
 	case protocol.Reply, protocol.ReplyError, protocol.ReplyFailure:
 		e := others[m.ID]
 		switch {
@@ -181,7 +182,7 @@ func (w *wire) hello(m protocol.Message) string {
 	if err != nil {
 		return err.Error()
 	}
-	w.claim = b.Resume
+	w.claim, w.limit = b.Resume, uint64(b.StreamCredit)
 	return ""
 }
 

@@ -15,7 +15,7 @@ import (
 // Which pages may connect, and which may read the metadata. internal/wsnet has the same for
 // hosts with TLS and with ports that are left out.
 func TestOriginsAndMetadata(t *testing.T) {
-	srv := server.New(server.Options{Upgrader: websocket.Upgrader{Origins: []string{
+	srv := server.New(server.Options{Logger: quiet, Upgrader: websocket.Upgrader{Origins: []string{
 		"https://app.example", "http://dev.example:3000", "capacitor://localhost",
 	}}})
 	defer srv.Close()

@@ -65,8 +65,8 @@ func TestPeersThatNeverRead(t *testing.T) {
 	growth := int64(0)
 	victims := slices.Collect(srv.Conns())
 	beside := healthy(t, srv.addr, either(100, 2), func() {
-		if !await(func() bool { return srv.Stats().Open > peers }) {
-			t.Error("nobody asks")
+		if !await(func() bool { return srv.Stats().Open == peers+either(100, 2) }) {
+			t.Error("not all of the others ask")
 		}
 		first := heap()
 		payload := protocol.Bytes(make([]byte, 1000))
@@ -131,7 +131,7 @@ func TestRequestsOfAPeerThatNeverReads(t *testing.T) {
 	sent, connections := 0, 0
 	beside := healthy(t, srv.addr, either(10, 1), func() {
 		if !await(func() bool { return srv.Stats().Open > 0 }) {
-			t.Error("nobody asks")
+			t.Error("not all of the others ask")
 		}
 		first := heap()
 		for sent < count && (connections == 0 || full) {
@@ -165,7 +165,7 @@ func TestRequestsOfAPeerThatNeverReads(t *testing.T) {
 	if most.Load() > concurrency || handled.Load() == 0 {
 		t.Errorf("%d handlers ran at once", most.Load())
 	}
-	if peak.Load() > 8<<20 {
+	if peak.Load() > either[int64](8<<20, 64<<20) { // other tests may have left something to be collected
 		t.Errorf("the heap grew by %d bytes", peak.Load())
 	}
 	srv.drop()

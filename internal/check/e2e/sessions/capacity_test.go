@@ -21,7 +21,7 @@ import (
 func TestCapRace(t *testing.T) {
 	for places := 1; places <= 4; places++ {
 		t.Run(fmt.Sprint(places), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { capRace(t, places, rounds(1000, 250, 20)) })
+			synctest.Test(t, func(t *testing.T) { capRace(t, places, rounds(1000, 60, 20)) })
 		})
 	}
 }

@@ -130,6 +130,7 @@ func TestAwayBesideMany(t *testing.T) {
 	ratio := float64(p99(with)) / float64(p99(without))
 	report(t, "clients=%d broadcast p99: %.2f ms, beside one that is away %.2f ms, ratio=%.2f; median: %.2f ms, %.2f ms; held for it: %d KiB; signals=%d got=%d missed=%d",
 		n, ms(p99(without)), ms(p99(with)), ratio, ms(without[len(without)/2]), ms(with[len(with)/2]), held>>10, sent.Load(), got.Load(), missed.Load())
+	figure("broadcast beside a client that is away, p99", "%.2f × without", ratio)
 	if got.Load()+missed.Load() != sent.Load() || missed.Load() < uint64(rounds*(fill-1024)) {
 		t.Error("the gap has not the right size")
 	}

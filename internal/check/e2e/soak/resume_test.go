@@ -207,6 +207,7 @@ func TestResumeUnderResets(t *testing.T) {
 	}
 	report(t, "requests=%d of clients, %d of the server: answered=%d not executed once=%d; signals=%d+%d lost=%d doubled=%d; resets=%d resumes=%d seconds=%.1f",
 		requests, asks, succeeded.Load(), wrong, there, back, lost, doubled, resets.Load(), resumes, took.Seconds())
+	figure("resets", "%d; requests not executed once and answered: %d; signals lost: %d, doubled: %d", resets.Load(), wrong, lost, doubled)
 	if text := odd.Load(); text != nil {
 		t.Error(*text)
 	}
@@ -244,6 +245,7 @@ func TestResumeAfterReset(t *testing.T) {
 	p.close()
 	median := times[n/2]
 	report(t, "clients=%d resumed=%d median=%.2fs last=%.2fs attempts<=%d", n, len(times), median.Seconds(), times[n-1].Seconds(), attempts)
+	figure("resumed after a reset, median", "%.2f s", median.Seconds())
 	if full && median > 600*time.Millisecond {
 		t.Errorf("the median is %v", median)
 	}
@@ -286,6 +288,8 @@ func TestResumeAfterOutage(t *testing.T) {
 	mean := float64(len(tries)) * window.Seconds() / last.Seconds()
 	report(t, "clients=%d away=%v resumed=%d last=%.2fs median=%.2fs; attempts per 100 ms: mean=%.0f peak=%d peak/mean=%.2f; attempts<=%d",
 		n, away, len(times), last.Seconds(), times[n/2].Seconds(), mean, peak, float64(peak)/mean, most)
+	figure("resumed after an outage of "+away.String(), "%d of %d within %.1f s, at most %d attempts each", len(times), n, last.Seconds(), most)
+	figure("attempts per 100 ms after an outage, peak/mean", "%.2f", float64(peak)/mean)
 	if last > soon {
 		t.Errorf("the last client was back after %v", last)
 	}

@@ -141,3 +141,8 @@ func wantGoroutines(t *testing.T, before int) {
 func report(t *testing.T, format string, args ...any) {
 	fmt.Printf("%s: %s\n", t.Name(), fmt.Sprintf(format, args...))
 }
+
+// figure prints one figure, for a table in docs.
+func figure(name, format string, args ...any) {
+	fmt.Printf("figure: %s = %s\n", name, fmt.Sprintf(format, args...))
+}
