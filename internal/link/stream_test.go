@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -29,14 +30,32 @@ func item(id protocol.ID, text string) protocol.Message {
 	return protocol.Message{Kind: protocol.Item, ID: id, Payload: protocol.Text(text)}
 }
 
+// lastError is why a handler ended last. The zero value is nil.
+type lastError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (e *lastError) store(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.err = err
+}
+
+func (e *lastError) load() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
+
 // counting returns a handler that sends numbers until it cannot. It stores how many it
 // sent, and why it ended.
-func counting(sent *atomic.Int64, ended *atomic.Value, size int) handler {
+func counting(sent *atomic.Int64, ended *lastError, size int) handler {
 	pad := strings.Repeat("x", size)
 	return func(_ context.Context, in *Incoming, _ protocol.Message) (protocol.Payload, error) {
 		for {
 			if err := in.SendItem(protocol.Text(fmt.Sprint(sent.Load(), pad))); err != nil {
-				ended.Store(err)
+				ended.store(err)
 				return protocol.Payload{}, err
 			}
 			sent.Add(1)
@@ -110,7 +129,7 @@ func TestCredit(t *testing.T) {
 	for _, size := range []int{0, 100, 10_000} {
 		synctest.Test(t, func(t *testing.T) {
 			var sent atomic.Int64
-			var ended atomic.Value
+			var ended lastError
 			a, b := both(t, echo, counting(&sent, &ended, size))
 			s := stream(t, t.Context(), a, "x")
 			synctest.Wait()
@@ -149,7 +168,7 @@ func TestCredit(t *testing.T) {
 			s.Close()
 			synctest.Wait()
 			var cancelled *CancelError
-			if err, _ := ended.Load().(error); !errors.As(err, &cancelled) || cancelled.Reason != protocol.CancelEnough {
+			if err := ended.load(); !errors.As(err, &cancelled) || cancelled.Reason != protocol.CancelEnough {
 				t.Errorf("the sender ended with %v", err)
 			}
 			if n := a.held().abandoned; n != 0 || a.held().own != 0 || b.held().streams != 0 {
@@ -166,7 +185,7 @@ func TestCredit(t *testing.T) {
 func TestCreditTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int64
-		var ended atomic.Value
+		var ended lastError
 		_, w := alone(t, counting(&sent, &ended, 0), func(c *Config) { c.Peer.StreamCredit = 0 })
 		id := protocol.NewID(1)
 		w.say(t, ask(1, "x", protocol.Head{}.AppendStream()))
@@ -242,7 +261,7 @@ func TestItemsBeyondTheLimit(t *testing.T) {
 func TestStreamThatNobodyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int64
-		var ended atomic.Value
+		var ended lastError
 		count := counting(&sent, &ended, 32)
 		a, _ := both(t, echo, func(ctx context.Context, in *Incoming, m protocol.Message) (protocol.Payload, error) {
 			if in.TakesItems() {
