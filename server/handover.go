@@ -6,11 +6,9 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
-	"github.com/webwire-go/webwire/transport"
 )
 
 // A connection of 3.0 that is away can move to another node that shares Options.Engine. Its
@@ -36,32 +34,6 @@ const (
 	handoverPart = 256 << 10
 )
 
-// handoverOp is the second byte of a question about a hand-over, after its version.
-type handoverOp byte
-
-const (
-	opTake    handoverOp = iota + 1 // a connection, by what its client claims
-	opPart                          // of what take has more to say
-	opCommit                        // what was taken
-	opRelease                       // it: it is not wanted any more
-	opForward                       // to the node that has the connection: what a handler sends
-	opBack                          // from it: what the client sends to a handler
-	opEnd                           // to it: the last handler has returned
-	opGone                          // from it: the connection has ended
-	opFollow                        // from it: it has the connection now
-	opAlive                         // from it: whether handlers run there
-	opClose                         // to it: Conn.Close or, without a status, Conn.Abort
-	opExpires                       // to it: Conn.ExpiresAt
-)
-
-// The first byte of the answers to take, commit and forward.
-const (
-	answerNo    byte = iota // with the outcome for the client, of take
-	answerYes               // with what was asked for
-	answerMoved             // the connection is elsewhere: node and id follow
-	answerBusy              // ask again soon
-)
-
 // frozen is a connection that was taken and not committed. resumption.turn guards it.
 type frozen struct {
 	token   uint64
@@ -71,118 +43,6 @@ type frozen struct {
 	members []membership
 	slot    sessionSlot
 	timer   *time.Timer
-}
-
-// place is where a connection is: its node, and its id there.
-type place struct {
-	node engine.NodeID
-	conn protocol.ConnID
-}
-
-func (p place) append(f *form) {
-	f.raw(p.node[:])
-	f.raw(p.conn[:])
-}
-
-func (r *formReader) place() place { return place{r.node(), r.conn()} }
-
-// answerHandover answers a question about a hand-over.
-func (t *topics) answerHandover(ctx context.Context, from engine.NodeID, data []byte) ([]byte, error) {
-	r := formReader{rest: data}
-	if version := r.u8(); version != handoverVersion {
-		return nil, errFormVersion
-	}
-	op, id := handoverOp(r.u8()), r.conn()
-	s := t.server
-	switch op {
-	case opTake:
-		claim := &protocol.Resume{Conn: id, Secret: protocol.Secret(r.conn()), Attempt: r.u32(), Received: r.u64(), FirstKept: r.u64()}
-		if err := r.end(); err != nil {
-			return nil, err
-		}
-		return s.answerTake(ctx, claim), nil
-	case opPart:
-		token, at := r.u64(), r.u64()
-		if err := r.end(); err != nil {
-			return nil, err
-		}
-		return s.answerPart(id, token, at)
-	case opCommit:
-		token, to := r.u64(), place{node: from, conn: r.conn()}
-		if err := r.end(); err != nil {
-			return nil, err
-		}
-		if s.answerCommit(id, token, to) {
-			return []byte{answerYes}, nil
-		}
-		return []byte{answerNo}, nil
-	case opRelease:
-		token := r.u64()
-		if err := r.end(); err != nil {
-			return nil, err
-		}
-		s.answerRelease(id, token)
-		return []byte{answerYes}, nil
-	case opForward:
-		return s.answerForward(ctx, id, place{from, r.conn()}, r.u64(), r.rest)
-	case opEnd:
-		return s.answerEnd(id, place{from, r.conn()}), nil
-	case opBack:
-		return []byte{answerYes}, s.answerBack(id, r.rest)
-	case opGone:
-		s.answerGone(id)
-		return []byte{answerYes}, nil
-	case opClose:
-		status, reason := r.u32(), string(r.bytes())
-		if err := r.end(); err != nil {
-			return nil, err
-		}
-		return s.answerCall(id, func(c *Conn) {
-			if status == 0 {
-				c.Abort()
-			} else {
-				c.Close(transport.Status(status), reason)
-			}
-		}), nil
-	case opExpires:
-		at := r.time()
-		if err := r.end(); err != nil {
-			return nil, err
-		}
-		return s.answerCall(id, func(c *Conn) { c.ExpiresAt(at) }), nil
-	case opAlive:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.resumable[id] == nil {
-			return []byte{answerNo}, nil
-		}
-		return []byte{answerYes}, nil
-	case opFollow:
-		to := place{from, r.conn()}
-		if err := r.end(); err != nil {
-			return nil, err
-		}
-		s.answerFollow(id, to)
-		return []byte{answerYes}, nil
-	}
-	return nil, errQuestion
-}
-
-// named returns the connection with an id, nil if there is none, or where it has moved to.
-func (s *Server) named(id protocol.ConnID) (c *Conn, to *place) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c = s.resumable[id]; c != nil {
-		if relay := c.resumption.relay.Load(); relay != nil {
-			to := relay.place()
-			return c, &to
-		}
-		return c, nil
-	}
-	if m, ok := s.moved.of[id]; ok {
-		return nil, &m.to
-	}
-	return nil, nil
 }
 
 // answerTake answers a node whose client claims to be that of a connection.
@@ -463,40 +323,4 @@ func (c *Conn) carryMoved() {
 		c.link.Abort(ErrClientGone)
 	}
 	_ = c.finish() // OnClientDisconnected gets the reason
-}
-
-// movedConns are connections that other nodes have, as long as clients may ask for them.
-type movedConns struct {
-	of    map[protocol.ConnID]movedConn
-	order []movedID // the first is the first to be forgotten
-}
-
-type movedConn struct{ first, to place }
-
-type movedID struct {
-	id    protocol.ConnID
-	until time.Time
-}
-
-// add notes that a connection is elsewhere. The caller holds Server.mu.
-func (m *movedConns) add(id protocol.ConnID, to place, window time.Duration) {
-	now := time.Now()
-	n := 0
-	for n < len(m.order) && m.order[n].until.Before(now) {
-		delete(m.of, m.order[n].id)
-		n++
-	}
-	m.order = append(m.order[n:], movedID{id, now.Add(window)})
-	if m.of == nil {
-		m.of = make(map[protocol.ConnID]movedConn)
-	}
-	m.of[id] = movedConn{to, to}
-}
-
-// follow notes that a connection has moved on.
-func (m *movedConns) follow(id protocol.ConnID, to place) {
-	if moved, ok := m.of[id]; ok {
-		moved.to = to
-		m.of[id] = moved
-	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"testing"
 	"time"
@@ -55,6 +56,19 @@ func TestHandoverForm(t *testing.T) {
 		}
 		if _, err := decodeMove(append(data, 0)); err == nil {
 			t.Error("there is something after the end")
+		}
+	}
+}
+
+// A node of another version is refused, and nothing happens whatever the rest says.
+func TestHandoverVersion(t *testing.T) {
+	s := New(Options{})
+	defer s.Close()
+	for version, want := range map[byte]error{handoverVersion - 1: errFormVersion, handoverVersion + 1: errFormVersion, handoverVersion: errForm} {
+		q := handoverQuestion(opTake, protocol.ConnID{1})
+		q[0] = version
+		if _, err := (*inlet)(&s.topics).Asked(t.Context(), engine.NodeID{}, append([]byte{byte(questionHandover)}, q...)); !errors.Is(err, want) {
+			t.Errorf("version %d: %v", version, err)
 		}
 	}
 }

@@ -144,13 +144,6 @@ func (r *relay) awaitMove(from place) bool {
 
 var errGoneThere = errors.New("server: the connection has ended at the node to which it moved")
 
-// handoverQuestion returns the beginning of a question about a connection.
-func handoverQuestion(op handoverOp, id protocol.ConnID) form {
-	f := form{handoverVersion, byte(op)}
-	f.raw(id[:])
-	return f
-}
-
 // Read implements transport.Conn: it returns what the client has sent.
 func (r *relay) Read([]byte) ([]byte, error) {
 	for {

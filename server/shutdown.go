@@ -90,7 +90,7 @@ func (s *Server) closeDrained() {
 			break
 		}
 	}
-	if s.hasNodes() {
+	if s.knowsOthers() {
 		for _, c := range conns {
 			if !s.isCaller(c) && c.resumption != nil && !c.link.IsAway() && !c.hasMoved() {
 				c.link.CloseSocket(transport.StatusServiceRestart, "server shutting down", ErrServerClosed)
@@ -125,6 +125,19 @@ const (
 	// Shutdown does.
 	drainGrace = 24 * time.Hour
 )
+
+// knowsOthers reports whether another node is alive, to which clients can go.
+func (s *Server) knowsOthers() bool {
+	if !s.hasNodes() || !s.topics.opened.Load() {
+		return false
+	}
+	for node := range s.topics.engine.Roster.Nodes() {
+		if node != s.topics.self {
+			return true
+		}
+	}
+	return false
+}
 
 // endAway ends a connection that has no socket, unless another node has it.
 func (c *Conn) endAway() {

@@ -52,7 +52,7 @@ func (c *simClient) actModern(r *rand.Rand, busy *sync.WaitGroup) {
 type reading struct {
 	name    string
 	n, size int           // of the items
-	leave   int           // after the item of this number; negative: never
+	leave   int           // after the item of this number, or a later one; negative: never
 	pause   time.Duration // after each item
 }
 
@@ -82,7 +82,7 @@ func (c *simClient) stream(how reading, ctx context.Context) (*request, error) {
 		c.w.h.mu.Lock()
 		q.items.received = append(q.items.received, i)
 		c.w.h.mu.Unlock()
-		if i == how.leave {
+		if how.leave >= 0 && i >= how.leave {
 			q.items.left = true
 			break
 		}

@@ -35,6 +35,7 @@ type talk struct {
 	id       protocol.ConnID           // zero: it cannot be resumed
 	attempt  uint32                    // of the last client that came back
 	said     map[uint64]said           // counted messages to the client, by their numbers
+	belated  map[said]bool             // messages to the client without a number
 	end      uint64                    // the number after that of the last one
 }
 
@@ -48,6 +49,7 @@ type said struct {
 // exchange is a request on the wire.
 type exchange struct {
 	answered    bool
+	lost        bool // the answer says that items are lost: what follows is dropped
 	stream      bool
 	sent, limit uint64 // of the items
 }
@@ -62,6 +64,7 @@ func newWire(conn transport.Conn, h *history, mu *sync.Mutex) *wire {
 		requests: make(map[protocol.ID]*exchange),
 		asks:     make(map[protocol.ID]*exchange),
 		said:     make(map[uint64]said),
+		belated:  make(map[said]bool),
 		end:      1,
 	}
 	return w
@@ -147,16 +150,19 @@ func (w *wire) saw(ofClient bool, m protocol.Message) string {
 		switch {
 		case e == nil:
 			return fmt.Sprintf("an answer to a request that nobody made: %x", m.ID)
-		case e.answered:
+		case e.answered && !e.lost:
 			return fmt.Sprintf("a second answer to request %x: %v", m.ID, m.Kind)
 		}
 		e.answered = true
+		if f, err := m.Failure(); err == nil && f.Code == protocol.FailureStreamLost {
+			e.lost = true
+		}
 	case protocol.Item:
 		e := others[m.ID]
 		switch {
 		case e == nil || !e.stream:
 			return fmt.Sprintf("an item that nobody wants: %x", m.ID)
-		case e.answered:
+		case e.answered && !e.lost:
 			return fmt.Sprintf("an item after the answer: %x", m.ID)
 		case e.sent >= e.limit:
 			return fmt.Sprintf("an item beyond the limit: %x", m.ID)
@@ -269,7 +275,12 @@ func (w *wire) repeats(m protocol.Message) (again bool, violation string) {
 				return true, ""
 			}
 		}
-		return false, "" // it was never written on a socket
+		if is.kind.IsReply() {
+			is.kind = protocol.Reply // which may be cut short to a failure
+		}
+		again = w.belated[is] // on an earlier socket, which it did not need a number for
+		w.belated[is] = true
+		return again, ""
 	}
 	number := w.next
 	w.next++

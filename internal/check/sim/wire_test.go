@@ -42,6 +42,7 @@ func TestWireOnForgedMessages(t *testing.T) {
 		{"item beyond the limit", []said{stream, item, item}, 1, "beyond the limit"},
 		{"limit that falls", []said{stream, credit, {true, protocol.Message{Kind: protocol.Credit, ID: id, Number: 1}}, item, item}, 1, ""},
 		{"item after the answer", []said{stream, reply, item}, 0, "after the answer"},
+		{"item of a stream that is lost", []said{stream, {false, protocol.FailureStreamLost.Failure().Message(id)}, item}, 0, ""},
 		{"item that nobody wants", []said{request, item}, 1, "nobody wants"},
 		{"credit for no stream", []said{request, credit}, 1, "no stream"},
 		{"cancel", []said{request, of(true, protocol.Cancel)}, 1, ""},

@@ -235,3 +235,27 @@ func (o *orders) add(t *testing.T, where string, n int) {
 		t.Errorf("%s: signal %d instead of %d", where, n, want)
 	}
 }
+
+// The last node does not close a socket while a handler of it runs: there is no other node
+// to which the client could go.
+func TestShutdownOfTheLastNode(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		began := time.Now()
+		left := make(chan time.Duration, 2)
+		c := newCluster(t, 1, func(i int) server.Options { return server.Options{Hooks: b.hooks(i)} })
+		m := c.join(0, client.Options{Hooks: client.Hooks{
+			OnAway:         func(context.Context, error) { left <- time.Since(began) },
+			OnDisconnected: func(context.Context, error) { left <- time.Since(began) },
+		}})
+		long := m.ask(t.Context(), "long", "x")
+		synctest.Wait()
+		if err := c.node(0).Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		<-long
+		if d := <-left; d < 30*time.Second {
+			t.Errorf("the client has left after %v", d)
+		}
+	})
+}
