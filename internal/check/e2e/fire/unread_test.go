@@ -56,6 +56,9 @@ func TestPeersThatNeverRead(t *testing.T) {
 		OnClientDisconnected: lost,
 	}}, 0, nil)
 	alone := idle(t, srv.addr, either(100, 2))
+	if !await(func() bool { return srv.Stats().Open == 0 }) { // none of them is taken for a peer
+		t.Fatal("connections are left")
+	}
 	for i := range peers {
 		mustDial(t, srv.addr, []protocol.Version{protocol.V1_2, protocol.V3_0}[i%2])
 	}
