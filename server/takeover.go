@@ -190,17 +190,23 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 		t.release()
 		return nil, 0, ErrServerClosed
 	}
+	ours := false
+	defer func() { // also if OnClientBack ends this goroutine
+		if !ours {
+			c.give(&r.socket)
+			t.release()
+			c.link.Abort(ErrMoved)
+			_ = c.finish() // it was never here
+		}
+	}()
 	outcome, err := t.prepare(ctx, c, conn, hello, info)
 	if err == nil && outcome == protocol.OutcomeResumed {
 		outcome = t.commit(ctx, r.id)
 	}
 	if err != nil || outcome != protocol.OutcomeResumed {
-		c.give(&r.socket)
-		t.release()
-		c.link.Abort(ErrMoved)
-		_ = c.finish() // it was never here
 		return nil, outcome, err
 	}
+	ours = true
 	c.admit()
 	for _, msg := range m.queued {
 		if m, err := protocol.V3_0.Parse(msg); err == nil { // the other node has parsed it

@@ -3,6 +3,7 @@ package handover_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -214,18 +215,33 @@ func TestNoSharedEngine(t *testing.T) {
 	}
 }
 
-// OnClientBack refuses at the other node: the connection stays where it is.
+// OnClientBack refuses at the other node, or ends its goroutine: the connection stays where
+// it is.
 func TestRefusedThere(t *testing.T) {
+	for name, refuse := range map[string]func() error{
+		"refuses": func() error {
+			return &transport.CloseError{Status: transport.StatusTryAgainLater, Reason: "not now"}
+		},
+		"ends": func() error {
+			runtime.Goexit()
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) { testRefusedThere(t, refuse) })
+	}
+}
+
+func testRefusedThere(t *testing.T, refuse func() error) {
 	bubble(t, func(t *testing.T) {
 		b := new(book)
-		refuse := true
+		refused := false
 		c := newCluster(t, 2, func(i int) server.Options {
 			o := server.Options{Hooks: b.hooks(i)}
 			back := o.Hooks.OnClientBack
 			o.Hooks.OnClientBack = func(ctx context.Context, c *server.Conn) error {
-				if i == 1 && refuse {
-					refuse = false
-					return &transport.CloseError{Status: transport.StatusTryAgainLater, Reason: "not now"}
+				if i == 1 && !refused {
+					refused = true
+					return refuse()
 				}
 				return back(ctx, c)
 			}
@@ -239,6 +255,9 @@ func TestRefusedThere(t *testing.T) {
 			t.Error(a)
 		}
 		b.want(t, "0: connected", "0: slow x", "0: away", "1: back, moved true, value <nil>", "0: disconnected: server: the connection has moved to another node")
+		if n := c.node(1).Stats().Open; n != 1 {
+			t.Errorf("%d connections at the other node", n)
+		}
 	})
 }
 
