@@ -130,6 +130,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn, header http.Hea
 		KeepAlive:    silence / 3,
 		WakeCheck:    true,
 		Tasks:        tasks.Limits{Concurrency: requestsAtOnce, Budget: c.opts.InboxSize},
+		Survives:     survives,
 	}
 	return o, nil
 }

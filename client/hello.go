@@ -40,7 +40,7 @@ func (c *Client) greet(ctx context.Context, conn transport.Conn, into *link.Conf
 	}
 	into.Own, into.Peer = link.TermsOfClient(hello), link.TermsOfServer(conf)
 	if !c.opts.DisableAutoconnect {
-		into.Keeping, into.Survives = link.KeepAll, survives
+		into.Keeping = link.KeepAll
 	}
 	if err := c.checkConf(conf, protocol.V3_0); err != nil {
 		return conf, nil, err

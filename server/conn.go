@@ -38,12 +38,12 @@ type Conn struct {
 	refused    bool        // OnClientConnected has failed; set before any other task runs
 	spoke      bool        // a request or signal has arrived; used by the reader only
 	negotiated bool        // the version was negotiated, so the client is not a published one
+	fails      int32       // failed restores in a row; restores run one at a time
+	index      int32       // in server.conns; guarded by server.mu
+	callers    int32       // handlers and hooks of it that are in Shutdown; guarded by server.mu
 	limit      int         // of the messages sent, in bytes; zero: none
 	session    sessionSlot // guarded by server.sessions
 	members    memberships // in topics
-	fails      int         // failed restores in a row; restores run one at a time
-	index      int         // in server.conns; guarded by server.mu
-	callers    int         // handlers and hooks of it that are in Shutdown; guarded by server.mu
 }
 
 // Info describes a connection.

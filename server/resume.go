@@ -70,7 +70,6 @@ func (c *Conn) resumable(conf *link.Config) {
 	_, _ = rand.Read(id[copy(id, c.server.topics.self[:]):]) // never fails
 	_, _ = rand.Read(c.resumption.secret[:])
 	conf.Keeping = &c.server.keeping
-	conf.Survives = survives
 }
 
 // survives reports whether a connection outlives the socket that its client closed. After a

@@ -61,6 +61,7 @@ func New(opts Options) *Server {
 	s.limits.KeepAlive = s.opts.ReadTimeout / 3
 	s.limits.Tasks.Concurrency = s.opts.Concurrency
 	s.limits.Tasks.Budget = s.opts.InboxSize
+	s.limits.Survives = survives
 	s.log.to = s.opts.Logger
 	for _, err := range opts.faults() {
 		s.log.write(misconfigured, "webwire: options", "error", textOf(err))
@@ -137,7 +138,7 @@ func (s *Server) add(c *Conn) bool {
 			s.resumable[r.former] = c
 		}
 	}
-	c.index = len(s.conns)
+	c.index = int32(len(s.conns))
 	s.conns = append(s.conns, c)
 	s.reserved--
 	s.accepted++

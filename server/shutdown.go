@@ -315,7 +315,7 @@ func (s *Server) isCaller(c *Conn) bool {
 
 // exempt makes Shutdown not wait for c until the function that it returns is called.
 func (s *Server) exempt(c *Conn) (end func()) {
-	count := func(n int) {
+	count := func(n int32) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		c.callers += n

@@ -236,7 +236,7 @@ func (t *taking) conn(ctx context.Context, conn transport.Conn, conf link.Config
 	if info.UserAgent == "" {
 		info.UserAgent = m.userAgent
 	}
-	c := &Conn{server: s, info: info, negotiated: true, limit: conf.MaxMessage, spoke: m.spoke, fails: int(m.fails)}
+	c := &Conn{server: s, info: info, negotiated: true, limit: conf.MaxMessage, spoke: m.spoke, fails: int32(m.fails)}
 	c.info.Request = nil
 	conf.Conn, conf.Role = link.Nowhere, (*receiver)(c)
 	c.resumable(&conf)

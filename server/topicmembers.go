@@ -34,9 +34,9 @@ type memberships struct {
 	mu     sync.Mutex
 	over   bool               // the connection has ended
 	moving bool               // to another node: nothing is joined
-	again  []*membership      // that the connection is to become a member of again, see rejoin
 	refs   map[uint32]*member // nil: not a member yet
 	joined map[string]*member
+	again  map[*membership]struct{} // that the connection is to become a member of again, see rejoin
 }
 
 // reserve takes a ref for a subscription to come. It reports whether it could be taken,

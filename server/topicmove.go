@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/webwire-go/webwire/engine"
@@ -15,7 +14,7 @@ func (c *Conn) suspendTopics() (at []membership, ok bool) {
 	ms := &c.members
 	ms.mu.Lock()
 	ms.moving = true
-	for _, again := range ms.again { // it is not yet what it is to be again
+	for again := range ms.again { // it is not yet what it is to be again
 		if _, reserved := ms.refs[again.ref]; reserved || again.ref == 0 {
 			at = append(at, *again)
 		}
@@ -89,7 +88,12 @@ func (c *Conn) rejoin(all []membership) {
 			ms.refs[ref] = nil
 		}
 	}
-	ms.again = append(ms.again, again...)
+	if ms.again == nil && len(again) > 0 {
+		ms.again = make(map[*membership]struct{}, len(again))
+	}
+	for _, at := range again {
+		ms.again[at] = struct{}{}
+	}
 	ms.mu.Unlock()
 	for _, at := range again {
 		c.server.topics.work(func() { c.rejoinTopic(at) })
@@ -101,11 +105,10 @@ func (c *Conn) rejoin(all []membership) {
 func (ms *memberships) settle(at *membership, m *member) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	i := slices.Index(ms.again, at)
-	if i < 0 {
+	if _, wanted := ms.again[at]; !wanted {
 		return false // the connection has ended, or moves
 	}
-	ms.again = slices.Delete(ms.again, i, i+1)
+	delete(ms.again, at)
 	if at.ref != 0 {
 		if _, reserved := ms.refs[at.ref]; !reserved {
 			return false // the client has unsubscribed

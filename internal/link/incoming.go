@@ -161,7 +161,7 @@ func (x *modern) register(in *Incoming) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	t := &x.incoming
-	if t.requests >= x.own.Requests || in.flow != nil && t.streams >= MaxStreams {
+	if int(t.requests) >= x.own.Requests || in.flow != nil && t.streams >= MaxStreams {
 		return false
 	}
 	t.add(in)
@@ -178,8 +178,8 @@ func (x *modern) unregister(in *Incoming) {
 // a hash table whose chains are made of the requests themselves. The zero value is empty.
 type incomingTable struct {
 	buckets  []*Incoming // their number is a power of two
-	requests int
-	streams  int // requests whose reply is streamed
+	requests int32
+	streams  int32 // requests whose reply is streamed
 }
 
 const (
@@ -198,7 +198,7 @@ func (t *incomingTable) bucket(id protocol.ID) **Incoming {
 }
 
 func (t *incomingTable) add(in *Incoming) {
-	if t.requests >= len(t.buckets) {
+	if int(t.requests) >= len(t.buckets) {
 		t.grow()
 	}
 	t.requests++

@@ -56,6 +56,10 @@ type Limits struct {
 	KeepAlive    time.Duration // a peer that was silent for this long is pinged
 	WakeCheck    bool          // look whether the system slept, see pulse
 	Tasks        tasks.Limits  // its Budget is the size of the inbox, see awaitRoom
+
+	// Survives reports whether a connection that may outlive its socket outlives one that a
+	// CloseError of the peer has ended. Nil: it does not.
+	Survives func(error) bool
 }
 
 // Config is what a Link is made of.
@@ -70,10 +74,9 @@ type Config struct {
 
 	// For 3.0:
 
-	Own, Peer Terms            // what this end and the other announced
-	First     protocol.Kind    // of the first message; zero: any
-	Keeping   *outbox.Keeping  // not nil: the connection may outlive its socket, see resume.go
-	Survives  func(error) bool // whether the connection outlives a socket that a CloseError of the peer ended; with Keeping
+	Own, Peer Terms           // what this end and the other announced
+	First     protocol.Kind   // of the first message; zero: any
+	Keeping   *outbox.Keeping // not nil: the connection may outlive its socket, see resume.go
 }
 
 // Ender is what a Role may be, too. Ended is called once, when the connection has ended.

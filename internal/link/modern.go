@@ -25,8 +25,7 @@ type modern struct {
 	own, peer Terms
 	first     protocol.Kind // that has to come next; zero: any; the reader's
 	acks      acks
-	controls  controls         // the reader's
-	survives  func(error) bool // Config.Survives
+	controls  controls // the reader's
 
 	elsewhere func(protocol.Message) bool // see Adopt; nil: the whole connection is here
 
@@ -43,7 +42,7 @@ type modern struct {
 
 func newModern(conf Config) *modern {
 	x := &modern{own: conf.Own, peer: conf.Peer, first: conf.First, controls: controls{began: now()}}
-	x.acks.on, x.survives = conf.Keeping != nil, conf.Survives
+	x.acks.on = conf.Keeping != nil
 	if x.own.StreamCredit <= 0 {
 		x.own.StreamCredit = DefaultStreamCredit
 	}

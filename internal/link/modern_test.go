@@ -96,7 +96,7 @@ type held struct {
 func (h *handling) held() (all held) {
 	x := h.modern
 	x.mu.Lock()
-	all.requests, all.streams = x.incoming.requests, x.incoming.streams
+	all.requests, all.streams = int(x.incoming.requests), int(x.incoming.streams)
 	x.mu.Unlock()
 	h.Link.mu.Lock()
 	defer h.Link.mu.Unlock()

@@ -45,7 +45,7 @@ func (l *Link) lostBy() error {
 // on without it.
 func (l *Link) loseSocket(cause error) bool {
 	var closed *transport.CloseError
-	if errors.As(cause, &closed) && (closed.Local || l.modern == nil || l.modern.survives == nil || !l.modern.survives(cause)) {
+	if errors.As(cause, &closed) && (closed.Local || l.limits.Survives == nil || !l.limits.Survives(cause)) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.state.away // then the cause is that we dropped it

@@ -1,0 +1,14 @@
+package server
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// A server may have a hundred thousand idle connections. 384 bytes are a size of the
+// allocator, the next is 416.
+func TestSize(t *testing.T) {
+	if size := unsafe.Sizeof(Conn{}); unsafe.Sizeof(size) == 8 && size > 384 {
+		t.Errorf("a Conn has %d bytes", size)
+	}
+}
