@@ -439,12 +439,15 @@ func testSlowNode(t *testing.T, h Harness) {
 	engines := h.Nodes(t, 2)
 	blocked := make(chan struct{})
 	release := sync.OnceFunc(func() { close(blocked) })
-	in := &Inlet{OnDeliver: func(string, engine.Delivery) { <-blocked }}
+	in := &Inlet{OnDeliver: func(_ string, d engine.Delivery) {
+		if string(d.Data) != probe {
+			<-blocked
+		}
+	}}
 	slow := openNode(t, engines[0], in)
 	t.Cleanup(release) // before the node is closed
 	quick := openNode(t, engines[1], &Inlet{})
-	slow.subscribe(t, "a")
-	quick.subscribe(t, "a")
+	connect(t, []*node{slow, quick}, "a")
 	const count = 1000
 	for i := range count {
 		quick.publish(t, "a", fmt.Sprint(i))
