@@ -185,21 +185,27 @@ func TestPlacesOfConnsThatAreAway(t *testing.T) {
 	})
 }
 
+// limitedSessions returns a server on which each request creates a session, and why its
+// connections ended.
+func limitedSessions(conns int, policy server.SessionPolicy) (*server.Server, <-chan error) {
+	reasons := make(chan error, 16)
+	return server.New(server.Options{
+		Version: protocol.V3_0, Logger: discard, MaxSessionConns: conns, SessionPolicy: policy,
+		Hooks: server.Hooks{
+			OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+				s, err := r.Conn.CreateSession(ctx, nil)
+				return protocol.Text(s.Key), err
+			},
+			OnClientDisconnected: func(_ *server.Conn, reason error) { reasons <- reason },
+		},
+	}), reasons
+}
+
 // A session that has as many connections as it may takes the place of one that is away:
 // that which has had it longest. A connection with a client keeps it.
 func TestSessionPlaceOfConnThatIsAway(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		reasons := make(chan error, 16)
-		srv := server.New(server.Options{
-			Version: protocol.V3_0, Logger: discard, MaxSessionConns: 3, SessionPolicy: server.RefuseNewest,
-			Hooks: server.Hooks{
-				OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
-					s, err := r.Conn.CreateSession(ctx, nil)
-					return protocol.Text(s.Key), err
-				},
-				OnClientDisconnected: func(_ *server.Conn, reason error) { reasons <- reason },
-			},
-		})
+		srv, reasons := limitedSessions(3, server.RefuseNewest)
 		live, _ := first(t, srv)
 		live.request(1, "", "x")
 		live.receive()
@@ -242,17 +248,7 @@ func TestSessionPlaceOfConnThatIsAway(t *testing.T) {
 // any other.
 func TestSessionTakenFromConnThatIsAway(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		reasons := make(chan error, 4)
-		srv := server.New(server.Options{
-			Version: protocol.V3_0, Logger: discard, MaxSessionConns: 1, SessionPolicy: server.ReplaceOldest,
-			Hooks: server.Hooks{
-				OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
-					s, err := r.Conn.CreateSession(ctx, nil)
-					return protocol.Text(s.Key), err
-				},
-				OnClientDisconnected: func(_ *server.Conn, reason error) { reasons <- reason },
-			},
-		})
+		srv, reasons := limitedSessions(1, server.ReplaceOldest)
 		old, w := first(t, srv)
 		old.request(1, "", "x")
 		old.receive()

@@ -175,15 +175,22 @@ func (e *Endpoint) open(ctx context.Context, conn transport.Conn, info Info, run
 		running.Add(1)
 		c.resumption.running = running
 	}
-	if ctx.Done() != nil { // otherwise it would only cost memory
-		c.stop = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
-	}
+	c.stop = c.endsWith(ctx)
 	return c.serve, nil
 }
 
 // connKey is the key of the *Conn in the contexts of its handlers. There is one for each
 // server, because a connection may be served inside a handler of another server.
 type connKey struct{ server *Server }
+
+// endsWith makes the connection end with ctx, until the function that it returns is called.
+// If ctx never ends there is none: it would only cost memory.
+func (c *Conn) endsWith(ctx context.Context) (stop func() bool) {
+	if ctx.Done() == nil {
+		return nil
+	}
+	return context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
+}
 
 // serve begins the connection and carries its first socket.
 func (c *Conn) serve() error {

@@ -169,11 +169,8 @@ func (c *Conn) resume(ctx context.Context, conn transport.Conn, hello protocol.H
 		return nil, protocol.OutcomeExpired, nil // it has ended, perhaps for that
 	}
 	resumed = true
-	r.unwatch = nil
 	s.setAway(c, false)
-	if ctx.Done() != nil {
-		r.unwatch = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
-	}
+	r.unwatch = c.endsWith(ctx)
 	return c, protocol.OutcomeResumed, nil
 }
 

@@ -215,9 +215,6 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 	}
 	c.rejoin(m.members)
 	c.callOrigins(t.from)
-	if ctx.Done() != nil {
-		r.unwatch = context.AfterFunc(ctx, func() { c.link.Abort(context.Cause(ctx)) })
-	}
 	if err := c.goOn(conn, claim); err != nil {
 		c.log(cannotResume, "webwire: a connection cannot be resumed", "error", err)
 		r.ends = time.Since(c.info.Connected) + s.opts.ResumeWindow
@@ -226,6 +223,7 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 		c.give(&r.socket)
 		return nil, protocol.OutcomeExpired, nil // it has ended meanwhile
 	}
+	r.unwatch = c.endsWith(ctx)
 	return c, protocol.OutcomeResumed, nil
 }
 

@@ -181,8 +181,8 @@ func (l *Link) Request(ctx context.Context, m protocol.Message, timeout time.Dur
 	return l.RequestFrom(ctx, m, from, timeout, then)
 }
 
-// RequestFrom is Request with a timeout that began at a time, see Now. The clock is not
-// asked again: that takes as long as all the rest of a table of calls.
+// RequestFrom is Request with a timeout that began at a time, see Now. Reading the clock
+// again would take longer than the rest of the work in the table of calls.
 func (l *Link) RequestFrom(ctx context.Context, m protocol.Message, from, timeout time.Duration, then func(protocol.Payload) error) (protocol.Payload, error) {
 	if err := ctx.Err(); err != nil {
 		return protocol.Payload{}, &UnsentError{err}
