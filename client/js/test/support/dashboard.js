@@ -45,8 +45,10 @@ export const points = (page, name) => page.evaluate(async (metric) => {
   return cards.get(metric)?.series.points.map(({ t, v }) => (v === null ? null : t)) ?? [];
 }, name);
 
-// grown waits until a page has points that are later than a time.
-export const grown = (page, name, after) => page.waitForFunction(async ([metric, t]) => {
-  const { cards } = await import('/app.js');
-  return cards.get(metric)?.series.points.at(-1)?.t > t;
-}, [name, after], { polling: 50 });
+// grown waits until a page has a point, or more, that are later than a time.
+export async function grown(page, name, after, count = 1) {
+  // Not waitForFunction: to that a promise, which is what a function that imports returns, is true.
+  while ((await points(page, name)).filter((t) => t !== null && t > after).length < count) {
+    await page.waitForTimeout(50);
+  }
+}
