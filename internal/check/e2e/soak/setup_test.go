@@ -35,7 +35,7 @@ func either[T any](inFull, inShort T) T {
 var (
 	atOnce   = either(5*time.Second, 30*time.Second)
 	soon     = either(10*time.Second, time.Minute)
-	attempts = either[uint64](8, 60) // within that time
+	attempts = either[uint64](7, 60) // within that time
 )
 
 var discard = slog.New(slog.DiscardHandler)
