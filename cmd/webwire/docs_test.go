@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/check/interop"
+	"github.com/webwire-go/webwire/internal/check/port"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -130,8 +131,8 @@ func newShell(t *testing.T) *shell {
 		t.Fatal(err)
 	}
 	contract := contractServer(t, interop.WebSocket{}, protocol.V1_2)
-	for _, port := range []string{"8080", "8081", "8082"} {
-		s.addrs[port] = closedPort(t)
+	for _, p := range []string{"8080", "8081", "8082"} {
+		s.addrs[p] = port.Reserve(t)
 	}
 	s.addrs["9000"] = strings.TrimPrefix(contract, "ws://")
 	return s
