@@ -183,7 +183,7 @@ func (s *shell) run(t *testing.T, script *transcript) {
 func (s *shell) stop(t *testing.T) {
 	t.Helper()
 	for _, cmd := range slices.Backward(s.cmds) {
-		late := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+		late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 		_ = cmd.Process.Signal(syscall.SIGINT)
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("%v: %v", cmd.Args, err)

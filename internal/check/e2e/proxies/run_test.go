@@ -163,7 +163,7 @@ func (p *proxy) start() {
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		conn, err := net.Dial("tcp", p.address())
 		if err == nil {
 			conn.Close()
@@ -182,7 +182,7 @@ func (p *proxy) stop() {
 		return
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // the fast way, of all three
-	ended := time.AfterFunc(5*time.Second, func() { _ = p.cmd.Process.Kill() })
+	ended := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	_ = p.cmd.Wait()
 	ended.Stop()
 	p.cmd = nil
