@@ -78,8 +78,9 @@ type Options struct {
 
 	// Concurrency is the maximum number of requests of one connection that are handled at
 	// once. While replies that wait for room in the outbox exceed InboxSize, no further
-	// handler starts: long replies to a client that does not read do not fill the memory.
-	// Zero: 64.
+	// handler starts. Handlers that have started by then hold one reply each, so a client
+	// that does not read holds at most Concurrency replies, however long they are: stream
+	// long replies, or lower Concurrency where they are long. Zero: 64.
 	Concurrency int
 
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer message
