@@ -92,20 +92,13 @@ func TestServerReturns(t *testing.T) {
 
 	slices.Sort(times)
 	last := times[n-1]
-	window := last / 16
-	peak := 0
-	for i, from := range times {
-		j, _ := slices.BinarySearch(times, from+window)
-		peak = max(peak, j-i)
-	}
-	mean := float64(n) / last.Seconds()
-	ratio := float64(peak) / window.Seconds() / mean
+	ratio := busiest(times, 250*time.Millisecond) / (float64(n) / last.Seconds())
 	report(t, "clients=%d away=%v restored=%d last=%.2fs median=%.2fs peak/mean=%.2f attempts<=%d",
 		n, away, len(times), last.Seconds(), times[n/2].Seconds(), ratio, most)
 	if last > soon {
 		t.Errorf("the last client was back after %v", last)
 	}
-	if load.Full && ratio > 3 {
+	if load.Full && ratio > 2 {
 		t.Errorf("the peak is %.2f × the mean", ratio)
 	}
 	if most > attempts {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 var (
 	atOnce   = load.Either(5*time.Second, 30*time.Second)
 	soon     = load.Either(10*time.Second, time.Minute)
-	attempts = load.Either[uint64](8, 60) // within that time
+	attempts = load.Either[uint64](7, 60) // within that time
 )
 
 // closeAll closes many clients at once.
