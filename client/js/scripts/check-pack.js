@@ -64,6 +64,10 @@ import { FakeServer } from 'webwire/testing';
 const server = new FakeServer({ greet: (payload) => 'hello, ' + payload.text() });
 const faked: all.Client = server.client({ timeout: 1000 });
 server.signals.map(({ name, payload }) => name + payload.text());
+server.onsubscribe = async (topic, { away }) => { if (away) throw new Error(topic); };
+const position: string | undefined = server.topic('news').publish('item', { n: 1 });
+server.topic('news').subscribers.forEach((connection) => connection.gap(1));
+void position;
 // @ts-expect-error: as above
 server.nothing();
 void faked;
