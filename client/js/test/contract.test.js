@@ -26,7 +26,7 @@ describe('contract', { skip, concurrency: 4 }, () => {
     // metadata and token negotiate, none speaks what the endpoint does.
     for (const negotiate of ['metadata', 'token', 'none']) {
       for (const name of names) {
-        test(`${version}, ${negotiate}: ${name}`, { timeout: 60_000 }, async () => {
+        test(`${version}, ${negotiate}: ${name}`, { timeout: 600_000 }, async () => {
           const { addr } = servers[version];
           assert.equal(await tryStep(name, { addr, version, negotiate, WebSocket }), '');
         });
