@@ -12,14 +12,14 @@ export class Outbox extends EventTarget {
   #storage;
   #asked = 0; // how often to send
   #sending = false;
-  #open = new AbortController();
+  #signal;
 
-  constructor(client, name, { storage = globalThis.localStorage } = {}) {
+  constructor(client, name, { storage = globalThis.localStorage, signal } = {}) {
     super();
     this.#client = client;
     this.#prefix = `webwire:outbox:${encodeURIComponent(name)}:`;
     this.#storage = storage;
-    const { signal } = this.#open;
+    this.#signal = signal;
     for (const type of ['connected', 'resumed']) client.addEventListener(type, () => this.#send(), { signal });
     globalThis.addEventListener?.('storage', ({ key }) => {
       if (key?.startsWith(this.#prefix)) this.#changed(); // by another tab
@@ -44,10 +44,6 @@ export class Outbox extends EventTarget {
     this.#send();
   }
 
-  close() {
-    this.#open.abort();
-  }
-
   // send sends what is pending, one at a time. Two tabs may send the same request, but each
   // sends one only when the ones before it have been answered: the order is kept.
   async #send() {
@@ -55,12 +51,12 @@ export class Outbox extends EventTarget {
     if (this.#sending) return;
     this.#sending = true;
     try {
-      for (let next; !this.#open.signal.aborted && ([next] = this.pending) && next;) {
+      for (let next; !this.#signal?.aborted && ([next] = this.pending) && next;) {
         const { key, name, data } = next;
         const asked = this.#asked;
         let refused;
         try {
-          await this.#client.request(name, data, { signal: this.#open.signal });
+          await this.#client.request(name, data, { signal: this.#signal });
         } catch (error) {
           if (!FINAL.some((type) => error instanceof type)) {
             if (asked === this.#asked) return; // until there is another connection
@@ -68,7 +64,7 @@ export class Outbox extends EventTarget {
           }
           refused = error;
         }
-        if (this.#open.signal.aborted) return;
+        if (this.#signal?.aborted) return;
         this.#storage.removeItem(key);
         if (refused) this.dispatchEvent(Object.assign(new Event('refused'), { name, data, error: refused }));
         this.#changed();
