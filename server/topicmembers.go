@@ -16,6 +16,7 @@ type member struct {
 	topic  *topic
 	conn   *Conn
 	number uint64          // never used twice on this node
+	id     string          // of present, if it began at another node; else empty
 	info   json.RawMessage // that OnSubscribe returned
 	ref    uint32          // that the client has chosen; zero: it gets signals
 
@@ -168,14 +169,19 @@ func (e *topic) dismiss(m *member) {
 	}
 	m.left = true
 	if m.index >= 0 {
-		last := len(e.members) - 1
-		moved := e.members[last]
-		moved.index, e.members[m.index] = m.index, moved
-		e.members[last] = nil
-		e.members = e.members[:last]
-		m.index = -1
+		e.remove(m)
 		e.exited(m)
 	}
+}
+
+// remove takes a live member from the list of them.
+func (e *topic) remove(m *member) {
+	last := len(e.members) - 1
+	moved := e.members[last]
+	moved.index, e.members[m.index] = m.index, moved
+	e.members[last] = nil
+	e.members = e.members[:last]
+	m.index = -1
 }
 
 // conns returns the connections of this node that are members, each once.
