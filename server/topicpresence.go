@@ -47,6 +47,7 @@ type presence struct {
 type seen struct {
 	present
 	here  bool
+	gone  bool      // its node has said that it left: an ID is never used again
 	since time.Time // when it came, or left
 }
 
@@ -272,18 +273,32 @@ func (e *topic) hear(d engine.Delivery) bool {
 	return true
 }
 
-// noticePresence tells the watchers that somebody came or left. The caller holds mu.
+// noticePresence tells the watchers that somebody came or left, as a node has said. The caller
+// holds mu.
 func (e *topic) noticePresence(event protocol.PresenceBody) {
 	var who present
 	if json.Unmarshal(event.Data, &who) != nil {
 		return
 	}
+	e.notice(event, who)
+	if event.Op == protocol.PresenceLeave {
+		now := e.presence.known[who.ID]
+		if now.since.IsZero() {
+			now.since = time.Now()
+		}
+		now.present, now.gone = who, true // that it came may be heard later, from a node where it was before
+		e.presence.known[who.ID] = now
+	}
+}
+
+// notice tells the watchers that somebody came or left, if that is new. The caller holds mu.
+func (e *topic) notice(event protocol.PresenceBody, who present) {
 	here := event.Op == protocol.PresenceEnter
 	before := e.presence.known[who.ID]
-	if here == before.here {
+	if here == before.here || before.gone {
 		return
 	}
-	e.presence.known[who.ID] = seen{who, here, time.Now()}
+	e.presence.known[who.ID] = seen{present: who, here: here, since: time.Now()}
 	for m, shown := range e.presence.watchers {
 		if shown {
 			e.sendPresence(m, event.Op, event.Data)
@@ -340,7 +355,7 @@ func (e *topic) refreshPresence() {
 
 func (e *topic) noticeAs(op protocol.PresenceOp, who present) {
 	data, _ := json.Marshal(who) // it was decoded
-	e.noticePresence(protocol.PresenceBody{Op: op, Data: data})
+	e.notice(protocol.PresenceBody{Op: op, Data: data}, who)
 }
 
 // showPresence sends the snapshot to watchers that do not have it. The caller holds mu.

@@ -140,7 +140,8 @@ func testPresenceMoves(t *testing.T, slow bool) {
 				f.Break(enginetest.Subscribe, stubborn(200*time.Millisecond))
 				f.Break(enginetest.Tops, stubborn(0))
 				f.Break(enginetest.Read, enginetest.Delay(100*time.Millisecond))
-				f.Break(enginetest.Publish, enginetest.Delay(50*time.Millisecond))
+				delays := []time.Duration{50 * time.Millisecond, 3 * time.Second, 0}
+				f.Break(enginetest.Publish, enginetest.Delay(delays[i])) // what node 1 tells comes late
 				o.Engine = f.Engine()
 			}
 			return o
@@ -164,13 +165,18 @@ func testPresenceMoves(t *testing.T, slow bool) {
 		stop()
 		time.Sleep(30 * time.Second)
 		b.wantEvents(t)
-		if s := mover.Stats(); s.Connects != 1 || s.Resumes != 8 {
+		mover.move(t, 0)
+		mover.move(t, 1)
+		time.Sleep(500 * time.Millisecond) // node 1 is about to tell that it is there
+		mover.move(t, 0)
+		if s := mover.Stats(); s.Connects != 1 || s.Resumes != 11 {
 			t.Errorf("%d connections, %d resumes", s.Connects, s.Resumes)
 		}
+		time.Sleep(500 * time.Millisecond)
 		if err := mover.Close(); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		b.wantEvents(t, "ann: leave")
 		time.Sleep(time.Minute)
 		b.wantEvents(t)
