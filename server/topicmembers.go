@@ -16,7 +16,7 @@ type member struct {
 	topic  *topic
 	conn   *Conn
 	number uint64   // never used twice on this node
-	about  *present // what others see of it, see tell; nil: only where it began
+	about  *present // what others see of it, see tell; nil if it began here and has no info
 	ref    uint32   // that the client has chosen; zero: it gets signals
 
 	// The topic's mu guards the rest.
