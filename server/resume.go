@@ -269,6 +269,9 @@ func (c *Conn) goOn(conn transport.Conn, claim *protocol.Resume) error {
 	if errors.Is(err, outbox.ErrCannotResume) {
 		return &disagreement{claim, received}
 	}
+	if err == nil {
+		c.server.resumes.Add(1)
+	}
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -40,6 +41,7 @@ type Server struct {
 	changed   chan struct{} // closed by notify; nil if nothing waits for it
 	busy      int           // tasks of no connection that Shutdown waits for
 	accepted  uint64        // connections so far
+	resumes   atomic.Uint64 // times that a connection got another socket
 	past      link.Stats    // of connections that have ended
 }
 

@@ -15,18 +15,36 @@ const maxSubscriptions = 4096
 type member struct {
 	topic  *topic
 	conn   *Conn
-	number uint64          // never used twice on this node
-	info   json.RawMessage // that OnSubscribe returned
-	ref    uint32          // that the client has chosen; zero: it gets signals
+	number uint64           // never used twice on this node
+	about  *json.RawMessage // that OnSubscribe returned; nil: it returned none
+	ref    uint32           // that the client has chosen; zero: it gets signals
 
 	// The topic's mu guards the rest.
 
-	index    int32           // in topic.members, -1: it is not live
-	from     engine.Position // up to here it has everything
-	lag      *lag            // nil: it keeps up
-	watching bool            // it wants to know who else is there; does not change
+	index    int32            // in topic.members, -1: it is not live
+	read     *engine.Position // up to here it has everything, from the log; nil: it is not ahead of the topic
+	lag      *lag             // nil: it keeps up
+	watching bool             // it wants to know who else is there; does not change
 	left     bool
 	cut      bool // its connection is about to end, because its outbox was full
+}
+
+func (m *member) setInfo(info json.RawMessage) {
+	if info != nil {
+		m.about = &info
+	}
+}
+
+func (m *member) info() json.RawMessage {
+	if m.about == nil {
+		return nil
+	}
+	return *m.about
+}
+
+// has reports whether the member has what is published at a position, from the log.
+func (m *member) has(at engine.Position) bool {
+	return m.read != nil && at.Epoch == m.read.Epoch && at.Offset <= m.read.Offset && !at.IsZero()
 }
 
 // memberships are what a connection is a member of.

@@ -56,7 +56,7 @@ func (p *presence) stop() {
 
 // present returns how others see m.
 func (m *member) present() present {
-	return present{m.topic.topics.self.String() + "." + strconv.FormatUint(m.number, 36), m.info}
+	return present{m.topic.topics.self.String() + "." + strconv.FormatUint(m.number, 36), m.info()}
 }
 
 // entered and exited tell that m is or was a live member. The caller holds mu.

@@ -29,7 +29,7 @@ export class Outbox extends EventTarget {
 
   get pending() {
     const keys = Array.from({ length: this.#storage.length }, (_, i) => this.#storage.key(i));
-    return keys.filter((key) => key.startsWith(this.#prefix)).sort().flatMap((key) => {
+    return keys.filter((key) => key?.startsWith(this.#prefix)).sort().flatMap((key) => {
       const text = this.#storage.getItem(key); // null if another tab has removed it since
       return text ? [{ key, ...JSON.parse(text) }] : [];
     });
@@ -38,7 +38,8 @@ export class Outbox extends EventTarget {
   add(name, data) {
     const [last] = this.pending.at(-1)?.key.slice(this.#prefix.length).split(':') ?? [0];
     const at = Math.max(Date.now(), Number(last) + 1); // they are sorted by it
-    this.#storage.setItem(`${this.#prefix}${at}:${crypto.randomUUID()}`, JSON.stringify({ name, data }));
+    const tab = Math.random().toString(36).slice(2); // of two tabs in the same millisecond
+    this.#storage.setItem(`${this.#prefix}${at}:${tab}`, JSON.stringify({ name, data }));
     this.#changed();
     this.#send();
   }

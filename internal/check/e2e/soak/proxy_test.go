@@ -4,6 +4,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -138,6 +139,19 @@ func (p *proxy) resetAny() bool {
 	}
 	p.pairs[rand.IntN(len(p.pairs))].reset()
 	return true
+}
+
+// resetEach resets all connections that there are now, one after each pause.
+func (p *proxy) resetEach(pause time.Duration) {
+	p.mu.Lock()
+	pairs := slices.Clone(p.pairs)
+	p.mu.Unlock()
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for _, c := range pairs {
+		<-ticker.C
+		c.reset()
+	}
 }
 
 // resetAll resets all connections.

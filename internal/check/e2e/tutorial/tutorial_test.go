@@ -3,7 +3,6 @@ package tutorial_test
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/webwire-go/webwire/internal/check/port"
 )
 
 // step is a block of the tutorial with the comment before it:
@@ -196,7 +197,7 @@ type workshop struct {
 
 func newWorkshop(t *testing.T, root string) *workshop {
 	t.Helper()
-	w := &workshop{t: t, dir: t.TempDir()}
+	w := &workshop{t: t, dir: t.TempDir(), address: port.Reserve(t)}
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
 		t.Fatal(err)
@@ -210,14 +211,6 @@ func newWorkshop(t *testing.T, root string) *workshop {
 	own += "\nrequire github.com/webwire-go/webwire v0.0.0\n\nreplace github.com/webwire-go/webwire => " + root + "\n"
 	w.write("go.mod", own)
 	w.write("go.sum", string(sum))
-	// Ports below those of outgoing connections, which would take it in between.
-	for w.address == "" {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
-		if ln, err := net.Listen("tcp", address); err == nil {
-			ln.Close()
-			w.address = address
-		}
-	}
 	t.Cleanup(func() {
 		if w.server != nil {
 			_ = w.server.Process.Kill()
