@@ -172,9 +172,9 @@ func TestWindowWithSetClock(t *testing.T) {
 			p.lose()
 			time.Sleep(time.Minute)
 			closedWith(t, srv, withProof(claim(w, 1, 0), "x"), transport.StatusInternalError)
-			time.Sleep(time.Minute - 1)
+			time.Sleep(time.Minute - time.Millisecond)
 			e.want(t)
-			time.Sleep(1)
+			time.Sleep(time.Millisecond)
 			e.want(t, "disconnected: "+server.ErrClientGone.Error())
 		})
 	}
