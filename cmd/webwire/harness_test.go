@@ -41,10 +41,12 @@ func webwire(t *testing.T, stdin string, args ...string) ran {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var stdout, stderr bytes.Buffer
-	p := &program{strings.NewReader(stdin), &stdout, &stderr}
+	stdout, stderr := newBuffer(), newBuffer() // hooks of a client may still print when it is closed
+	p := &program{strings.NewReader(stdin), stdout, stderr}
 	code := p.run(ctx, args)
-	return ran{stdout.String(), stderr.String(), code}
+	out, _ := stdout.read()
+	errs, _ := stderr.read()
+	return ran{out, errs, code}
 }
 
 // must runs the command and returns what it printed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"sync"
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
@@ -17,7 +18,7 @@ publications are lost. It runs until it is interrupted. It needs protocol 3.0.
 func subscribe(ctx context.Context, p *program, flags *flag.FlagSet, args []string) error {
 	conn := connectionFlags(flags)
 	conn.sessionFlag(flags)
-	s := &subscriber{connection: conn}
+	s := &subscriber{connection: conn, ready: make(chan struct{})}
 	flags.Func("since", "`position` after which publications are wanted, 0 for all that are kept\n(default: only those that follow)", s.setSince)
 	presence := flags.Bool("presence", false, "print the members of the topic, and how they change")
 	flags.Func("cancel-after", "leave the topic after a `number` of publications, or a duration such as 2s", s.most.set)
@@ -36,6 +37,11 @@ func subscribe(ctx context.Context, p *program, flags *flag.FlagSet, args []stri
 	opts.DisableAutoconnect = false
 	opts.Hooks = listenHooks(s.out, failed)
 	opts.Hooks.OnServerSignal = nil
+	said := opts.Hooks.OnConnected
+	opts.Hooks.OnConnected = func(ctx context.Context) {
+		said(ctx)
+		s.connected.Do(func() { close(s.ready) })
+	}
 	if s.client, err = conn.client(args[0], opts); err != nil {
 		return err
 	}
@@ -65,6 +71,9 @@ type subscriber struct {
 	opts   client.SubscribeOptions
 	most   enough
 	out    *printer
+
+	connected sync.Once
+	ready     chan struct{} // closed when it has printed that it is connected
 }
 
 // setSince parses a position as it is printed, or zero.
@@ -92,6 +101,11 @@ func (s *subscriber) run(ctx context.Context) error {
 	defer cancel()
 	if err := s.client.Connect(within); err != nil {
 		return connectError{err}
+	}
+	select {
+	case <-s.ready:
+	case <-ctx.Done():
+		return nil
 	}
 	sub, err := s.client.Subscribe(within, s.topic, s.opts)
 	if err != nil {
