@@ -2,12 +2,9 @@
 // Chromium two tabs of one user, another user, and edits that are made offline.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -15,6 +12,7 @@ import { ErrorReply } from '../src/index.js';
 import { FakeServer } from '../testing/index.js';
 import { browserMissing } from './support/browser.js';
 import { launch } from './support/chatroom.js';
+import { Program, built } from './support/programs.js';
 import { FakeStorage } from './support/storage.js';
 import { Relay, goMissing } from './support/servers.js';
 
@@ -130,27 +128,20 @@ describe('edits', async () => {
   });
 });
 
-describe('list', { skip, timeout: 120_000 }, () => {
+describe('list', { skip, timeout: 600_000 }, () => {
   let dir;
   let program;
-  let addr;
   let browser;
 
   before(async () => {
     dir = await mkdtemp(join(tmpdir(), 'webwire-list-'));
-    execFileSync('go', ['build', '-o', join(dir, 'list'), './examples/list'], { cwd: fileURLToPath(new URL('../../..', import.meta.url)), stdio: 'inherit' });
-    program = spawn(join(dir, 'list'), ['-addr', '127.0.0.1:0', '-password', 'secret'], { stdio: ['ignore', 'pipe', 'inherit'] });
-    for await (const line of createInterface({ input: program.stdout })) {
-      addr = /http:\/\/([^/]+)/.exec(line)?.[1];
-      if (addr) break;
-    }
-    assert.ok(addr, 'the list does not start');
+    program = await Program.start(built(dir, './examples/list'), ['-addr', '127.0.0.1:0', '-password', 'secret'], /http:\/\/([^/]+)/);
     browser = await launch();
   });
 
   after(async () => {
     await browser?.close();
-    if (program?.kill('SIGKILL')) await once(program, 'exit');
+    await program?.kill();
     await rm(dir, { recursive: true, force: true });
   });
 
@@ -190,7 +181,7 @@ describe('list', { skip, timeout: 120_000 }, () => {
   const waiting = (page, n) => page.waitForFunction((want) => document.querySelectorAll('#items .waiting').length === want, n, { polling: 50 });
 
   test('two tabs and edits made offline', async (t) => {
-    const way = await Relay.start(addr); // of the tabs of Ann
+    const way = await Relay.start(program.where); // of the tabs of Ann
     t.after(() => way.down());
     const [annsBrowser, bobsBrowser] = [await browser.newContext(), await browser.newContext()];
     const one = await open(annsBrowser, way.addr);
@@ -200,7 +191,7 @@ describe('list', { skip, timeout: 120_000 }, () => {
     await one.waitForSelector('#add');
     const two = await open(annsBrowser, way.addr); // it has the session
     await two.waitForSelector('#add input:visible');
-    const bob = await open(bobsBrowser, addr);
+    const bob = await open(bobsBrowser, program.where);
     await signIn(bob, 'Bob');
     await bob.waitForSelector('#add input:visible');
 
