@@ -172,9 +172,9 @@ func TestWindowWithSetClock(t *testing.T) {
 			p.lose()
 			time.Sleep(time.Minute)
 			closedWith(t, srv, withProof(claim(w, 1, 0), "x"), transport.StatusInternalError)
-			time.Sleep(time.Minute - time.Millisecond)
+			time.Sleep(time.Minute - 1)
 			e.want(t)
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Nanosecond)
 			e.want(t, "disconnected: "+server.ErrClientGone.Error())
 		})
 	}
