@@ -25,9 +25,9 @@ var ofAsk = []promise{
 func askable(t *testing.T, h Harness, answer func(context.Context, engine.NodeID, []byte) ([]byte, error)) (answers, asks *node) {
 	t.Helper()
 	engines := h.Nodes(t, 2)
-	answers = openNode(t, engines[0], &Inlet{OnAsked: answer})
-	asks = openNode(t, engines[1], &Inlet{})
-	poll(t, patience, "the first answer", func() bool {
+	answers = h.openNode(t, engines[0], &Inlet{OnAsked: answer})
+	asks = h.openNode(t, engines[1], &Inlet{})
+	poll(t, patience+h.Slack, "the first answer", func() bool {
 		_, err := asks.Bus.Ask(t.Context(), answers.id, []byte("hello"))
 		return !errors.Is(err, engine.ErrNoNode)
 	})
@@ -106,7 +106,7 @@ func testAskConcurrently(t *testing.T, h Harness) {
 
 func testAskNobody(t *testing.T, h Harness) {
 	nodes := h.open(t, 2)
-	within(t, 2*time.Second, "Ask of a node that never was", func(ctx context.Context) {
+	within(t, 2*time.Second+h.Slack, "Ask of a node that never was", func(ctx context.Context) {
 		if _, err := nodes[0].Bus.Ask(ctx, engine.NewNodeID(), nil); !errors.Is(err, engine.ErrNoNode) {
 			t.Errorf("Ask: %v", err)
 		}
@@ -114,7 +114,7 @@ func testAskNobody(t *testing.T, h Harness) {
 	if err := nodes[1].Bus.Close(); err != nil {
 		t.Error(err)
 	}
-	poll(t, 2*time.Second, "ErrNoNode of a node that closed", func() bool {
+	poll(t, 2*time.Second+h.Slack, "ErrNoNode of a node that closed", func() bool {
 		_, err := nodes[0].Bus.Ask(t.Context(), nodes[1].id, nil)
 		return errors.Is(err, engine.ErrNoNode)
 	})
@@ -135,7 +135,7 @@ func testAskContext(t *testing.T, h Harness) {
 	if _, err := asks.Bus.Ask(ctx, answers.id, []byte("wait")); err != context.DeadlineExceeded {
 		t.Errorf("Ask: %v", err)
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(patience + h.Slack)
 	defer timer.Stop()
 	select {
 	case <-ended:
@@ -162,7 +162,7 @@ func testAskClosing(t *testing.T, h Harness) {
 	})
 	result := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), patience+h.Slack)
 		defer cancel()
 		_, err := asks.Bus.Ask(ctx, answers.id, []byte("wait"))
 		result <- err

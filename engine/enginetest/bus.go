@@ -163,7 +163,7 @@ func testUnsubscribe(t *testing.T, h Harness) {
 	nodes[0].Bus.Unsubscribe("a")
 	// It does not wait, so this may take a moment.
 	sent := 0
-	poll(t, patience, "the end of the subscription", func() bool {
+	poll(t, patience+h.Slack, "the end of the subscription", func() bool {
 		before := len(nodes[0].in.Deliveries("a"))
 		nodes[1].publish(t, "a", "x")
 		nodes[1].publish(t, "b", "x")
@@ -362,16 +362,16 @@ func testClosed(t *testing.T, h Harness) {
 func testCloseIsFinal(t *testing.T, h Harness) {
 	engines := h.Nodes(t, 2)
 	var closed, late atomic.Bool
-	publisher := openNode(t, engines[1], &Inlet{})
+	publisher := h.openNode(t, engines[1], &Inlet{})
 	in := &Inlet{OnDeliver: func(string, engine.Delivery) {
 		if closed.Load() {
 			late.Store(true)
 		}
 	}}
-	n := openNode(t, engines[0], in)
+	n := h.openNode(t, engines[0], in)
 	n.subscribe(t, "a")
 	publisher.subscribe(t, "a")
-	poll(t, patience, "the first delivery", func() bool {
+	poll(t, patience+h.Slack, "the first delivery", func() bool {
 		publisher.publish(t, "a", probe)
 		return len(in.Deliveries("a")) > 0
 	})
@@ -392,15 +392,18 @@ func testCloseIsFinal(t *testing.T, h Harness) {
 	}
 }
 
-// Close ends what is in progress with an error, and nothing hangs or is left behind.
+// Close ends what is in progress with an error, and nothing hangs or is left behind. Calls
+// before Close may fail for other reasons: on a busy machine answers can be late.
 func testCloseWhileBusy(t *testing.T, h Harness) {
 	nodes := h.open(t, 2)
 	connect(t, nodes, "busy")
 	var wg sync.WaitGroup
+	var closed atomic.Bool
 	started := make(chan struct{}, 4)
 	for i := range 4 {
 		wg.Go(func() {
 			for n := 0; ; n++ {
+				after := closed.Load()
 				var err error
 				switch {
 				case i == 0:
@@ -415,10 +418,12 @@ func testCloseWhileBusy(t *testing.T, h Harness) {
 				if n == 0 {
 					started <- struct{}{}
 				}
-				if err != nil {
-					if !errors.Is(err, engine.ErrClosed) {
-						t.Errorf("call %d during Close: %v", i, err)
-					}
+				switch {
+				case err == nil:
+				case errors.Is(err, engine.ErrClosed):
+					return
+				case after || !errors.Is(err, engine.ErrAway) && !errors.Is(err, engine.ErrUnconfirmed):
+					t.Errorf("call %d, begun after Close: %t: %v", i, after, err)
 					return
 				}
 			}
@@ -430,6 +435,7 @@ func testCloseWhileBusy(t *testing.T, h Harness) {
 	if err := nodes[0].Bus.Close(); err != nil {
 		t.Error(err)
 	}
+	closed.Store(true)
 	wg.Wait()
 }
 
@@ -444,9 +450,9 @@ func testSlowNode(t *testing.T, h Harness) {
 			<-blocked
 		}
 	}}
-	slow := openNode(t, engines[0], in)
+	slow := h.openNode(t, engines[0], in)
 	t.Cleanup(release) // before the node is closed
-	quick := openNode(t, engines[1], &Inlet{})
+	quick := h.openNode(t, engines[1], &Inlet{})
 	connect(t, []*node{slow, quick}, "a")
 	const count = 1000
 	for i := range count {

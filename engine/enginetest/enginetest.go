@@ -65,6 +65,10 @@ type Harness struct {
 	// and a goroutine that is left behind fails the test.
 	Bubble bool
 
+	// Slack is how much longer than promised things may take, for tests in real time on
+	// machines that have other work. Zero: no longer.
+	Slack time.Duration
+
 	// AtOnce is how many tests run at the same time; the functions above are then
 	// called concurrently, each with the t of its test. Zero: one.
 	AtOnce int
@@ -114,13 +118,14 @@ func (h Harness) open(t *testing.T, n int) []*node {
 	t.Helper()
 	var nodes []*node
 	for _, e := range h.Nodes(t, n) {
-		nodes = append(nodes, openNode(t, e, &Inlet{}))
+		nodes = append(nodes, h.openNode(t, e, &Inlet{}))
 	}
 	return nodes
 }
 
-func openNode(t *testing.T, e engine.Engine, in *Inlet) *node {
+func (h Harness) openNode(t *testing.T, e engine.Engine, in *Inlet) *node {
 	t.Helper()
+	in.slack = h.Slack
 	n := &node{Engine: e, id: engine.NewNodeID(), in: in, followers: &Followers{}}
 	if in.OnDeliver == nil {
 		n.followers.Attach(in)
@@ -231,7 +236,7 @@ func connect(t *testing.T, nodes []*node, subjects ...string) {
 		for _, from := range nodes {
 			for _, to := range nodes {
 				before := len(to.in.Deliveries(subject))
-				poll(t, patience, "the first delivery of "+subject, func() bool {
+				poll(t, patience+to.in.slack, "the first delivery of "+subject, func() bool {
 					from.publish(t, subject, probe)
 					return len(to.in.Deliveries(subject)) > before
 				})

@@ -25,11 +25,11 @@ func testDisconnect(t *testing.T, h Harness) {
 	nodes := h.open(t, 2)
 	connect(t, nodes, "a")
 	reconnect := h.Disconnect(t, nodes[0].Engine)
-	poll(t, patience, "ErrAway", func() bool {
+	poll(t, patience+h.Slack, "ErrAway", func() bool {
 		err := nodes[0].Bus.Publish(t.Context(), "a", []byte("lost"))
 		return errors.Is(err, engine.ErrAway)
 	})
-	within(t, 2*time.Second, "calls of a node that is away", func(ctx context.Context) {
+	within(t, 2*time.Second+h.Slack, "calls of a node that is away", func(ctx context.Context) {
 		errs := nodes[0].calls(ctx, "b")
 		_, errs["Ask"] = nodes[0].Bus.Ask(ctx, nodes[1].id, nil)
 		for op, err := range errs {
@@ -80,7 +80,7 @@ func testDisconnectAndFollow(t *testing.T, h Harness) {
 		reconnect := h.Disconnect(t, nodes[0].Engine)
 		add(5)
 		reconnect()
-		poll(t, patience, "what was missed", func() bool { return f.Len() >= n })
+		poll(t, patience+h.Slack, "what was missed", func() bool { return f.Len() >= n })
 	}
 	if err := f.Verify(numbers(n)); err != nil || f.Gaps() > 0 {
 		t.Errorf("%v, %d gaps", err, f.Gaps())
@@ -99,7 +99,7 @@ func testDisconnectAndPut(t *testing.T, h Harness) {
 	}
 	lost := make(chan struct{}, 1)
 	lost <- struct{}{} // the first Put
-	n := openNode(t, engines[0], &Inlet{
+	n := h.openNode(t, engines[0], &Inlet{
 		OnDeliver: func(string, engine.Delivery) {},
 		OnLost: func(subjects []string, _ error) {
 			if subjects != nil {
@@ -111,7 +111,7 @@ func testDisconnectAndPut(t *testing.T, h Harness) {
 			}
 		},
 	})
-	other := openNode(t, engines[1], &Inlet{})
+	other := h.openNode(t, engines[1], &Inlet{})
 	ctx, cancel := context.WithCancel(t.Context())
 	var putting sync.WaitGroup
 	putting.Go(func() {
@@ -128,13 +128,13 @@ func testDisconnectAndPut(t *testing.T, h Harness) {
 	})
 	defer putting.Wait()
 	defer cancel()
-	other.lists(t, 4*time.Second, "room", []*node{n}, "x")
+	other.lists(t, 4*time.Second+h.Slack, "room", []*node{n}, "x")
 	const long = 6 * time.Second // others may take it for dead
 	for _, away := range []time.Duration{0, long} {
 		reconnect := h.Disconnect(t, n.Engine)
 		<-time.After(away)
 		reconnect()
 		<-time.After(long)
-		other.lists(t, 10*time.Second, "room", []*node{n}, "x")
+		other.lists(t, 10*time.Second+h.Slack, "room", []*node{n}, "x")
 	}
 }

@@ -81,14 +81,14 @@ func testEvictAndFollow(t *testing.T, h Harness) {
 	for _, s := range want[1:count] {
 		nodes[0].append(t, "log", s)
 	}
-	f, err := nodes[1].followers.Follow(nodes[1].Engine, "log", since, patience)
+	f, err := nodes[1].followers.Follow(nodes[1].Engine, "log", since, patience+h.Slack)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Stop()
-	poll(t, patience, "what is kept", func() bool { return f.Len() >= h.History })
+	poll(t, patience+h.Slack, "what is kept", func() bool { return f.Len() >= h.History })
 	nodes[0].append(t, "log", want[count])
-	poll(t, patience, "what comes then", func() bool { s := f.Seen(); return s[len(s)-1] == want[count] })
+	poll(t, patience+h.Slack, "what comes then", func() bool { s := f.Seen(); return s[len(s)-1] == want[count] })
 	if err := f.Verify(want[1:]); err != nil || f.Gaps() != 1 {
 		t.Errorf("%v, %d gaps", err, f.Gaps())
 	}
@@ -144,7 +144,7 @@ func testRestart(t *testing.T, h Harness) {
 	for _, s := range numbers(5) {
 		at = nodes[0].append(t, "log", s)
 	}
-	f, err := nodes[1].followers.Follow(nodes[1].Engine, "log", at, patience)
+	f, err := nodes[1].followers.Follow(nodes[1].Engine, "log", at, patience+h.Slack)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,15 +152,15 @@ func testRestart(t *testing.T, h Harness) {
 	h.Restart(t, []engine.Engine{nodes[0].Engine, nodes[1].Engine})
 	// The engine may be away for a time, and may take some to notice.
 	var next engine.Position
-	poll(t, patience, "another epoch", func() bool {
+	poll(t, patience+h.Slack, "another epoch", func() bool {
 		next, err = nodes[0].Log.Append(t.Context(), "log", []byte("after"), "the only one")
 		return err == nil && next.Epoch != at.Epoch
 	})
-	poll(t, patience, "the end of the old epoch", func() bool {
+	poll(t, patience+h.Slack, "the end of the old epoch", func() bool {
 		page, err := nodes[1].Log.Read(t.Context(), "log", at, 10)
 		return err == nil && !page.Complete && slices.Contains(texts(page.Entries), "after")
 	})
-	poll(t, patience, "a follower's return", func() bool { return slices.Contains(f.Seen(), "after") })
+	poll(t, patience+h.Slack, "a follower's return", func() bool { return slices.Contains(f.Seen(), "after") })
 	if f.Gaps() == 0 {
 		t.Error("the follower was told no gap")
 	}

@@ -26,6 +26,8 @@ type Inlet struct {
 	// OnLost is called by Lost before it records. Nil: nothing.
 	OnLost func(subjects []string, cause error)
 
+	slack time.Duration // Harness.Slack
+
 	mu         sync.Mutex
 	deliveries map[string][]engine.Delivery
 	lost       int
@@ -88,7 +90,8 @@ func (in *Inlet) Losses() int {
 // await waits until done, which is asked after each call of the inlet.
 func (in *Inlet) await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	timer := time.NewTimer(patience)
+	limit := patience + in.slack
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
 		in.mu.Lock()
@@ -103,7 +106,7 @@ func (in *Inlet) await(t *testing.T, what string, done func() bool) {
 		select {
 		case <-changed:
 		case <-timer.C:
-			t.Fatalf("%s: not within %v", what, patience)
+			t.Fatalf("%s: not within %v", what, limit)
 		}
 	}
 }

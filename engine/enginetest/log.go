@@ -331,7 +331,7 @@ func testFollow(t *testing.T, h Harness) {
 			t.Fatal(err)
 		}
 		wg.Wait()
-		poll(t, patience, "everything", func() bool { return f.Len() >= each })
+		poll(t, patience+h.Slack, "everything", func() bool { return f.Len() >= each })
 		f.Stop()
 		if err := f.Verify(numbers(each)); err != nil || f.Gaps() > 0 {
 			t.Fatalf("round %d: %v, %d gaps", round, err, f.Gaps())
@@ -350,7 +350,7 @@ func testFollowLate(t *testing.T, h Harness) {
 			t.Fatal(err)
 		}
 		nodes[0].append(t, "log", fmt.Sprint(2*round))
-		poll(t, patience, "what was missed", func() bool { return len(seen)+f.Len() >= 2*round+1 })
+		poll(t, patience+h.Slack, "what was missed", func() bool { return len(seen)+f.Len() >= 2*round+1 })
 		f.Stop()
 		if f.Gaps() > 0 {
 			t.Errorf("round %d: %d gaps", round, f.Gaps())

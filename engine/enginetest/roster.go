@@ -62,9 +62,9 @@ func (n *node) lists(t *testing.T, limit time.Duration, topic string, nodes []*n
 
 func testNodes(t *testing.T, h Harness) {
 	nodes := h.withRoster(t, 3)
-	nodes[0].sees(t, 2*time.Second, nodes...)
-	nodes[1].sees(t, 2*time.Second, nodes...)
-	nodes[2].sees(t, 2*time.Second, nodes...)
+	nodes[0].sees(t, 2*time.Second+h.Slack, nodes...)
+	nodes[1].sees(t, 2*time.Second+h.Slack, nodes...)
+	nodes[2].sees(t, 2*time.Second+h.Slack, nodes...)
 	for range nodes[0].Roster.Nodes() {
 		break // a sequence may be left early
 	}
@@ -84,38 +84,38 @@ func testPut(t *testing.T, h Harness) {
 	put(nodes[0], "room", long)
 	nodes[0].lists(t, 0, "room", nodes, long) // its own, at once
 	put(nodes[1], "room", "bob")
-	nodes[1].sees(t, 2*time.Second, nodes...)
-	nodes[0].sees(t, 2*time.Second, nodes...)
+	nodes[1].sees(t, 2*time.Second+h.Slack, nodes...)
+	nodes[0].sees(t, 2*time.Second+h.Slack, nodes...)
 	for _, n := range nodes {
-		n.lists(t, 2*time.Second, "room", nodes, long, "bob")
-		n.lists(t, 2*time.Second, "other", nodes, "ann, too")
+		n.lists(t, 2*time.Second+h.Slack, "room", nodes, long, "bob")
+		n.lists(t, 2*time.Second+h.Slack, "other", nodes, "ann, too")
 		n.lists(t, 0, "nobody's", nodes)
 	}
 	put(nodes[0], "room", "")
 	put(nodes[0], "room", "")
 	for _, n := range nodes {
-		n.lists(t, 2*time.Second, "room", nodes[1:], "bob")
+		n.lists(t, 2*time.Second+h.Slack, "room", nodes[1:], "bob")
 	}
 	put(nodes[0], "room", "ann again")
 	for _, n := range nodes {
-		n.lists(t, 2*time.Second, "room", nodes, "ann again", "bob")
+		n.lists(t, 2*time.Second+h.Slack, "room", nodes, "ann again", "bob")
 	}
 }
 
 func testCloseLeaves(t *testing.T, h Harness) {
 	nodes := h.withRoster(t, 2)
-	nodes[0].sees(t, 2*time.Second, nodes...)
+	nodes[0].sees(t, 2*time.Second+h.Slack, nodes...)
 	for _, n := range nodes {
 		if err := n.Roster.Put(t.Context(), "room", []byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	nodes[0].lists(t, 2*time.Second, "room", nodes, "x", "x")
+	nodes[0].lists(t, 2*time.Second+h.Slack, "room", nodes, "x", "x")
 	if err := nodes[1].Bus.Close(); err != nil {
 		t.Error(err)
 	}
-	nodes[0].sees(t, 2*time.Second, nodes[0])
-	nodes[0].lists(t, 2*time.Second, "room", nodes, "x")
+	nodes[0].sees(t, 2*time.Second+h.Slack, nodes[0])
+	nodes[0].lists(t, 2*time.Second+h.Slack, "room", nodes, "x")
 }
 
 func testCrashLeaves(t *testing.T, h Harness) {
@@ -123,15 +123,15 @@ func testCrashLeaves(t *testing.T, h Harness) {
 		t.Skip("Harness.Crash is nil")
 	}
 	nodes := h.withRoster(t, 3)
-	nodes[0].sees(t, 2*time.Second, nodes...)
+	nodes[0].sees(t, 2*time.Second+h.Slack, nodes...)
 	for _, n := range nodes {
 		if err := n.Roster.Put(t.Context(), "room", []byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	nodes[0].lists(t, 2*time.Second, "room", nodes, "x", "x", "x")
+	nodes[0].lists(t, 2*time.Second+h.Slack, "room", nodes, "x", "x", "x")
 	h.Crash(t, nodes[2].Engine)
-	nodes[0].sees(t, 10*time.Second, nodes[:2]...)
-	nodes[0].lists(t, 10*time.Second, "room", nodes, "x", "x")
-	nodes[1].sees(t, 10*time.Second, nodes[:2]...)
+	nodes[0].sees(t, 10*time.Second+h.Slack, nodes[:2]...)
+	nodes[0].lists(t, 10*time.Second+h.Slack, "room", nodes, "x", "x")
+	nodes[1].sees(t, 10*time.Second+h.Slack, nodes[:2]...)
 }

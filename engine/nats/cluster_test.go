@@ -129,8 +129,31 @@ func testRoutesAreCut(t *testing.T) {
 	heal()
 	progress(t, followers[alone], 50)
 	all := stop()
-	for _, w := range followers {
-		wantAll(t, w, all)
+	for _, i := range others {
+		wantAll(t, followers[i], all)
+	}
+	wantAllOrTold(t, followers[alone], all)
+}
+
+// wantAllOrTold is wantAll for a node on the smaller side of a partition. If the server
+// there takes longer than staleFor to notice that it leads no longer, as on a busy machine,
+// its old state is believed: then a gap is told, and what is there is seen again.
+func wantAllOrTold(t *testing.T, w *enginetest.Follower, want []string) {
+	t.Helper()
+	eventually(t, 30*time.Second, "the last publication", func() bool {
+		seen := w.Seen()
+		return len(seen) > 0 && seen[len(seen)-1] == want[len(want)-1]
+	})
+	if w.Gaps() == 0 || long {
+		wantAll(t, w, want)
+		return
+	}
+	seen := make(map[string]bool)
+	for _, s := range w.Seen() {
+		seen[s] = true
+	}
+	if len(seen) != len(want) {
+		t.Errorf("%d of %d were seen", len(seen), len(want))
 	}
 }
 
@@ -160,13 +183,15 @@ func testReplicaLags(t *testing.T) {
 		topic := fmt.Sprint("log", count)
 		l := &lagging{node: n.Engine, topic: topic}
 		l.add(t, 10)
-		eventually(t, 30*time.Second, "a replica that lags and answers", func() bool { // it begins to answer late
+		// A replica begins to answer late. If it hears nothing for some seconds, as on a busy
+		// machine, the replicas elect a leader and nobody answers for a while: then once more.
+		eventually(t, time.Minute, "a replica that lags and answers", func() bool {
 			l.add(t, 1)
 			goOn := c.delayReplica(t, nc, stream)
 			defer goOn()
 			l.add(t, count)
 			subject := "ww." + o.App + ".log.recent." + topic
-			if !staleAnswer(t, direct, stream, subject, l.at[len(l.at)-1].Offset) {
+			if !staleAnswer(direct, stream, subject, l.at[len(l.at)-1].Offset) {
 				return false
 			}
 			return l.check(t, len(l.all)-count-5)
@@ -254,12 +279,11 @@ func wantPage(t *testing.T, page engine.Page, behind []string, kept int) {
 }
 
 // staleAnswer reports whether a replica answers that does not know the end of a topic.
-func staleAnswer(t *testing.T, nc *nats.Conn, stream, subject string, last uint64) bool {
-	t.Helper()
+func staleAnswer(nc *nats.Conn, stream, subject string, last uint64) bool {
 	for range 30 {
-		m, err := nc.Request("$JS.API.DIRECT.GET."+stream+"."+subject, nil, 5*time.Second)
+		m, err := nc.Request("$JS.API.DIRECT.GET."+stream+"."+subject, nil, time.Second)
 		if err != nil {
-			t.Fatal(err)
+			return false // no replica answers now
 		}
 		if m.Header.Get("Nats-Sequence") != fmt.Sprint(last) {
 			return true

@@ -81,7 +81,7 @@ func pause(d time.Duration) { <-time.After(d) }
 // wantAll waits until the follower has seen everything, in order and without a gap.
 func wantAll(t *testing.T, w *enginetest.Follower, want []string) {
 	t.Helper()
-	late := time.Now().Add(20 * time.Second)
+	late := time.Now().Add(90 * time.Second)
 	eventually(t, 30*time.Second, "all publications", func() bool { return w.Len() >= len(want) || time.Now().After(late) })
 	if err := w.Verify(want); err != nil || w.Gaps() > 0 {
 		t.Errorf("%v, %d gaps", err, w.Gaps())

@@ -1,6 +1,7 @@
 package natsengine_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +11,10 @@ import (
 
 func TestMain(m *testing.M) {
 	setEnvironment()
+	// Most tests mostly wait, on one processor too. -parallel, which is parsed later, overrides it.
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	atEnd.end()
 	os.Exit(code)

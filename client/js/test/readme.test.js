@@ -78,7 +78,9 @@ describe('README', { skip: await goMissing(), timeout: 600_000 }, () => {
   for (const [i, code] of blocks('js').filter((block) => !block.startsWith('// ')).entries()) {
     test(`block ${i + 1}`, async () => {
       const global = 'import WS from "ws"; globalThis.WebSocket ??= WS;\n'; // for Node 20
-      const program = global + code.replaceAll('localhost:8080', addr);
+      const storage = `import { FakeStorage } from ${JSON.stringify(new URL('support/storage.js', import.meta.url))};
+        Object.defineProperty(globalThis, 'localStorage', { value: new FakeStorage() });\n`;
+      const program = global + (code.includes('Outbox') ? storage : '') + code.replaceAll('localhost:8080', addr);
       const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: at('..') });
       const wanted = [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, text]) => text);
       assert.ok(wanted.length);

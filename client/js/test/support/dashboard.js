@@ -31,7 +31,7 @@ export class Dashboard {
 // points returns the times of the points of a metric in a page, with null for each gap.
 export const points = (page, name) => page.evaluate(async (metric) => {
   const { cards } = await import('/app.js');
-  return cards.get(metric)?.series.points.map(({ t, v }) => (v === null ? null : t)) ?? [];
+  return cards.get(metric)?.points.map(({ T, V }) => (V === null ? null : T)) ?? [];
 }, name);
 
 // grown waits until a page has a point, or more, that are later than a time.
