@@ -30,7 +30,7 @@ ALL = $(addsuffix /...,$(filter-out $(CURDIR),$(MODULES)) $(CURDIR))
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-dashboard run-cluster screenshot test js web sim soak bench bench-quick bench-idle bench-nodes lint docs release-check vuln fuzz cover clean
+.PHONY: help run run-dashboard run-cluster screenshot test js web sim soak soak-js bench bench-quick bench-idle bench-nodes lint docs release-check vuln fuzz cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ sim: ## simulate SEEDS (10000) schedules from FIRST (1) on over a failing networ
 soak: ## put load on real sockets for a few minutes
 	WEBWIRE_SOAK=1 go test ./internal/check/e2e/soak ./internal/check/e2e/sessions ./internal/check/e2e/fire -count 1 -p 1 -v -timeout 40m
 	WEBWIRE_SOAK=1 go test ./client ./server -run Schedules -count 1 -p 1 -timeout 40m
+
+soak-js: ## run the long forms of tests of the JavaScript client, after make js
+	WEBWIRE_SOAK=1 npm --prefix client/js run test-files test/hostile.test.js test/chatroom-long.test.js
 
 bench: ## compare with raw libraries and peers (ONLY='regexp': only those), into OUT (out), in about ten minutes
 	go -C internal/check/bench run . $(if $(ONLY),-only '$(ONLY)') -out $(abspath $(OUT))
