@@ -155,7 +155,6 @@ func TestHostileServers(t *testing.T) {
 				goroutines = max(goroutines, runtime.NumGoroutine()-before)
 			}
 			asking.Wait()
-			lasted := time.Since(began)
 			closing := time.Now()
 			closed := make(chan struct{})
 			go func() { _ = cl.Close(); close(closed) }()
@@ -165,11 +164,11 @@ func TestHostileServers(t *testing.T) {
 				t.Fatal("Close does not return")
 			}
 			took := time.Since(closing)
-			accepted := v.accepted.Load()
+			accepted, lasted := v.accepted.Load(), time.Since(began)
 			v.stop()
 			load.Figure("hostile server: "+c.name, "≤ 16 MiB, ≤ 1 connection/s, no hang",
 				"%d messages, %d connections in %.1f s, memory %+d KiB, %d goroutines, Close took %v", v.sent.Load(), accepted, lasted.Seconds(), peak>>10, goroutines, took.Round(time.Millisecond))
-			if peak > load.Either[int64](16<<20, 64<<20) { // other tests may have left something to be collected
+			if peak > 16<<20 {
 				t.Errorf("the heap grew by %d bytes", peak)
 			}
 			if goroutines > 200 { // those of the handlers that may run at once are among them
@@ -178,7 +177,9 @@ func TestHostileServers(t *testing.T) {
 			if accepted == 0 {
 				t.Error("the client did not connect")
 			}
-			load.Within(t, "connections", float64(accepted), 3+lasted.Seconds())
+			if most := 3 + int64(lasted.Seconds()); accepted > most { // however slow the machine is
+				t.Errorf("%d connections, want at most %d", accepted, most)
+			}
 			load.WantGoroutines(t, before)
 		})
 	}
