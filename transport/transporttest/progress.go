@@ -114,7 +114,7 @@ func testSlowLinkToPeer(t *testing.T, h Harness) {
 // A peer that does not read, because it is busy, and sends pings is alive: a Write
 // waits for it, and so do pings and other writes behind it.
 func testBusyPeerThatPings(t *testing.T, h Harness) {
-	limits := transport.Limits{WriteTimeout: 2 * time.Second}
+	limits := transport.Limits{WriteTimeout: 3 * time.Second}
 	a, b := h.pair(t, limits, transport.Limits{})
 	reads := draining(a)
 	stuck := flood(t, a)
@@ -123,10 +123,10 @@ func testBusyPeerThatPings(t *testing.T, h Harness) {
 		go func() { pinged <- a.Ping() }()
 	}
 	for range 10 {
-		time.Sleep(limits.WriteTimeout / 6)
 		if err := b.Ping(); err != nil {
 			t.Fatalf("Ping of the busy peer: %v", err)
 		}
+		time.Sleep(limits.WriteTimeout / 6)
 	}
 	select {
 	case err := <-stuck:

@@ -176,15 +176,16 @@ func flood(t *testing.T, c transport.Conn) <-chan error {
 			written.Add(1)
 		}
 	}()
-	// Blocked is what makes no progress for a while, in which this goroutine ran several
-	// times: a process that stands still makes none either.
-	last := int64(-1)
+	// Blocked is what makes no progress for a while in which this goroutine ran more than
+	// once: a process that stands still makes none either.
+	const calm = 50 * time.Millisecond
 	start := time.Now()
-	for calm := 0; calm < 10; calm++ {
+	last, since, looks := int64(-1), start, 0
+	for ; looks < 3 || time.Since(since) < calm; looks++ {
 		if n := written.Load(); n != last {
-			last, calm = n, 0
+			last, since, looks = n, time.Now(), 0
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(calm / 10)
 		if time.Since(start) > patience {
 			t.Fatal("Write never blocks although the peer does not read")
 		}
