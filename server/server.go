@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -41,6 +42,8 @@ type Server struct {
 	busy      int           // tasks of no connection that Shutdown waits for
 	accepted  uint64        // connections so far
 	past      link.Stats    // of connections that have ended
+
+	handedOver atomic.Uint64 // how many connections other nodes have taken
 }
 
 // New returns a server. It starts nothing: a server works on the connections it is given.

@@ -102,6 +102,33 @@ func TestShutdownWithoutTheClient(t *testing.T) {
 	})
 }
 
+// Shutdown waits as long as clients go on coming to other nodes, however slowly.
+func TestShutdownWithSlowClients(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, 2, func(int) server.Options { return server.Options{} })
+		var members []*member
+		for range 5 {
+			m := c.join(0, client.Options{MinBackoff: 100 * time.Millisecond, MaxBackoff: time.Second})
+			m.route.goTo(-1)
+			members = append(members, m)
+		}
+		over := make(chan error, 1)
+		go func() { over <- c.node(0).Shutdown(t.Context()) }()
+		for _, m := range members {
+			time.Sleep(8 * time.Second)
+			m.route.goTo(1)
+		}
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+		for i, m := range members {
+			if s := m.Stats(); s.Connects != 1 || s.Resumes != 1 {
+				t.Errorf("client %d: %d connections, %d resumes", i, s.Connects, s.Resumes)
+			}
+		}
+	})
+}
+
 // Three nodes are restarted one after the other, under load: no request fails, and none is
 // executed twice; no signal of either end is lost, doubled or out of order.
 func TestRollingRestart(t *testing.T) {

@@ -151,15 +151,17 @@ func TestHandlerNodeGone(t *testing.T) {
 	})
 }
 
-// A node that does not answer is asked again once; then the client gets a new connection.
+// A node that does not answer is asked again, for ten seconds; then the client gets a new
+// connection.
 func TestNodeSilent(t *testing.T) {
-	for _, times := range []int{1, 2} {
+	for _, times := range []int{1, 2, 1000} {
 		bubble(t, func(t *testing.T) {
 			b := new(book)
 			c, bus := pairOf(t, b)
-			m := c.join(0, client.Options{})
-			slow := m.ask(t.Context(), "slow", "x")
+			m := c.join(0, client.Options{MinBackoff: 100 * time.Millisecond, MaxBackoff: time.Second})
+			slow := m.ask(t.Context(), "long", "x")
 			synctest.Wait()
+			began := time.Now()
 			bus.setFail(func(op byte) failure {
 				if op == opTake && times > 0 {
 					times--
@@ -167,12 +169,13 @@ func TestNodeSilent(t *testing.T) {
 				}
 				return works
 			})
-			last := times == 2
+			ever := times == 1000
 			m.move(t, 1)
+			took := time.Since(began)
 			a := <-slow
-			if s := m.Stats(); last {
-				if !maybe(a.err) || s.Connects != 2 {
-					t.Errorf("%v, %d connections", a, s.Connects)
+			if s := m.Stats(); ever {
+				if !maybe(a.err) || s.Connects != 2 || took < 10*time.Second || took > 20*time.Second {
+					t.Errorf("%v, %d connections, after %v", a, s.Connects, took)
 				}
 			} else if a.String() != "x from 0" || s.Connects != 1 || s.Resumes != 1 {
 				t.Errorf("%v, %d connections, %d resumes", a, s.Connects, s.Resumes)
