@@ -254,6 +254,9 @@ func (s *Server) refuseNew(drain bool) (first bool, err error) {
 			for _, c := range s.conns {
 				if c.moves() {
 					c.link.Urge(ask.Message())
+					if c.resumption != nil {
+						c.link.AckAtOnce()
+					}
 				} else {
 					c.link.Drain()
 				}

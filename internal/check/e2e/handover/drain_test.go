@@ -172,6 +172,7 @@ func TestRollingRestart(t *testing.T) {
 		var stop atomic.Bool
 		var running sync.WaitGroup
 		var requests, failed atomic.Int32
+		var longest atomic.Int64 // nanoseconds until an answer
 		var members []*member
 		var echoes [clients]orders
 		for i := range clients {
@@ -192,9 +193,13 @@ func TestRollingRestart(t *testing.T) {
 					for k := 0; !stop.Load(); k++ {
 						id := fmt.Sprint(i, j, k)
 						requests.Add(1)
+						began := time.Now()
 						if reply, err := m.Request(t.Context(), "r", text(id)); err != nil || reply.Text() != id {
 							failed.Add(1)
 							t.Errorf("request %s: %v", id, err)
+						}
+						took := int64(time.Since(began))
+						for before := longest.Load(); took > before && !longest.CompareAndSwap(before, took); before = longest.Load() {
 						}
 						time.Sleep(rand.N(300 * time.Millisecond))
 					}
@@ -236,6 +241,12 @@ func TestRollingRestart(t *testing.T) {
 		if requests.Load() < 1000 || failed.Load() != 0 || doubled != 0 {
 			t.Errorf("%d requests, %d failed, %d executed twice", requests.Load(), failed.Load(), doubled)
 		}
+		// What is held back waits for the handlers that run, and for its own: virtual time does
+		// not depend on the machine.
+		if d := time.Duration(longest.Load()); d > 1200*time.Millisecond {
+			t.Errorf("the longest answer took %v", d)
+		}
+		t.Logf("%d requests, the longest answer took %v", requests.Load(), time.Duration(longest.Load()))
 		resumes := uint64(0)
 		for i, m := range members {
 			s := m.Stats()
