@@ -49,81 +49,85 @@ func pauses(dials []time.Time) (all []time.Duration) {
 	return all
 }
 
-// Pauses are random from nothing to a limit that grows and has a limit itself.
+// Pauses are random: up to a limit that grows, then nearly as long as they may be.
 func TestBackoff(t *testing.T) {
-	const (
-		first = time.Second
-		most  = 9 * time.Second // the next step would be over MaxBackoff
-	)
+	const most = 5 * time.Second
+	limits := [][2]time.Duration{{0, time.Second}, {0, 4 * time.Second}, {most * 3 / 4, most}}
 	bubble(t, func(t *testing.T) {
-		n := newNetwork(t)
-		c := n.client(client.Options{})
-		c.Signal(t.Context(), "s", text("x"))
-		time.Sleep(time.Hour)
-		all := pauses(n.dialled())
-		var sum time.Duration
-		short, long := 0, 0
-		for i, p := range all {
-			limit := most
-			if i < 2 {
-				limit = []time.Duration{first, 3 * first}[i]
+		var all [3][]time.Duration
+		for range 100 {
+			n := newNetwork(t)
+			c := n.client(client.Options{})
+			c.Signal(t.Context(), "s", text("x"))
+			time.Sleep(time.Minute)
+			for i, p := range pauses(n.dialled()) {
+				i = min(i, 2)
+				if p < limits[i][0] || p > limits[i][1] {
+					t.Fatalf("pause %d took %v, its limits are %v", i, p, limits[i])
+				}
+				all[i] = append(all[i], p)
 			}
-			if p > limit+1 {
-				t.Errorf("pause %d took %v, its limit is %v", i, p, limit)
-			}
-			sum += p
-			if p < most/4 {
-				short++
-			}
-			if p > most*3/4 {
-				long++
-			}
+			c.Close()
 		}
-		count := len(all)
-		if mean := sum / time.Duration(count); mean < most*4/10 || mean > most*6/10 {
-			t.Errorf("the mean of %d pauses is %v", count, mean)
-		}
-		if short < count/8 || long < count/8 {
-			t.Errorf("of %d pauses %d are short and %d long: that is not jitter", count, short, long)
+		for i, some := range all {
+			low, wide := limits[i][0], limits[i][1]-limits[i][0]
+			var quarters [4]int
+			for _, p := range some {
+				quarters[min(3, 4*(p-low)/wide)]++
+			}
+			for _, n := range quarters {
+				if n < len(some)/16 {
+					t.Errorf("pauses %d are in quarters of their limits: %d", i, quarters)
+					break
+				}
+			}
 		}
 	})
 }
 
-// The count begins anew after a connection that lasted, and only then.
+// The count begins anew after a socket that lasted, and only then, whether connections
+// outlive their sockets or not.
 func TestBackoffIsReset(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		n := newNetwork(t)
-		n.serve(server.Options{})
-		c := n.client(client.Options{})
-		var short, long time.Duration
-		// Connections that are lost at once.
-		const rounds = 200
-		connect(t, c)
-		for range rounds {
-			start := time.Now()
-			n.near().Cut()
-			synctest.Wait()
-			connect(t, c)
-			short += time.Since(start)
-		}
-		if mean := short / rounds; mean < 3*time.Second || mean > 5*time.Second {
-			t.Errorf("after connections that did not last the pause is %v on average", mean)
-		}
-		// Connections that lasted.
-		time.Sleep(20 * time.Second)
-		for range rounds {
-			time.Sleep(11 * time.Second)
-			start := time.Now()
-			n.near().Cut()
-			synctest.Wait()
-			connect(t, c)
-			took(t, "reconnecting", start, 0, time.Second+1)
-			long += time.Since(start)
-		}
-		if mean := long / rounds; mean < 300*time.Millisecond {
-			t.Errorf("after connections that lasted the pause is %v on average", mean)
-		}
-	})
+	for name, window := range map[string]time.Duration{"new connections": -1, "resumed": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := newNetwork(t)
+				n.serve(server.Options{ResumeWindow: window})
+				c := n.client(client.Options{})
+				connect(t, c)
+				lose := func() time.Duration {
+					synctest.Wait()
+					start := time.Now()
+					n.near().Cut()
+					synctest.Wait()
+					request(t, c)
+					return time.Since(start)
+				}
+				const rounds = 200
+				var short, long time.Duration
+				for range rounds {
+					short += lose()
+				}
+				if mean := short / rounds; mean < 4*time.Second || mean > 5*time.Second {
+					t.Errorf("after sockets that did not last the pause is %v on average", mean)
+				}
+				for range rounds {
+					time.Sleep(5 * time.Second)
+					pause := lose()
+					if pause > time.Second+1 {
+						t.Errorf("after a socket that lasted the pause is %v", pause)
+					}
+					long += pause
+				}
+				if mean := long / rounds; mean < 300*time.Millisecond {
+					t.Errorf("after sockets that lasted the pause is %v on average", mean)
+				}
+				if s := c.Stats(); s.Resumes != 2*rounds && window > 0 || s.Connects != 2*rounds+1 && window < 0 {
+					t.Errorf("stats: %+v", s)
+				}
+			})
+		})
+	}
 }
 
 // Servers that are replaced one after the other do not look like a server that fails.

@@ -56,7 +56,7 @@ func TestSessionFloodIsBounded(t *testing.T) {
 				p := accept(t, ln, protocol.V1_2, protocol.Conf{})
 				synctest.Wait()
 				p.flood(func(i int) protocol.Message { return kind(t, i) })
-				time.Sleep(transport.DefaultReadTimeout / 4)
+				time.Sleep(transport.DefaultReadTimeout / 8) // before the client reads on to find out whether the server is there
 				if n := c.Stats().Received; c.Status() != client.Connected || n < 100 || n > 256 {
 					t.Errorf("%d messages wait, the client is %v", n, c.Status())
 				}

@@ -255,27 +255,28 @@ func (c *Client) stable(err error) time.Duration {
 	return c.opts.MaxBackoff
 }
 
-// growth is how much longer a pause may be than the one before. With it, and the
-// default limits, thousands of clients whose server was away for seconds are back
-// within MaxBackoff, evenly enough, after a handful of attempts each.
-const growth = 3
+// The limits of the default options, with this growth, bring thousands of clients whose
+// server was away for a second or for an hour back within MaxBackoff, evenly.
+const growth = 4
 
-// backoff returns the pause before the next attempt: exponential, with full
-// jitter, so that many clients that lost their server do not come back at once.
+// backoff returns the pause before the next attempt: random, so that many clients that
+// lost their server do not come back at once. Once they are spread over MaxBackoff, pauses
+// of nearly that length keep them so.
 func (c *Client) backoff(retries int, err error) time.Duration {
-	limit := min(c.opts.MinBackoff, c.opts.MaxBackoff)
+	least, limit := time.Duration(0), min(c.opts.MinBackoff, c.opts.MaxBackoff)
 	for range retries {
 		if limit > c.opts.MaxBackoff/growth {
+			limit = c.opts.MaxBackoff
+			least = limit - limit/4
 			break
 		}
 		limit *= growth
 	}
 	// A server that says when to come back sets the pace, the jitter is ours.
-	asked := time.Duration(0)
 	var refused *transport.RefusedError
 	if errors.As(err, &refused) && refused.RetryAfter > 0 {
-		asked = min(refused.RetryAfter, maxRetryAfter)
-		limit = min(limit, max(asked, c.opts.MinBackoff))
+		least = min(refused.RetryAfter, maxRetryAfter)
+		limit = least + min(limit, max(least, c.opts.MinBackoff))
 	}
-	return asked + rand.N(limit) + 1
+	return least + rand.N(limit-least+1)
 }

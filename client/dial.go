@@ -101,7 +101,8 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn, header http.Hea
 		return nil, &VersionError{Server: []protocol.Version{version}, Client: protocol.Versions()}
 	}
 	rules := manners.Of(version)
-	if pingsIgnored(conn, c.dialer, version) {
+	unanswered := pingsIgnored(conn, c.dialer, version)
+	if unanswered {
 		if s, ok := transport.As[transport.SilenceAllower](conn); ok {
 			s.AllowSilence()
 		}
@@ -129,6 +130,7 @@ func (c *Client) agree(ctx context.Context, conn transport.Conn, header http.Hea
 		WriteTimeout: c.opts.WriteTimeout,
 		KeepAlive:    silence / 3,
 		WakeCheck:    true,
+		Unanswered:   unanswered,
 		Tasks:        tasks.Limits{Concurrency: requestsAtOnce, Budget: c.opts.InboxSize},
 		Survives:     survives,
 	}

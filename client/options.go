@@ -52,12 +52,13 @@ type Options struct {
 	GiveUp func(err error) bool
 
 	// MinBackoff and MaxBackoff limit the pause between attempts to connect. Each pause is
-	// random, from zero to a limit that starts at MinBackoff and triples with each
-	// attempt while it is within MaxBackoff. A server may ask for a longer pause. Backoff
-	// resets after a connection has lasted at least MaxBackoff, or MinBackoff if the
-	// server closed it with transport.StatusGoingAway or StatusCredentialsExpired. The pauses between attempts to
-	// restore the session on one connection have the same limits.
-	// Zero: one second and ten seconds.
+	// random: from zero to a limit that starts at MinBackoff and quadruples with each
+	// attempt, and once it would exceed MaxBackoff, from three quarters of MaxBackoff to
+	// MaxBackoff. A server may ask for a longer pause. Backoff resets after a socket has
+	// lasted at least MaxBackoff, or MinBackoff if the server closed it with
+	// transport.StatusGoingAway or StatusCredentialsExpired. The pauses between attempts
+	// to restore the session on one connection have the same limits.
+	// Zero: one second and five seconds.
 	MinBackoff, MaxBackoff time.Duration
 
 	// Versions are the protocol versions that the client speaks, in order of preference.
@@ -112,7 +113,7 @@ const (
 	defaultTimeout     = time.Minute
 	defaultDialTimeout = 10 * time.Second
 	defaultMinBackoff  = time.Second
-	defaultMaxBackoff  = 10 * time.Second
+	defaultMaxBackoff  = 5 * time.Second
 	defaultBoxSize     = 1 << 20
 	leastMessageSize   = 1024             // that 3.0 lets an end announce
 	maxRetryAfter      = 10 * time.Minute // what a server may ask for

@@ -226,7 +226,6 @@ func (c *Client) stillAway(err error) {
 func (c *Client) back(s *serving) {
 	c.mu.Lock()
 	recovered := c.reached()
-	c.trying.retries = 0 // the server is there
 	c.resumes++
 	c.leaving.CompareAndSwap(s.link, nil)
 	if !s.since.IsZero() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -316,11 +318,19 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		got := w.values()
+		values := w.values()
+		got := maps.Clone(values)
 		onServer, onClient := w.srv.Stats(), w.c.Stats()
 		for name, want := range map[string]int64{
 			"webwire.server.connections server=a":                 1,
 			"webwire.server.sessions server=a":                    0,
+			"webwire.server.connections.away server=a":            0,
+			"webwire.server.connections.resumed server=a":         0,
+			"webwire.server.topics server=a":                      0,
+			"webwire.server.nodes server=a":                       int64(onServer.Nodes),
+			"webwire.server.publications.dropped server=a":        0,
+			"webwire.server.topics.gaps server=a":                 0,
+			"webwire.server.engine.errors server=a":               0,
 			"webwire.server.handlers server=a":                    0,
 			"webwire.server.connections.accepted server=a":        1,
 			"webwire.server.messages direction=sent,server=a":     int64(onServer.Sent),
@@ -346,6 +356,11 @@ func TestMetrics(t *testing.T) {
 		}
 		if len(got) > 0 {
 			t.Errorf("there is more: %v", got)
+		}
+		const ofOthers = 1 // webwire.handler.duration
+		fields := reflect.TypeFor[server.Stats]().NumField() + reflect.TypeFor[client.Stats]().NumField()
+		if count := len(values) - ofOthers; count != fields {
+			t.Errorf("there are %d metrics for %d fields of Stats", count, fields)
 		}
 		if onServer.Received < 3 || onClient.BytesSent < 3 {
 			t.Errorf("nothing was counted: %+v, %+v", onServer, onClient)

@@ -21,7 +21,7 @@ func TestSendingWhileAway(t *testing.T) {
 		p, w := first(t, srv)
 		p.lose()
 		c := only(t, srv)
-		if st := srv.Stats(); st.Open != 1 || st.Away != 1 {
+		if st := srv.Stats(); st.Open != 1 || st.Away != 1 || st.Resumes != 0 {
 			t.Errorf("%d connections, %d away", st.Open, st.Away)
 		}
 		for i := range 10 {
@@ -51,7 +51,7 @@ func TestSendingWhileAway(t *testing.T) {
 		time.Sleep(time.Second)
 		p, _ = back(t, srv, claim(w, 1, 0))
 		synctest.Wait()
-		if st := srv.Stats(); st.Open != 1 || st.Away != 0 {
+		if st := srv.Stats(); st.Open != 1 || st.Away != 0 || st.Resumes != 1 {
 			t.Errorf("%d connections, %d away", st.Open, st.Away)
 		}
 		for i := range 10 {

@@ -235,6 +235,45 @@ func TestLongRepliesHoldHandlersBack(t *testing.T) {
 	})
 }
 
+// Handlers that run already when the first of them has a long reply hold one each, and no
+// other handler starts before the peer has read those.
+func TestLongRepliesOfHandlersThatRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const concurrency, requests, long = 16, 30, 128 << 10
+		var started, returned atomic.Int32
+		release := make(chan struct{})
+		srv := server.New(server.Options{Concurrency: concurrency, InboxSize: long / 2, OutboxSize: long / 2, Hooks: server.Hooks{
+			OnRequest: func(context.Context, *server.Request) (protocol.Payload, error) {
+				started.Add(1)
+				<-release
+				returned.Add(1)
+				return protocol.Bytes(make([]byte, long)), nil
+			},
+		}})
+		p := connectDeaf(t, context.Background(), srv, protocol.V1_2)
+		for id := range uint64(requests) {
+			p.request(id+1, "r", "x")
+		}
+		synctest.Wait()
+		close(release)
+		synctest.Wait()
+		if n := started.Load(); n != concurrency {
+			t.Errorf("%d handlers were started", n)
+		}
+		for read := range int32(requests) {
+			most := max(int32(concurrency)-read, 5)
+			if n := returned.Load() - read; n > most {
+				t.Errorf("%d long replies wait when the peer has read %d, want at most %d", n, read, most)
+			}
+			b, err := p.conn.Read(nil)
+			if err != nil || len(b) < long {
+				t.Fatal(len(b), err)
+			}
+			synctest.Wait()
+		}
+	})
+}
+
 // A client that negotiated 2.0 takes messages of any length that its own limit allows.
 func TestNegotiatedClientsGetLongReplies(t *testing.T) {
 	bubble(t, func(t *testing.T) {

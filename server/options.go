@@ -78,8 +78,9 @@ type Options struct {
 
 	// Concurrency is the maximum number of requests of one connection that are handled at
 	// once. While replies that wait for room in the outbox exceed InboxSize, no further
-	// handler starts: long replies to a client that does not read do not fill the memory.
-	// Zero: 64.
+	// handler starts. Handlers that have started by then hold one reply each, so a client
+	// that does not read holds at most Concurrency replies, however long they are: stream
+	// long replies, or lower Concurrency where they are long. Zero: 64.
 	Concurrency int
 
 	// MaxMessageSize is the longest message that is accepted, in bytes. A longer message
@@ -98,14 +99,16 @@ type Options struct {
 	// handler or are being handled. Each is charged its size plus 256 bytes, at most
 	// InboxSize/2. While the limit is exceeded the connection is not read. To detect a
 	// peer that is gone meanwhile, the server reads up to as many bytes again (at least
-	// 64 KiB) after each third of ReadTimeout, at most three times. A peer that has sent
-	// all of that is disconnected if no handler returns for ten times ReadTimeout.
+	// 64 KiB) after each sixth of ReadTimeout, at most three times. A peer that has sent
+	// more than that is disconnected if no handler returns for ten times ReadTimeout.
 	//
 	// Zero: 1 MiB each.
 	OutboxSize, InboxSize int
 
 	// ReadTimeout is the silence after which a connection counts as lost. A peer that
-	// has been silent for a third of it is pinged. Zero: transport.DefaultReadTimeout.
+	// has been silent for a third of it is pinged. Time in which the connection is not
+	// read because of InboxSize counts as silence, but then the peer has at least half of
+	// ReadTimeout to answer a ping. Zero: transport.DefaultReadTimeout.
 	ReadTimeout time.Duration
 
 	// WriteTimeout is the time after which a connection counts as lost if a write makes

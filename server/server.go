@@ -41,6 +41,7 @@ type Server struct {
 	changed   chan struct{} // closed by notify; nil if nothing waits for it
 	busy      int           // tasks of no connection that Shutdown waits for
 	accepted  uint64        // connections so far
+	resumes   atomic.Uint64 // times that a connection got another socket
 	past      link.Stats    // of connections that have ended
 
 	handedOver atomic.Uint64 // how many connections other nodes have taken

@@ -11,7 +11,8 @@ type Stats struct {
 	Nodes    int // that are alive, with this one; zero until Options.Engine is open
 
 	// Counters since the server was made.
-	Accepted                 uint64 // connections
+	Accepted                 uint64 // connections, and those that other nodes handed over
+	Resumes                  uint64 // times that a connection of 3.0 went on with another socket
 	Sent, Received           uint64 // messages
 	BytesSent, BytesReceived uint64 // of messages, without the framing of the transport
 	Dropped                  uint64 // messages that were received and not handled
@@ -32,6 +33,7 @@ func (s *Server) Stats() Stats {
 		st.InFlight += tasks
 	}
 	s.mu.Unlock()
+	st.Resumes = s.resumes.Load()
 	st.Sessions = s.sessions.count()
 	st.Topics, st.Nodes = s.topics.count(), s.topics.nodes()
 	st.DroppedPublications, st.TopicGaps = s.topics.dropped.Load(), s.topics.gaps.Load()

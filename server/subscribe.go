@@ -109,7 +109,8 @@ func (s *subscribing) subscribe(ctx context.Context, end func()) error {
 		return &engineError{err}
 	}
 	m := newMember(e, c)
-	m.ref, m.info, m.watching = s.body.Ref, encoded, s.body.Presence
+	m.ref, m.watching = s.body.Ref, s.body.Presence
+	m.tell("", encoded)
 	if !c.members.attach(m) {
 		e.release()
 		if c.members.isMoving() {

@@ -124,8 +124,8 @@ func (e *topic) send(f *fan, d engine.Delivery) {
 }
 
 func (e *topic) sendTo(f *fan, m *member, enc *encoder) {
-	if enc.at.Epoch == m.from.Epoch && enc.at.Offset <= m.from.Offset && !enc.at.IsZero() {
-		return // it has it from the log
+	if m.has(enc.at) {
+		return
 	}
 	msg := enc.of(m)
 	switch {
@@ -153,8 +153,8 @@ func (e *topic) sendTo(f *fan, m *member, enc *encoder) {
 // sendGap tells the live members that publications are lost, nobody knows how many.
 func (e *topic) sendGap(f *fan, to engine.Position) {
 	for _, m := range e.members {
-		if m.ref == 0 || m.from.Epoch == to.Epoch && m.from.Offset >= to.Offset && !to.IsZero() {
-			continue // it knows nothing of gaps, or has what is lost from the log
+		if m.ref == 0 || m.has(to) {
+			continue // it knows nothing of gaps, or has what is lost
 		}
 		if m.lag != nil {
 			m.lag.jump(to)

@@ -15,19 +15,38 @@ const maxSubscriptions = 4096
 type member struct {
 	topic  *topic
 	conn   *Conn
-	number uint64          // never used twice on this node
-	id     string          // of present, if it began at another node; else empty
-	info   json.RawMessage // that OnSubscribe returned
-	ref    uint32          // that the client has chosen; zero: it gets signals
+	number uint64   // never used twice on this node
+	about  *present // what others see of it, see tell; nil if it began here and has no info
+	ref    uint32   // that the client has chosen; zero: it gets signals
 
 	// The topic's mu guards the rest.
 
-	index    int32           // in topic.members, -1: it is not live
-	from     engine.Position // up to here it has everything
-	lag      *lag            // nil: it keeps up
-	watching bool            // it wants to know who else is there; does not change
+	index    int32            // in topic.members, -1: it is not live
+	read     *engine.Position // up to here it has everything, from the log; nil: it is not ahead of the topic
+	lag      *lag             // nil: it keeps up
+	watching bool             // it wants to know who else is there; does not change
 	left     bool
 	cut      bool // its connection is about to end, because its outbox was full
+}
+
+// tell sets what others see of the member: the ID that it had at another node, or "", and what
+// OnSubscribe returned, or nil.
+func (m *member) tell(id string, info json.RawMessage) {
+	if id != "" || info != nil {
+		m.about = &present{id, info}
+	}
+}
+
+func (m *member) info() json.RawMessage {
+	if m.about == nil {
+		return nil
+	}
+	return m.about.Info
+}
+
+// has reports whether the member has what is published at a position, from the log.
+func (m *member) has(at engine.Position) bool {
+	return m.read != nil && at.Epoch == m.read.Epoch && at.Offset <= m.read.Offset && !at.IsZero()
 }
 
 // memberships are what a connection is a member of.

@@ -60,11 +60,11 @@ func (m *member) suspend() (at membership, known bool) {
 	if m.left || m.index < 0 || m.lag != nil || m.cut {
 		return at, false
 	}
-	at = membership{topic: e.name, ref: m.ref, watching: m.watching, info: m.info}
+	at = membership{topic: e.name, ref: m.ref, watching: m.watching, info: m.info()}
 	if e.opts.History {
 		at.at = e.position
-		if m.from.Epoch == at.at.Epoch && m.from.Offset > at.at.Offset {
-			at.at = m.from // it has more, from the log
+		if m.has(at.at) {
+			at.at = *m.read
 		}
 	}
 	if !e.opts.Presence {
@@ -164,7 +164,8 @@ func (c *Conn) rejoinTopic(at *membership) {
 // rejoinHeld makes the connection a member of a topic that is held for it.
 func (c *Conn) rejoinHeld(ctx context.Context, e *topic, at *membership) {
 	m := newMember(e, c)
-	m.ref, m.watching, m.info, m.id = at.ref, at.watching && e.opts.Presence, at.info, at.id
+	m.ref, m.watching = at.ref, at.watching && e.opts.Presence
+	m.tell(at.id, at.info)
 	if wanted, ended := c.members.settle(at, m); !wanted {
 		if ended {
 			e.neverArrived(at)

@@ -52,17 +52,21 @@ type seen struct {
 }
 
 func (p *presence) stop() {
-	if p.refresh != nil {
+	if p != nil && p.refresh != nil {
 		p.refresh.Stop()
 	}
 }
 
 // present returns how others see m.
 func (m *member) present() present {
-	if m.id != "" {
-		return present{m.id, m.info}
+	p := present{Info: m.info()}
+	if m.about != nil {
+		p.ID = m.about.ID
 	}
-	return present{m.topic.topics.self.String() + "." + strconv.FormatUint(m.number, 36), m.info}
+	if p.ID == "" {
+		p.ID = m.topic.topics.self.String() + "." + strconv.FormatUint(m.number, 36)
+	}
+	return p
 }
 
 // entered and exited tell that m is or was a live member. The caller holds mu.
@@ -95,7 +99,7 @@ func (e *topic) exited(m *member) {
 }
 
 func (e *topic) unwatch(m *member) {
-	p := &e.presence
+	p := e.presence
 	delete(p.watchers, m)
 	if len(p.watchers) == 0 {
 		p.known, p.early = nil, nil
@@ -124,7 +128,7 @@ func (e *topic) changed() {
 }
 
 func (e *topic) startAnnouncing() {
-	p := &e.presence
+	p := e.presence
 	if !p.running {
 		p.running = e.topics.work(e.announce)
 	}
@@ -136,7 +140,7 @@ func (e *topic) announce() {
 	t := e.topics
 	for {
 		e.mu.Lock()
-		p := &e.presence
+		p := e.presence
 		events, dirty := p.events, p.dirty
 		p.events, p.dirty = nil, false
 		obsolete := e.stopped && t.find(e.name) != nil // another topic of this name puts the record
@@ -263,8 +267,8 @@ func (e *topic) hear(d engine.Delivery) bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch p := &e.presence; {
-	case len(p.watchers) == 0:
+	switch p := e.presence; {
+	case p == nil || len(p.watchers) == 0:
 	case p.known == nil:
 		p.early = append(p.early, event)
 	default:
@@ -314,7 +318,7 @@ func (e *topic) refreshPresence() {
 	records, err := e.topics.records(ctx, e.name)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p := &e.presence
+	p := e.presence
 	if len(p.watchers) == 0 || e.stopped {
 		return
 	}

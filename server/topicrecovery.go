@@ -120,7 +120,10 @@ func (r *recovery) tryAdmit() (rest []engine.Entry, covered, live bool) {
 			e.sendTo(&f, r.m, &encoder{data: entry.Data, at: entry.At})
 		}
 	}
-	r.m.from = r.at
+	if r.at.Offset > e.position.Offset {
+		at := r.at
+		r.m.read = &at
+	}
 	e.admit(r.m)
 	return nil, true, true
 }

@@ -1,14 +1,18 @@
 // Package js contains the JavaScript client of WebWire, for Go servers that hand it
-// to browsers:
+// to browsers. Handler serves a page with it:
 //
-//	http.Handle("/webwire/", http.StripPrefix("/webwire/", http.FileServerFS(js.Source())))
+//	//go:embed page
+//	var files embed.FS
+//	...
+//	mux.Handle("/", js.Handler(files, "page"))
 //
-// A page then imports "/webwire/index.js".
+// The page imports "./webwire/index.js".
 package js
 
 import (
 	"embed"
 	"io/fs"
+	"net/http"
 )
 
 //go:embed src/*.js
@@ -21,4 +25,31 @@ func Source() fs.FS {
 		panic(err) // the directory is named above
 	}
 	return src
+}
+
+// policy lets a page load and connect to what its own origin serves, and nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// Handler serves the files of a directory at / and the modules of the client at /webwire/.
+// A policy in the header keeps pages from loading or connecting to anything of another origin,
+// and from running scripts and styles that are written into the HTML. It also forbids frames.
+// Browsers ask for each file again and may keep what has not changed.
+//
+// Handler panics if dir is not a valid name, see [fs.ValidPath].
+func Handler(files fs.FS, dir string) http.Handler {
+	page, err := fs.Sub(files, dir)
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /", http.FileServerFS(page))
+	mux.Handle("GET /webwire/", http.StripPrefix("/webwire/", http.FileServerFS(Source())))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-cache")
+		mux.ServeHTTP(w, r)
+	})
 }

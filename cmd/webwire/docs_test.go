@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/check/interop"
+	"github.com/webwire-go/webwire/internal/check/port"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -130,8 +131,8 @@ func newShell(t *testing.T) *shell {
 		t.Fatal(err)
 	}
 	contract := contractServer(t, interop.WebSocket{}, protocol.V1_2)
-	for _, port := range []string{"8080", "8081", "8082"} {
-		s.addrs[port] = closedPort(t)
+	for _, p := range []string{"8080", "8081", "8082"} {
+		s.addrs[p] = port.Reserve(t)
 	}
 	s.addrs["9000"] = strings.TrimPrefix(contract, "ws://")
 	return s
@@ -182,7 +183,7 @@ func (s *shell) run(t *testing.T, script *transcript) {
 func (s *shell) stop(t *testing.T) {
 	t.Helper()
 	for _, cmd := range slices.Backward(s.cmds) {
-		late := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+		late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 		_ = cmd.Process.Signal(syscall.SIGINT)
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("%v: %v", cmd.Args, err)

@@ -17,6 +17,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
+// patience is a timeout within which a connection is made, on a busy machine too.
+const patience = "3s"
+
 // asCommand makes the test binary the command, for tests with real processes.
 const asCommand = "WEBWIRE_TEST_AS_COMMAND"
 
@@ -81,7 +84,7 @@ func (b *buffer) read() (text string, changed <-chan struct{}) {
 func (b *buffer) await(t *testing.T, pattern string) string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		text, changed := b.read()
 		if m := re.FindStringSubmatch(text); m != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/webwire-go/webwire/internal/check/port"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/stream"
@@ -43,7 +44,7 @@ func TestListen(t *testing.T) {
 // Sessions that end are printed, and so is that the connection is lost and made again.
 func TestListenSessionsAndLoss(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")
-	addr := closedPort(t)
+	addr := port.Reserve(t)
 	srv := newTestServer(t, addr)
 	url := "tcp://" + addr
 	b := start(t, "listen", url, "-session", file)
@@ -107,7 +108,7 @@ func TestListenInterrupted(t *testing.T) {
 
 // A server that closes for good ends listen.
 func TestListenTurnedAway(t *testing.T) {
-	addr := closedPort(t)
+	addr := port.Reserve(t)
 	srv := newTestServer(t, addr)
 	b := start(t, "listen", "tcp://"+addr)
 	b.out.await(t, "connected")

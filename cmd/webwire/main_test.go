@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/webwire-go/webwire/internal/check/port"
 )
 
 // The help texts fit a terminal and are what the golden file says.
@@ -73,20 +74,9 @@ func TestMistakes(t *testing.T) {
 	golden(t, "mistakes.txt", text.String())
 }
 
-// closedPort returns the address of nobody.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // Whatever a command wants of a server that cannot be reached, the exit code is 3, at once.
 func TestUnreachable(t *testing.T) {
-	addr := closedPort(t)
+	addr := port.Reserve(t)
 	for _, url := range []string{
 		"ws://" + addr, "wss://" + addr, "tcp://" + addr, "tls://" + addr, "unix:" + filepath.Join(t.TempDir(), "none"),
 	} {

@@ -56,6 +56,7 @@ func TestRequest(t *testing.T) {
 
 // The outcome of a request decides the exit code.
 func TestRequestFails(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	url, _ := startServer(t)
 	for _, c := range []struct {
 		args   []string
@@ -65,7 +66,7 @@ func TestRequestFails(t *testing.T) {
 	}{
 		{[]string{"fail", "NO_NAME say who you are"}, 1, "webwire: the server refused the request: NO_NAME: say who you are\n",
 			`{"ok":false,"code":"NO_NAME","error":"NO_NAME: say who you are","ms":1}`},
-		{[]string{"sleep", "1h", "-timeout", "300ms"}, 4, "webwire: no reply within 300ms; the server may have executed the request\n",
+		{[]string{"sleep", "1h", "-timeout", patience}, 4, "webwire: no reply within " + patience + "; the server may have executed the request\n",
 			`{"ok":false,"error":"context deadline exceeded","ms":1}`},
 		{[]string{"größe", "x"}, 2, "webwire: protocol: malformed message: name has bytes outside 32 to 126\n",
 			`{"ok":false,"error":"protocol: malformed message: name has bytes outside 32 to 126","ms":1}`},

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/webwire-go/webwire/examples/chatroom/chat"
 	"github.com/webwire-go/webwire/transport/websocket"
@@ -36,23 +35,11 @@ func serve(ctx context.Context, addr, data string, out io.Writer, listening chan
 	mux := http.NewServeMux()
 	mux.Handle("/ws", room.Server)
 	mux.Handle("/", page())
-	web := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(ln) }()
 	fmt.Fprintf(out, "chatroom: http://%s   files in %s   ctrl-C ends it\n", shown(ln.Addr()), data)
 	if listening != nil {
 		listening <- ln.Addr().String()
 	}
-	select {
-	case err := <-failed:
-		return errors.Join(err, room.Server.Close())
-	case <-ctx.Done():
-	}
-
-	fmt.Fprintln(out, "chatroom: shutting down")
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	return errors.Join(room.Server.Shutdown(ctx), web.Shutdown(ctx))
+	return room.Server.Run(ctx, ln, mux)
 }
 
 // shown returns an address for a browser on this machine.

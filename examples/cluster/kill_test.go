@@ -51,7 +51,8 @@ func newUser(c *cluster) *user {
 	return u
 }
 
-func (u *user) talk(ctx context.Context, name string) {
+// talk makes one request after the other, with pauses.
+func (u *user) talk(ctx context.Context, name string, pause time.Duration) {
 	for n := 0; ctx.Err() == nil; n++ {
 		a := attempt{text: fmt.Sprint(name, " ", n), began: time.Now()}
 		_, a.err = client.Call[string](context.Background(), u.Client, "say", said{"lobby", name, a.text})
@@ -59,6 +60,10 @@ func (u *user) talk(ctx context.Context, name string) {
 		u.mu.Lock()
 		u.attempts = append(u.attempts, a)
 		u.mu.Unlock()
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -81,6 +86,7 @@ func TestKilledNode(t *testing.T) {
 	if long {
 		users = 300
 	}
+	pause := time.Duration(users) * 2 * time.Millisecond // a room keeps the last 1000
 	c, err := startCluster("127.0.0.1:0", "", 1, 3, &output{})
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +101,7 @@ func TestKilledNode(t *testing.T) {
 		u := newUser(c)
 		defer u.Close()
 		all = append(all, u)
-		talking.Go(func() { u.talk(ctx, fmt.Sprint("user ", i)) })
+		talking.Go(func() { u.talk(ctx, fmt.Sprint("user ", i), pause) })
 	}
 	everybody := func(since time.Time) {
 		t.Helper()

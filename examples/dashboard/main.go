@@ -6,55 +6,92 @@ package main
 
 import (
 	"context"
-	"errors"
+	"embed"
 	"flag"
 	"fmt"
-	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"sync"
+	"slices"
 	"syscall"
 	"time"
+
+	"github.com/webwire-go/webwire/client/js"
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport/websocket"
 )
 
+const (
+	interval = 50 * time.Millisecond
+	history  = int(time.Minute / interval) // that a page which opens, or comes back, gets
+)
+
+//go:embed web
+var files embed.FS
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	addr := flag.String("addr", "localhost:8081", "TCP address to listen at")
 	flag.Parse()
-	if err := run(ctx, *addr, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "dashboard:", err)
-		os.Exit(1)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ln, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("dashboard: http://%s   ctrl-C ends it\n", ln.Addr())
+	all := metrics()
+	srv := newServer(all)
+	go measure(ctx, srv, all)
+	mux := http.NewServeMux()
+	mux.Handle("/ws", srv)
+	mux.Handle("/", js.Handler(files, "web"))
+	if err := srv.Run(ctx, ln, mux); err != nil {
+		log.Fatal(err)
 	}
 }
 
-// run serves the page and the metrics until ctx ends.
-func run(ctx context.Context, addr string, out io.Writer) error {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
+// newServer returns a server that has a topic for each metric, and says which there are.
+func newServer(all []*metric) *server.Server {
+	var mux server.Mux
+	mux.Request("metrics", server.JSON(func(context.Context, *server.Request, any) ([]*metric, error) { return all, nil }))
+	return server.New(server.Options{
+		Upgrader: &websocket.Upgrader{},
+		Handler:  &mux,
+		Engine:   (&engine.Memory{History: history}).Node(),
+		Topics: func(string) server.TopicOptions {
+			// A page that is too slow for all points gets the latest.
+			return server.TopicOptions{History: true, Overflow: server.LatestPerKey}
+		},
+		Hooks: server.Hooks{OnSubscribe: func(_ context.Context, _ *server.Conn, topic string) (any, error) {
+			if !slices.ContainsFunc(all, func(m *metric) bool { return m.Name == topic }) {
+				return nil, &protocol.Error{Code: "NO_SUCH_METRIC"}
+			}
+			return nil, nil
+		}},
+	})
+}
+
+// point is what is published: a value, and when it was measured, in milliseconds since 1970.
+type point struct {
+	T int64
+	V float64
+}
+
+// measure publishes a point of each metric in each interval, until ctx ends.
+func measure(ctx context.Context, srv *server.Server, all []*metric) {
+	ticks := time.NewTicker(interval)
+	defer ticks.Stop()
+	for ctx.Err() == nil {
+		now := <-ticks.C
+		for _, m := range all {
+			if p, err := protocol.JSON(point{now.UnixMilli(), m.next(now)}); err == nil {
+				// An error is that of the engine, which the server logs; the next point is due soon.
+				_, _ = srv.Topic(m.Name).Publish(ctx, "point", p)
+			}
+		}
 	}
-	fmt.Fprintf(out, "dashboard: http://%s   ctrl-C ends it\n", ln.Addr())
-	var measuring sync.WaitGroup
-	defer measuring.Wait()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	srv := newServer()
-	measuring.Go(func() { measure(ctx, srv) })
-	mux := http.NewServeMux()
-	mux.Handle("/ws", srv)
-	mux.Handle("/", page())
-	web := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(ln) }()
-	select {
-	case err := <-failed:
-		return errors.Join(err, srv.Close())
-	case <-ctx.Done():
-	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	return errors.Join(srv.Shutdown(end), web.Shutdown(end))
 }

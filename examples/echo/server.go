@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
@@ -75,18 +72,7 @@ func serve(ctx context.Context, addr string, out io.Writer, listening chan<- str
 	if listening != nil {
 		listening <- ln.Addr().String()
 	}
-	web := &http.Server{Handler: srv, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(ln) }()
-	select {
-	case err := <-failed:
-		return errors.Join(err, srv.Close())
-	case <-ctx.Done():
-	}
-
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	err = errors.Join(srv.Shutdown(ctx), web.Shutdown(ctx))
+	err = srv.Run(ctx, ln, nil)
 	if err == nil {
 		fmt.Fprintln(out, "server: shut down")
 	}

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
@@ -83,16 +81,5 @@ func serve(ctx context.Context, addr string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "listening at ws://%s\n", ln.Addr())
-	srv := newServer()
-	web := &http.Server{Handler: srv, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(ln) }()
-	select {
-	case err := <-failed:
-		return errors.Join(err, srv.Close())
-	case <-ctx.Done():
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	return errors.Join(srv.Shutdown(ctx), web.Shutdown(ctx))
+	return newServer().Run(ctx, ln, nil)
 }

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"time"
 
@@ -33,17 +31,7 @@ func serve(quit context.Context, addr, name string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "listening at ws://%s\n", ln.Addr())
-	web := &http.Server{Handler: srv, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(ln) }()
-	select {
-	case err := <-failed:
-		return errors.Join(err, srv.Close())
-	case <-quit.Done(): // which also ends the streams: a shutdown waits for them
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(quit), 10*time.Second)
-	defer cancel()
-	return errors.Join(srv.Shutdown(ctx), web.Shutdown(ctx))
+	return srv.Run(quit, ln, nil) // quit also ends the streams: a shutdown waits for them
 }
 
 // follow sends the end of a file, and then what is appended to it.

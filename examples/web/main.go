@@ -8,7 +8,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -20,7 +19,6 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
@@ -62,17 +60,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "listening at http://%s/\n", ln.Addr())
-	web := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(ln) }()
-	select {
-	case err := <-failed:
-		return errors.Join(err, srv.Close())
-	case <-ctx.Done():
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	return errors.Join(srv.Shutdown(ctx), web.Shutdown(ctx))
+	return srv.Run(ctx, ln, mux)
 }
 
 // newServer returns the server of the number.

@@ -25,7 +25,10 @@ func (c *Conn) time(m moment) time.Time {
 func (m moment) add(d time.Duration) moment { return m + moment(d) }
 
 // Setting a deadline costs as much as a small message. So a deadline that is
-// roughly right is left alone: it may be an eighth of the timeout too late.
+// roughly right is left alone: it may be slack too late.
+
+// slack returns by how much a limit may be exceeded.
+func slack(limit time.Duration) time.Duration { return limit / 32 }
 
 // receive reads from the network within the limits of time; within says that a
 // message has begun, which has to make progress. The caller holds the read turn.
@@ -37,10 +40,10 @@ func (c *Conn) receive(p []byte, within bool) (int, error) {
 		}
 	} else if !within {
 		if c.In.silent < now.add(limit) {
-			c.armRead(now.add(limit + limit/8))
+			c.armRead(now.add(limit + slack(limit)))
 		}
 	} else if c.In.slow == never || c.In.slow < now.add(limit) && c.In.progress >= leastProgress(limit) {
-		c.In.slow = now.add(limit + limit/8)
+		c.In.slow = now.add(limit + slack(limit))
 		c.In.progress = 0
 		c.armRead(c.In.slow)
 	}

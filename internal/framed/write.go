@@ -10,7 +10,7 @@ import (
 // nothing arrived from the peer. How the writer finds out depends on the connection:
 //
 // A socket reports how much it accepted before a deadline passed, and the rest can be
-// written later. Its deadline is an eighth of the timeout away; each time it passes,
+// written later. Its deadline is a sixteenth of the timeout away; each time it passes,
 // the writer looks for progress and continues, unless the write is late.
 //
 // Any other connection may be useless after a write deadline has passed, TLS in
@@ -72,8 +72,8 @@ func (c *Conn) armStep() {
 	if c.heard.Load() {
 		c.heard.Store(false)
 	}
-	if d := moment(c.stuck.Load()); d < now.add(limit/16) || d > now.add(limit/8) {
-		c.setWriteDeadline(now.add(limit / 8))
+	if d := moment(c.stuck.Load()); d < now.add(limit/32) || d > now.add(limit/16) {
+		c.setWriteDeadline(now.add(limit / 16))
 	}
 }
 
@@ -94,15 +94,15 @@ func (c *Conn) resume(n int, err error) bool {
 	if now >= late {
 		return false
 	}
-	c.setWriteDeadline(min(late, now.add(limit/8)))
+	c.setWriteDeadline(min(late, now.add(limit/16)))
 	return true
 }
 
 // armChunk sets the deadline of a chunk.
 func (c *Conn) armChunk() {
 	now, limit := c.now(), c.Limits.WriteTimeout
-	if d := moment(c.stuck.Load()); d < now.add(limit) || d > now.add(limit+limit/8) {
-		c.setWriteDeadline(now.add(limit + limit/8))
+	if d := moment(c.stuck.Load()); d < now.add(limit) || d > now.add(limit+slack(limit)) {
+		c.setWriteDeadline(now.add(limit + slack(limit)))
 	}
 }
 
@@ -129,7 +129,7 @@ func (c *Conn) postpone() {
 	defer c.mu.Unlock()
 	// Above TLS the writer may just have removed the deadline.
 	if c.cause == nil && c.stuck.Load() != int64(never) {
-		deadline := now.add(limit + limit/8)
+		deadline := now.add(limit + slack(limit))
 		c.stuck.Store(int64(deadline))
 		c.wire.Net.SetWriteDeadline(c.time(deadline)) // if it fails, so does the write
 	}

@@ -19,9 +19,8 @@ const (
 
 // acks counts the messages of the peer that it counts too, and acknowledges them.
 type acks struct {
-	bytes int // received since since; the reader's
-	since uint64
-	late  lateMessages // the reader's
+	since uint64        // what was sent when bytes was 0; the reader's
+	late  *lateMessages // nil: none are to come; the reader's
 
 	received atomic.Uint64
 	sent     atomic.Uint64 // the last acknowledgement
@@ -32,8 +31,9 @@ type acks struct {
 	mu    sync.Mutex
 	timer *time.Timer // nil before the first message
 
-	space [9]byte // for ackDue; the flusher's
+	bytes int32   // received since since, until they are ackBytes; the reader's
 	on    bool    // the peer waits for acknowledgements; the reader's
+	space [9]byte // for ackDue; the flusher's
 }
 
 // lateMessages are those that come first on a socket that goes on with a connection, and
@@ -49,6 +49,9 @@ type lateMessages struct {
 // goOn is called when the peer goes on at the message with a number, after a number of late
 // ones.
 func (a *acks) goOn(from uint64, late int) {
+	if a.late == nil {
+		a.late = new(lateMessages)
+	}
 	a.late.left, a.late.then = late, from-1
 	a.late.skip = min(a.late.got, late)
 	if late == 0 {
@@ -58,12 +61,12 @@ func (a *acks) goOn(from uint64, late int) {
 
 func (a *acks) caughtUp() {
 	a.received.Store(a.late.then)
-	a.late = lateMessages{}
+	a.late = nil
 }
 
 // takeLate takes a message that is not counted, and reports whether it has arrived before.
 func (a *acks) takeLate(l *Link) (again bool) {
-	t := &a.late
+	t := a.late
 	if again = t.skip > 0; again {
 		t.skip--
 	} else {
@@ -80,7 +83,7 @@ func (a *acks) takeLate(l *Link) (again bool) {
 
 // count counts a message. It reports whether the message has arrived before.
 func (a *acks) count(l *Link, size int) (again bool) {
-	if a.late.left > 0 {
+	if a.late != nil {
 		return a.takeLate(l)
 	}
 	received := a.received.Add(1)
@@ -91,7 +94,7 @@ func (a *acks) count(l *Link, size int) (again bool) {
 	if sent != a.since {
 		a.since, a.bytes = sent, 0
 	}
-	a.bytes += size
+	a.bytes = int32(min(int(a.bytes)+size, ackBytes))
 	switch waiting := received - sent; {
 	case waiting >= ackAlone || a.bytes >= ackBytes || a.hasty.Load():
 		a.send(l)

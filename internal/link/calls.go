@@ -313,7 +313,7 @@ func (l *Link) register(from, timeout time.Duration, then func(protocol.Payload)
 	if s.calls == nil {
 		s.calls = new(calls)
 	}
-	if x := l.modern; x != nil && (s.calls.waiting+len(s.calls.abandoned) >= x.peer.Requests || in != nil && s.calls.streams >= MaxStreams) {
+	if x := l.modern; x != nil && (s.calls.waiting+len(s.calls.abandoned) >= int(x.peer.Requests) || in != nil && s.calls.streams >= MaxStreams) {
 		return nil, 0, protocol.FailureTooMany.Failure()
 	}
 	if c = s.calls.take(); c == nil {

@@ -17,9 +17,10 @@ func Cost(m protocol.Message) int { return tasks.Overhead + len(m.Name) + len(m.
 
 // The inbox is the budget of the tasks. While it is exceeded the reader does not read.
 // But whether a peer is still there shows only in what it sends, and that may be behind
-// messages for which there is no room. So a reader that was held up for a keep-alive
+// messages for which there is no room. So a reader that was held up for half a keep-alive
 // interval reads on for as much as the inbox holds, or minOverdraft if that is more,
-// and again after the next interval, up to maxOverdraft times.
+// and again after the next half, up to maxOverdraft times. What it reads then may have
+// arrived long before: see pulse.resumed.
 const (
 	minOverdraft = 64 << 10
 	maxOverdraft = 3
@@ -35,9 +36,9 @@ const (
 // as something arrives there.
 func (l *Link) awaitRoom() {
 	d := &l.desk
-	halves := 0 // of intervals, since there was more room last
 	overdraft := max(l.limits.Tasks.Budget, minOverdraft)
 	over := l.SocketOver()
+	held, since := false, time.Duration(0)
 	for {
 		room, freed, fits := l.tasks.Lack(int(d.overdrafts) * overdraft)
 		if freed {
@@ -47,20 +48,23 @@ func (l *Link) awaitRoom() {
 			d.overdrafts = 0
 		}
 		if room == nil {
+			if held {
+				l.resumed(since)
+			}
 			return
+		}
+		if !held {
+			held, since = true, now()
+			l.heldUp()
 		}
 		l.out.Let() // what is held back may be what the tasks wait for
 		timer := time.NewTimer(l.limits.KeepAlive / 2)
 		select {
 		case <-room:
-			halves = 0
 		case <-timer.C:
 			l.pingNow()
-			if halves++; halves%2 != 0 {
-				break
-			}
 			d.overdrafts = min(d.overdrafts+1, maxOverdraft)
-			if d.starved++; d.starved > maxStarved {
+			if d.starved++; d.starved > 2*maxStarved {
 				l.end(ErrStarved)
 			}
 		case <-over:

@@ -177,3 +177,55 @@ func TestPingsWhileHeldUp(t *testing.T) {
 		}
 	})
 }
+
+// A peer that does not answer after the reader was held up is gone. It has the read timeout
+// since its last sign of life, but at least half of that from the time on at which its
+// answers can be read; and one that answers lives on.
+func TestSilentSinceHeldUp(t *testing.T) {
+	const interval = 10 * time.Second
+	for _, c := range []struct {
+		name       string
+		messages   int           // of 10 kB, for an inbox of 100 kB
+		free       time.Duration // when handlers return; zero: never
+		answers    bool
+		unanswered bool // it is known that the peer never answers
+		ends       time.Duration
+	}{
+		{"read on once", 15, 0, false, false, 3 * interval},
+		{"read on three times", 35, 0, false, false, 3 * interval},
+		{"handlers return late", 1000, 10 * interval, false, false, 10*interval + 3*interval/2},
+		{"handlers return at once", 1000, interval / 4, false, false, 0}, // that is for the read timeout
+		{"it answers", 35, 0, true, false, 0},
+		{"handlers return late and it answers", 1000, 10 * interval, true, false, 0},
+		{"it never answers", 15, 0, false, true, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &monitored{wire: newWire()}
+				m.gone.Store(!c.answers)
+				conf := config(m)
+				conf.Limits.Tasks.Budget = 100_000
+				conf.Limits.KeepAlive, conf.Limits.Unanswered = interval, c.unanswered
+				l, role := runBlocking(t, conf, false)
+				start := time.Now()
+				msg := encoded(t, 10_000)
+				for range c.messages {
+					m.arrive(msg)
+				}
+				if c.free > 0 {
+					time.AfterFunc(c.free, func() { close(role.release) })
+				}
+				select {
+				case err := <-l.reason:
+					if took := time.Since(start); took != c.ends || !errors.Is(err, ErrSilent) {
+						t.Errorf("it ended after %v with %v, want %v", took, err, c.ends)
+					}
+				case <-time.After(20 * interval):
+					if c.ends != 0 {
+						t.Errorf("it did not end, want %v", c.ends)
+					}
+				}
+			})
+		})
+	}
+}

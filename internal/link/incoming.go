@@ -59,7 +59,7 @@ func (l *Link) Serve(in *Incoming, m *protocol.Message, size int, t tasks.Task) 
 			in.waits = d == 0 || !l.tasks.IsFree()
 		}
 		if m.Head.Stream() {
-			in.flow = newOutflow(x.peer.StreamCredit)
+			in.flow = newOutflow(int(x.peer.StreamCredit))
 		}
 	}
 	if !x.register(in) { // before it can be over
@@ -161,7 +161,7 @@ func (x *modern) register(in *Incoming) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	t := &x.incoming
-	if int(t.requests) >= x.own.Requests || in.flow != nil && t.streams >= MaxStreams {
+	if t.requests >= int32(x.own.Requests) || in.flow != nil && t.streams >= MaxStreams {
 		return false
 	}
 	t.add(in)

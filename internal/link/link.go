@@ -55,6 +55,7 @@ type Limits struct {
 	WriteTimeout time.Duration // of the connections
 	KeepAlive    time.Duration // a peer that was silent for this long is pinged
 	WakeCheck    bool          // look whether the system slept, see pulse
+	Unanswered   bool          // the peer does not answer pings
 	Tasks        tasks.Limits  // its Budget is the size of the inbox, see awaitRoom
 
 	// Survives reports whether a connection that may outlive its socket outlives one that a

@@ -191,4 +191,7 @@ func TestSize(t *testing.T) {
 	if size := unsafe.Sizeof(Link{}); unsafe.Sizeof(size) == 8 && size > 760 {
 		t.Errorf("a Link has %d bytes", size)
 	}
+	if size := unsafe.Sizeof(modern{}); unsafe.Sizeof(uintptr(0)) == 8 && size > 208 {
+		t.Errorf("what a Link of 3.0 has besides has %d bytes", size)
+	}
 }

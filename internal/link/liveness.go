@@ -16,6 +16,10 @@ import (
 // os.ErrDeadlineExceeded, as other silence of a peer is.
 var ErrSlept = fmt.Errorf("webwire: the system slept and the peer does not answer any more: %w", os.ErrDeadlineExceeded)
 
+// ErrSilent is why a connection ends whose reader was held up by a full inbox, and whose
+// peer has not answered since.
+var ErrSilent = fmt.Errorf("webwire: the inbox was full and the peer does not answer any more: %w", os.ErrDeadlineExceeded)
+
 const (
 	// sleptFor is how much more time must have passed on the wall than for the program
 	// before the peer is asked whether it is still there.
@@ -30,11 +34,17 @@ const (
 // since the last one was sent, it pings: the answer extends the read timeout of the
 // transport, and its absence ends the connection.
 //
+// After the reader was held up by a full inbox for half an interval or more, the read
+// timeout of the transport begins when the reader reads on, which is late: what it reads
+// then may have been there all the time. So the peer is asked as soon as all of that has
+// been read, and has to answer until the third interval since the reader was held up is
+// over, or for one and a half if that is longer.
+//
 // If WakeCheck is set the timer also compares the wall clock with the monotonic one,
 // which on most systems stands still while the system sleeps. After a sleep, or when
 // somebody set the wall clock, a connection may be long dead, so the peer is asked and
-// has answerTime to answer. Only a transport.Monitor can tell; others are left to the
-// read timeout.
+// has answerTime to answer. Only a transport.Monitor can tell whether a peer answers; others
+// are left to the read timeout.
 type pulse struct {
 	mu      sync.Mutex
 	timer   *time.Timer   // nil while not running
@@ -42,13 +52,22 @@ type pulse struct {
 	pinged  time.Duration // when the last ping was due, see now
 	pinging bool          // a ping is being written
 	early   bool          // one is due now, see pingNow
-	asked   bool          // whether it is still there, after a sleep
 	beats   int32         // running
-	arrived uint64        // when it was asked
+	held    bool          // the reader is held up: an answer would not be read
+	doubt   *doubt        // whether the peer is still there; nil: none
 	calm    chan struct{} // closed once no beat is running; nil if nobody waits for that
 
 	heard atomic.Int64 // when something was read last, see now
 	wrote atomic.Int64 // when the last write began
+}
+
+// doubt is what a pulse knows about a peer that may be gone.
+type doubt struct {
+	why     error         // what the connection ends with if the peer does not answer
+	askAt   time.Duration // when to ask
+	until   time.Duration // the peer has to have answered
+	asked   bool          // it was asked
+	arrived uint64        // what had arrived then
 }
 
 // wallClock is the time without the monotonic reading. Tests replace it.
@@ -73,7 +92,7 @@ func (l *Link) stopPulse() {
 	p.mu.Lock()
 	p.timer.Stop()
 	p.timer = nil
-	p.asked, p.early = false, false
+	p.doubt, p.early, p.held = nil, false, false
 	var calm chan struct{}
 	if p.beats > 0 {
 		calm = make(chan struct{})
@@ -103,8 +122,8 @@ func (l *Link) beat() {
 	p.timer.Reset(do.next)
 	p.mu.Unlock()
 
-	if do.end {
-		l.endWritten(ErrSlept)
+	if do.end != nil {
+		l.endWritten(do.end)
 		return
 	}
 	if do.heartbeat {
@@ -152,46 +171,90 @@ func (l *Link) pingNow() {
 	}
 }
 
+// heldUp records that the reader waits for room.
+func (l *Link) heldUp() {
+	p := &l.pulse
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = true
+	if p.doubt != nil && p.doubt.asked {
+		p.doubt = nil
+	}
+}
+
+// resumed records that the reader reads on, which was held up since then.
+func (l *Link) resumed(since time.Duration) {
+	p := &l.pulse
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = false
+	at, interval := now(), l.limits.KeepAlive
+	if p.doubt == nil {
+		if at-since < interval/2 || p.timer == nil || l.limits.Unanswered || l.monitor() == nil {
+			return
+		}
+		p.doubt = &doubt{why: ErrSilent, until: since + 3*interval}
+	}
+	// In a tenth of an interval everything that was there will have been read.
+	p.doubt.askAt = at + interval/10
+	p.doubt.until = max(p.doubt.until, at+3*interval/2)
+	if !p.early { // otherwise a look is due now
+		p.timer.Reset(interval / 10)
+	}
+}
+
 // deeds is what a look at the pulse asks for.
 type deeds struct {
-	end, ping, heartbeat bool
-	next                 time.Duration // until the next look
+	end             error // not nil: why the connection ends
+	ping, heartbeat bool
+	next            time.Duration // until the next look
 }
 
 func (p *pulse) look(l *Link) (do deeds) {
 	at := now()
-	if l.limits.WakeCheck {
-		if p.asked && l.arrivals() == p.arrived {
-			return deeds{end: true}
-		}
-		p.asked = false
+	if l.limits.WakeCheck && !p.held {
 		behind := behind(at)
-		if _, ok := transport.As[transport.Monitor](l.out.Conn()); ok && behind-p.slept > sleptFor {
-			p.asked, p.arrived = true, l.arrivals()
+		if behind-p.slept > sleptFor && l.monitor() != nil {
+			p.doubt = &doubt{why: ErrSlept, askAt: at, until: at + answerTime}
 		}
 		p.slept = behind
+	}
+	asks := false
+	if d := p.doubt; d != nil && !p.held {
+		switch {
+		case !d.asked && at >= d.askAt:
+			asks, d.asked, d.arrived = true, true, l.monitor().Arrivals()
+		case !d.asked:
+		case l.monitor().Arrivals() != d.arrived:
+			p.doubt = nil
+		case at >= d.until:
+			return deeds{end: d.why}
+		}
 	}
 	heard := time.Duration(p.heard.Load())
 	wrote := time.Duration(p.wrote.Load())
 	due := max(min(heard, wrote), p.pinged) + l.limits.KeepAlive
-	if do.ping = p.asked || p.early || at >= due; do.ping {
+	if do.ping = asks || p.early || at >= due; do.ping {
 		p.early = false
 		p.pinged = at
 		due = at + l.limits.KeepAlive
 		do.heartbeat = l.heartbeat && at >= wrote+l.limits.KeepAlive
 	}
-	if do.next = due - at; p.asked {
-		do.next = min(do.next, answerTime)
+	do.next = due - at
+	switch d := p.doubt; {
+	case d == nil || p.held:
+	case d.asked:
+		do.next = min(do.next, d.until-at)
+	default:
+		do.next = min(do.next, d.askAt-at)
 	}
 	return do
 }
 
-// arrivals counts what arrived from the peer, as far as the transport tells.
-func (l *Link) arrivals() uint64 {
-	if m, ok := transport.As[transport.Monitor](l.out.Conn()); ok {
-		return m.Arrivals()
-	}
-	return l.received.Load()
+// monitor returns what counts arrivals, nil if the transport does not.
+func (l *Link) monitor() transport.Monitor {
+	m, _ := transport.As[transport.Monitor](l.out.Conn())
+	return m
 }
 
 // behind returns how much more time has passed on the wall since the epoch than for the

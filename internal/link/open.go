@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/webwire-go/webwire/protocol"
@@ -23,24 +24,41 @@ const DefaultStreamCredit = 128 << 10
 
 // Terms are what an end of 3.0 announces besides the longest message that it takes.
 type Terms struct {
-	Requests     int // of the other end that it takes at once
-	StreamCredit int // the first limit of each streamed reply to it, in bytes
+	Requests     uint16 // of the other end that it takes at once
+	StreamCredit uint32 // the first limit of each streamed reply to it, in bytes
 }
 
 // TermsOfServer returns what a server's accept-conf announces.
-func TermsOfServer(c protocol.Conf) Terms { return Terms{c.Requests, c.StreamCredit} }
+func TermsOfServer(c protocol.Conf) Terms { return termsOf(c.Requests, c.StreamCredit) }
 
 // TermsOfClient returns what a client's hello announces.
-func TermsOfClient(h protocol.HelloBody) Terms { return Terms{h.Requests, h.StreamCredit} }
+func TermsOfClient(h protocol.HelloBody) Terms { return termsOf(h.Requests, h.StreamCredit) }
+
+// termsOf clamps as the encoding of both messages does.
+func termsOf(requests, credit int) Terms {
+	return Terms{
+		uint16(min(max(requests, 0), math.MaxUint16)),
+		uint32(min(max(int64(credit), 0), math.MaxUint32)),
+	}
+}
 
 // AwaitHello opens a socket of 3.0 at the server's end: it writes conf and returns the
 // hello of the client, which is the caller's. Before it has written anything else, the
 // server answers that with a welcome. After an error the socket is closed: if ctx ends the
 // error is its cause, and if hello does not arrive within ten seconds it is ErrNoHello.
 func AwaitHello(ctx context.Context, conn transport.Conn, conf protocol.Conf) (protocol.HelloBody, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, helloTime, ErrNoHello)
-	defer cancel()
+	// A context with a timeout would do the same, but the runtime keeps what a timer that was
+	// stopped refers to for a while: with many connections that is a lot.
+	closed := make(chan struct{})
+	late := time.AfterFunc(helloTime, func() {
+		defer close(closed)
+		_ = conn.Close(transport.StatusProtocolError, "no hello") // ErrNoHello says it
+	})
 	m, err := exchange(ctx, conn, conf.Message(), protocol.Hello)
+	if !late.Stop() {
+		<-closed
+		err = ErrNoHello
+	}
 	if err != nil {
 		return protocol.HelloBody{}, err
 	}
@@ -102,15 +120,7 @@ func exchange(ctx context.Context, conn transport.Conn, m protocol.Message, kind
 		_ = conn.Abort() // nobody can be told more
 		return m, err
 	}
-	released := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(released)
-		if context.Cause(ctx) == ErrNoHello {
-			_ = conn.Close(transport.StatusProtocolError, "no hello") // the error of Read says it
-		} else {
-			_ = conn.Abort() // as above
-		}
-	})
+	stop := context.AfterFunc(ctx, func() { _ = conn.Abort() }) // the error of Read says it
 	written := make(chan error, 1)
 	go func() { written <- conn.Write(first) }()
 	b, err := conn.Read(nil)
@@ -119,7 +129,6 @@ func exchange(ctx context.Context, conn transport.Conn, m protocol.Message, kind
 	}
 	writeErr := <-written
 	if !stop() {
-		<-released
 		return m, context.Cause(ctx)
 	}
 	if err == nil && writeErr != nil {

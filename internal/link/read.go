@@ -91,5 +91,5 @@ func reuse(b []byte) []byte {
 type desk struct {
 	held       uint8 // messages since the outbox holds back what is added
 	overdrafts uint8 // how many times the inbox's size its budget may be exceeded, see awaitRoom
-	starved    uint8 // keep-alive intervals for which it waited in vain
+	starved    uint8 // halves of keep-alive intervals for which it waited in vain
 }

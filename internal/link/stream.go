@@ -31,7 +31,7 @@ func (l *Link) Stream(ctx context.Context, m protocol.Message, timeout time.Dura
 	if err := ctx.Err(); err != nil {
 		return nil, unsent(err)
 	}
-	s := &Stream{link: l, ctx: ctx, in: newInflow(l.modern.own.StreamCredit)}
+	s := &Stream{link: l, ctx: ctx, in: newInflow(int(l.modern.own.StreamCredit))}
 	var err error
 	if s.call, s.number, err = l.register(now(), timeout, nil, s.in); err != nil {
 		return nil, unsent(err)

@@ -167,13 +167,15 @@ func flood(t *testing.T, c transport.Conn) <-chan error {
 			written.Add(1)
 		}
 	}()
-	// Blocked is what makes no progress for a while.
-	const calm = 50 * time.Millisecond
-	last, since := int64(-1), time.Now()
-	for start := time.Now(); time.Since(since) < calm; time.Sleep(calm / 10) {
+	// Blocked is what makes no progress for a while, in which this goroutine ran several
+	// times: a process that stands still makes none either.
+	last := int64(-1)
+	start := time.Now()
+	for calm := 0; calm < 10; calm++ {
 		if n := written.Load(); n != last {
-			last, since = n, time.Now()
+			last, calm = n, 0
 		}
+		time.Sleep(5 * time.Millisecond)
 		if time.Since(start) > patience {
 			t.Fatal("Write never blocks although the peer does not read")
 		}

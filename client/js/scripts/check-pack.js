@@ -49,6 +49,7 @@ try {
   writeFileSync(join(dir, 'package.json'), '{ "type": "module" }');
   writeFileSync(join(dir, 'names.js'), `${lines.join('\n')}
 if (Object.keys(all).sort().join() !== Object.keys(min).sort().join() || !('Client' in all)) throw new Error('the exports differ');
+import 'webwire/outbox';
 import { FakeServer } from 'webwire/testing';
 if (!(new FakeServer().client() instanceof all.Client)) throw new Error('a fake server has clients of its own');
 `);
@@ -64,6 +65,15 @@ import { FakeServer } from 'webwire/testing';
 const server = new FakeServer({ greet: (payload) => 'hello, ' + payload.text() });
 const faked: all.Client = server.client({ timeout: 1000 });
 server.signals.map(({ name, payload }) => name + payload.text());
+server.onsubscribe = async (topic, { away }) => { if (away) throw new Error(topic); };
+const position: string | undefined = server.topic('news').publish('item', { n: 1 });
+server.topic('news').subscribers.forEach((connection) => connection.gap(1));
+void position;
+
+import { Outbox } from 'webwire/outbox';
+new Outbox(client, 'edits').addEventListener('refused', ({ error, name }) => name + error.message);
+// @ts-expect-error: as above
+new Outbox(client, 'edits').nothing();
 // @ts-expect-error: as above
 server.nothing();
 void faked;

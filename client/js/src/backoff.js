@@ -5,17 +5,23 @@ import { CloseError, RefusedError, VersionError, WebWireError } from './errors.j
 
 export const GOING_AWAY = 1001; // the status of a server that shuts down
 const MAX_RETRY_AFTER = 600_000; // what a server may ask for
-const GROWTH = 3; // of the pause between attempts
+const GROWTH = 4; // of the pause between attempts
 
-// backoff is exponential, with full jitter, so that many clients that lost their
-// server do not come back at once. A server that says when to come back sets the
-// pace, the jitter is ours.
+// backoff returns a pause that is random, so that many clients that lost their server do
+// not come back at once. Once they are spread over maxBackoff, pauses of nearly that length
+// keep them so. A server that says when to come back sets the pace, the jitter is ours.
 export function backoff({ minBackoff, maxBackoff }, retries, { retryAfter = 0 }) {
-  let limit = Math.min(minBackoff, maxBackoff);
-  for (let left = retries; left > 0 && limit * GROWTH <= maxBackoff; left--) limit *= GROWTH;
-  const asked = Math.min(retryAfter, MAX_RETRY_AFTER);
-  if (asked) limit = Math.min(limit, Math.max(asked, minBackoff));
-  return asked + Math.random() * limit;
+  let least = 0;
+  let limit = minBackoff * GROWTH ** Math.min(retries, 99);
+  if (limit > maxBackoff) {
+    limit = maxBackoff;
+    least = retries && limit * 0.75;
+  }
+  if (retryAfter) {
+    least = Math.min(retryAfter, MAX_RETRY_AFTER);
+    limit = least + Math.min(limit, Math.max(least, minBackoff));
+  }
+  return least + Math.random() * (limit - least);
 }
 
 // permanent reports whether it makes no sense to try again: a server that speaks

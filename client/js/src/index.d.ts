@@ -320,12 +320,12 @@ export interface ClientOptions extends Listeners {
   /** Milliseconds for each attempt to connect; `Infinity` for no limit. Default: 10000. */
   dialTimeout?: number | undefined;
   /**
-   * The pause between attempts to connect, in milliseconds: random, up to `minBackoff`
-   * at first, then up to three times as much after each attempt, as long as that is
-   * within `maxBackoff`. It is longer where the server asks for that. It starts anew
-   * after a connection that lasted for `maxBackoff`, or for `minBackoff` if the server
-   * then said that it goes away. There is no pause when the device comes online.
-   * Default: 1000 and 10000.
+   * Limits of the pause between attempts to connect, in milliseconds. Each pause is
+   * random: from zero to a limit that starts at `minBackoff` and quadruples with each
+   * attempt, and once it would exceed `maxBackoff`, from three quarters of `maxBackoff` to
+   * `maxBackoff`. A server may ask for a longer pause. Backoff resets after a socket has
+   * lasted at least `maxBackoff`, or `minBackoff` if the server then said that it goes
+   * away. There is no pause when the device comes online. Default: 1000 and 5000.
    */
   minBackoff?: number | undefined;
   maxBackoff?: number | undefined;

@@ -10,7 +10,7 @@ export function complete(options) {
     timeout: 60_000,
     dialTimeout: 10_000,
     minBackoff: 1_000,
-    maxBackoff: 10_000,
+    maxBackoff: 5_000,
     maxQueue: 8 << 20,
     versions: VERSIONS,
     negotiate: 'metadata',

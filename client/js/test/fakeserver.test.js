@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { mock, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { Client, DisconnectedError, ErrorReply, FailureError, InternalError, TimeoutError } from '../src/index.js';
+import { Client, DisconnectedError, ErrorReply, GapError, InternalError, TimeoutError } from '../src/index.js';
 import { FakeServer } from '../testing/index.js';
 
 const soon = () => new Promise((resolve) => { setImmediate(resolve); });
@@ -23,12 +23,15 @@ function start(t, handlers) {
 
 test('the code of docs/testing.md passes', async () => {
   const text = await readFile(new URL('../../../docs/testing.md', import.meta.url), 'utf8');
-  const [, code] = /^```js\n(.*?)^```/ms.exec(text);
+  const blocks = [...text.matchAll(/^```js\n(.*?)^```/gms)];
+  assert.equal(blocks.length, 2);
   const env = { ...process.env };
   delete env.NODE_TEST_CONTEXT; // it is a run of its own
-  const args = ['--input-type=module', '--eval', code];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: fileURLToPath(new URL('..', import.meta.url)), env });
-  assert.match(stdout, /^# pass 1$/m);
+  for (const [, code] of blocks) {
+    const args = ['--input-type=module', '--eval', code];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: fileURLToPath(new URL('..', import.meta.url)), env });
+    assert.match(stdout, /^# pass 1$/m);
+  }
 });
 
 test('requests', async (t) => {
@@ -85,7 +88,7 @@ test('requests to the client', async (t) => {
   client.handle('wait', () => new Promise(() => {}));
   const waiting = connection.request('wait');
   await soon();
-  connection.cut();
+  connection.close();
   await assert.rejects(waiting, DisconnectedError);
 });
 
@@ -100,6 +103,7 @@ test('a client that gives up', async (t) => {
     }),
   });
   const client = server.client();
+  await client.connect();
   await assert.rejects(client.request('wait', '', { timeout: 20 }), TimeoutError);
   await soon();
   assert.equal(aborted.length, 1);
@@ -134,17 +138,43 @@ test('streams, with flow control', async (t) => {
 });
 
 test('a connection that breaks, and is made again', async (t) => {
-  const server = start(t, { greet: () => 'hello', hang: () => new Promise(() => {}) });
+  let finish;
+  let executed = 0;
+  const slow = () => new Promise((resolve) => {
+    executed++;
+    finish = resolve;
+  });
+  const server = start(t, { greet: () => 'hello', slow });
   const client = server.client();
   await client.connect();
-  const waiting = assert.rejects(client.request('hang'), (error) => error instanceof DisconnectedError && error.sent);
+  const [connection] = server.connections;
+  const signals = [];
+  client.addEventListener('signal', ({ payload }) => signals.push(payload.text()));
+  const waiting = client.request('slow');
   await soon();
-  server.cut();
-  await waiting;
-  assert.equal((await client.request('greet')).text(), 'hello');
+  server.goOffline();
+  assert.ok(connection.away);
+  finish('done');
+  connection.signal('news', 'while it is away');
+  await soon();
+  assert.equal(client.status, 'resuming');
+  server.goOnline();
+  assert.equal((await waiting).text(), 'done');
+  assert.equal(executed, 1);
+  assert.equal(connection.away, false);
+  for (let i = 0; i < 5; i++) {
+    server.cut();
+    connection.signal('news', String(i));
+    assert.equal((await client.request('greet')).text(), 'hello');
+  }
+  assert.deepEqual(signals, ['while it is away', '0', '1', '2', '3', '4']);
+  assert.deepEqual(server.connections, [connection]);
+  const gap = event(client, 'gap');
+  connection.gap(7);
+  assert.equal((await gap).missed, 7);
+
   server.goOffline();
   await soon();
-  assert.equal(client.status, 'connecting');
   const later = client.request('greet');
   server.goOnline();
   assert.equal((await later).text(), 'hello');
@@ -190,10 +220,120 @@ test('it takes no time: fake timers do', async (t) => {
   assert.equal((await server.client().request('greet')).text(), 'hello');
 });
 
-test('it has no topics, and says so', async (t) => {
-  const server = start(t, { greet: () => 'hello' });
+test('topics', async (t) => {
+  const server = start(t);
+  const news = server.topic('news');
+  const first = news.publish('item', 'one');
   const client = server.client();
-  await assert.rejects(client.subscribe('news').next(), (error) => error instanceof FailureError && error.code === 9);
-  assert.equal((await client.request('greet')).text(), 'hello', 'the connection goes on');
-  assert.equal(server.connections.length, 1);
+  const got = [];
+  const gaps = [];
+  const presence = [];
+  const stop = new AbortController();
+  const options = { since: 0, signal: stop.signal, onGap: ({ lost }) => gaps.push(lost), presence: ({ op, id, info }) => presence.push([op, id, info]) };
+  const reading = (async () => {
+    for await (const { name, payload, position } of client.subscribe('news', options)) got.push([name, payload.text(), position]);
+  })();
+  await soon();
+  const [connection] = server.connections;
+  assert.deepEqual(news.subscribers, [connection]);
+  const second = news.publish('item', 'two');
+  news.gap(3);
+  news.enter('a', { user: 'Ada' });
+  news.enter('a', { user: 'Ada L.' });
+  news.leave('a');
+  await soon();
+  assert.deepEqual(got, [['item', 'one', first], ['item', 'two', second]]);
+  assert.deepEqual(gaps, [3]);
+  assert.deepEqual(presence, [['enter', 'a', { user: 'Ada' }], ['update', 'a', { user: 'Ada L.' }], ['leave', 'a', undefined]]);
+
+  // What is published while the client is away it gets when it is back.
+  server.goOffline();
+  const third = news.publish('item', new Uint8Array([1]));
+  server.goOnline();
+  await event(client, 'resumed');
+  await soon();
+  assert.deepEqual(got.at(-1), ['item', '\x01', third]);
+  assert.deepEqual(gaps, [3]);
+
+  stop.abort();
+  await assert.rejects(reading, { name: 'AbortError' });
+  await soon();
+  assert.deepEqual(news.subscribers, []);
+});
+
+test('a subscription goes on after its position', async (t) => {
+  const server = start(t);
+  const news = server.topic('news');
+  const [first] = ['one', 'two', 'three'].map((text) => news.publish('item', text));
+  const client = server.client();
+  const next = async (options) => {
+    const { value } = await client.subscribe('news', options).next();
+    return value.payload.text();
+  };
+  assert.equal(await next({ since: 0 }), 'one');
+  assert.equal(await next({ since: first }), 'two');
+  news.forget();
+  await assert.rejects(next({ since: first }), (error) => error instanceof GapError && error.lost === 2);
+  const only = next();
+  await soon();
+  news.publish('item', 'four');
+  assert.equal(await only, 'four');
+
+  news.history = false;
+  const live = client.subscribe('news').next();
+  await soon();
+  assert.equal(news.publish('item', 'five'), undefined);
+  assert.equal((await live).value.position, undefined);
+});
+
+test('the members that are there are told first', async (t) => {
+  const server = start(t);
+  server.topic('room').enter('a', 'Ada');
+  const client = server.client();
+  const met = new Promise((resolve) => {
+    client.subscribe('room', { presence: resolve }).next().catch(() => {});
+  });
+  assert.deepEqual(await met, { op: 'enter', id: 'a', info: 'Ada' });
+});
+
+test('who may subscribe', async (t) => {
+  const server = start(t);
+  server.onsubscribe = async (topic, { session }) => {
+    if (!session) throw new ErrorReply('SIGNED_OUT', `no ${topic} for you`);
+  };
+  const client = server.client();
+  await assert.rejects(client.subscribe('news').next(), { code: 'SIGNED_OUT', message: 'no news for you' });
+  server.connections[0].createSession();
+  const next = client.subscribe('news').next();
+  await soon();
+  server.topic('news').publish('item', 'x');
+  assert.equal((await next).value.payload.text(), 'x');
+});
+
+test('a hook that fails', async () => {
+  const server = new FakeServer();
+  server.onsubscribe = () => { throw new RangeError('a secret'); };
+  await assert.rejects(server.client().subscribe('news').next(), InternalError);
+  assert.equal(server.errors.shift().message, 'a secret');
+  server.close();
+});
+
+test('a server that is started anew', async (t) => {
+  const server = start(t, { hang: () => new Promise(() => {}) });
+  const client = server.client();
+  server.topic('news').publish('item', 'lost');
+  const gaps = [];
+  const reading = client.subscribe('news', { since: 0, onGap: (gap) => gaps.push(gap) });
+  assert.equal((await reading.next()).value.payload.text(), 'lost');
+  const waiting = assert.rejects(client.request('hang'), (error) => error instanceof DisconnectedError && error.sent);
+  await soon();
+  const again = event(client, 'connected');
+  server.restart();
+  await waiting;
+  await again;
+  const next = reading.next();
+  await soon();
+  server.topic('news').publish('item', 'new');
+  assert.equal((await next).value.payload.text(), 'new');
+  assert.equal(gaps.length, 1);
 });

@@ -746,7 +746,7 @@ test('pauses grow while sockets break at once, and nothing is lost', async (t) =
     assert.deepEqual(names(again), ['n']);
     again.drop();
   }
-  assert.deepEqual(pauses, [1, 3, 9, 27]);
+  assert.deepEqual(pauses, [1, 4, 16, 50]);
   const last = await resumed(server, 1, { received: 1 });
   last.say(192, ID(1), [0, 0], 'y');
   await reply;

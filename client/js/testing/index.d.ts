@@ -33,9 +33,9 @@ export interface FakeSignal {
 }
 
 /**
- * A server in the process of its clients. It speaks 3.0 and keeps sessions. Its connections end
- * with their sockets; there are no topics. Nothing in it takes time, so that it works with the
- * fake timers of test runners.
+ * A server in the process of its clients. It speaks 3.0, keeps sessions, has topics, and its
+ * connections outlive their sockets, for as long as the server is not restarted or closed.
+ * Nothing in it takes time, so that it works with the fake timers of test runners.
  */
 export class FakeServer {
   /** The keys are the names of requests. */
@@ -50,10 +50,16 @@ export class FakeServer {
   readonly signals: FakeSignal[];
   /** What handlers threw that is no `ErrorReply`, and messages of clients that are malformed. */
   readonly errors: unknown[];
-  /** The connections that exist, the oldest first. */
+  /** The connections that exist, also those whose client is away, the oldest first. */
   readonly connections: readonly FakeConnection[];
   /** Whether the clients cannot connect. */
   readonly offline: boolean;
+
+  /**
+   * Called when a client subscribes to a topic. If it throws, or rejects, the client is refused:
+   * an `ErrorReply` reaches it, any other error is in `errors`. Default: anybody may subscribe.
+   */
+  onsubscribe: ((topic: string, connection: FakeConnection) => void | Promise<void>) | null;
 
   /** Sets the handler of requests of a name. */
   handle(name: string, handler: FakeHandler): void;
@@ -61,12 +67,19 @@ export class FakeServer {
   client(options?: ClientOptions): Client;
   /** Sends a signal to all connections. */
   signal(name: string, data?: Data): void;
-  /** Breaks all connections, as a network does. Clients connect again. */
+  /** Returns the topic of a name, always the same one. */
+  topic(name: string): FakeTopic;
+  /** Breaks all sockets, as a network does. Clients come back, and nothing is lost. */
   cut(): void;
-  /** Breaks all connections and lets clients not connect until `goOnline()`. */
+  /** Breaks all sockets, and refuses new ones until `goOnline()`. */
   goOffline(): void;
   goOnline(): void;
-  /** Closes the clients of `client()` and breaks the connections of others. */
+  /**
+   * Ends all connections as a server does that is killed and started again. What topics have kept,
+   * and their members, are lost; sessions are kept.
+   */
+  restart(): void;
+  /** Closes the clients of `client()` and ends the connections of others. */
   close(): void;
 }
 
@@ -75,6 +88,8 @@ export class FakeConnection {
   private constructor();
   /** The session that the connection has, or `null`. */
   readonly session: Session | null;
+  /** Whether no socket carries the connection. What is sent waits until the client is back. */
+  readonly away: boolean;
   /** Sends a signal. */
   signal(name: string, data?: Data): void;
   /** Sends a request to the client, which answers it with a handler of `client.handle`. */
@@ -83,8 +98,29 @@ export class FakeConnection {
   createSession(info?: unknown): Session;
   /** Closes the session of the connection, and of all others that have it. */
   closeSession(): void;
+  /** Tells the client that signals are lost: its event `gap` has the number. */
+  gap(missed: number): void;
   /** Ends the connection with a close code of WebSocket. Default: 1000. */
   close(code?: number, reason?: string): void;
-  /** Breaks the connection, as a network does. */
+  /** Breaks the socket, as a network does. The client comes back. */
   cut(): void;
+}
+
+/** A topic, to which clients subscribe with `client.subscribe`. */
+export class FakeTopic {
+  private constructor();
+  /** Whether publications are kept and have positions. Default: true. */
+  history: boolean;
+  /** The connections of its subscriptions. */
+  readonly subscribers: FakeConnection[];
+  /** Publishes a message. Returns its position, for `since`; `undefined` without history. */
+  publish(name: string, data?: Data): string | undefined;
+  /** Tells the subscribers that messages are lost at this place: how many, or 0 if that is unknown. */
+  gap(lost?: number): void;
+  /** Forgets what is kept. A client that asks for it is told of a gap. */
+  forget(): void;
+  /** Adds a member, or changes what is known of it. Subscribers that asked for `presence` are told. */
+  enter(id: string, data?: unknown): void;
+  /** Removes a member. */
+  leave(id: string): void;
 }

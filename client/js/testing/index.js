@@ -1,27 +1,29 @@
 // A server for tests of programs that use the client: it runs beside the client in the same
-// process, over WebSockets that are not real. It speaks 3.0; its connections end with their
-// sockets.
+// process, over WebSockets that are not real. It speaks 3.0.
 
 import { Client } from '../src/client.js';
-import { FakeConnection } from './connection.js';
+import { FakeConnection, meet } from './connection.js';
 import { socketClass } from './socket.js';
+import { FakeTopic } from './topic.js';
 
-export { FakeConnection };
+export { FakeConnection, FakeTopic };
 
 export class FakeServer {
   signals = [];
   errors = [];
   connections = [];
   offline = false;
+  onsubscribe = null;
 
   #handlers = new Map();
   #sessions = new Map();
+  #topics = new Map();
   #clients = [];
 
   constructor(handlers = {}) {
     for (const [name, handler] of Object.entries(handlers)) this.handle(name, handler);
     this.options = {
-      WebSocket: socketClass((socket) => (this.offline ? undefined : new FakeConnection(this, this.#sessions, socket))),
+      WebSocket: socketClass((socket) => (this.offline ? undefined : meet(this, this.#sessions, socket))),
       negotiate: 'token',
       versions: ['3.0'],
       minBackoff: 1,
@@ -48,8 +50,21 @@ export class FakeServer {
     for (const connection of [...this.connections]) connection.signal(name, data);
   }
 
+  topic(name) {
+    if (!this.#topics.has(name)) this.#topics.set(name, new FakeTopic());
+    return this.#topics.get(name);
+  }
+
   cut() {
     for (const connection of [...this.connections]) connection.cut();
+  }
+
+  restart() {
+    for (const connection of [...this.connections]) {
+      connection.cut();
+      connection.end();
+    }
+    for (const topic of this.#topics.values()) topic.restart();
   }
 
   goOffline() {
@@ -64,5 +79,6 @@ export class FakeServer {
   close() {
     for (const client of this.#clients) client.close();
     this.goOffline();
+    for (const connection of [...this.connections]) connection.end();
   }
 }

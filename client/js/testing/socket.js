@@ -1,7 +1,7 @@
 // What a client takes for the WebSocket of its browser.
 
 // socketClass returns a class of sockets. accept(socket) returns the server's end of one, with
-// the functions received(message) and ended(); or undefined, and the socket fails.
+// the functions received(message) and ended(code); or undefined, and the socket fails.
 export function socketClass(accept) {
   return class FakeSocket {
     binaryType = 'blob';
@@ -53,7 +53,7 @@ export function socketClass(accept) {
     drop(code = 1006, reason = '') {
       if (this.readyState === 3) return;
       this.readyState = 3;
-      this.#peer?.ended();
+      this.#peer?.ended(code);
       if (code === 1006) this.onerror?.(new Event('error'));
       this.onclose?.(Object.assign(new Event('close'), { code, reason, wasClean: code !== 1006 }));
     }

@@ -1,159 +1,94 @@
 // The dashboard: which metrics there are, which of them are plotted, and how the connection is.
 
 import { Client } from './webwire/index.js';
-import { Plot, shown } from './plot.js';
-import { Series } from './series.js';
 
-const CHOSEN = 'dashboard:chosen';
+const SPAN = 60_000; // milliseconds that are plotted
 const AT_FIRST = ['web.requests', 'web.latency', 'api.cpu', 'queue.connections', 'database.disk', 'search.errors'];
 
-const find = (id) => document.getElementById(id);
-
-export const client = new Client('ws');
+const $ = (id) => document.getElementById(id);
+const client = new Client('ws');
 export const cards = new Map(); // of the metrics that are plotted, by name
 
-let metrics = [];
-let skew = Infinity; // of this clock and the server's, at least: less what a message takes
-let points = 0; // since the rate was shown
+const shown = (v) => v.toLocaleString('en', { maximumFractionDigits: v < 10 ? 2 : 0 });
 
-function make(tag, className, text = '') {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  return element;
-}
-
-// A card plots a metric.
+// A card follows a metric from what the server keeps of it on, and plots the last minute.
 class Card {
-  element;
-  series;
-  #plot;
-  #value = make('output', 'value');
+  points = []; // {T, V}; V is null where points are lost
+  element = $('card').content.firstElementChild.cloneNode(true);
+  #left = new AbortController();
 
-  constructor({ name, service, title, unit }) {
-    this.series = new Series(client, name, ({ t }) => {
-      skew = Math.min(skew, Date.now() - t);
-      points++;
-    });
-    this.element = make('article', 'card');
-    this.element.dataset.metric = name;
-    this.element.dataset.service = service;
-    const head = make('h2', 'name', title);
-    head.append(make('span', 'service', service));
-    const value = make('p', 'now');
-    value.append(this.#value, make('span', 'unit', unit));
-    const close = make('button', 'close', '×');
-    close.setAttribute('aria-label', `Do not plot ${title} of ${service}`);
-    close.onclick = () => choose(name, false);
-    const canvas = make('canvas', 'plot');
-    canvas.setAttribute('role', 'img');
-    canvas.setAttribute('aria-label', `${title} of ${service}, the last minute`);
-    this.element.append(head, value, close, canvas);
-    this.#plot = new Plot(canvas);
-    this.#follow();
+  constructor({ Name, Service, Title, Unit }) {
+    Object.assign(this.element.dataset, { metric: Name, service: Service });
+    this.#write({ title: Title, service: Service, unit: Unit });
+    this.element.querySelector('button').onclick = () => choose(Name, false);
+    this.#follow(Name).catch((error) => this.#write({ error: error.message }));
   }
 
-  async #follow() {
-    try {
-      await this.series.follow();
-    } catch (error) {
-      if (error.name === 'AbortError') return;
-      this.element.classList.add('failed');
-      this.element.dataset.error = error.message;
+  #write(texts) {
+    for (const [name, text] of Object.entries(texts)) this.element.querySelector(`.${name}`).textContent = text;
+  }
+
+  async #follow(name) {
+    const onGap = () => this.points.length && this.points.push({ ...this.points.at(-1), V: null });
+    for await (const { payload } of client.subscribe(name, { since: 0, signal: this.#left.signal, onGap })) {
+      const point = payload.json();
+      this.points.push(point);
+      while (this.points[0].T < point.T - SPAN) this.points.shift();
     }
   }
 
-  draw(now) {
-    const { latest } = this.series;
-    this.#value.textContent = latest === undefined ? '–' : shown(latest);
-    this.#plot.draw(this.series.points, now);
+  leave() {
+    this.#left.abort();
+    this.element.remove();
+  }
+
+  draw() {
+    const values = this.points.map(({ V }) => V).filter((v) => v !== null);
+    if (!values.length) return;
+    const [low, high, { T: end }] = [Math.min(...values), Math.max(...values), this.points.at(-1)];
+    this.#write({ value: shown(values.at(-1)), low: shown(low), high: shown(high) });
+    const canvas = this.element.querySelector('canvas');
+    const [width, height] = [canvas.width, canvas.height] = [canvas.clientWidth, canvas.clientHeight].map((n) => n * devicePixelRatio);
+    const context = canvas.getContext('2d');
+    context.strokeStyle = getComputedStyle(canvas).color;
+    context.lineWidth = 1.75 * devicePixelRatio;
+    let broken = true;
+    for (const { T, V } of this.points) {
+      const at = [width * (1 - (end - T) / SPAN), height * (0.95 - 0.9 * ((V - low) / (high - low || 1)))];
+      if (V !== null) context[broken ? 'moveTo' : 'lineTo'](...at);
+      broken = V === null;
+    }
+    context.stroke();
   }
 }
 
 // choose begins or ends to plot a metric.
 function choose(name, yes) {
-  const metric = metrics.find((each) => each.name === name);
-  if (!metric || yes === cards.has(name)) return;
   if (yes) {
-    cards.set(name, new Card(metric));
+    cards.set(name, new Card(metrics.find(({ Name }) => Name === name)));
+    $('plots').append(cards.get(name).element);
   } else {
-    cards.get(name).series.leave();
-    cards.get(name).element.remove();
+    cards.get(name).leave();
     cards.delete(name);
   }
-  const chosen = metrics.map((each) => each.name).filter((each) => cards.has(each));
-  find('plots').append(...chosen.map((each) => cards.get(each).element));
-  find('empty').hidden = chosen.length > 0;
-  find(`pick ${name}`).checked = yes;
-  localStorage.setItem(CHOSEN, JSON.stringify(chosen));
+  $(name).checked = yes;
+  localStorage.setItem('dashboard', JSON.stringify([...cards.keys()]));
 }
 
-function showPicker() {
-  for (const service of new Set(metrics.map((metric) => metric.service))) {
-    const group = make('fieldset', 'group');
-    group.dataset.service = service;
-    group.append(make('legend', '', service));
-    for (const { name, title } of metrics.filter((metric) => metric.service === service)) {
-      const label = make('label', '');
-      const box = make('input', '');
-      box.type = 'checkbox';
-      box.id = `pick ${name}`;
-      box.onchange = () => choose(name, box.checked);
-      label.append(box, title);
-      group.append(label);
-    }
-    find('picker').append(group);
-  }
+function addToPicker({ Name, Service, Title }) {
+  const group = $('picker').querySelector(`[data-service=${Service}]`);
+  const label = group.appendChild(document.createElement('label'));
+  const box = label.appendChild(document.createElement('input'));
+  Object.assign(box, { type: 'checkbox', id: Name, onchange: () => choose(Name, box.checked) });
+  label.append(Title);
 }
 
-function chosen() {
-  try {
-    return JSON.parse(localStorage.getItem(CHOSEN)) ?? AT_FIRST;
-  } catch {
-    return AT_FIRST;
-  }
-}
-
-function showStatus() {
-  const { status } = client;
-  const offline = !navigator.onLine && status !== 'connected';
-  const element = find('status');
-  element.dataset.status = offline ? 'offline' : status;
-  element.textContent = offline ? 'offline' : status;
-}
-
-// Canvases are drawn again twenty times a second: points come no faster.
-let drawn = 0;
-let edge = 0;
-function frame(at) {
-  requestAnimationFrame(frame);
-  if (at - drawn < 45) return;
-  drawn = at;
-  // While nothing comes the plots stand still.
-  if (client.status === 'connected' && skew < Infinity) edge = Date.now() - skew;
-  for (const { series } of cards.values()) edge = Math.max(edge, series.points.at(-1)?.t ?? 0);
-  for (const card of cards.values()) card.draw(edge);
-}
-
-const save = () => cards.forEach(({ series }) => series.save());
-
+const showStatus = ({ status }) => Object.assign($('status'), { textContent: status }).dataset.status = status;
 client.addEventListener('statuschange', showStatus);
-addEventListener('online', showStatus);
-addEventListener('offline', showStatus);
-addEventListener('pagehide', save);
-document.addEventListener('visibilitychange', () => document.hidden && save());
-find('pick').onclick = () => {
-  const open = find('picker').classList.toggle('open');
-  find('pick').setAttribute('aria-expanded', open);
-};
-setInterval(() => {
-  find('rate').textContent = `${points} points/s`;
-  points = 0;
-}, 1000);
-showStatus();
+$('pick').onclick = () => $('pick').setAttribute('aria-expanded', $('picker').classList.toggle('open'));
+showStatus(client);
 
-metrics = (await client.request('metrics', {}, { timeout: Infinity })).json();
-showPicker();
-find('empty').hidden = false;
-for (const name of chosen()) choose(name, true);
-requestAnimationFrame(frame);
+const metrics = (await client.request('metrics', null, { timeout: Infinity })).json();
+metrics.forEach(addToPicker);
+for (const name of JSON.parse(localStorage.getItem('dashboard')) ?? AT_FIRST) choose(name, true);
+setInterval(() => cards.forEach((card) => card.draw()), 50); // points come no faster

@@ -60,6 +60,7 @@ var arrows = []struct {
 	{"client/js", nil},
 
 	{"internal/check/archtest", nil},
+	{"internal/check/port", nil},
 	{"internal/check/release", nil},
 	{"internal/check/wstest", []string{everything}},
 	{"internal/check/interop/...", []string{everything}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,7 +82,9 @@ func TestFrozenClient(t *testing.T) {
 		frozen := make(chan struct{}, 1)
 		var mux client.Mux
 		mux.Request("echo", func(_ context.Context, r *client.Request) (protocol.Payload, error) { return r.Payload, nil })
+		var slots atomic.Int32 // that frozen handlers have
 		mux.Request("freeze", func(context.Context, *client.Request) (protocol.Payload, error) {
+			slots.Add(1)
 			<-thaw
 			return protocol.Payload{}, nil
 		})
@@ -97,19 +100,22 @@ func TestFrozenClient(t *testing.T) {
 		if p, err := conn.Request(bounded(t), "echo", protocol.Text("x")); err != nil || p.Text() != "x" {
 			t.Errorf("while a hook runs: %q, %v", p.Text(), err)
 		}
-		var all sync.WaitGroup
-		for range 16 { // all slots
-			all.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-				defer cancel()
-				began := time.Now()
-				_, err := conn.Request(ctx, "freeze", protocol.Text("x"))
-				if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > patience/2 {
-					t.Errorf("%v after %v", err, took)
-				}
-			})
+		// On a busy machine the deadline of a request may pass before its handler begins.
+		for slots.Load() < 16 && !t.Failed() {
+			var all sync.WaitGroup
+			for range 16 {
+				all.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+					defer cancel()
+					began := time.Now()
+					_, err := conn.Request(ctx, "freeze", protocol.Text("x"))
+					if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, protocol.ErrTooMany) || took > patience/2 {
+						t.Errorf("%v after %v", err, took)
+					}
+				})
+			}
+			all.Wait()
 		}
-		all.Wait()
 		if _, err := conn.Request(bounded(t), "echo", protocol.Text("x")); !errors.Is(err, protocol.ErrTooMany) {
 			t.Errorf("while no handler has returned: %v", err)
 		}
@@ -148,7 +154,7 @@ func TestFrozenSocket(t *testing.T) {
 				defer cancel()
 				began := time.Now()
 				_, err := conn.Request(ctx, "x", protocol.Bytes(make([]byte, 1<<20-100)))
-				if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > 5*time.Second {
+				if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > patience/2 {
 					t.Errorf("%v after %v", err, took)
 				}
 			})

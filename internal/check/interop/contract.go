@@ -27,7 +27,7 @@ type Result struct {
 // stepTimeout bounds each step, connectTimeout the first attempts to connect in it.
 const (
 	stepTimeout    = time.Minute
-	connectTimeout = 10 * time.Second
+	connectTimeout = 30 * time.Second
 )
 
 // step is one promise of the contract.

@@ -37,7 +37,7 @@ const (
 const fin = 0x80
 
 // patience bounds what should happen at once.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // frame sends one frame.
 func (f *frames) frame(first byte, payload []byte) error {

@@ -11,8 +11,8 @@ import (
 
 // flowSteps are about requests of 3.0 under way: cancels, deadlines, items and credit.
 var flowSteps = []step{
-	{name: "cancel in every state", run: with3(cancels)},
-	{name: "deadline of a request that waits", run: with3(deadlineWaits)},
+	{name: "cancel in every state", run: with3(func(r *run) error { return r.patiently(cancels) })},
+	{name: "deadline of a request that waits", run: with3(func(r *run) error { return r.patiently(deadlineWaits) })},
 	{name: "exact limits of streams", run: with3(exactCredit)},
 	{name: "cancel of a stream", run: with3(cancelStream)},
 	{name: "too many streams", run: with3(tooManyStreams)},
@@ -24,8 +24,8 @@ var flowSteps = []step{
 const besides = `{"concurrency":8}`
 
 // oneByOne opens a socket to a server that handles one request at a time, and makes it
-// busy.
-func (r *run) oneByOne(head protocol.Head) (w *wire, busy protocol.ID, err error) {
+// busy; unit is much more than a request takes to begin.
+func (r *run) oneByOne(head protocol.Head, unit time.Duration) (w *wire, busy protocol.ID, err error) {
 	addr, err := r.spawn(`{"concurrency":1}`)
 	if err != nil {
 		return nil, busy, err
@@ -35,15 +35,15 @@ func (r *run) oneByOne(head protocol.Head) (w *wire, busy protocol.ID, err error
 	}
 	busy, err = w.request("wait", "x", head)
 	if err == nil {
-		err = pause(r.ctx, rest) // it has begun
+		err = pause(r.ctx, unit/5) // it has begun
 	}
 	return w, busy, err
 }
 
 // cancels a request that waits, one that runs, and one that may just begin. Each has one
 // answer.
-func cancels(r *run) error {
-	w, busy, err := r.oneByOne(nil)
+func cancels(r *run, unit time.Duration) error {
+	w, busy, err := r.oneByOne(nil, unit)
 	if err != nil {
 		return err
 	}
@@ -83,12 +83,12 @@ func cancels(r *run) error {
 }
 
 // deadlineWaits: the deadline passes while the request waits, and while it runs.
-func deadlineWaits(r *run) error {
-	w, busy, err := r.oneByOne(protocol.Head{}.AppendDeadline(3 * rest))
+func deadlineWaits(r *run, unit time.Duration) error {
+	w, busy, err := r.oneByOne(protocol.Head{}.AppendDeadline(unit/2), unit)
 	if err != nil {
 		return err
 	}
-	waiting, err := w.request("login", "{}", protocol.Head{}.AppendDeadline(rest/2))
+	waiting, err := w.request("login", "{}", protocol.Head{}.AppendDeadline(unit/10))
 	if err != nil {
 		return err
 	}

@@ -91,16 +91,19 @@ func (p *peer) awaitCauses(want ...string) error {
 }
 
 func cancelRunning(r *run) error {
-	p, err := r.peer()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(p.ctx)
-	time.AfterFunc(100*time.Millisecond, cancel)
-	if _, err := p.Request(ctx, "wait", protocol.Text("x")); !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("wait: %v, want that it is cancelled", err)
-	}
-	return p.awaitCauses("cancel")
+	// What is cancelled before it was sent is never handled.
+	return r.patiently(func(r *run, unit time.Duration) error {
+		p, err := r.peer()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(p.ctx)
+		defer time.AfterFunc(unit/10, cancel).Stop()
+		if _, err := p.Request(ctx, "wait", protocol.Text("x")); !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("wait: %v, want that it is cancelled", err)
+		}
+		return p.awaitCauses("cancel")
+	})
 }
 
 func deadlinePasses(r *run) error {

@@ -130,15 +130,16 @@ func takesEmpty(n Network) bool {
 
 // helloLate does not say hello within ten seconds.
 func helloLate(r *run) error {
+	began := time.Now()
 	w, err := r.socket(r.Addr)
 	if err != nil {
 		return err
 	}
-	began := time.Now()
 	if err := w.closed(transport.StatusProtocolError); err != nil {
 		return err
 	}
-	if took := time.Since(began); took < 8*time.Second || took > 15*time.Second {
+	// A busy machine may be late.
+	if took := time.Since(began); took < 8*time.Second || took > stepTimeout*3/4 {
 		return fmt.Errorf("the server waited for hello for %v, want 10 s", took)
 	}
 	return nil

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/check/port"
 	"github.com/webwire-go/webwire/internal/wsnet"
-
 	"github.com/webwire-go/webwire/transport"
 )
 
@@ -104,12 +104,8 @@ func (s suite) testProxyRefuses(t *testing.T) {
 	proxy := proxyServer(t, false)
 	stranger := *proxy
 	stranger.User = url.UserPassword("stranger", "secret")
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
-	nowhere := &url.URL{Scheme: "http", Host: gone.Addr().String()}
+	gone := port.Reserve(t)
+	nowhere := &url.URL{Scheme: "http", Host: gone}
 	for _, c := range []struct {
 		name  string
 		proxy *url.URL
@@ -119,7 +115,7 @@ func (s suite) testProxyRefuses(t *testing.T) {
 		{"an endpoint that is not there", proxy, "502 Bad Gateway"},
 		{"a proxy that is not there", nowhere, "refused"},
 	} {
-		d := wsnet.Endpoint{URL: "ws://" + gone.Addr().String(), Proxy: http.ProxyURL(c.proxy)}
+		d := wsnet.Endpoint{URL: "ws://" + gone, Proxy: http.ProxyURL(c.proxy)}
 		_, dialErr := s.Dialer(d).Dial(t.Context(), transport.DialOptions{})
 		_, probeErr := s.Dialer(d).Probe(t.Context(), transport.DialOptions{})
 		for _, err := range []error{dialErr, probeErr} {

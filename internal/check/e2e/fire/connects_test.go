@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
@@ -23,10 +24,10 @@ import (
 // Handshakes that never end, and connections whose client never says hello, are cut, and do
 // not keep others from connecting.
 func TestSlowHandshakes(t *testing.T) {
-	slow, silent := either(1000, 20), either(1000, 0) // ten seconds to say hello are too long for the short form
-	headers := either(5*time.Second, 300*time.Millisecond)
+	slow, silent := load.Either(1000, 20), load.Either(1000, 0) // ten seconds to say hello are too long for the short form
+	headers := load.Either(5*time.Second, 300*time.Millisecond)
 	before := runtime.NumGoroutine()
-	srv := start(t, server.Options{Hooks: server.Hooks{OnRequest: echo}}, headers, nil)
+	srv := load.Start(t, server.Options{Hooks: server.Hooks{OnRequest: echo}}, load.Site{HeaderTimeout: headers})
 
 	var lasted [2]atomic.Int64 // the longest of each
 	record := func(kind int, began time.Time) {
@@ -35,7 +36,7 @@ func TestSlowHandshakes(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	for range slow {
-		conn, err := net.Dial("tcp", srv.addr)
+		conn, err := net.Dial("tcp", srv.Addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +55,7 @@ func TestSlowHandshakes(t *testing.T) {
 		})
 	}
 	for range silent {
-		conn, err := websocket.Dialer{URL: "ws://" + srv.addr + "/"}.Dial(t.Context(), transport.DialOptions{Protocols: []string{protocol.V3_0.Token()}})
+		conn, err := websocket.Dialer{URL: "ws://" + srv.Addr + "/"}.Dial(t.Context(), transport.DialOptions{Protocols: []string{protocol.V3_0.Token()}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,9 +67,9 @@ func TestSlowHandshakes(t *testing.T) {
 	}
 	// Others connect meanwhile.
 	var took []time.Duration
-	for range either(200, 20) {
+	for range load.Either(200, 20) {
 		began := time.Now()
-		c := newClient(srv.addr, client.Options{})
+		c := load.NewClient(srv.Addr, client.Options{})
 		if err := c.Connect(t.Context()); err != nil {
 			t.Errorf("a healthy client: %v", err)
 		}
@@ -76,24 +77,24 @@ func TestSlowHandshakes(t *testing.T) {
 		_ = c.Close()
 	}
 	all.Wait()
-	p99 := percentile(took, 99)
+	p99 := load.Percentile(took, 99)
 	cut, dumb := time.Duration(lasted[0].Load()), time.Duration(lasted[1].Load())
-	figure("slow handshakes and silent connections", "6 s, 16 s, p99 of connecting ≤ 100 ms",
+	load.Figure("slow handshakes and silent connections", "6 s, 16 s, p99 of connecting ≤ 100 ms",
 		"%d cut after %v at most (limit %v), %d without hello after %v; p99 of connecting %v", slow, cut.Round(time.Millisecond), headers, silent, dumb.Round(time.Millisecond), p99)
-	within(t, "handshake", cut, headers+headers/10+time.Second)
-	within(t, "hello", dumb, 16*time.Second)
-	within(t, "connecting", p99, 100*time.Millisecond)
-	srv.drop()
-	wantGoroutines(t, before)
+	load.Within(t, "handshake", cut, headers+headers/10+time.Second)
+	load.Within(t, "hello", dumb, 16*time.Second)
+	load.Within(t, "connecting", p99, 100*time.Millisecond)
+	srv.Drop()
+	load.WantGoroutines(t, before)
 }
 
 // A message of which one byte arrives each second is cut.
 func TestOneByteEachSecond(t *testing.T) {
-	timeout := either(5*time.Second, 200*time.Millisecond)
-	every := either(time.Second, 20*time.Millisecond)
+	timeout := load.Either(5*time.Second, 200*time.Millisecond)
+	every := load.Either(time.Second, 20*time.Millisecond)
 	before := runtime.NumGoroutine()
-	srv := start(t, server.Options{ReadTimeout: timeout, ResumeWindow: -1, Hooks: server.Hooks{OnRequest: echo}}, 0, nil)
-	conn, r := upgraded(t, srv.addr)
+	srv := load.Start(t, server.Options{ReadTimeout: timeout, ResumeWindow: -1, Hooks: server.Hooks{OnRequest: echo}}, load.Site{})
+	conn, r := upgraded(t, srv.Addr)
 	began := time.Now()
 	_, _ = conn.Write(frame(0x82, 1000)) // the loop fails too
 	var reading sync.WaitGroup
@@ -104,26 +105,26 @@ func TestOneByteEachSecond(t *testing.T) {
 		if _, err := conn.Write([]byte{0}); err != nil {
 			break
 		}
-		if time.Since(began) > patience {
+		if time.Since(began) > load.Patience {
 			t.Fatal("not cut")
 		}
 	}
 	took := time.Since(began)
 	conn.Close()
 	reading.Wait()
-	figure("one byte each second", "message deadline + 1 s", "cut after %v (deadline %v)", took.Round(time.Millisecond), timeout)
-	within(t, "time", took, timeout+timeout/8+2*every)
-	srv.drop()
-	wantGoroutines(t, before)
+	load.Figure("one byte each second", "message deadline + 1 s", "cut after %v (deadline %v)", took.Round(time.Millisecond), timeout)
+	load.Within(t, "time", took, timeout+timeout/8+2*every)
+	srv.Drop()
+	load.WantGoroutines(t, before)
 }
 
 // MaxConns is never exceeded, no place is lost, and those who are refused are told when to
 // come back.
 func TestMaxConns(t *testing.T) {
-	limit, connects, rounds := either(1000, 20), either(10_000, 200), either(20, 2)
+	limit, connects, rounds := load.Either(1000, 20), load.Either(10_000, 200), load.Either(20, 2)
 	before := runtime.NumGoroutine()
 	var open, most, taken, refused atomic.Int64
-	srv := start(t, server.Options{MaxConns: limit, ResumeWindow: -1, Hooks: server.Hooks{
+	srv := load.Start(t, server.Options{MaxConns: limit, ResumeWindow: -1, Hooks: server.Hooks{
 		OnClientConnected: func(context.Context, *server.Conn) error {
 			n := open.Add(1)
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
@@ -131,7 +132,7 @@ func TestMaxConns(t *testing.T) {
 			return nil
 		},
 		OnClientDisconnected: func(*server.Conn, error) { open.Add(-1) },
-	}}, 0, nil)
+	}}, load.Site{})
 	for round := range rounds {
 		var mu sync.Mutex
 		var conns []transport.Conn
@@ -140,7 +141,7 @@ func TestMaxConns(t *testing.T) {
 		for range 64 {
 			all.Go(func() {
 				for next.Add(1) <= int64(connects) {
-					conn, err := websocket.Dialer{URL: "ws://" + srv.addr + "/"}.Dial(t.Context(), transport.DialOptions{})
+					conn, err := websocket.Dialer{URL: "ws://" + srv.Addr + "/"}.Dial(t.Context(), transport.DialOptions{})
 					var no *transport.RefusedError
 					switch {
 					case err == nil:
@@ -166,17 +167,17 @@ func TestMaxConns(t *testing.T) {
 		for _, conn := range conns {
 			_ = conn.Abort()
 		}
-		if !await(func() bool { return srv.Stats().Open == 0 && open.Load() == 0 }) {
+		if !load.Await(func() bool { return srv.Stats().Open == 0 && open.Load() == 0 }) {
 			t.Fatalf("%d connections are left", srv.Stats().Open)
 		}
 	}
-	figure("MaxConns", "never above, back to 0, 503 with Retry-After",
+	load.Figure("MaxConns", "never above, back to 0, 503 with Retry-After",
 		"%d connects in %d rounds: at most %d of %d open, %d taken, %d refused", connects*rounds, rounds, most.Load(), limit, taken.Load(), refused.Load())
 	if most.Load() > int64(limit) {
 		t.Errorf("%d connections at once", most.Load())
 	}
-	srv.drop()
-	wantGoroutines(t, before)
+	srv.Drop()
+	load.WantGoroutines(t, before)
 }
 
 // perAddress refuses more than limit connections from one address. It is that of the guide
@@ -210,18 +211,18 @@ func (p *perAddress) disconnected(c *server.Conn, _ error) { // once for each th
 // A cap on the connections of one address is a hook.
 func TestMaxConnsPerAddress(t *testing.T) {
 	const limit = 5
-	connects := either(2000, 50)
+	connects := load.Either(2000, 50)
 	p := &perAddress{limit: limit, conns: map[string]int{}}
-	srv := start(t, server.Options{ResumeWindow: -1, Hooks: server.Hooks{
+	srv := load.Start(t, server.Options{ResumeWindow: -1, Hooks: server.Hooks{
 		OnRequest:            echo,
 		OnClientConnected:    p.connected,
 		OnClientDisconnected: p.disconnected,
-	}}, 0, nil)
+	}}, load.Site{})
 	var conns []transport.Conn
 	var all sync.WaitGroup
 	var refused atomic.Int64
 	for range connects {
-		conn := mustDial(t, srv.addr, protocol.V2_0)
+		conn := mustDial(t, srv.Addr, protocol.V2_0)
 		conns = append(conns, conn)
 		all.Go(func() {
 			var closed *transport.CloseError
@@ -230,15 +231,15 @@ func TestMaxConnsPerAddress(t *testing.T) {
 			}
 		})
 	}
-	if !await(func() bool { return refused.Load() == int64(connects-limit) }) {
+	if !load.Await(func() bool { return refused.Load() == int64(connects-limit) }) {
 		t.Errorf("%d of %d were refused", refused.Load(), connects)
 	}
 	for _, conn := range conns {
 		_ = conn.Abort()
 	}
 	all.Wait()
-	empty := await(func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.conns) == 0 })
-	figure("connections of one address", "never above", "%d connects, %d let in, the rest refused with %d; %s left", connects, limit, transport.StatusTryAgainLater, fmt.Sprint(p.conns))
+	empty := load.Await(func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.conns) == 0 })
+	load.Figure("connections of one address", "never above", "%d connects, %d let in, the rest refused with %d; %s left", connects, limit, transport.StatusTryAgainLater, fmt.Sprint(p.conns))
 	if !empty {
 		t.Errorf("left: %v", p.conns)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport/stream"
@@ -53,9 +54,9 @@ func exhaust(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	during := either(5*time.Second, 1200*time.Millisecond)
+	during := load.Either(5*time.Second, 1200*time.Millisecond)
 
-	var log journal
+	var log load.Journal
 	ln, err := stream.Listen("tcp", "127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +66,7 @@ func exhaust(t *testing.T) {
 	go func() { served <- srv.Serve(ln) }()
 	dialer := stream.Dialer{Address: ln.Addr().String()}
 	before := client.New(dialer, client.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), load.Patience)
 	defer cancel()
 	ask := func(c *client.Client) error {
 		_, err := c.Request(ctx, "echo", protocol.Text("x"))
@@ -93,7 +94,7 @@ func exhaust(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var clientLog journal
+	var clientLog load.Journal
 	late := client.New(dialer, client.Options{Logger: slog.New(slog.NewTextHandler(&clientLog, nil)), MinBackoff: 100 * time.Millisecond, MaxBackoff: time.Second})
 	answered := make(chan error, 1)
 	go func() { answered <- ask(late) }()
@@ -107,7 +108,7 @@ func exhaust(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &then) // it cannot fail
-	lines, clientLines := log.count(), clientLog.count()
+	lines, clientLines := log.Lines(), clientLog.Lines()
 	for _, f := range taken[:last] {
 		f.Close()
 	}
@@ -122,10 +123,10 @@ func exhaust(t *testing.T) {
 		t.Errorf("a client that comes later: %v", err)
 	}
 	used := time.Duration(then.Utime.Nano() - usage.Utime.Nano() + then.Stime.Nano() - usage.Stime.Nano())
-	figure("no file descriptors", "one log line per second, recovers",
+	load.Figure("no file descriptors", "one log line per second, recovers",
 		"%d lines of the server and %d of the client in %v, %v of processor time, back after %v", lines, clientLines, during, used.Round(time.Millisecond), back.Round(time.Millisecond))
 	if most := int(during/time.Second) + 2; lines == 0 || lines > most || clientLines > most {
-		t.Errorf("%d and %d log lines in %v:\n%s%s", lines, clientLines, during, log.text(), clientLog.text())
+		t.Errorf("%d and %d log lines in %v:\n%s%s", lines, clientLines, during, log.Text(), clientLog.Text())
 	}
 	for _, c := range []*client.Client{before, late, fresh} {
 		_ = c.Close()

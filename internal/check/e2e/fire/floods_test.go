@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
@@ -44,34 +45,34 @@ func (c *countingConn) Read(p []byte) (int, error) {
 // Frames that never make a message, and messages that never have an effect, end their
 // connection after a number of bytes, not after a time.
 func TestFloods(t *testing.T) {
-	limit := either(transport.DefaultMaxMessageSize, 64<<10)
+	limit := load.Either(transport.DefaultMaxMessageSize, 64<<10)
 	budget := int64(2*limit + 64<<10) // of bytes that make no message
 	most := max(2*budget, budget+8<<20+64<<10)
 	before := runtime.NumGoroutine()
 	ln := &counting{}
 	ended := make(chan error, 1)
-	srv := start(t, server.Options{MaxMessageSize: limit, Hooks: server.Hooks{
+	srv := load.Start(t, server.Options{MaxMessageSize: limit, Hooks: server.Hooks{
 		OnRequest:            echo,
 		OnClientDisconnected: func(_ *server.Conn, reason error) { ended <- reason },
-	}}, 0, func(l net.Listener) net.Listener {
+	}}, load.Site{Wrap: func(l net.Listener) net.Listener {
 		ln.Listener = l
 		return ln
-	})
+	}})
 	ping := append(frame(0x89, 125), make([]byte, 125)...)
 	for _, c := range []struct {
 		name          string
 		stubborn      bool // it goes on when it is told that the connection is closed
 		first, repeat []byte
 	}{
-		{"empty fragments", full, frame(0x02, 0), frame(0x00, 0)},
-		{"fragments of a byte", full, frame(0x02, 0), append(frame(0x00, 1), 0)},
+		{"empty fragments", load.Full, frame(0x02, 0), frame(0x00, 0)},
+		{"fragments of a byte", load.Full, frame(0x02, 0), append(frame(0x00, 1), 0)},
 		{"pings", true, nil, ping},
-		{"empty pings", full, nil, frame(0x89, 0)},
-		{"pongs", full, nil, append(frame(0x8A, 125), make([]byte, 125)...)},
-		{"pings within a message", full, frame(0x02, 0), ping},
+		{"empty pings", load.Full, nil, frame(0x89, 0)},
+		{"pongs", load.Full, nil, append(frame(0x8A, 125), make([]byte, 125)...)},
+		{"pings within a message", load.Full, frame(0x02, 0), ping},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			conn, r := upgraded(t, srv.addr)
+			conn, r := upgraded(t, srv.Addr)
 			ln.read.Store(0)
 			var writing sync.WaitGroup
 			writing.Go(func() {
@@ -89,7 +90,7 @@ func TestFloods(t *testing.T) {
 			read := ln.read.Load()
 			conn.Close()
 			writing.Wait()
-			figure("flood of "+c.name, "cut within twice the byte budget", "cut with %d after %d KiB of %d", status, read>>10, budget>>10)
+			load.Figure("flood of "+c.name, "cut within twice the byte budget", "cut with %d after %d KiB of %d", status, read>>10, budget>>10)
 			if !errors.As(reason, &closed) || closed.Status != transport.StatusPolicyViolation {
 				t.Errorf("the connection ended with %v", reason)
 			}
@@ -98,19 +99,19 @@ func TestFloods(t *testing.T) {
 			}
 		})
 	}
-	srv.drop()
-	wantGoroutines(t, before)
+	srv.Drop()
+	load.WantGoroutines(t, before)
 }
 
 // Messages of 3.0 that have no effect, and one byte a second.
 func TestUselessMessages(t *testing.T) {
 	before := runtime.NumGoroutine()
 	ended := make(chan error, 1)
-	srv := start(t, server.Options{ResumeWindow: -1, Hooks: server.Hooks{
+	srv := load.Start(t, server.Options{ResumeWindow: -1, Hooks: server.Hooks{
 		OnRequest:            echo,
 		OnSubscribe:          func(context.Context, *server.Conn, string) (any, error) { return nil, nil },
 		OnClientDisconnected: func(_ *server.Conn, reason error) { ended <- reason },
-	}}, 0, nil)
+	}}, load.Site{})
 	const budget = 8<<20 + 64<<10 // of the default limits
 	id := protocol.NewID(1)
 	for _, c := range []struct {
@@ -122,12 +123,12 @@ func TestUselessMessages(t *testing.T) {
 		{"acknowledgements", protocol.Message{Kind: protocol.Ack}},
 		{"unsubscribes", protocol.Message{Kind: protocol.Unsubscribe, Ref: 7}},
 	} {
-		if !full && c.name != "cancels" {
+		if !load.Full && c.name != "cancels" {
 			continue // all are counted by the same code
 		}
 		t.Run(c.name, func(t *testing.T) {
 			before := int64(srv.Stats().BytesReceived)
-			conn := mustDial(t, srv.addr, protocol.V3_0)
+			conn := mustDial(t, srv.Addr, protocol.V3_0)
 			var reading sync.WaitGroup
 			reading.Go(func() { _ = discard(conn) })
 			defer reading.Wait()
@@ -136,13 +137,13 @@ func TestUselessMessages(t *testing.T) {
 			for i := range batch {
 				batch[i] = msg
 			}
-			deadline := time.Now().Add(patience)
+			deadline := time.Now().Add(load.Patience)
 			for conn.Write(batch...) == nil && time.Now().Before(deadline) {
 			}
 			_ = conn.Abort() // in case that it was not cut
 			reason := <-ended
 			read := int64(srv.Stats().BytesReceived) - before
-			figure("flood of "+c.name, "cut within twice the byte budget", "cut after %d KiB of %d", read>>10, budget>>10)
+			load.Figure("flood of "+c.name, "cut within twice the byte budget", "cut after %d KiB of %d", read>>10, budget>>10)
 			if !errors.Is(reason, server.ErrProtocolViolation) {
 				t.Errorf("it ended with %v", reason)
 			}
@@ -151,6 +152,6 @@ func TestUselessMessages(t *testing.T) {
 			}
 		})
 	}
-	srv.drop()
-	wantGoroutines(t, before)
+	srv.Drop()
+	load.WantGoroutines(t, before)
 }

@@ -2,124 +2,28 @@ package fire_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// full says that the tests run in full length.
-var full = os.Getenv("WEBWIRE_SOAK") != ""
-
-// either returns how much to do.
-func either[T any](inFull, inShort T) T {
-	if full {
-		return inFull
-	}
-	return inShort
-}
-
-// patience is how long the tests wait for what has to happen, however busy the machine is.
-const patience = time.Minute
-
-// figure prints a figure of a row of docs/reliability.md.
-func figure(row, bar, format string, args ...any) {
-	fmt.Printf("figure: %s = %s (bar %s)\n", row, fmt.Sprintf(format, args...), bar)
-}
-
-// within fails the test if a figure that depends on the machine misses its bar, in full
-// length only.
-func within[T int | int64 | uint64 | float64 | time.Duration](t *testing.T, what string, got, bar T) {
-	t.Helper()
-	if full && got > bar {
-		t.Errorf("%s: %v, the bar is %v", what, got, bar)
-	}
-}
-
-// journal is what a server logs.
-type journal struct {
-	mu    sync.Mutex
-	lines int
-	buf   bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.lines++
-	if j.buf.Len() < 16<<20 {
-		j.buf.Write(p)
-	}
-	return len(p), nil
-}
-
-func (j *journal) count() int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.lines
-}
-
-func (j *journal) text() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.buf.String()
-}
-
-// host is a server over HTTP.
-type host struct {
-	*server.Server
-	log  journal
-	addr string
-	http *http.Server
-	done chan struct{}
-}
-
-// start starts a server, with what wrap makes of its listener if it is not nil.
-func start(t *testing.T, opts server.Options, headers time.Duration, wrap func(net.Listener) net.Listener) *host {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &host{addr: ln.Addr().String(), done: make(chan struct{})}
-	if wrap != nil {
-		ln = wrap(ln)
-	}
-	logger := slog.New(slog.NewTextHandler(&h.log, nil))
-	opts.Upgrader = websocket.Upgrader{}
-	opts.Logger = logger
-	h.Server = server.New(opts)
-	h.http = &http.Server{Handler: h.Server, ReadHeaderTimeout: headers, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
-	go func() {
-		defer close(h.done)
-		_ = h.http.Serve(ln) // until drop
-	}()
-	t.Cleanup(h.drop)
-	return h
-}
-
-// drop ends the server at once.
-func (h *host) drop() {
-	_ = h.http.Close()
-	_ = h.Server.Close()
-	<-h.done
+func TestMain(m *testing.M) {
+	load.RaiseFiles()
+	os.Exit(m.Run())
 }
 
 // echo is a handler.
@@ -127,12 +31,6 @@ func echo(_ context.Context, r *server.Request) (protocol.Payload, error) { retu
 
 // ignore is one of signals.
 func ignore(context.Context, *server.Signal) {}
-
-// newClient returns a client that does not autoconnect.
-func newClient(addr string, opts client.Options) *client.Client {
-	opts.Logger = slog.New(slog.DiscardHandler)
-	return client.New(websocket.Dialer{URL: "ws://" + addr + "/"}, opts)
-}
 
 // dial connects without a client: the test decides about each message. A connection of 3.0
 // has said hello.
@@ -147,9 +45,9 @@ func dial(addr string, v protocol.Version) (transport.Conn, error) {
 
 // dialSilent is dial without the hello.
 func dialSilent(addr string, v protocol.Version) (transport.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), load.Patience)
 	defer cancel()
-	opts := transport.DialOptions{Limits: transport.Limits{WriteTimeout: patience}}
+	opts := transport.DialOptions{Limits: transport.Limits{WriteTimeout: load.Patience}}
 	if v != protocol.V1_2 { // what is spoken without negotiation
 		opts.Protocols = []string{v.Token()}
 	}
@@ -271,10 +169,10 @@ func healthy(t *testing.T, addr string, clients int, during func()) time.Duratio
 	var asking sync.WaitGroup
 	for range clients {
 		asking.Go(func() {
-			c := newClient(addr, client.Options{})
+			c := load.NewClient(addr, client.Options{})
 			defer c.Close()
-			own := make([]time.Duration, 0, either(1<<15, 64)) // which does not grow meanwhile
-			ticker := time.NewTicker(either(time.Millisecond, 5*time.Millisecond))
+			own := make([]time.Duration, 0, load.Either(1<<15, 64)) // which does not grow meanwhile
+			ticker := time.NewTicker(load.Either(time.Millisecond, 5*time.Millisecond))
 			defer ticker.Stop()
 			for first := true; ; first = false {
 				began := time.Now()
@@ -302,61 +200,20 @@ func healthy(t *testing.T, addr string, clients int, during func()) time.Duratio
 		defer close(stop)
 		during()
 	}()
-	return percentile(took, 99)
-}
-
-func percentile(took []time.Duration, p int) time.Duration {
-	if len(took) == 0 {
-		return 0
-	}
-	slices.Sort(took)
-	return took[len(took)*p/100]
+	return load.Percentile(took, 99)
 }
 
 // idle returns the 99th percentile of healthy while nothing else happens.
 func idle(t *testing.T, addr string, clients int) time.Duration {
-	return healthy(t, addr, clients, func() { time.Sleep(either(2*time.Second, 20*time.Millisecond)) })
-}
-
-// heap returns the bytes of live objects and of stacks.
-func heap() int64 {
-	runtime.GC()
-	runtime.GC() // what a pool kept
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
-}
-
-// await looks until condition holds, and reports whether it did in time.
-func await(condition func() bool) bool {
-	ticker := time.NewTicker(2 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(patience); !condition(); <-ticker.C {
-		if time.Now().After(deadline) {
-			return false
-		}
-	}
-	return true
-}
-
-// wantGoroutines fails the test unless there are as few goroutines as before.
-func wantGoroutines(t *testing.T, before int) {
-	t.Helper()
-	if !await(func() bool { return runtime.NumGoroutine() <= before }) {
-		buf := make([]byte, 1<<20)
-		t.Errorf("%d goroutines, %d before\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
-	}
+	return healthy(t, addr, clients, func() { time.Sleep(load.Either(2*time.Second, 20*time.Millisecond)) })
 }
 
 // wantNothing fails the test if a log contains one of the texts.
-func (h *host) wantNothing(t *testing.T, texts ...string) {
+func wantNothing(t *testing.T, log *load.Journal, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
-		if log := h.log.text(); strings.Contains(log, text) {
+		if strings.Contains(log.Text(), text) {
 			t.Errorf("the log contains %q", text)
 		}
 	}
 }
-
-// quiet is for logs that nobody looks at.
-var quiet = slog.New(slog.DiscardHandler)

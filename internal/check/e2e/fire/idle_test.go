@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/websocket"
@@ -28,12 +29,12 @@ func TestIdleConnectionsReset(t *testing.T) {
 		beCrowd(t, addr)
 		return
 	}
-	count := either(9_000, 100)
+	count := load.Either(9_000, 100)
 	before := runtime.NumGoroutine()
-	srv := start(t, server.Options{Hooks: server.Hooks{OnRequest: echo}}, 0, nil)
-	first := heap()
+	srv := load.Start(t, server.Options{Hooks: server.Hooks{OnRequest: echo}}, load.Site{})
+	first := load.Heap()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestIdleConnectionsReset$")
-	cmd.Env = append(os.Environ(), crowd+"="+srv.addr, crowd+"_COUNT="+strconv.Itoa(count))
+	cmd.Env = append(os.Environ(), crowd+"="+srv.Addr, crowd+"_COUNT="+strconv.Itoa(count))
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -49,13 +50,13 @@ func TestIdleConnectionsReset(t *testing.T) {
 	for lines.Scan() && lines.Text() != "ready" {
 		t.Log(lines.Text())
 	}
-	if !await(func() bool { return srv.Stats().Open == count }) {
+	if !load.Await(func() bool { return srv.Stats().Open == count }) {
 		t.Fatalf("%d connections", srv.Stats().Open)
 	}
-	open := heap() - first
+	open := load.Heap() - first
 	began := time.Now()
 	stdin.Close() // the process ends, and its connections are reset
-	if !await(func() bool { return srv.Stats().Open == 0 }) {
+	if !load.Await(func() bool { return srv.Stats().Open == 0 }) {
 		t.Fatalf("%d connections are left", srv.Stats().Open)
 	}
 	gone := time.Since(began)
@@ -63,18 +64,18 @@ func TestIdleConnectionsReset(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the other process: %v", err)
 	}
-	left := heap() - first
+	left := load.Heap() - first
 	for left > 1<<20 && time.Since(began) < 10*time.Second {
 		time.Sleep(100 * time.Millisecond)
-		left = heap() - first
+		left = load.Heap() - first
 	}
-	figure("idle connections, all reset", "+ 0 goroutines, heap under 30 MB in 10 s",
+	load.Figure("idle connections, all reset", "+ 0 goroutines, heap under 30 MB in 10 s",
 		"%d connections: %d bytes each, gone after %v, %d KiB left after %v", count, open/int64(count), gone.Round(time.Millisecond), left>>10, time.Since(began).Round(time.Millisecond))
 	if left > 30<<20 {
 		t.Errorf("%d bytes are left", left)
 	}
-	srv.drop()
-	wantGoroutines(t, before)
+	srv.Drop()
+	load.WantGoroutines(t, before)
 }
 
 // beCrowd connects many times, says so, and ends with its standard input.

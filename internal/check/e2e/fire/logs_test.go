@@ -12,6 +12,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
@@ -19,7 +20,7 @@ import (
 )
 
 // bare is a log handler that escapes nothing and leaves nothing out.
-type bare struct{ to *journal }
+type bare struct{ to *load.Journal }
 
 func (h bare) Enabled(context.Context, slog.Level) bool { return true }
 func (h bare) WithAttrs([]slog.Attr) slog.Handler       { return h }
@@ -41,8 +42,8 @@ func (h bare) Handle(_ context.Context, r slog.Record) error {
 // One peer can make a server log neither what it sends nor without end, at any level.
 func TestLogs(t *testing.T) {
 	const marker = "SECRET-OF-A-CLIENT"
-	rounds := either(20_000, 300)
-	var log journal
+	rounds := load.Either(20_000, 300)
+	var log load.Journal
 	srv := server.New(server.Options{
 		Upgrader: websocket.Upgrader{},
 		Logger:   slog.New(bare{&log}),
@@ -131,10 +132,10 @@ func TestLogs(t *testing.T) {
 		}
 	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	if !await(func() bool { return srv.Stats().Open == 0 || srv.Stats().Open == srv.Stats().Away }) {
+	if !load.Await(func() bool { return srv.Stats().Open == 0 || srv.Stats().Open == srv.Stats().Away }) {
 		t.Error("connections are left")
 	}
-	text, lines := log.text(), log.count()
+	text, lines := log.Text(), log.Lines()
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if strings.Contains(line, marker) {
@@ -147,7 +148,7 @@ func TestLogs(t *testing.T) {
 			t.Errorf("a line of a peer's own: %.200q", line)
 		}
 	}
-	figure("the log", "no payload, no secret, all escaped, no flood",
+	load.Figure("the log", "no payload, no secret, all escaped, no flood",
 		"%d requests, signals and handshakes that fail, at Debug: %d lines", 6*rounds+rounds/10*3, lines)
 	if lines == 0 || lines > 1000 {
 		t.Errorf("%d lines", lines)

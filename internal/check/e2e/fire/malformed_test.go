@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 )
@@ -14,10 +15,10 @@ import (
 // Malformed messages on many connections disturb no other, leave nothing behind, and fill
 // no log.
 func TestMalformed(t *testing.T) {
-	conns, count := either(100, 9), either(100_000, 2_000)
+	conns, count := load.Either(100, 9), load.Either(100_000, 2_000)
 	before := runtime.NumGoroutine()
-	srv := start(t, server.Options{Hooks: server.Hooks{OnRequest: echo, OnSignal: ignore}}, 0, nil)
-	alone := idle(t, srv.addr, 1)
+	srv := load.Start(t, server.Options{Hooks: server.Hooks{OnRequest: echo, OnSignal: ignore}}, load.Site{})
+	alone := idle(t, srv.Addr, 1)
 	attack := func(count int) (sent, cut int64) {
 		var all sync.WaitGroup
 		var messages, ended atomic.Int64
@@ -28,7 +29,7 @@ func TestMalformed(t *testing.T) {
 				if v == protocol.V3_0 {
 					n /= 10 // each one ends its connection
 				}
-				m, e := garbage(t, srv.addr, v, rand.New(rand.NewPCG(1, uint64(i))), n)
+				m, e := garbage(t, srv.Addr, v, rand.New(rand.NewPCG(1, uint64(i))), n)
 				messages.Add(m)
 				ended.Add(e)
 			})
@@ -37,19 +38,19 @@ func TestMalformed(t *testing.T) {
 		return messages.Load(), ended.Load()
 	}
 	attack(count / 10) // everything has its memory
-	if !await(func() bool { return srv.Stats().Open == srv.Stats().Away }) {
+	if !load.Await(func() bool { return srv.Stats().Open == srv.Stats().Away }) {
 		t.Fatal("connections are left")
 	}
-	first := heap()
+	first := load.Heap()
 	var sent, cut int64
-	beside := healthy(t, srv.addr, 1, func() { sent, cut = attack(count) })
-	if !await(func() bool { return srv.Stats().Open == srv.Stats().Away }) {
+	beside := healthy(t, srv.Addr, 1, func() { sent, cut = attack(count) })
+	if !load.Await(func() bool { return srv.Stats().Open == srv.Stats().Away }) {
 		t.Fatal("connections are left")
 	}
-	growth := heap() - first
-	lines := srv.log.count()
-	srv.drop()
-	figure("malformed messages", "p99 ≤ 2 ×, heap ± 10 %, log ≤ 1000 lines",
+	growth := load.Heap() - first
+	lines := srv.Log.Lines()
+	srv.Drop()
+	load.Figure("malformed messages", "p99 ≤ 2 ×, heap ± 10 %, log ≤ 1000 lines",
 		"%d on %d connections, %d cut: p99 %v, %v alone; heap %+d KiB of %d; %d log lines", sent, conns, cut, beside, alone, growth>>10, first>>10, lines)
 	if lines > 1000 {
 		t.Errorf("%d log lines", lines)
@@ -57,8 +58,8 @@ func TestMalformed(t *testing.T) {
 	if cut == 0 {
 		t.Error("no connection of 3.0 was cut")
 	}
-	within(t, "heap", growth, first/10+1<<20)
-	wantGoroutines(t, before)
+	load.Within(t, "heap", growth, first/10+1<<20)
+	load.WantGoroutines(t, before)
 }
 
 // garbage sends messages that are mostly malformed, and connects again when it is cut.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
@@ -44,7 +45,7 @@ func TestServerEndedFromInside(t *testing.T) {
 					var srv *server.Server
 					m := &mine{place: place}
 					m.way = func() error { return end(srv) }
-					var log journal
+					var log load.Journal
 					srv = server.New(m.options(&log))
 					faults := transporttest.NewFaults(1)
 					defer faults.Close()
@@ -75,7 +76,7 @@ func TestServerEndedFromInside(t *testing.T) {
 			})
 		}
 	}
-	figure("Close and Shutdown within hooks, handlers and stores", "no deadlock", "%d places × %d ways", len(places), len(ends))
+	load.Figure("Close and Shutdown within hooks, handlers and stores", "no deadlock", "%d places × %d ways", len(places), len(ends))
 }
 
 func newSilent(d transport.Dialer) *client.Client {
@@ -112,7 +113,7 @@ func useEverything(c, other *client.Client, faults *transporttest.Faults) {
 // Any methods from many goroutines at once, before, during and after the end, return, and
 // their errors say what happened.
 func TestMisuse(t *testing.T) {
-	goroutines, rounds := either(1000, 100), either(20, 2)
+	goroutines, rounds := load.Either(1000, 100), load.Either(20, 2)
 	var calls, odd atomic.Int64
 	for seed := range uint64(rounds) {
 		synctest.Test(t, func(t *testing.T) {
@@ -196,7 +197,7 @@ func TestMisuse(t *testing.T) {
 			}
 		})
 	}
-	figure("API misuse", "typed errors, no deadlock", "%d calls by %d goroutines in %d rounds, %d errors of no type", calls.Load(), goroutines, rounds, odd.Load())
+	load.Figure("API misuse", "typed errors, no deadlock", "%d calls by %d goroutines in %d rounds, %d errors of no type", calls.Load(), goroutines, rounds, odd.Load())
 }
 
 // explained reports whether a program can find out what an error means.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
@@ -65,11 +66,11 @@ func (s *sockets) reset() bool {
 // Everything at once for a long time: connect, request, cancel, stream, signal, topic,
 // session, kill. Nothing grows.
 func TestEverythingForLong(t *testing.T) {
-	during := either(30*time.Minute, 250*time.Millisecond)
-	if d, err := time.ParseDuration(os.Getenv("WEBWIRE_SOAK_TIME")); err == nil && full {
+	during := load.Either(30*time.Minute, 250*time.Millisecond)
+	if d, err := time.ParseDuration(os.Getenv("WEBWIRE_SOAK_TIME")); err == nil && load.Full {
 		during = d
 	}
-	clients := either(32, 8)
+	clients := load.Either(32, 8)
 	before := runtime.NumGoroutine()
 	var mux server.Mux
 	mux.Request("echo", echo)
@@ -93,17 +94,17 @@ func TestEverythingForLong(t *testing.T) {
 		}
 		return nil
 	})
-	srv := start(t, server.Options{ // whose clients are of this process, so that they count too
+	srv := load.Start(t, server.Options{ // whose clients are of this process, so that they count too
 		Handler:      &mux,
-		ResumeWindow: either(time.Second, 100*time.Millisecond),
+		ResumeWindow: load.Either(time.Second, 100*time.Millisecond),
 		Sessions:     &session.MemoryStore{MaxAge: 10 * time.Second},
 		Topics:       func(string) server.TopicOptions { return server.TopicOptions{History: true} },
 		Hooks:        server.Hooks{OnSubscribe: func(context.Context, *server.Conn, string) (any, error) { return nil, nil }},
-	}, 5*time.Second, nil)
+	}, load.Site{})
 	network := &sockets{conns: map[*socket]struct{}{}}
 	newOne := func() *client.Client {
-		return client.New(websocket.Dialer{URL: "ws://" + srv.addr + "/", NetDial: network.dial}, client.Options{
-			MinBackoff: 10 * time.Millisecond, MaxBackoff: 200 * time.Millisecond, Logger: quiet,
+		return client.New(websocket.Dialer{URL: "ws://" + srv.Addr + "/", NetDial: network.dial}, client.Options{
+			MinBackoff: 10 * time.Millisecond, MaxBackoff: 200 * time.Millisecond, Logger: load.Quiet,
 		})
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -117,7 +118,7 @@ func TestEverythingForLong(t *testing.T) {
 			for ctx.Err() == nil {
 				pause.RLock()
 				c := newOne()
-				for range 20 + rng.IntN(either(200, 20)) {
+				for range 20 + rng.IntN(load.Either(200, 20)) {
 					if ctx.Err() != nil {
 						break
 					}
@@ -132,7 +133,7 @@ func TestEverythingForLong(t *testing.T) {
 		})
 	}
 	working.Go(func() {
-		ticker := time.NewTicker(either(100*time.Millisecond, 20*time.Millisecond))
+		ticker := time.NewTicker(load.Either(100*time.Millisecond, 20*time.Millisecond))
 		defer ticker.Stop()
 		for {
 			select {
@@ -149,13 +150,10 @@ func TestEverythingForLong(t *testing.T) {
 	measure := func() (bytes int64, goroutines, files int) {
 		pause.Lock()
 		defer pause.Unlock()
-		if !await(func() bool { return srv.Stats().Open == 0 }) { // nor any to come back
+		if !load.Await(func() bool { return srv.Stats().Open == 0 }) { // nor any to come back
 			t.Error("connections are left")
 		}
-		heap() // collects
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc), runtime.NumGoroutine(), openFiles()
+		return load.Objects(), runtime.NumGoroutine(), openFiles()
 	}
 	time.Sleep(during / 5) // until everything has its memory
 	firstHeap, firstGoroutines, firstFiles := measure()
@@ -165,18 +163,18 @@ func TestEverythingForLong(t *testing.T) {
 	per10 := float64(lastHeap-firstHeap) / float64(firstHeap) * 100 * float64(10*time.Minute) / float64(time.Since(measured))
 	stop()
 	working.Wait()
-	figure("everything for long", "heap < 1 % per 10 min, descriptors and goroutines flat",
+	load.Figure("everything for long", "heap < 1 % per 10 min, descriptors and goroutines flat",
 		"%v: %d deeds, %d failed, %d kills, %d sessions; heap %d KiB then %d KiB, %+.2f %% per 10 min; goroutines %d then %d; descriptors %d then %d",
 		during, done.Load(), failed.Load(), kills.Load(), sessions.Load(), firstHeap>>10, lastHeap>>10, per10, firstGoroutines, lastGoroutines, firstFiles, lastFiles)
 	if done.Load() == 0 || failed.Load() == done.Load() {
 		t.Errorf("%d of %d deeds failed", failed.Load(), done.Load())
 	}
 	// What is kept of the history differs by that much each time.
-	within(t, "heap", lastHeap, firstHeap+firstHeap/100*int64(during/(10*time.Minute))+512<<10)
-	within(t, "goroutines", lastGoroutines, firstGoroutines+clients)
-	within(t, "descriptors", lastFiles, firstFiles+clients)
-	srv.drop()
-	wantGoroutines(t, before)
+	load.Within(t, "heap", lastHeap, firstHeap+firstHeap/100*int64(during/(10*time.Minute))+512<<10)
+	load.Within(t, "goroutines", lastGoroutines, firstGoroutines+clients)
+	load.Within(t, "descriptors", lastFiles, firstFiles+clients)
+	srv.Drop()
+	load.WantGoroutines(t, before)
 }
 
 func oneDeed(ctx context.Context, c *client.Client, srv *server.Server, rng *rand.Rand, sessions *atomic.Int64) error {

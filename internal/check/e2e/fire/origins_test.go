@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport/websocket"
 )
@@ -15,7 +16,7 @@ import (
 // Which pages may connect, and which may read the metadata. internal/wsnet has the same for
 // hosts with TLS and with ports that are left out.
 func TestOriginsAndMetadata(t *testing.T) {
-	srv := server.New(server.Options{Logger: quiet, Upgrader: websocket.Upgrader{Origins: []string{
+	srv := server.New(server.Options{Logger: load.Quiet, Upgrader: websocket.Upgrader{Origins: []string{
 		"https://app.example", "http://dev.example:3000", "capacitor://localhost",
 	}}})
 	defer srv.Close()
@@ -117,5 +118,5 @@ func TestOriginsAndMetadata(t *testing.T) {
 			t.Errorf("%q: a refused page is allowed to read the answer", name)
 		}
 	}
-	figure("origins, CORS and metadata", "exact, ≥ 40 rows", "%d rows", rows)
+	load.Figure("origins, CORS and metadata", "exact, ≥ 40 rows", "%d rows", rows)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
@@ -64,7 +65,7 @@ func (m *mine) fault(ctx context.Context, call *sessiontest.Call, next func(cont
 	return next(ctx)
 }
 
-func (m *mine) options(log *journal) server.Options {
+func (m *mine) options(log *load.Journal) server.Options {
 	store := &sessiontest.Faulty{Store: &session.MemoryStore{}}
 	for _, op := range []sessiontest.Op{sessiontest.Save, sessiontest.Load, sessiontest.Touch, sessiontest.Update, sessiontest.Delete} {
 		store.Break(op, m.fault)
@@ -123,7 +124,7 @@ var places = []string{
 // outcome, no place of a handler is lost, the log has the stack, and the client learns no
 // text.
 func TestApplicationsThatEndBadly(t *testing.T) {
-	if !full {
+	if !load.Full {
 		t.Skip("long; the tests of package server have the short form")
 	}
 	blown := int64(0)
@@ -134,12 +135,12 @@ func TestApplicationsThatEndBadly(t *testing.T) {
 			})
 		}
 	}
-	figure("application code that ends badly", "alive, one reply, slot released, stack in the log, no text to the client",
+	load.Figure("application code that ends badly", "alive, one reply, slot released, stack in the log, no text to the client",
 		"%d places × %d ways, %d times", len(places), len(waysOut), blown)
 }
 
 func endBadly(t *testing.T, m *mine, way string) int64 {
-	var log journal
+	var log load.Journal
 	srv := server.New(m.options(&log))
 	faults := transporttest.NewFaults(1)
 	defer faults.Close()
@@ -216,7 +217,7 @@ func endBadly(t *testing.T, m *mine, way string) int64 {
 	if n := srv.Stats().InFlight; n != 0 {
 		t.Errorf("%d handlers are left", n)
 	}
-	text := log.text()
+	text := log.Text()
 	if way != "error" && (!strings.Contains(text, "panicked") || !strings.Contains(text, "panics_test.go")) {
 		t.Errorf("the log lacks the stack: %.300q", text)
 	}

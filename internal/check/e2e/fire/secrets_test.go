@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
@@ -53,14 +54,14 @@ func claimed(t *testing.T, addr string, claim *protocol.Resume) (transport.Conn,
 // The secret of a connection that lost its socket cannot be guessed, replayed, or used
 // after it was changed.
 func TestResumeSecrets(t *testing.T) {
-	guesses := either(1000, 50)
-	srv := start(t, server.Options{Hooks: server.Hooks{OnRequest: echo}}, 0, nil)
-	conn, first := claimed(t, srv.addr, nil)
+	guesses := load.Either(1000, 50)
+	srv := load.Start(t, server.Options{Hooks: server.Hooks{OnRequest: echo}}, load.Site{})
+	conn, first := claimed(t, srv.Addr, nil)
 	if first.Outcome != protocol.OutcomeFresh || first.Secret == (protocol.Secret{}) {
 		t.Fatalf("%+v", first)
 	}
 	_ = conn.Abort()
-	if !await(func() bool { return srv.Stats().Away == 1 }) {
+	if !load.Await(func() bool { return srv.Stats().Away == 1 }) {
 		t.Fatal("the connection is not away")
 	}
 	claim := func(s protocol.Secret, attempt uint32) *protocol.Resume {
@@ -69,7 +70,7 @@ func TestResumeSecrets(t *testing.T) {
 	refused := 0
 	refuse := func(what string, c *protocol.Resume) {
 		t.Helper()
-		conn, w := claimed(t, srv.addr, c)
+		conn, w := claimed(t, srv.Addr, c)
 		_ = conn.Close(transport.StatusNormalClosure, "")
 		if w.Outcome == protocol.OutcomeResumed || w.Outcome == protocol.OutcomeGap || w.Conn == first.Conn {
 			t.Errorf("%s: %v", what, w.Outcome)
@@ -88,7 +89,7 @@ func TestResumeSecrets(t *testing.T) {
 	other.Conn[3] ^= 1
 	refuse("another connection", other)
 
-	conn, second := claimed(t, srv.addr, claim(first.Secret, 1))
+	conn, second := claimed(t, srv.Addr, claim(first.Secret, 1))
 	if second.Outcome != protocol.OutcomeResumed || second.Secret == first.Secret {
 		t.Fatalf("the owner: %v", second.Outcome)
 	}
@@ -102,19 +103,19 @@ func TestResumeSecrets(t *testing.T) {
 	refuse("replayed", claim(first.Secret, 1))
 	refuse("stolen before it changed", claim(first.Secret, 2))
 	refuse("an attempt that was made", claim(second.Secret, 1))
-	figure("resume secrets", "all refused, constant time", "%d claims refused: guessed, replayed, stolen after rotation; compared by crypto/subtle", refused)
+	load.Figure("resume secrets", "all refused, constant time", "%d claims refused: guessed, replayed, stolen after rotation; compared by crypto/subtle", refused)
 	if refused != guesses+5 {
 		t.Errorf("%d of %d claims were refused", refused, guesses+5)
 	}
 	for _, secret := range []protocol.Secret{first.Secret, second.Secret} {
-		srv.wantNothing(t, string(secret[:]), hex.EncodeToString(secret[:]), base64.StdEncoding.EncodeToString(secret[:]))
+		wantNothing(t, &srv.Log, string(secret[:]), hex.EncodeToString(secret[:]), base64.StdEncoding.EncodeToString(secret[:]))
 	}
 }
 
 // Hostile session keys find nothing, touch nothing outside the store, and five of them end
 // the connection.
 func TestHostileSessionKeys(t *testing.T) {
-	count := either(1000, 50)
+	count := load.Either(1000, 50)
 	outside := t.TempDir()
 	dir := filepath.Join(outside, "store")
 	store, err := session.OpenFileStore(dir, session.FileStoreOptions{})
@@ -127,14 +128,14 @@ func TestHostileSessionKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	srv := start(t, server.Options{ResumeWindow: -1, Sessions: store, Hooks: server.Hooks{
+	srv := load.Start(t, server.Options{ResumeWindow: -1, Sessions: store, Hooks: server.Hooks{
 		OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 			s, err := r.Conn.CreateSession(ctx, nil)
 			return protocol.Text(s.Key), err
 		},
 		OnClientDisconnected: func(_ *server.Conn, reason error) { ended <- reason },
-	}}, 0, nil)
-	c := newClient(srv.addr, client.Options{})
+	}}, load.Site{})
+	c := load.NewClient(srv.Addr, client.Options{})
 	key, err := c.Request(t.Context(), "login", protocol.Text("x"))
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +161,7 @@ func TestHostileSessionKeys(t *testing.T) {
 	refused, connections := 0, 0
 	for len(keys) > 0 {
 		connections++
-		conn := mustDial(t, srv.addr, protocol.V2_0)
+		conn := mustDial(t, srv.Addr, protocol.V2_0)
 		n := min(5, len(keys))
 		for i, key := range keys[:n] {
 			m := protocol.Message{Kind: protocol.RestoreSession, ID: protocol.NewID(uint64(i + 1)), Payload: protocol.Text(key)}
@@ -204,8 +205,8 @@ func TestHostileSessionKeys(t *testing.T) {
 	if strings.Join(before, "\n") != strings.Join(after, "\n") {
 		t.Errorf("files before:\n%s\nafter:\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
 	}
-	srv.wantNothing(t, good)
-	figure("hostile session keys", "refused, closed after 5, nothing outside the store touched", "%d refused on %d connections, %d files as before", refused, connections, len(after))
+	wantNothing(t, &srv.Log, good)
+	load.Figure("hostile session keys", "refused, closed after 5, nothing outside the store touched", "%d refused on %d connections, %d files as before", refused, connections, len(after))
 }
 
 // files lists what is below a directory, with sizes and times.
@@ -234,14 +235,14 @@ func TestSessionInfo(t *testing.T) {
 	}
 	var info any
 	failed := make(chan error, 1)
-	srv := start(t, server.Options{Hooks: server.Hooks{
+	srv := load.Start(t, server.Options{Hooks: server.Hooks{
 		OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 			_, err := r.Conn.CreateSession(ctx, info)
 			failed <- err
 			return protocol.Payload{}, nil
 		},
-	}}, 0, nil)
-	c := newClient(srv.addr, client.Options{})
+	}}, load.Site{})
+	c := load.NewClient(srv.Addr, client.Options{})
 	defer c.Close()
 	for _, tc := range []struct {
 		name string
@@ -268,6 +269,6 @@ func TestSessionInfo(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		figure("session info: "+tc.name, "refused with a clear error", "%v", err)
+		load.Figure("session info: "+tc.name, "refused with a clear error", "%v", err)
 	}
 }

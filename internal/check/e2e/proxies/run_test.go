@@ -11,8 +11,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
-	mathrand "math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/webwire-go/webwire/internal/check/port"
 )
 
 // kind is a proxy: how its configuration in docs/proxies.md becomes one for the test, how
@@ -102,7 +104,7 @@ func newProxy(t *testing.T, k kind, backend string, limit time.Duration) *proxy 
 	if err != nil {
 		t.Skipf("%s is not installed: apt-get install %s", k.name, k.name)
 	}
-	p := &proxy{kind: k, t: t, path: path, dir: t.TempDir(), backend: backend, limit: limit, port: freePort(t), admin: freePort(t)}
+	p := &proxy{kind: k, t: t, path: path, dir: t.TempDir(), backend: backend, limit: limit, port: reserve(t), admin: reserve(t)}
 	p.file = filepath.Join(p.dir, "conf")
 	p.certificate()
 	text := k.config(p, configuration(t, k.name))
@@ -161,7 +163,7 @@ func (p *proxy) start() {
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		conn, err := net.Dial("tcp", p.address())
 		if err == nil {
 			conn.Close()
@@ -180,7 +182,7 @@ func (p *proxy) stop() {
 		return
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // the fast way, of all three
-	ended := time.AfterFunc(5*time.Second, func() { _ = p.cmd.Process.Kill() })
+	ended := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	_ = p.cmd.Wait()
 	ended.Stop()
 	p.cmd = nil
@@ -193,20 +195,14 @@ func (p *proxy) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", p.address())
 }
 
-// freePort returns a port that nobody uses. It is below those that the system gives to
-// outgoing connections, which would take it before the proxy listens, or while it restarts.
-func freePort(t *testing.T) int {
+// reserve returns a port that nobody else uses, not even while the proxy restarts.
+func reserve(t *testing.T) int {
 	t.Helper()
-	for range 100 {
-		port := 10_000 + mathrand.IntN(20_000)
-		ln, err := net.Listen("tcp", ":"+strconv.Itoa(port))
-		if err == nil {
-			ln.Close()
-			return port
-		}
+	addr, err := netip.ParseAddrPort(port.Reserve(t))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free")
-	return 0
+	return int(addr.Port())
 }
 
 // certificate writes a certificate of chat.example.com that is its own authority.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
@@ -171,23 +172,14 @@ func median(all []time.Duration) time.Duration {
 	return all[len(all)/2]
 }
 
-// heap returns the bytes of live objects.
-func heap() uint64 {
-	runtime.GC()
-	runtime.GC() // what a pool kept
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
-
 // A peer that cancels each request at once makes no more handlers run than one that does
 // not, and each request has its one answer.
 func TestCancels(t *testing.T) {
 	const concurrency = 16
-	count, rounds := either[uint64](100_000, 5_000), either(7, 1)
+	count, rounds := load.Either[uint64](100_000, 5_000), load.Either(7, 1)
 	before := runtime.NumGoroutine()
 	var running, most, executed atomic.Int64
-	srv := start(t, "", server.Options{
+	srv := load.Start(t, server.Options{
 		Version:     protocol.V3_0,
 		Concurrency: concurrency,
 		Hooks: server.Hooks{OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
@@ -203,18 +195,18 @@ func TestCancels(t *testing.T) {
 			time.Sleep(100 * time.Microsecond) // a handler may take its time to stop
 			return protocol.Payload{}, ctx.Err()
 		}},
-	})
+	}, load.Site{})
 	var all []*client.Client
 	for range 4 {
-		all = append(all, newClient(srv.addr, client.Options{Versions: []protocol.Version{protocol.V3_0}}))
+		all = append(all, load.NewClient(srv.Addr, client.Options{Versions: []protocol.Version{protocol.V3_0}}))
 	}
 	total := count * uint64(rounds)
-	raw := dialRaw(t, srv.addr, 2000+2*total)
+	raw := dialRaw(t, srv.Addr, 2000+2*total)
 	raw.flood(t, "echo", 1000, false) // everything has its memory
 	raw.flood(t, "work", 1000, true)
-	idle := others(all, func() { time.Sleep(either(2*time.Second, 50*time.Millisecond)) })
+	idle := others(all, func() { time.Sleep(load.Either(2*time.Second, 50*time.Millisecond)) })
 
-	first := heap()
+	first := load.Objects()
 	var plain, cancelled []time.Duration
 	took := time.Duration(0)
 	for range rounds {
@@ -223,7 +215,7 @@ func TestCancels(t *testing.T) {
 		cancelled = append(cancelled, others(all, func() { raw.flood(t, "work", count, true) }))
 		took += time.Since(began)
 	}
-	growth := int64(heap()) - int64(first)
+	growth := load.Objects() - first
 
 	closeAll(all)
 	raw.Abort()
@@ -248,8 +240,8 @@ func TestCancels(t *testing.T) {
 	if growth > 1<<20 {
 		t.Errorf("the heap grew by %d bytes", growth)
 	}
-	if err := srv.retire(context.Background()); err != nil {
+	if err := srv.Retire(context.Background()); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
-	wantGoroutines(t, before)
+	load.WantGoroutines(t, before)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 )
@@ -22,18 +23,18 @@ func TestResets(t *testing.T) {
 		each    = 16 // requests in flight of a client
 		every   = 64 // requests there is a reset, however fast the machine is
 	)
-	count := either[uint64](1_000_000, 10_000) // requests
+	count := load.Either[uint64](1_000_000, 10_000) // requests
 	before := runtime.NumGoroutine()
 	executions := make([]atomic.Uint32, count)
-	srv := start(t, "", server.Options{Hooks: server.Hooks{
+	srv := load.Start(t, server.Options{Hooks: server.Hooks{
 		OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
 			if n, ok := parseNumber(r.Payload); ok && n < count {
 				executions[n].Add(1)
 			}
 			return r.Payload, nil
 		},
-	}})
-	p := newProxy(t, srv.addr)
+	}}, load.Site{})
+	p := newProxy(t, srv.Addr)
 
 	began := time.Now()
 	var next, resets, succeeded, failed, unsent, wrong atomic.Uint64
@@ -41,7 +42,7 @@ func TestResets(t *testing.T) {
 	var all []*client.Client
 	var working sync.WaitGroup
 	for range clients {
-		c := newClient(p.addr(), client.Options{
+		c := load.NewClient(p.addr(), client.Options{
 			Versions:   []protocol.Version{protocol.V2_0},
 			MinBackoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond,
 		})
@@ -79,7 +80,7 @@ func TestResets(t *testing.T) {
 	took := time.Since(began)
 	closeAll(all)
 	p.close()
-	if err := srv.retire(context.Background()); err != nil {
+	if err := srv.Retire(context.Background()); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
 	twice := 0
@@ -99,5 +100,5 @@ func TestResets(t *testing.T) {
 	if succeeded.Load() < count/2 || failed.Load() == 0 || resets.Load() < count/every/2 {
 		t.Error("the test did not test what it should")
 	}
-	wantGoroutines(t, before)
+	load.WantGoroutines(t, before)
 }

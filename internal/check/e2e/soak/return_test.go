@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
@@ -17,14 +18,14 @@ import (
 // Clients whose server was away come back with their sessions, soon, not all at once,
 // and without knocking all the time.
 func TestServerReturns(t *testing.T) {
-	n := either(2000, 100)
-	away := either(5*time.Second, 500*time.Millisecond)
+	n := load.Either(2000, 100)
+	away := load.Either(5*time.Second, 500*time.Millisecond)
 	before := runtime.NumGoroutine()
 	store := &session.MemoryStore{}
 	options := func() server.Options {
 		return server.Options{Sessions: store, Hooks: server.Hooks{OnRequest: login}}
 	}
-	srv := start(t, "", options())
+	srv := load.Start(t, options(), load.Site{})
 
 	restored := make(chan time.Time, n)
 	type user struct {
@@ -35,8 +36,8 @@ func TestServerReturns(t *testing.T) {
 	all := make([]*client.Client, n)
 	for i := range users {
 		u := &user{}
-		u.Client = newClient(srv.addr, client.Options{
-			MinBackoff: either(time.Duration(0), 100*time.Millisecond), MaxBackoff: either(time.Duration(0), time.Second),
+		u.Client = load.NewClient(srv.Addr, client.Options{
+			MinBackoff: load.Either(time.Duration(0), 100*time.Millisecond), MaxBackoff: load.Either(time.Duration(0), time.Second),
 			Hooks: client.Hooks{
 				OnConnected: func(context.Context) {
 					if s, ok := u.Session(); ok && u.Stats().Connects > 1 && s.Key == u.key {
@@ -66,11 +67,11 @@ func TestServerReturns(t *testing.T) {
 	for i, u := range users {
 		made[i] = u.Stats().Attempts
 	}
-	srv.drop()
+	srv.Drop()
 	timer := time.NewTimer(away)
 	<-timer.C
 
-	srv = start(t, srv.addr, options())
+	srv = load.Start(t, options(), load.Site{Addr: srv.Addr})
 	back := time.Now()
 	var times []time.Duration
 	limit := time.NewTimer(2 * soon)
@@ -87,30 +88,23 @@ func TestServerReturns(t *testing.T) {
 		most = max(most, u.Stats().Attempts-made[i])
 	}
 	closeAll(all)
-	srv.drop()
+	srv.Drop()
 
 	slices.Sort(times)
 	last := times[n-1]
-	window := last / 16
-	peak := 0
-	for i, from := range times {
-		j, _ := slices.BinarySearch(times, from+window)
-		peak = max(peak, j-i)
-	}
-	mean := float64(n) / last.Seconds()
-	ratio := float64(peak) / window.Seconds() / mean
+	ratio := busiest(times, 250*time.Millisecond) / (float64(n) / last.Seconds())
 	report(t, "clients=%d away=%v restored=%d last=%.2fs median=%.2fs peak/mean=%.2f attempts<=%d",
 		n, away, len(times), last.Seconds(), times[n/2].Seconds(), ratio, most)
 	if last > soon {
 		t.Errorf("the last client was back after %v", last)
 	}
-	if full && ratio > 3 {
+	if load.Full && ratio > 2 {
 		t.Errorf("the peak is %.2f × the mean", ratio)
 	}
 	if most > attempts {
 		t.Errorf("a client made %d attempts", most)
 	}
-	wantGoroutines(t, before)
+	load.WantGoroutines(t, before)
 }
 
 // login answers "login" with the key of a new session, and echoes everything else.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
@@ -19,8 +20,8 @@ import (
 // no session is lost, every failure is reported as what it is, and the clients are
 // with the other server soon.
 func TestRollingRestarts(t *testing.T) {
-	n := either(1000, 40)
-	restarts := either(10, 2)
+	n := load.Either(1000, 40)
+	restarts := load.Either(10, 2)
 	before := runtime.NumGoroutine()
 	dir := t.TempDir()
 	open := func() *session.FileStore {
@@ -42,17 +43,17 @@ func TestRollingRestarts(t *testing.T) {
 			},
 		}}
 	}
-	hosts := []*host{start(t, "", options()), start(t, "", options())}
-	p := newProxy(t, hosts[0].addr, hosts[1].addr)
+	hosts := []*load.Host{load.Start(t, options(), load.Site{}), load.Start(t, options(), load.Site{})}
+	p := newProxy(t, hosts[0].Addr, hosts[1].Addr)
 
 	var longest atomic.Int64 // that a client was away
 	var returns, lostSessions atomic.Int64
-	backoff := either(time.Duration(0), 50*time.Millisecond)
+	backoff := load.Either(time.Duration(0), 50*time.Millisecond)
 	all := make([]*client.Client, n)
 	keys := make([]string, n)
 	for i := range all {
 		var left time.Time
-		all[i] = newClient(p.addr(), client.Options{MinBackoff: backoff, Hooks: client.Hooks{
+		all[i] = load.NewClient(p.addr(), client.Options{MinBackoff: backoff, Hooks: client.Hooks{
 			OnDisconnected: func(context.Context, error) { left = time.Now() },
 			OnConnected: func(context.Context) {
 				if left.IsZero() {
@@ -139,16 +140,16 @@ func TestRollingRestarts(t *testing.T) {
 	for i := range restarts {
 		h := hosts[i%2]
 		ctx, cancel := context.WithTimeout(context.Background(), soon)
-		if err := h.retire(ctx); err != nil {
+		if err := h.Retire(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 		cancel()
-		if !await(soon, back) {
+		if !load.AwaitFor(soon, back) {
 			t.Errorf("clients are not back after %v", soon)
 		}
-		serving := time.NewTimer(either(2*time.Second, 0)) // for a while all is well
+		serving := time.NewTimer(load.Either(2*time.Second, 0)) // for a while all is well
 		<-serving.C
-		hosts[i%2] = start(t, h.addr, options())
+		hosts[i%2] = load.Start(t, options(), load.Site{Addr: h.Addr})
 	}
 	close(stop)
 	working.Wait()
@@ -161,7 +162,7 @@ func TestRollingRestarts(t *testing.T) {
 	closeAll(all)
 	p.close()
 	for _, h := range hosts {
-		if err := h.retire(context.Background()); err != nil {
+		if err := h.Retire(context.Background()); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 	}
@@ -180,5 +181,5 @@ func TestRollingRestarts(t *testing.T) {
 	if returns.Load() < int64(n*restarts/4) {
 		t.Errorf("only %d clients had to come back", returns.Load())
 	}
-	wantGoroutines(t, before)
+	load.WantGoroutines(t, before)
 }

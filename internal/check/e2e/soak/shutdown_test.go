@@ -12,25 +12,26 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 )
 
-// load starts requests on many connections and returns once all are being handled.
-func load(t *testing.T, conns, each int, handle func(context.Context)) (srv *host, all []*client.Client, outcomes chan error) {
+// underLoad starts requests on many connections and returns once all are being handled.
+func underLoad(t *testing.T, conns, each int, handle func(context.Context)) (srv *load.Host, all []*client.Client, outcomes chan error) {
 	t.Helper()
 	var running sync.WaitGroup
 	running.Add(conns * each)
-	srv = start(t, "", server.Options{Hooks: server.Hooks{
+	srv = load.Start(t, server.Options{Hooks: server.Hooks{
 		OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 			running.Done()
 			handle(ctx)
 			return r.Payload, nil
 		},
-	}})
+	}}, load.Site{})
 	outcomes = make(chan error, conns*each)
 	for i := range conns {
-		c := newClient(srv.addr, client.Options{DisableAutoconnect: true})
+		c := load.NewClient(srv.Addr, client.Options{DisableAutoconnect: true})
 		all = append(all, c)
 		go func() {
 			if err := c.Connect(context.Background()); err != nil {
@@ -55,20 +56,20 @@ func load(t *testing.T, conns, each int, handle func(context.Context)) (srv *hos
 // A shutdown under load loses no reply.
 func TestShutdownUnderLoad(t *testing.T) {
 	const each = 8
-	conns, times := either(500, 50), either(100, 5)
+	conns, times := load.Either(500, 50), load.Either(100, 5)
 	before := runtime.NumGoroutine()
 	began := time.Now()
 	var longest time.Duration
 	lost := 0
 	for i := range times {
 		release := make(chan struct{})
-		srv, all, outcomes := load(t, conns, each, func(context.Context) { <-release })
+		srv, all, outcomes := underLoad(t, conns, each, func(context.Context) { <-release })
 		// Handlers end as the shutdown begins, or while it waits for them.
 		start := time.Now()
 		done := make(chan error, 1)
-		go func() { done <- srv.retire(context.Background()) }()
+		go func() { done <- srv.Retire(context.Background()) }()
 		if i%2 == 0 {
-			await(5*time.Second, func() bool {
+			load.AwaitFor(5*time.Second, func() bool {
 				rec := httptest.NewRecorder()
 				srv.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
 				return rec.Code == http.StatusServiceUnavailable
@@ -94,7 +95,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 	if lost > 0 {
 		t.Errorf("%d replies are lost", lost)
 	}
-	wantGoroutines(t, before)
+	load.WantGoroutines(t, before)
 }
 
 // A shutdown with handlers that do not end is over when its context is.
@@ -103,11 +104,11 @@ func TestShutdownOfStuckHandlers(t *testing.T) {
 		each  = 8
 		limit = time.Second
 	)
-	conns := either(500, 50)
+	conns := load.Either(500, 50)
 	before := runtime.NumGoroutine()
 	release := make(chan struct{})
 	var told atomic.Int64
-	srv, all, outcomes := load(t, conns, each, func(ctx context.Context) {
+	srv, all, outcomes := underLoad(t, conns, each, func(ctx context.Context) {
 		<-ctx.Done()
 		told.Add(1)
 		<-release
@@ -128,12 +129,12 @@ func TestShutdownOfStuckHandlers(t *testing.T) {
 	}
 	close(release)
 	closeAll(all)
-	srv.drop()
+	srv.Drop()
 	report(t, "connections=%d handlers=%d limit=%v took=%.3fs error=%v reported=%d", conns, conns*each, limit, took.Seconds(), err, failed)
-	if err != context.DeadlineExceeded || took > limit+either(300*time.Millisecond, 10*time.Second) {
+	if err != context.DeadlineExceeded || took > limit+load.Either(300*time.Millisecond, 10*time.Second) {
 		t.Errorf("Shutdown: %v after %v", err, took)
 	}
-	wantGoroutines(t, before)
+	load.WantGoroutines(t, before)
 	if told.Load() != int64(conns*each) {
 		t.Errorf("the contexts of %d handlers ended", told.Load())
 	}

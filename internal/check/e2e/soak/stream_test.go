@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/e2e/load"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 )
@@ -15,7 +16,7 @@ import (
 // at each end than its credit and a little.
 func TestSleepingConsumer(t *testing.T) {
 	const credit, more = 64 << 10, 64 << 10
-	count, naps := either(1_000_000, 100_000), either(20, 4)
+	count, naps := load.Either(1_000_000, 100_000), load.Either(20, 4)
 	before := runtime.NumGoroutine()
 	var mux server.Mux
 	mux.Stream("count", func(_ context.Context, _ *server.Request, send func(protocol.Payload) error) error {
@@ -28,8 +29,8 @@ func TestSleepingConsumer(t *testing.T) {
 		}
 		return nil
 	})
-	srv := start(t, "", server.Options{Version: protocol.V3_0, Handler: &mux})
-	c := newClient(srv.addr, client.Options{Versions: []protocol.Version{protocol.V3_0}})
+	srv := load.Start(t, server.Options{Version: protocol.V3_0, Handler: &mux}, load.Site{})
+	c := load.NewClient(srv.Addr, client.Options{Versions: []protocol.Version{protocol.V3_0}})
 
 	read := func(nap func()) (took time.Duration) {
 		began := time.Now()
@@ -51,19 +52,19 @@ func TestSleepingConsumer(t *testing.T) {
 		return time.Since(began)
 	}
 	fast := read(nil)
-	first := heap()
+	first := load.Objects()
 	var most int64
 	read(func() {
 		time.Sleep(100 * time.Millisecond) // the sender sends what it may
-		most = max(most, int64(heap())-int64(first))
+		most = max(most, load.Objects()-first)
 	})
 	_ = c.Close()
 	report(t, "items=%d at full speed %.0f/s, held while the consumer sleeps: %d KiB at both ends", count, float64(count)/fast.Seconds(), most>>10)
 	if most > 2*(credit+more) {
 		t.Errorf("%d bytes are held while the consumer sleeps", most)
 	}
-	if err := srv.retire(context.Background()); err != nil {
+	if err := srv.Retire(context.Background()); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
-	wantGoroutines(t, before)
+	load.WantGoroutines(t, before)
 }

@@ -3,7 +3,6 @@ package tutorial_test
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -14,12 +13,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/webwire-go/webwire/internal/check/port"
 )
 
 // step is a block of the tutorial with the comment before it:
 //
 //	<!-- file: PATH -->    the block is the content of the file
-//	<!-- server: DIR -->   start the program in DIR, and end the one before
+//	<!-- server: DIR -->   start the program in DIR, which the next block does, and end the one before
 //	<!-- run: DIR -->      run the program in DIR; the next block is what it prints
 type step struct {
 	what, path string
@@ -57,10 +58,14 @@ func steps(t *testing.T, text string) (all []step) {
 		switch s.what {
 		case "file":
 			s.text, _ = block(i+1, "```go")
-		case "run":
-			var next int
-			_, next = block(i+1, "```sh")
-			s.text, _ = block(next, "```text")
+		case "server", "run":
+			command, next := block(i+1, "```sh")
+			if !strings.Contains(command, " ./"+s.path) {
+				t.Errorf("line %d: %q does not run %s", i+1, command, s.path)
+			}
+			if s.what == "run" {
+				s.text, _ = block(next, "```text")
+			}
 		}
 		all = append(all, s)
 	}
@@ -196,7 +201,7 @@ type workshop struct {
 
 func newWorkshop(t *testing.T, root string) *workshop {
 	t.Helper()
-	w := &workshop{t: t, dir: t.TempDir()}
+	w := &workshop{t: t, dir: t.TempDir(), address: port.Reserve(t)}
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
 		t.Fatal(err)
@@ -210,14 +215,6 @@ func newWorkshop(t *testing.T, root string) *workshop {
 	own += "\nrequire github.com/webwire-go/webwire v0.0.0\n\nreplace github.com/webwire-go/webwire => " + root + "\n"
 	w.write("go.mod", own)
 	w.write("go.sum", string(sum))
-	// Ports below those of outgoing connections, which would take it in between.
-	for w.address == "" {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
-		if ln, err := net.Listen("tcp", address); err == nil {
-			ln.Close()
-			w.address = address
-		}
-	}
 	t.Cleanup(func() {
 		if w.server != nil {
 			_ = w.server.Process.Kill()

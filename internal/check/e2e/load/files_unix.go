@@ -1,16 +1,15 @@
 //go:build unix
 
-package fire_test
+package load
 
 import (
 	"fmt"
 	"os"
 	"syscall"
-	"testing"
 )
 
-// TestMain raises the number of files that may be open to the most it may be.
-func TestMain(m *testing.M) {
+// RaiseFiles raises the number of files that may be open to the most it may be.
+func RaiseFiles() {
 	var limit syscall.Rlimit
 	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
 	if err == nil {
@@ -20,5 +19,4 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "RLIMIT_NOFILE cannot be raised:", err)
 	}
-	os.Exit(m.Run())
 }
