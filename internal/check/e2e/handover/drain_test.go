@@ -122,6 +122,7 @@ func TestShutdownWithSlowClients(t *testing.T) {
 			t.Error(err)
 		}
 		for i, m := range members {
+			m.connect(t) // the other node has it, and is about to welcome it
 			if s := m.Stats(); s.Connects != 1 || s.Resumes != 1 {
 				t.Errorf("client %d: %d connections, %d resumes", i, s.Connects, s.Resumes)
 			}

@@ -418,6 +418,47 @@ func TestWelcomeLost(t *testing.T) {
 	}
 }
 
+// The welcome is lost, and the node where the connection was before has ended since. The node that
+// has the connection knows it; at another one nobody can tell where it is: the client learns that
+// its node is gone, so that what it has asked for may have been executed, and the connection ends
+// with its window.
+func TestWelcomeLostAndNodeEnded(t *testing.T) {
+	for node, want := range map[int]protocol.Outcome{1: protocol.OutcomeResumed, 2: protocol.OutcomeNodeGone} {
+		bubble(t, func(t *testing.T) {
+			b := new(book)
+			c := newCluster(t, 3, func(i int) server.Options {
+				return server.Options{Hooks: b.hooks(i), ResumeWindow: time.Minute}
+			})
+			h, first := c.dial(0, nil)
+			h.send(protocol.Message{Kind: protocol.Request, ID: protocol.NewID(1), Name: "quick", Payload: text("x")})
+			h.receive(protocol.Reply)
+			_ = h.conn.Abort()
+			synctest.Wait()
+			claim := &protocol.Resume{Conn: first.Conn, Secret: first.Secret, Attempt: 1, FirstKept: 1}
+			h, _ = c.dial(1, claim)
+			_ = h.conn.Abort()
+			synctest.Wait()
+			_ = c.node(0).Close()
+			synctest.Wait()
+			b.want(t, "0: connected", "0: quick x", "0: away", "0: disconnected: server: the connection has moved to another node",
+				"1: back, moved true, value <nil>", "1: away")
+			claim.Attempt = 2
+			h, w := c.dial(node, claim)
+			if w.Outcome != want {
+				t.Errorf("at node %d: outcome %v", node, w.Outcome)
+			}
+			if want == protocol.OutcomeResumed {
+				b.want(t, "1: back, moved true, value mine again")
+				return
+			}
+			b.want(t, "2: connected")
+			_ = h.conn.Abort()
+			time.Sleep(time.Minute)
+			b.want(t, "1: disconnected: server: the client did not come back", "2: away", "2: disconnected: server: the client did not come back")
+		})
+	}
+}
+
 // What a stranger claims is refused, and does not disturb the client.
 func TestStrangerAtAnotherNode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
