@@ -293,6 +293,13 @@ func (s *schedule) restart() {
 		return
 	}
 	s.closing[i].Store(true)
+	all := true
+	for n := range s.closing {
+		all = all && s.closing[n].Load()
+	}
+	if all {
+		s.cutOff.Store(true) // there is no node to which the client could go
+	}
 	if s.rng.IntN(8) == 0 {
 		s.say("kill %d", i)
 		s.killed.Store(true)
