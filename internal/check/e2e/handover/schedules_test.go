@@ -61,7 +61,7 @@ type schedule struct {
 	busy    sync.WaitGroup
 	routes  *rand.Rand  // guarded by mu
 	killed  atomic.Bool // a node was killed
-	cutOff  atomic.Bool // the connection may have been given up: a node was not reached in time
+	cutOff  atomic.Bool // the connection may have been given up: a node was not reached in time, or there was none
 	closing [scheduleNodes]atomic.Bool
 
 	mu        sync.Mutex
@@ -293,6 +293,9 @@ func (s *schedule) restart() {
 		return
 	}
 	s.closing[i].Store(true)
+	if s.closing[0].Load() && s.closing[1].Load() && s.closing[2].Load() {
+		s.cutOff.Store(true) // a node that knows no other ends connections that are away
+	}
 	if s.rng.IntN(8) == 0 {
 		s.say("kill %d", i)
 		s.killed.Store(true)
