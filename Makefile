@@ -6,7 +6,7 @@ SHELL       := bash
 
 FUZZTIME ?= 10s
 VULNDB   ?= https://vuln.go.dev
-TIMEOUT  ?= 5m
+TIMEOUT  ?= 10m
 SEEDS    ?= 10000
 FIRST    ?= 1
 OUT      ?= out
@@ -14,8 +14,18 @@ OUT      ?= out
 # The race detector needs a C compiler.
 RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
+# How many packages are tested at once: most of them wait for something most of the time.
+PACKAGES ?= $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)")
+
+# A process with the race detector need not wait for a second before it ends.
+export GORACE ?= atexit_sleep_ms=0
+
 # The modules of this repository: all of go.work, or the one of go.mod.
 MODULES = $(shell go list -m -f '{{.Dir}}')
+
+# All packages of these modules, those of the root module last: some of the others wait for
+# longer than any of it.
+ALL = $(addsuffix /...,$(filter-out $(CURDIR),$(MODULES)) $(CURDIR))
 
 # in runs a command in every module.
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
@@ -41,8 +51,8 @@ screenshot: ## take the pictures of the chatroom and the dashboard in docs/ (nee
 	node client/js/scripts/dashboard-pictures.js
 
 test: ## vet and test everything, with the race detector
-	$(call in,go vet ./...)
-	$(call in,go test $(RACE) -timeout $(TIMEOUT) ./...)
+	go vet $(ALL)
+	go test $(RACE) -p $(PACKAGES) -timeout $(TIMEOUT) $(ALL)
 
 js: ## test the JavaScript client, and check its size (needs Node, and for all of it Chromium and Firefox)
 	npm --prefix client/js ci --no-fund --no-audit

@@ -20,7 +20,7 @@ import (
 // ends know that the other one lives.
 func TestSlowHookLosesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		const n = 100_000
+		const n = 20_000
 		srv, ln := serve(t, server.Options{})
 		done := make(chan struct{})
 		next := 0

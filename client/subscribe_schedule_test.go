@@ -191,6 +191,6 @@ func (s *schedule) finish() {
 }
 
 var (
-	schedules     = flag.Int("schedules", 500, "number of random schedules of a subscription; 10000 with WEBWIRE_SOAK=1")
+	schedules     = flag.Int("schedules", 300, "number of random schedules of a subscription; 10000 with WEBWIRE_SOAK=1")
 	firstSchedule = flag.Int("schedules.first", 0, "the first of them")
 )

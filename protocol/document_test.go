@@ -1,6 +1,7 @@
 package protocol_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -218,5 +219,25 @@ func TestDocumentFailures(t *testing.T) {
 		if strings.Contains(row[5], "may be sent again") != code.Retryable() {
 			t.Errorf("%s: retryable %v", row[0], code.Retryable())
 		}
+	}
+}
+
+// The example of an error reply of 1.2 in PROTOCOL.md is what the codec writes and reads.
+func TestDocumentErrorReply(t *testing.T) {
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```json\n(.*?)\n```").FindAllSubmatch(text, -1)
+	if len(blocks) != 1 {
+		t.Fatalf("%d blocks of JSON, want one", len(blocks))
+	}
+	want := &protocol.Error{Code: "NO_SUCH_ROOM", Message: "there is no kitchen"}
+	data, err := protocol.V1_2.Append(nil, protocol.V1_2.Failure(protocol.NewID(1), want))
+	if err != nil || !strings.HasSuffix(string(data), string(blocks[0][1])) {
+		t.Errorf("1.2 writes %q, %v, and the example is %s", data, err, blocks[0][1])
+	}
+	if m, err := protocol.V1_2.Parse(data); err != nil || !errors.Is(m.Err(), want) {
+		t.Errorf("1.2 reads %+v, %v", m, err)
 	}
 }

@@ -155,6 +155,31 @@ func only(t *testing.T, srv *server.Server) (c *server.Conn) {
 	return c
 }
 
+// A wall clock that is set does not change when the window is over.
+func TestWindowWithSetClock(t *testing.T) {
+	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
+		bubble(t, func(t *testing.T) {
+			var e events
+			srv := resuming(server.Hooks{
+				OnClientBack: func(_ context.Context, c *server.Conn) error {
+					server.SetConnected(c, time.Now().Round(0).Add(-jump))
+					return errors.New("no")
+				},
+				OnClientDisconnected: func(_ *server.Conn, reason error) { e.note("disconnected: %v", reason) },
+			})
+			p, w := first(t, srv)
+			server.SetConnected(only(t, srv), time.Now().Round(0)) // as if another node had accepted it
+			p.lose()
+			time.Sleep(time.Minute)
+			closedWith(t, srv, withProof(claim(w, 1, 0), "x"), transport.StatusInternalError)
+			time.Sleep(time.Minute - 1)
+			e.want(t)
+			time.Sleep(1)
+			e.want(t, "disconnected: "+server.ErrClientGone.Error())
+		})
+	}
+}
+
 // While OnClientBack blocks, the connection does not end because the window is over, and
 // other attempts wait for their turn. When the server closes, it ends.
 func TestBackBlocks(t *testing.T) {

@@ -307,6 +307,7 @@ func (c *Conn) moveTo(f *frozen, to place) bool {
 	c.closing.Store(true)
 	c.neverExpires()
 	c.leaveTopics()
+	s.seeOff(f.members)
 	if err := c.link.Resume(link.Resumption{Conn: relay, Received: f.next - 1}); err != nil {
 		c.link.Abort(err)
 	}

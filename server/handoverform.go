@@ -16,7 +16,7 @@ import (
 // handoverVersion is the version of what nodes tell one another about a connection that
 // moves. It is the first byte of each question. A node that does not know the version of a
 // question refuses it, and the connection does not move.
-const handoverVersion = 1
+const handoverVersion = 2
 
 var (
 	errForm        = errors.New("server: malformed hand-over")
@@ -57,7 +57,10 @@ type membership struct {
 	ref      uint32
 	watching bool
 	info     []byte
+	id       string          // of its presence; empty: the topic has none
 	at       engine.Position // up to here everything has been sent; zero: not known
+
+	departure *departure // from this node; nil: there is none
 }
 
 // form writes the parts of questions and answers: numbers are little endian, lists begin
@@ -134,6 +137,7 @@ func (m *move) encode() []byte {
 		f.u32(member.ref)
 		f.bool(member.watching)
 		f.bytes(member.info)
+		f.bytes([]byte(member.id))
 		f.u64(member.at.Epoch)
 		f.u64(member.at.Offset)
 	}
@@ -179,9 +183,9 @@ func decodeMove(data []byte) (*move, error) {
 			node: r.node(), conn: r.conn(), offset: r.u64(), running: r.ids(), asked: r.ids(),
 		})
 	}
-	for range r.count(4 + 4 + 1 + 4 + 16) {
+	for range r.count(4 + 4 + 1 + 4 + 4 + 16) {
 		m.members = append(m.members, membership{
-			topic: string(r.bytes()), ref: r.u32(), watching: r.bool(), info: r.bytes(),
+			topic: string(r.bytes()), ref: r.u32(), watching: r.bool(), info: r.bytes(), id: string(r.bytes()),
 			at: engine.Position{Epoch: r.u64(), Offset: r.u64()},
 		})
 	}

@@ -14,4 +14,7 @@ func TestSize(t *testing.T) {
 	if size := unsafe.Sizeof(member{}); unsafe.Sizeof(uintptr(0)) == 8 && size > 64 {
 		t.Errorf("a member of a topic has %d bytes", size)
 	}
+	if size := unsafe.Sizeof(topic{}); unsafe.Sizeof(uintptr(0)) == 8 && size > 256 {
+		t.Errorf("a topic has %d bytes", size)
+	}
 }

@@ -110,7 +110,7 @@ func (s *subscribing) subscribe(ctx context.Context, end func()) error {
 	}
 	m := newMember(e, c)
 	m.ref, m.watching = s.body.Ref, s.body.Presence
-	m.setInfo(encoded)
+	m.tell("", encoded)
 	if !c.members.attach(m) {
 		e.release()
 		if c.members.isMoving() {

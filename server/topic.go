@@ -35,7 +35,7 @@ type Message struct {
 
 // Member is a member of a topic, see TopicOptions.Presence.
 type Member struct {
-	ID   string          // of the membership: its node and a number; never used twice
+	ID   string          // of the membership: the node where it began and a number; never used twice
 	Info json.RawMessage // what Hooks.OnSubscribe returned, nil for members by Topic.Join
 }
 
@@ -130,10 +130,7 @@ func (t Topic) Conns() iter.Seq[*Conn] {
 // second old. It needs TopicOptions.Presence.
 func (t Topic) Count(ctx context.Context) (int, error) {
 	records, err := t.present(ctx)
-	n := 0
-	for _, r := range records {
-		n += r.Count
-	}
+	_, n := everybody(records)
 	return n, err
 }
 
@@ -147,11 +144,10 @@ func (t Topic) Members(ctx context.Context) iter.Seq2[Member, error] {
 			yield(Member{}, err)
 			return
 		}
-		for _, r := range records {
-			for _, m := range r.Members {
-				if !yield(Member(m), nil) {
-					return
-				}
+		all, _ := everybody(records)
+		for _, m := range all {
+			if !yield(Member(m), nil) {
+				return
 			}
 		}
 	}

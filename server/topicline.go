@@ -43,11 +43,15 @@ type topic struct {
 	aheadOut bool        // ahead was full
 	joining  int         // members that are catching up
 	check    *time.Timer // of the position; nil: none
-	presence presence
+	presence *presence   // nil: the topic has none
 }
 
 func newTopic(t *topics, name string, opts TopicOptions) *topic {
-	return &topic{topics: t, name: name, opts: opts, turn: make(chan struct{}, 1)}
+	e := &topic{topics: t, name: name, opts: opts, turn: make(chan struct{}, 1)}
+	if opts.Presence {
+		e.presence = new(presence)
+	}
+	return e
 }
 
 // begin sets the position of a topic that was just subscribed. Deliveries may have set it.

@@ -15,9 +15,9 @@ const maxSubscriptions = 4096
 type member struct {
 	topic  *topic
 	conn   *Conn
-	number uint64           // never used twice on this node
-	about  *json.RawMessage // that OnSubscribe returned; nil: it returned none
-	ref    uint32           // that the client has chosen; zero: it gets signals
+	number uint64   // never used twice on this node
+	about  *present // what others see of it, see tell; nil if it began here and has no info
+	ref    uint32   // that the client has chosen; zero: it gets signals
 
 	// The topic's mu guards the rest.
 
@@ -29,9 +29,11 @@ type member struct {
 	cut      bool // its connection is about to end, because its outbox was full
 }
 
-func (m *member) setInfo(info json.RawMessage) {
-	if info != nil {
-		m.about = &info
+// tell sets what others see of the member: the ID that it had at another node, or "", and what
+// OnSubscribe returned, or nil.
+func (m *member) tell(id string, info json.RawMessage) {
+	if id != "" || info != nil {
+		m.about = &present{id, info}
 	}
 }
 
@@ -39,7 +41,7 @@ func (m *member) info() json.RawMessage {
 	if m.about == nil {
 		return nil
 	}
-	return *m.about
+	return m.about.Info
 }
 
 // has reports whether the member has what is published at a position, from the log.
@@ -186,14 +188,19 @@ func (e *topic) dismiss(m *member) {
 	}
 	m.left = true
 	if m.index >= 0 {
-		last := len(e.members) - 1
-		moved := e.members[last]
-		moved.index, e.members[m.index] = m.index, moved
-		e.members[last] = nil
-		e.members = e.members[:last]
-		m.index = -1
+		e.remove(m)
 		e.exited(m)
 	}
+}
+
+// remove takes a live member from the list of them.
+func (e *topic) remove(m *member) {
+	last := len(e.members) - 1
+	moved := e.members[last]
+	moved.index, e.members[m.index] = m.index, moved
+	e.members[last] = nil
+	e.members = e.members[:last]
+	m.index = -1
 }
 
 // conns returns the connections of this node that are members, each once.

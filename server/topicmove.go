@@ -17,6 +17,7 @@ func (c *Conn) suspendTopics() (at []membership, ok bool) {
 	for again := range ms.again { // it is not yet what it is to be again
 		if _, reserved := ms.refs[again.ref]; reserved || again.ref == 0 {
 			at = append(at, *again)
+			again.departure = nil // the copy has it
 		}
 	}
 	ms.again = nil
@@ -43,13 +44,15 @@ func (c *Conn) suspendTopics() (at []membership, ok bool) {
 			delete(ms.joined, m.topic.name)
 		}
 		ms.mu.Unlock()
-		m.topic.release()
+		if where.departure == nil {
+			m.topic.release()
+		}
 	}
 	return at, true
 }
 
 // suspend ends a membership and returns where it is. It reports false if that is not known,
-// and changes nothing then. The caller releases the topic.
+// and changes nothing then. The caller releases the topic, unless there is a departure.
 func (m *member) suspend() (at membership, known bool) {
 	e := m.topic
 	e.mu.Lock()
@@ -64,7 +67,15 @@ func (m *member) suspend() (at membership, known bool) {
 			at.at = *m.read
 		}
 	}
-	e.dismiss(m)
+	if !e.opts.Presence {
+		e.dismiss(m)
+		return at, true
+	}
+	m.left = true
+	e.remove(m)
+	e.unwatch(m)
+	at.departure = e.depart(m)
+	at.id = at.departure.present.ID
 	return at, true
 }
 
@@ -76,6 +87,9 @@ func (c *Conn) rejoin(all []membership) {
 	ms.moving = false
 	if ms.over {
 		ms.mu.Unlock()
+		for _, at := range all {
+			at.departure.end(true)
+		}
 		return
 	}
 	again := make([]*membership, len(all))
@@ -100,34 +114,35 @@ func (c *Conn) rejoin(all []membership) {
 	}
 }
 
-// settle makes m the member that at is to become again, and reports whether it is still
-// wanted.
-func (ms *memberships) settle(at *membership, m *member) bool {
+// settle makes m the member that at is to become again. It reports whether that is still
+// wanted and, if not, whether the membership has ended: else it moves on with the connection.
+func (ms *memberships) settle(at *membership, m *member) (wanted, ended bool) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if _, wanted := ms.again[at]; !wanted {
-		return false // the connection has ended, or moves
+		return false, ms.over && !ms.moving
 	}
 	delete(ms.again, at)
 	if at.ref != 0 {
 		if _, reserved := ms.refs[at.ref]; !reserved {
-			return false // the client has unsubscribed
+			return false, true // the client has unsubscribed
 		}
 		ms.refs[at.ref] = m
-		return true
+		return true, false
 	}
 	if ms.joined[at.topic] != nil {
-		return false // the application was first
+		return false, true // the application was first
 	}
 	if ms.joined == nil {
 		ms.joined = make(map[string]*member)
 	}
 	ms.joined[at.topic] = m
-	return true
+	return true, false
 }
 
 // rejoinTopic tries until it has made the connection a member.
 func (c *Conn) rejoinTopic(at *membership) {
+	defer c.members.arrived(at)
 	t := &c.server.topics
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
@@ -150,8 +165,11 @@ func (c *Conn) rejoinTopic(at *membership) {
 func (c *Conn) rejoinHeld(ctx context.Context, e *topic, at *membership) {
 	m := newMember(e, c)
 	m.ref, m.watching = at.ref, at.watching && e.opts.Presence
-	m.setInfo(at.info)
-	if !c.members.settle(at, m) {
+	m.tell(at.id, at.info)
+	if wanted, ended := c.members.settle(at, m); !wanted {
+		if ended {
+			e.neverArrived(at)
+		}
 		e.release()
 		return
 	}

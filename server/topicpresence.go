@@ -28,6 +28,7 @@ type present struct {
 type record struct {
 	Count   int       `json:"count"`
 	Members []present `json:"members,omitempty"` // none if there are more than maxPresent
+	Moving  []present `json:"moving,omitempty"`  // to other nodes, see departure; in Count if Members is missing
 }
 
 // presence is who is known to be in a topic. The topic's mu guards it.
@@ -35,6 +36,7 @@ type presence struct {
 	events  []protocol.PresenceBody // of this node, to be told
 	dirty   bool                    // the record of this node has changed
 	running bool                    // announce
+	leaving map[string]*departure   // by id
 
 	watchers map[*member]bool // true: it has its snapshot; nil: nobody watches
 	known    map[string]seen  // nil: not loaded yet
@@ -45,18 +47,26 @@ type presence struct {
 type seen struct {
 	present
 	here  bool
+	gone  bool      // its node has said that it left: an ID is never used again
 	since time.Time // when it came, or left
 }
 
 func (p *presence) stop() {
-	if p.refresh != nil {
+	if p != nil && p.refresh != nil {
 		p.refresh.Stop()
 	}
 }
 
 // present returns how others see m.
 func (m *member) present() present {
-	return present{m.topic.topics.self.String() + "." + strconv.FormatUint(m.number, 36), m.info()}
+	p := present{Info: m.info()}
+	if m.about != nil {
+		p.ID = m.about.ID
+	}
+	if p.ID == "" {
+		p.ID = m.topic.topics.self.String() + "." + strconv.FormatUint(m.number, 36)
+	}
+	return p
 }
 
 // entered and exited tell that m is or was a live member. The caller holds mu.
@@ -64,7 +74,9 @@ func (e *topic) entered(m *member) {
 	if !e.opts.Presence {
 		return
 	}
-	e.announceLater(protocol.PresenceEnter, m)
+	who := m.present()
+	delete(e.presence.leaving, who.ID)
+	e.announceLater(protocol.PresenceEnter, who) // who knows it already ignores that
 	if m.watching {
 		if e.presence.watchers == nil {
 			e.presence.watchers = make(map[*member]bool)
@@ -82,8 +94,12 @@ func (e *topic) exited(m *member) {
 	if !e.opts.Presence {
 		return
 	}
-	e.announceLater(protocol.PresenceLeave, m)
-	p := &e.presence
+	e.announceLater(protocol.PresenceLeave, m.present())
+	e.unwatch(m)
+}
+
+func (e *topic) unwatch(m *member) {
+	p := e.presence
 	delete(p.watchers, m)
 	if len(p.watchers) == 0 {
 		p.known, p.early = nil, nil
@@ -91,8 +107,8 @@ func (e *topic) exited(m *member) {
 	}
 }
 
-func (e *topic) announceLater(op protocol.PresenceOp, m *member) {
-	data, err := json.Marshal(m.present())
+func (e *topic) announceLater(op protocol.PresenceOp, who present) {
+	data, err := json.Marshal(who)
 	if err != nil {
 		return // OnSubscribe's result was encoded before
 	}
@@ -112,7 +128,7 @@ func (e *topic) changed() {
 }
 
 func (e *topic) startAnnouncing() {
-	p := &e.presence
+	p := e.presence
 	if !p.running {
 		p.running = e.topics.work(e.announce)
 	}
@@ -124,7 +140,7 @@ func (e *topic) announce() {
 	t := e.topics
 	for {
 		e.mu.Lock()
-		p := &e.presence
+		p := e.presence
 		events, dirty := p.events, p.dirty
 		p.events, p.dirty = nil, false
 		obsolete := e.stopped && t.find(e.name) != nil // another topic of this name puts the record
@@ -170,13 +186,19 @@ func (e *topic) tell(events []protocol.PresenceBody, record []byte) bool {
 
 // record returns the record of this node, nil if it has no members.
 func (e *topic) record() []byte {
-	if len(e.members) == 0 {
-		return nil
-	}
+	moving := e.presence.leaving
 	r := record{Count: len(e.members)}
-	if r.Count <= maxPresent {
+	switch all := len(e.members) + len(moving); {
+	case all == 0:
+		return nil
+	case all > maxPresent:
+		r.Count = all
+	default:
 		for _, m := range e.members {
 			r.Members = append(r.Members, m.present())
+		}
+		for _, d := range moving {
+			r.Moving = append(r.Moving, d.present)
 		}
 	}
 	data, _ := json.Marshal(r) // infos were encoded before
@@ -207,6 +229,32 @@ func (t *topics) records(ctx context.Context, name string) (map[engine.NodeID]re
 	return all, nil
 }
 
+// everybody returns the members that records list, each once, and how many members there are.
+// One whose connection has just moved may be in the records of two nodes.
+func everybody(records map[engine.NodeID]record) (all []present, count int) {
+	known := make(map[string]struct{})
+	add := func(who present) (added int) {
+		if _, ok := known[who.ID]; ok {
+			return 0
+		}
+		known[who.ID] = struct{}{}
+		all = append(all, who)
+		return 1
+	}
+	for _, r := range records {
+		count += r.Count - len(r.Members)
+		for _, who := range r.Members {
+			count += add(who)
+		}
+	}
+	for _, r := range records {
+		for _, who := range r.Moving {
+			count += add(who)
+		}
+	}
+	return all, count
+}
+
 // hear reports whether a delivery is about presence, which it handles.
 func (e *topic) hear(d engine.Delivery) bool {
 	m, err := protocol.V3_0.Parse(d.Data)
@@ -219,8 +267,8 @@ func (e *topic) hear(d engine.Delivery) bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch p := &e.presence; {
-	case len(p.watchers) == 0:
+	switch p := e.presence; {
+	case p == nil || len(p.watchers) == 0:
 	case p.known == nil:
 		p.early = append(p.early, event)
 	default:
@@ -229,18 +277,32 @@ func (e *topic) hear(d engine.Delivery) bool {
 	return true
 }
 
-// noticePresence tells the watchers that somebody came or left. The caller holds mu.
+// noticePresence tells the watchers that somebody came or left, as a node has said. The caller
+// holds mu.
 func (e *topic) noticePresence(event protocol.PresenceBody) {
 	var who present
 	if json.Unmarshal(event.Data, &who) != nil {
 		return
 	}
+	e.notice(event, who)
+	if event.Op == protocol.PresenceLeave {
+		now := e.presence.known[who.ID]
+		if now.since.IsZero() {
+			now.since = time.Now()
+		}
+		now.present, now.gone = who, true // that it came may be heard later, from a node where it was before
+		e.presence.known[who.ID] = now
+	}
+}
+
+// notice tells the watchers that somebody came or left, if that is new. The caller holds mu.
+func (e *topic) notice(event protocol.PresenceBody, who present) {
 	here := event.Op == protocol.PresenceEnter
 	before := e.presence.known[who.ID]
-	if here == before.here {
+	if here == before.here || before.gone {
 		return
 	}
-	e.presence.known[who.ID] = seen{who, here, time.Now()}
+	e.presence.known[who.ID] = seen{present: who, here: here, since: time.Now()}
 	for m, shown := range e.presence.watchers {
 		if shown {
 			e.sendPresence(m, event.Op, event.Data)
@@ -256,7 +318,7 @@ func (e *topic) refreshPresence() {
 	records, err := e.topics.records(ctx, e.name)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p := &e.presence
+	p := e.presence
 	if len(p.watchers) == 0 || e.stopped {
 		return
 	}
@@ -272,12 +334,11 @@ func (e *topic) refreshPresence() {
 		p.known = make(map[string]seen)
 	}
 	now := make(map[string]struct{})
-	for _, r := range records {
-		for _, who := range r.Members {
-			now[who.ID] = struct{}{}
-			if before := p.known[who.ID]; !before.here && time.Since(before.since) > settling {
-				e.noticeAs(protocol.PresenceEnter, who)
-			}
+	all, _ := everybody(records)
+	for _, who := range all {
+		now[who.ID] = struct{}{}
+		if before := p.known[who.ID]; !before.here && time.Since(before.since) > settling {
+			e.noticeAs(protocol.PresenceEnter, who)
 		}
 	}
 	for id, before := range p.known {
@@ -298,7 +359,7 @@ func (e *topic) refreshPresence() {
 
 func (e *topic) noticeAs(op protocol.PresenceOp, who present) {
 	data, _ := json.Marshal(who) // it was decoded
-	e.noticePresence(protocol.PresenceBody{Op: op, Data: data})
+	e.notice(protocol.PresenceBody{Op: op, Data: data}, who)
 }
 
 // showPresence sends the snapshot to watchers that do not have it. The caller holds mu.

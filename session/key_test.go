@@ -10,7 +10,7 @@ import (
 )
 
 func TestNewKey(t *testing.T) {
-	n := 1_000_000
+	n := 100_000
 	if testing.Short() {
 		n = 10_000
 	}

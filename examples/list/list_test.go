@@ -3,124 +3,71 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"slices"
+	"encoding/json"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/webwiretest"
 )
 
-// text returns an edit that sets the text of an item.
-func text(item, text string) edit { return edit{ID: item + text, Item: item, Text: &text} }
-
-func TestMerge(t *testing.T) {
-	done := true
-	for _, c := range []struct {
-		name  string
-		edits []edit
-		want  []string
-	}{
-		{"different items", []edit{text("a", "tea"), text("b", "milk")}, []string{"tea", "milk"}},
-		{"different fields", []edit{text("a", "tea"), {ID: "1", Item: "a", Done: &done}, text("a", "green tea")}, []string{"green tea, done"}},
-		{"the same field", []edit{text("a", "tea"), text("a", "green tea"), text("a", "black tea")}, []string{"black tea"}},
-		{"an edit that comes again", []edit{text("a", "tea"), text("a", "green tea"), text("a", "tea")}, []string{"green tea"}},
-		{"removed", []edit{text("a", "tea"), text("b", "milk"), {ID: "1", Item: "a", Gone: true}}, []string{"milk"}},
-		{"done after it was removed", []edit{text("a", "tea"), {ID: "1", Item: "a", Gone: true}, {ID: "2", Item: "a", Done: &done}}, nil},
-		{"a text after it was removed", []edit{text("a", "tea"), {ID: "1", Item: "a", Gone: true}, text("a", "green tea")}, []string{"green tea"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var l list
-			for _, e := range c.edits {
-				if err := l.apply(e, "ann", func(item) error { return nil }); err != nil {
-					t.Error(err)
-				}
-			}
-			var got []string
-			for _, it := range l.state().Items {
-				if it.Done {
-					it.Text += ", done"
-				}
-				got = append(got, it.Text)
-			}
-			if !slices.Equal(got, c.want) {
-				t.Errorf("the list is %q, want %q", got, c.want)
-			}
-		})
-	}
-}
-
-func TestLimits(t *testing.T) {
-	var l list
-	none := func(item) error { return nil }
-	for i := range maxItems {
-		if err := l.apply(text(fmt.Sprint(i), "x"), "ann", none); err != nil {
-			t.Fatal(err)
-		}
-	}
-	long := string(bytes.Repeat([]byte("x"), maxText+1))
-	for _, e := range []edit{text("one more", "x"), {ID: "1", Item: "1", Text: &long}, {Item: "1", Gone: true}, {ID: "1"}} {
-		if err := l.apply(e, "ann", none); !errors.Is(err, errEdit) {
-			t.Errorf("%+v: %v", e, err)
-		}
-	}
-}
-
-// What one user does, those who are signed in are told, also after a connection that broke.
+// Those who are signed in get all edits, in the same order, also after a connection that broke. What
+// edits make of a list is tested in client/js/test/list.test.js.
 func TestTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		network := webwiretest.Serve(t, newServer(new(list), "secret", nil))
-		var annHeard, eveHeard webwiretest.Signals
+		network := webwiretest.Serve(t, newServer("secret"))
 		link := network.Link()
-		ann := link.Client(client.Options{Handler: &annHeard})
-		bob, eve := network.Client(client.Options{}), network.Client(client.Options{Handler: &eveHeard})
-		ask := func(c *client.Client, name string, in any, want error) {
+		ann := link.Client(client.Options{})
+		bob, eve := network.Client(client.Options{}), network.Client(client.Options{})
+		ask := func(c *client.Client, name string, in any, code string) {
 			t.Helper()
-			if _, err := client.Call[any](t.Context(), c, name, in); !errors.Is(err, want) {
-				t.Errorf("%s: %v, want %v", name, err, want)
+			if _, err := client.Call[any](t.Context(), c, name, in); protocol.CodeOf(err) != code {
+				t.Errorf("%s: %v, want %q", name, err, code)
 			}
 		}
-		type login struct{ Name, Password string }
-		for _, wrong := range []login{{"eve", "x"}, {"", "secret"}, {" ", "secret"}} {
-			ask(eve, "login", wrong, errWrong)
-		}
-		ask(eve, "list", nil, errSignedOut)
-		ask(eve, "edit", text("a", "tea"), errSignedOut)
-		ask(ann, "login", login{"ann", "secret"}, nil)
-		ask(bob, "login", login{" bob ", "secret"}, nil)
+		all := client.SubscribeOptions{Since: new(protocol.Position)}
+		tea := edit{ID: "1", Item: "a", By: "eve", Set: json.RawMessage(`{"Text":"tea"}`)}
+		milk := edit{ID: "2", Item: "b", Set: json.RawMessage(`{"Text":"milk","Done":true}`)}
 
-		link.Offline()
-		ask(bob, "edit", text("a", "tea"), nil)
-		time.Sleep(time.Minute)
-		link.Online()
-		s, err := annHeard.Next(t.Context())
+		for _, wrong := range []login{{"eve", "x"}, {"", "secret"}} {
+			ask(eve, "login", wrong, "WRONG")
+		}
+		ask(eve, "edit", tea, "SIGNED_OUT")
+		if _, err := eve.Subscribe(t.Context(), "list", all); protocol.CodeOf(err) != "SIGNED_OUT" {
+			t.Errorf("eve subscribes: %v", err)
+		}
+		ask(ann, "login", login{"ann", "secret"}, "")
+		ask(bob, "login", login{"bob", "secret"}, "")
+		ask(ann, "edit", tea, "")
+		s, err := ann.Subscribe(t.Context(), "list", all)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var it item
-		if err := s.Payload.DecodeJSON(&it); err != nil || it != (item{ID: "a", Text: "tea", By: "bob", Rev: 1}) {
-			t.Errorf("ann is told %+v, %v", it, err)
+		defer s.Close()
+		link.Offline()
+		ask(bob, "edit", milk, "")
+		time.Sleep(time.Minute)
+		link.Online()
+		tea.By, milk.By = "ann", "bob"
+		want := []edit{tea, milk}
+		for m, err := range s.Messages(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := json.Marshal(want[0])
+			if !bytes.Equal(m.Payload.Data, got) {
+				t.Errorf("ann gets %s, want %s", m.Payload.Text(), got)
+			}
+			if want = want[1:]; len(want) == 0 {
+				break
+			}
 		}
-		if got, err := client.Call[state](t.Context(), ann, "list", struct{}{}); err != nil || got.Rev != 1 || !slices.Equal(got.Items, []item{it}) {
-			t.Errorf("the list is %+v, %v", got, err)
-		}
-		if told := eveHeard.Take(); len(told) != 0 {
-			t.Errorf("eve, who is not signed in, is told %d edits", len(told))
+
+		long := edit{ID: "3", Item: "c", Set: json.RawMessage(`{"Text":"` + string(bytes.Repeat([]byte("x"), 8<<10)) + `"}`)}
+		if _, err := client.Call[any](context.Background(), bob, "edit", long); err == nil {
+			t.Error("an edit of 8 KiB is accepted")
 		}
 	})
-}
-
-func TestRun(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	var out bytes.Buffer
-	if err := run(ctx, []string{"-addr", "127.0.0.1:0"}, &out); err != nil || !bytes.HasPrefix(out.Bytes(), []byte("listening at http://")) {
-		t.Errorf("%q, %v", out.Bytes(), err)
-	}
-	if err := run(ctx, []string{"-nonsense"}, &out); err == nil {
-		t.Error("-nonsense is accepted")
-	}
 }

@@ -8,18 +8,18 @@ import (
 	"context"
 	"crypto/subtle"
 	"embed"
+	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
-	"io/fs"
+	"log"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/webwire-go/webwire/client/js"
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
@@ -29,89 +29,75 @@ import (
 //go:embed page
 var files embed.FS
 
-var (
-	errSignedOut = &protocol.Error{Code: "SIGNED_OUT", Message: "sign in first"}
-	errWrong     = &protocol.Error{Code: "WRONG", Message: "wrong name or password"}
-)
-
 func main() {
+	addr := flag.String("addr", "localhost:8080", "TCP address to listen at")
+	password := flag.String("password", "list", "what everybody signs in with")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "list:", err)
-		os.Exit(1)
+	ln, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("listening at http://%s/\n", ln.Addr())
+	srv := newServer(*password)
+	mux := http.NewServeMux()
+	mux.Handle("/api", srv)
+	mux.Handle("/", js.Handler(files, "page"))
+	if err := srv.Run(ctx, ln, mux); err != nil {
+		log.Fatal(err)
 	}
 }
 
-// newServer returns the server of a list for those who know the password.
-func newServer(l *list, password string, sessions session.Store) *server.Server {
+type login struct{ Name, Password string }
+
+// edit sets fields of an item, removes it, or makes it. The list is what its edits make of it, one
+// after the other: pages do that, and all come to the same list. Edits of one item at the same time
+// merge by field; of two that set the same field the later one at the server counts.
+type edit struct {
+	ID, Item, By string
+	Set          json.RawMessage // the fields Text and Done
+	Gone         bool
+}
+
+// newServer returns the server of a list for those who know the password. It is in memory only, and
+// as long as the topic keeps its edits: a list that is edited more often needs a snapshot as well.
+func newServer(password string) *server.Server {
 	var mux server.Mux
-	srv := server.New(server.Options{Upgrader: &websocket.Upgrader{}, Sessions: sessions, Handler: &mux})
-	type login struct{ Name, Password string }
+	srv := server.New(server.Options{
+		Upgrader:       &websocket.Upgrader{},
+		MaxMessageSize: 4 << 10,
+		Handler:        &mux,
+		Engine:         (&engine.Memory{History: 10_000}).Node(),
+		Topics:         func(string) server.TopicOptions { return server.TopicOptions{History: true} },
+		Hooks:          server.Hooks{OnSubscribe: func(_ context.Context, c *server.Conn, _ string) (any, error) { return user(c) }},
+	})
 	mux.Request("login", server.JSON(func(ctx context.Context, r *server.Request, in login) (any, error) {
-		name := strings.TrimSpace(in.Name)
-		if name == "" || len(name) > 40 || subtle.ConstantTimeCompare([]byte(in.Password), []byte(password)) != 1 {
-			return nil, errWrong
+		if in.Name == "" || len(in.Name) > 40 || subtle.ConstantTimeCompare([]byte(in.Password), []byte(password)) != 1 {
+			return nil, &protocol.Error{Code: "WRONG", Message: "wrong name or password"}
 		}
-		_, err := r.Conn.CreateSession(ctx, login{Name: name})
+		_, err := r.Conn.CreateSession(ctx, login{Name: in.Name})
 		return nil, err
 	}))
-	user := func(c *server.Conn) (string, error) {
-		s, ok := c.Session()
-		if !ok {
-			return "", errSignedOut
-		}
-		in, err := session.InfoAs[login](s)
-		return in.Name, err
-	}
-	mux.Request("list", server.JSON(func(_ context.Context, r *server.Request, _ any) (state, error) {
-		if _, err := user(r.Conn); err != nil {
-			return state{}, err
-		}
-		return l.state(), nil
-	}))
-	mux.Request("edit", server.JSON(func(_ context.Context, r *server.Request, e edit) (any, error) {
-		name, err := user(r.Conn)
-		if err != nil {
+	mux.Request("edit", server.JSON(func(ctx context.Context, r *server.Request, e edit) (_ any, err error) {
+		if e.By, err = user(r.Conn); err != nil {
 			return nil, err
 		}
-		return nil, l.apply(e, name, func(it item) error { // in the order of the edits
-			p, err := protocol.JSON(it)
-			if err == nil {
-				_, err = server.Broadcast(func(yield func(*server.Conn) bool) {
-					for c := range srv.Conns() {
-						if _, ok := c.Session(); ok && !yield(c) {
-							return
-						}
-					}
-				}, "item", p)
-			}
-			return err
-		})
+		p, err := protocol.JSON(e)
+		if err == nil {
+			_, err = srv.Topic("list").Publish(ctx, "edit", p)
+		}
+		return nil, err
 	}))
 	return srv
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("list", flag.ContinueOnError)
-	addr := flags.String("addr", "localhost:8080", "TCP address to listen at")
-	password := flags.String("password", "list", "what everybody signs in with")
-	if err := flags.Parse(args); err != nil {
-		return err
+// user returns the name of who has signed in.
+func user(c *server.Conn) (string, error) {
+	s, ok := c.Session()
+	if !ok {
+		return "", &protocol.Error{Code: "SIGNED_OUT", Message: "sign in first"}
 	}
-	page, err := fs.Sub(files, "page")
-	if err != nil {
-		return err
-	}
-	srv := newServer(new(list), *password, nil)
-	mux := http.NewServeMux()
-	mux.Handle("/api", srv)
-	mux.Handle("/", http.FileServerFS(page))
-	mux.Handle("/webwire/", http.StripPrefix("/webwire/", http.FileServerFS(js.Source())))
-	ln, err := net.Listen("tcp", *addr)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "listening at http://%s/\n", ln.Addr())
-	return srv.Run(ctx, ln, mux)
+	in, err := session.InfoAs[login](s)
+	return in.Name, err
 }

@@ -49,9 +49,10 @@ export interface PendingRequest {
 export class Outbox extends EventTarget {
   /**
    * Requests are kept in `storage` under `name`, default: `localStorage`. With users who sign in, name
-   * it after the user, make it when the client has the session, and close it when it has no more.
+   * it after the user, make it when the client has the session, and abort `signal` when it has no
+   * more: then nothing more is sent, and what is pending stays in the storage.
    */
-  constructor(client: Client, name: string, options?: { storage?: OutboxStorage | undefined });
+  constructor(client: Client, name: string, options?: { storage?: OutboxStorage | undefined; signal?: AbortSignal | undefined });
   /** The requests that have no answer yet, the oldest first. Other tabs' are among them. */
   readonly pending: PendingRequest[];
   /**
@@ -59,8 +60,6 @@ export class Outbox extends EventTarget {
    * throws, for instance if it is full.
    */
   add(name: string, data: unknown): void;
-  /** Ends sending. What is pending stays in the storage. */
-  close(): void;
 
   addEventListener<T extends keyof OutboxEvents>(
     type: T,

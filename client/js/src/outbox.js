@@ -12,14 +12,14 @@ export class Outbox extends EventTarget {
   #storage;
   #asked = 0; // how often to send
   #sending = false;
-  #open = new AbortController();
+  #signal;
 
-  constructor(client, name, { storage = globalThis.localStorage } = {}) {
+  constructor(client, name, { storage = globalThis.localStorage, signal } = {}) {
     super();
     this.#client = client;
     this.#prefix = `webwire:outbox:${encodeURIComponent(name)}:`;
     this.#storage = storage;
-    const { signal } = this.#open;
+    this.#signal = signal;
     for (const type of ['connected', 'resumed']) client.addEventListener(type, () => this.#send(), { signal });
     globalThis.addEventListener?.('storage', ({ key }) => {
       if (key?.startsWith(this.#prefix)) this.#changed(); // by another tab
@@ -29,7 +29,7 @@ export class Outbox extends EventTarget {
 
   get pending() {
     const keys = Array.from({ length: this.#storage.length }, (_, i) => this.#storage.key(i));
-    return keys.filter((key) => key.startsWith(this.#prefix)).sort().flatMap((key) => {
+    return keys.filter((key) => key?.startsWith(this.#prefix)).sort().flatMap((key) => {
       const text = this.#storage.getItem(key); // null if another tab has removed it since
       return text ? [{ key, ...JSON.parse(text) }] : [];
     });
@@ -38,13 +38,10 @@ export class Outbox extends EventTarget {
   add(name, data) {
     const [last] = this.pending.at(-1)?.key.slice(this.#prefix.length).split(':') ?? [0];
     const at = Math.max(Date.now(), Number(last) + 1); // they are sorted by it
-    this.#storage.setItem(`${this.#prefix}${at}:${crypto.randomUUID()}`, JSON.stringify({ name, data }));
+    const tab = Math.random().toString(36).slice(2); // of two tabs in the same millisecond
+    this.#storage.setItem(`${this.#prefix}${at}:${tab}`, JSON.stringify({ name, data }));
     this.#changed();
     this.#send();
-  }
-
-  close() {
-    this.#open.abort();
   }
 
   // send sends what is pending, one at a time. Two tabs may send the same request, but each
@@ -54,12 +51,12 @@ export class Outbox extends EventTarget {
     if (this.#sending) return;
     this.#sending = true;
     try {
-      for (let next; !this.#open.signal.aborted && ([next] = this.pending) && next;) {
+      for (let next; !this.#signal?.aborted && ([next] = this.pending) && next;) {
         const { key, name, data } = next;
         const asked = this.#asked;
         let refused;
         try {
-          await this.#client.request(name, data, { signal: this.#open.signal });
+          await this.#client.request(name, data, { signal: this.#signal });
         } catch (error) {
           if (!FINAL.some((type) => error instanceof type)) {
             if (asked === this.#asked) return; // until there is another connection
@@ -67,7 +64,7 @@ export class Outbox extends EventTarget {
           }
           refused = error;
         }
-        if (this.#open.signal.aborted) return;
+        if (this.#signal?.aborted) return;
         this.#storage.removeItem(key);
         if (refused) this.dispatchEvent(Object.assign(new Event('refused'), { name, data, error: refused }));
         this.#changed();

@@ -11,7 +11,7 @@ import { goMissing } from './support/servers.js';
 const skip = await browserMissing() || await goMissing();
 const WIDE = 'W'.repeat(24); // the longest name of a user and of a room
 
-describe('looks of the chatroom', { skip, timeout: 180_000 }, () => {
+describe('looks of the chatroom', { skip, timeout: 600_000 }, () => {
   let browser;
   let house;
   let ada;
@@ -98,11 +98,12 @@ describe('looks of the chatroom', { skip, timeout: 180_000 }, () => {
     await ada.say('written offline');
     await ada.page.locator('#pending .message').waitFor();
     assert.equal(await ada.page.locator('#pending .message').evaluate((item) => getComputedStyle(item).animationName), 'none', 'what is written is not seen at once');
-    const back = ada.sees('Connected again.'); // for a while
+    const back = await ada.awaits('#banner', 'Connected again.');
     await ada.page.context().setOffline(false);
     await bob.hears('written offline');
     await ada.hears('written offline');
-    await back;
+    await back();
+    await ada.page.evaluate(() => dispatchEvent(new Event('online'))); // this does not keep the banner
     await ada.page.locator('#banner:empty').waitFor({ state: 'attached' });
     assert.equal((await bob.texts()).filter((text) => text === 'written offline').length, 1);
   });
@@ -203,9 +204,11 @@ describe('looks of the chatroom', { skip, timeout: 180_000 }, () => {
     assert.equal(await ada.field.evaluate((e) => getComputedStyle(e).direction), 'rtl');
     await ada.field.fill('');
     const noa = await User.enter(browser, house, 'נועה.');
-    const isolated = ada.page.locator('#typing-text bdi', { hasText: /^נועה\.$/ }).waitFor(); // for a while
+    const typing = await ada.awaits('#typing-text', 'נועה. is typing');
+    const isolated = await ada.awaits('#typing-text', 'נועה.', 'bdi');
     await noa.field.pressSequentially('ab');
-    await isolated;
+    await typing();
+    await isolated();
     await noa.page.context().close();
   });
 

@@ -8,7 +8,7 @@ import { goMissing } from './support/servers.js';
 
 const skip = await browserMissing() || await goMissing();
 
-describe('tabs of the chatroom', { skip, timeout: 120_000 }, () => {
+describe('tabs of the chatroom', { skip, timeout: 600_000 }, () => {
   let browser;
   let house;
   let bob;

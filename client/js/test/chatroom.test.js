@@ -9,7 +9,7 @@ import { goMissing } from './support/servers.js';
 
 const skip = await browserMissing() || await goMissing();
 
-describe('chatroom', { skip, timeout: 180_000 }, () => {
+describe('chatroom', { skip, timeout: 600_000 }, () => {
   let browser;
   let house;
   let ada;
@@ -50,9 +50,9 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
   });
 
   test('typing is announced', async () => {
-    const typing = bob.sees('Ada is typing'); // for a while
+    const typing = await bob.awaits('#typing-text', 'Ada is typing');
     await ada.field.pressSequentially('Let me think');
-    await typing;
+    await typing();
     await ada.field.press('Enter');
     await bob.hears('Let me think');
     await bob.page.locator('#typing.active').waitFor({ state: 'detached' });
@@ -85,7 +85,11 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
     await ada.page.getByRole('heading', { name: 'tea', level: 1 }).waitFor();
     await ada.say('Only for who likes tea');
     await ada.hears('Only for who likes tea');
+    await ada.page.goBack();
+    await ada.say('This is for the lobby');
+    await bob.hears('This is for the lobby');
     assert.ok(!(await bob.texts()).includes('Only for who likes tea'));
+    await ada.enter('tea');
     await bob.enter('tea');
     await bob.hears('Only for who likes tea');
     await bob.say('I do');
@@ -132,7 +136,7 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
     assert.equal(await ada.page.locator('#pending .message').count(), 5);
     await bob.say('so did I');
     await ada.page.goto('about:blank'); // the page is closed before anything could be sent
-    const back = bob.sees('Connected again.'); // for a while
+    const back = await bob.awaits('#banner', 'Connected again.');
     await house.start();
     await ada.page.goto(house.url);
     await bob.hears('while it was down 5');
@@ -149,7 +153,7 @@ describe('chatroom', { skip, timeout: 180_000 }, () => {
       assert.equal(texts.filter((text) => text === 'so did I').length, 1);
       assert.equal(await user.page.locator('#me').textContent(), user.name);
     }
-    await back;
+    await back();
   });
 
   test('a message whose answer is lost is there once', async () => {

@@ -11,7 +11,7 @@ import { Relay, goMissing } from './support/servers.js';
 const skip = await browserMissing() || await goMissing();
 const LATENCY = 'web.latency';
 
-describe('dashboard', { skip, timeout: 180_000 }, () => {
+describe('dashboard', { skip, timeout: 600_000 }, () => {
   let browser;
   let server;
   let relay;

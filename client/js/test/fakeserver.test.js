@@ -103,6 +103,7 @@ test('a client that gives up', async (t) => {
     }),
   });
   const client = server.client();
+  await client.connect();
   await assert.rejects(client.request('wait', '', { timeout: 20 }), TimeoutError);
   await soon();
   assert.equal(aborted.length, 1);

@@ -3,15 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { serve } from './support/browser.js';
-import { names } from './support/contract.js';
+import { PATIENCE, serve } from './support/browser.js';
+import { names, slow } from './support/contract.js';
 import { firefoxMissing, launchFirefox } from './support/firefox.js';
 import { Relay, Server, build, goMissing } from './support/servers.js';
 
 const VERSION = '3.0';
-
-// These take seconds and depend on no browser.
-const SLOW = ['shutdown', 'idle connection outlives the read timeout'];
 
 describe('Firefox', { skip: firefoxMissing() || await goMissing() }, () => {
   let server;
@@ -35,6 +32,7 @@ describe('Firefox', { skip: firefoxMissing() || await goMissing() }, () => {
 
   async function open(t) {
     const page = await browser.newPage();
+    page.setDefaultTimeout(PATIENCE);
     await page.goto(site.url);
     t.after(async () => {
       await page.evaluate(() => localStorage.clear());
@@ -59,11 +57,11 @@ describe('Firefox', { skip: firefoxMissing() || await goMissing() }, () => {
   const ask = (page, name, payload = ' ') => page.evaluate(async (what, data) => (
     (await window.client.request(what, data)).text()
   ), name, payload);
-  const away = (page) => page.waitForFunction(() => window.client.status !== 'connected', { polling: 50, timeout: 60_000 });
+  const away = (page) => page.waitForFunction(() => window.client.status !== 'connected', { polling: 50 });
 
-  test('contract', { timeout: 120_000 }, async (t) => {
+  test('contract', { timeout: 600_000 }, async (t) => {
     const page = await open(t);
-    for (const name of names.filter((each) => !SLOW.includes(each))) {
+    for (const name of names.filter((each) => !slow.includes(each))) { // those depend on no browser
       await t.test(name, async () => {
         assert.equal(await page.evaluate(async (step, addr, version) => {
           const { tryStep } = await import('/test/support/contract.js');
@@ -73,7 +71,7 @@ describe('Firefox', { skip: firefoxMissing() || await goMissing() }, () => {
     }
   });
 
-  test('the session survives the page', { timeout: 120_000 }, async (t) => {
+  test('the session survives the page', { timeout: 600_000 }, async (t) => {
     const page = await open(t);
     await connect(page, server.addr);
     const key = await ask(page, 'login');
@@ -82,7 +80,7 @@ describe('Firefox', { skip: firefoxMissing() || await goMissing() }, () => {
     assert.equal(JSON.parse(await ask(page, 'session')).key, key);
   });
 
-  test('a server that is away while a request is in flight', { timeout: 120_000 }, async (t) => {
+  test('a server that is away while a request is in flight', { timeout: 600_000 }, async (t) => {
     const way = await Relay.start(server.addr);
     t.after(() => way.down());
     const page = await open(t);
@@ -98,7 +96,7 @@ describe('Firefox', { skip: firefoxMissing() || await goMissing() }, () => {
     assert.deepEqual(await page.evaluate(() => window.events), ['connected', 'resumed']);
   });
 
-  test('offline and online again', { timeout: 120_000 }, async (t) => {
+  test('offline and online again', { timeout: 600_000 }, async (t) => {
     const way = await Relay.start(server.addr);
     t.after(() => way.down());
     const page = await open(t);

@@ -1,18 +1,16 @@
 // 3.0 with a real server, in Node and in Chromium.
 
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import WS from 'ws';
 import { browserMissing, launch, serve } from './support/browser.js';
 import * as steps from './support/modern.js';
+import { Program, ROOT } from './support/programs.js';
 import { Relay, goMissing } from './support/servers.js';
 
 const names = Object.keys(steps).filter((name) => name !== 'resumedTopic');
@@ -86,7 +84,7 @@ func main() {
 		return protocol.Text(p.Text()), nil
 	})
 	mux.Request("ask briefly", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
-		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 		defer cancel()
 		_, err := r.Conn.Request(ctx, r.Payload.Text(), protocol.Text("x"))
 		return protocol.Text(strconv.FormatBool(errors.Is(err, context.DeadlineExceeded))), nil
@@ -153,7 +151,7 @@ func main() {
 }
 `;
 
-describe('3.0 with a real server', { skip: await goMissing(), timeout: 120_000 }, () => {
+describe('3.0 with a real server', { skip: await goMissing(), timeout: 600_000 }, () => {
   let dir;
   let server;
   let url;
@@ -162,15 +160,14 @@ describe('3.0 with a real server', { skip: await goMissing(), timeout: 120_000 }
     dir = await mkdtemp(join(tmpdir(), 'webwire-modern-'));
     await writeFile(join(dir, 'main.go'), PROGRAM);
     await promisify(execFile)('go', ['build', '-o', join(dir, 'server'), join(dir, 'main.go')], {
-      cwd: fileURLToPath(new URL('../../../', import.meta.url)),
+      cwd: ROOT,
     });
-    server = spawn(join(dir, 'server'), { stdio: ['ignore', 'pipe', 'inherit'] });
-    const [line] = await once(createInterface(server.stdout), 'line');
-    url = `http://${line}/`;
+    server = await Program.start(join(dir, 'server'), [], /^([\d.]+:\d+)$/);
+    url = `http://${server.where}/`;
   });
 
   after(async () => {
-    if (server?.kill('SIGKILL')) await once(server, 'exit');
+    await server?.kill();
     await rm(dir, { recursive: true, force: true });
   });
 

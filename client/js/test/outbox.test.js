@@ -5,20 +5,7 @@ import { test } from 'node:test';
 import { ErrorReply } from '../src/index.js';
 import { Outbox } from '../src/outbox.js';
 import { FakeServer } from '../testing/index.js';
-
-class FakeStorage {
-  #items = new Map();
-
-  get length() { return this.#items.size; }
-
-  key(i) { return [...this.#items.keys()][i] ?? null; }
-
-  getItem(key) { return this.#items.get(key) ?? null; }
-
-  setItem(key, value) { this.#items.set(key, value); }
-
-  removeItem(key) { this.#items.delete(key); }
-}
+import { FakeStorage } from './support/storage.js';
 
 // start returns a server that takes edits, and what it took.
 function start(t, take = () => {}) {
@@ -62,12 +49,13 @@ test('requests are sent in order, one at a time', async (t) => {
 test('what is added offline is sent later, by another page too', async (t) => {
   const { server, edits, storage } = start(t);
   server.goOffline();
-  const first = new Outbox(server.client(), 'a', { storage });
+  const left = new AbortController();
+  const first = new Outbox(server.client(), 'a', { storage, signal: left.signal });
   const other = new Outbox(server.client(), 'b', { storage });
   first.add('edit', 1);
   first.add('edit', 2);
   other.add('edit', 'of another outbox');
-  first.close(); // as with its page
+  left.abort(); // as with its page
   const second = new Outbox(server.client(), 'a', { storage });
   second.add('edit', 3);
   assert.deepEqual(datas(second), [1, 2, 3]);
@@ -78,15 +66,16 @@ test('what is added offline is sent later, by another page too', async (t) => {
   assert.equal(storage.length, 0);
 });
 
-test('a closed outbox sends nothing, and keeps what was in flight', async (t) => {
+test('an aborted outbox sends nothing, and keeps what was in flight', async (t) => {
   let finish;
   const { server, edits, storage } = start(t, () => new Promise((resolve) => { finish = resolve; }));
   const client = server.client();
-  const outbox = new Outbox(client, 'a', { storage });
+  const left = new AbortController();
+  const outbox = new Outbox(client, 'a', { storage, signal: left.signal });
   outbox.add('edit', 1);
   outbox.add('edit', 2);
   while (!finish) await new Promise((resolve) => { setImmediate(resolve); });
-  outbox.close();
+  left.abort();
   finish();
   await client.request('nothing').catch(() => {}); // after what is in flight
   assert.deepEqual(edits, ['1']);

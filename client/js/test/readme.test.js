@@ -2,10 +2,8 @@
 // in them.
 
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import net from 'node:net';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -14,6 +12,7 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { compileScript, parse } from 'vue/compiler-sfc';
 import { browserMissing, launch } from './support/browser.js';
+import { Program } from './support/programs.js';
 import { goMissing } from './support/servers.js';
 
 const run = promisify(execFile);
@@ -22,28 +21,24 @@ const readme = await readFile(at('../README.md'), 'utf8');
 const blocks = (language) => [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code);
 const noBrowser = await browserMissing();
 
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
+// LISTEN is what the server of the README does in its test: it listens at any port, and tells it.
+const LISTEN = `package main
 
-async function listening(port) {
-  for (;;) {
-    const socket = net.connect(port, 'localhost');
-    try {
-      await once(socket, 'connect');
-      return;
-    } catch {
-      // not yet
-    } finally {
-      socket.destroy();
-    }
-  }
+import (
+	"fmt"
+	"net"
+	"net/http"
+)
+
+func listenAndServe(_ string, handler http.Handler) error {
+	ln, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(ln.Addr().(*net.TCPAddr).Port)
+	return http.Serve(ln, handler)
 }
+`;
 
 test('it is installed as the README says', async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'webwire-install-'));
@@ -57,24 +52,25 @@ test('it is installed as the README says', async (t) => {
   assert.equal(stdout, 'Client\n');
 });
 
-describe('README', { skip: await goMissing(), timeout: 120_000 }, () => {
+describe('README', { skip: await goMissing(), timeout: 600_000 }, () => {
   let dir;
   let server;
   let addr;
 
   before(async () => {
     dir = await mkdtemp(join(tmpdir(), 'webwire-readme-'));
-    const port = await freePort();
-    addr = `localhost:${port}`;
     const [code] = blocks('go');
-    await writeFile(join(dir, 'main.go'), code.replaceAll('localhost:8080', addr));
-    await run('go', ['build', '-o', join(dir, 'server'), join(dir, 'main.go')], { cwd: at('../../../') });
-    server = spawn(join(dir, 'server'), { stdio: 'ignore', cwd: dir });
-    await listening(port);
+    const call = 'http.ListenAndServe("localhost:8080", ';
+    assert.ok(code.includes(call));
+    await writeFile(join(dir, 'main.go'), code.replace(call, 'listenAndServe("", '));
+    await writeFile(join(dir, 'listen.go'), LISTEN);
+    await run('go', ['build', '-o', join(dir, 'server'), join(dir, 'main.go'), join(dir, 'listen.go')], { cwd: at('../../../') });
+    server = await Program.start(join(dir, 'server'), [], /^(\d+)$/, { stdio: ['ignore', 'pipe', 'ignore'], cwd: dir });
+    addr = `localhost:${server.where}`;
   });
 
   after(async () => {
-    if (server?.kill('SIGKILL')) await once(server, 'exit');
+    await server?.kill();
     await rm(dir, { recursive: true, force: true });
   });
 
@@ -82,7 +78,9 @@ describe('README', { skip: await goMissing(), timeout: 120_000 }, () => {
   for (const [i, code] of blocks('js').filter((block) => !block.startsWith('// ')).entries()) {
     test(`block ${i + 1}`, async () => {
       const global = 'import WS from "ws"; globalThis.WebSocket ??= WS;\n'; // for Node 20
-      const program = global + code.replaceAll('localhost:8080', addr);
+      const storage = `import { FakeStorage } from ${JSON.stringify(new URL('support/storage.js', import.meta.url))};
+        Object.defineProperty(globalThis, 'localStorage', { value: new FakeStorage() });\n`;
+      const program = global + (code.includes('Outbox') ? storage : '') + code.replaceAll('localhost:8080', addr);
       const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program], { cwd: at('..') });
       const wanted = [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, text]) => text);
       assert.ok(wanted.length);

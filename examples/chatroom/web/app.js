@@ -211,7 +211,8 @@ function confirmed(dialog) {
 
 // The connection.
 
-let bannerTimer;
+let lateTimer; // until the banner says that there is no connection
+let backTimer; // until it no longer says that there is one again
 let wasLost = false;
 
 // trouble returns what is wrong with the connection, if anything.
@@ -223,22 +224,23 @@ function trouble() {
 }
 
 function showStatus() {
-  clearTimeout(bannerTimer);
+  clearTimeout(lateTimer);
   const connected = chat.status === 'connected';
   const text = trouble();
   $('signout').disabled = !chat.signedIn;
   document.body.classList.toggle('offline', !connected || Boolean(text));
   if (text) {
     const show = () => {
+      clearTimeout(backTimer);
       wasLost = true;
       showBanner(text, 'lost');
     };
     if (wasLost || !navigator.onLine) show();
-    else bannerTimer = setTimeout(show, LATE);
+    else lateTimer = setTimeout(show, LATE);
   } else if (connected && wasLost) {
     wasLost = false;
     showBanner('Connected again.', 'back');
-    bannerTimer = setTimeout(() => showBanner('', ''), 2500);
+    backTimer = setTimeout(() => showBanner('', ''), 2500);
   }
 }
 

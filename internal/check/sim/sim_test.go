@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	seeds  = flag.Int("sim.seeds", 300, "how many schedules to run")
+	seeds  = flag.Int("sim.seeds", 150, "how many schedules to run")
 	first  = flag.Uint64("sim.first", 1, "the first of them")
 	seed   = flag.Uint64("sim.seed", 0, "run this schedule only")
 	repeat = flag.Int("sim.repeat", 100, "how often to run it")

@@ -18,6 +18,10 @@ export async function browserMissing() {
   return false;
 }
 
+// PATIENCE is how long, in milliseconds, something in a browser is waited for: only what never
+// happens takes that long, however busy the machine is.
+export const PATIENCE = 120_000;
+
 export const args = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync',
@@ -32,26 +36,27 @@ export async function launch() {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const exited = once(program, 'exit');
-  const browser = await chromium.connectOverCDP(await endpoint(program.stderr), { noDefaults: true });
+  const endpoint = await Promise.race([
+    new Promise((resolve) => {
+      createInterface(program.stderr).on('line', (line) => { // all of them: it blocks when the pipe is full
+        const [, url] = /^DevTools listening on (.*)/.exec(line) ?? [];
+        if (url) resolve(url);
+      });
+    }),
+    exited.then(() => { throw new Error('Chromium did not start'); }),
+  ]);
+  const browser = await chromium.connectOverCDP(endpoint, { noDefaults: true, timeout: PATIENCE });
+  const [context] = browser.contexts();
+  context.setDefaultTimeout(PATIENCE);
   return {
-    context: browser.contexts()[0],
+    context,
     async close() {
       const devtools = await browser.newBrowserCDPSession();
       await devtools.send('Browser.close').catch(() => program.kill('SIGKILL'));
       await exited;
-      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+      await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 }); // its children write on for a moment
     },
   };
-}
-
-async function endpoint(stderr) {
-  for await (const line of createInterface(stderr)) {
-    const [, url] = line.match(/^DevTools listening on (.*)/) ?? [];
-    if (!url) continue;
-    stderr.resume(); // what it goes on to say
-    return url;
-  }
-  throw new Error('Chromium did not start');
 }
 
 // serve serves this package to pages, and an empty page at /, with the content security

@@ -1,32 +1,31 @@
 // The chatroom of examples/chatroom for tests in a browser: its server, as a process
 // that can be killed, and its users.
 
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { args, executablePath } from './browser.js';
-
-const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
+import { PATIENCE, args, executablePath } from './browser.js';
+import { Program, built } from './programs.js';
 
 // launch starts a browser in which every user has a profile of their own.
 export async function launch() {
   const { chromium } = await import('playwright-core');
-  return chromium.launch({ executablePath, args });
+  const browser = await chromium.launch({ executablePath, args, timeout: PATIENCE });
+  const { newContext } = browser;
+  browser.newContext = async (options) => {
+    const context = await newContext.call(browser, options);
+    context.setDefaultTimeout(PATIENCE);
+    return context;
+  };
+  return browser;
 }
 
 // House is a server with files of its own.
 export class House {
   #dir = mkdtempSync(join(tmpdir(), 'chatroom-'));
-  #process;
+  #path = built(this.#dir, './examples/chatroom');
+  #program;
   #port = 0;
-
-  constructor() {
-    execFileSync('go', ['build', '-o', join(this.#dir, 'chatroom'), './examples/chatroom'], { cwd: ROOT, stdio: 'inherit' });
-  }
 
   get url() {
     return `http://127.0.0.1:${this.#port}/`;
@@ -71,25 +70,19 @@ export class House {
   // start resolves when the server listens, at the port it had before.
   async start() {
     const command = ['server', '-addr', `127.0.0.1:${this.#port}`, '-data', this.#data];
-    this.#process = spawn(join(this.#dir, 'chatroom'), command, { stdio: ['ignore', 'pipe', 'inherit'] });
-    for await (const line of createInterface({ input: this.#process.stdout })) {
-      this.#port = Number(/http:\/\/[^ ]*:(\d+)/.exec(line)?.[1]);
-      if (this.#port) return;
-    }
-    throw new Error('the chatroom does not start');
+    this.#program = await Program.start(this.#path, command, /http:\/\/[^ ]*:(\d+)/);
+    this.#port = Number(this.#program.where);
   }
 
   // kill is kill -9 unless another signal is named; it resolves to the exit code.
   async kill(signal = 'SIGKILL') {
-    const exit = once(this.#process, 'exit');
-    this.#process.kill(signal);
-    const [code] = await exit;
-    this.#process = undefined;
+    const code = await this.#program.kill(signal);
+    this.#program = undefined;
     return code;
   }
 
   async remove() {
-    if (this.#process) await this.kill();
+    if (this.#program) await this.kill();
     rmSync(this.#dir, { recursive: true });
   }
 }
@@ -134,6 +127,22 @@ export class User {
   // hears waits until the message is there, confirmed by the server.
   async hears(text) {
     await this.page.locator('#messages .text').getByText(text, { exact: true }).first().waitFor();
+  }
+
+  // awaits returns a function that waits until a text was in an element, if only for a moment,
+  // since awaits resolved. If inner selects elements in it the text must be that of one of them.
+  async awaits(selector, text, inner = '') {
+    const id = await this.page.evaluate(([where, what, part]) => {
+      window.awaited ??= [];
+      const n = window.awaited.push(false) - 1;
+      const element = document.querySelector(where);
+      const is = () => (part ? [...element.querySelectorAll(part)].some((e) => e.textContent === what) : element.textContent.includes(what));
+      const look = () => { window.awaited[n] ||= is(); };
+      new MutationObserver(look).observe(element, { childList: true, characterData: true, subtree: true });
+      look();
+      return n;
+    }, [selector, text, inner]);
+    return () => this.page.waitForFunction((n) => window.awaited[n], id, { polling: 50 });
   }
 
   async sees(text) {

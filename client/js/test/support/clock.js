@@ -44,8 +44,13 @@ export class Clock {
     return this.#timers.size;
   }
 
+  // idle lets a long time pass in which nothing but timers runs.
+  idle(ms) {
+    return this.pass(ms, () => {});
+  }
+
   // pass lets time pass, with all that happens meanwhile.
-  async pass(ms) {
+  async pass(ms, pause = settled) {
     const end = this.now + ms;
     await settled();
     for (;;) {
@@ -56,7 +61,7 @@ export class Clock {
       if (timer.every) timer.at += timer.every;
       else this.#timers.delete(id);
       timer.run();
-      await settled();
+      await pause();
     }
     this.now = end;
   }

@@ -490,6 +490,9 @@ const steps = {
 
 export const names = Object.keys(steps);
 
+// These take seconds, for which they wait.
+export const slow = ['shutdown', 'idle connection outlives the read timeout'];
+
 // tryStep runs one step. The result is text, so that it can leave a browser: empty,
 // or what went wrong.
 export async function tryStep(name, options) {

@@ -1,40 +1,29 @@
 // The dashboard of examples/dashboard for tests in a browser: its server, as a process.
 
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-
-const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
+import { Program, built } from './programs.js';
 
 export class Dashboard {
   #dir = mkdtempSync(join(tmpdir(), 'dashboard-'));
-  #process;
+  #path = built(this.#dir, './examples/dashboard');
+  #program;
   host = '127.0.0.1:0';
-
-  constructor() {
-    execFileSync('go', ['build', '-o', join(this.#dir, 'dashboard'), './examples/dashboard'], { cwd: ROOT, stdio: 'inherit' });
-  }
 
   // start resolves when the server listens, at the port it had before.
   async start() {
-    this.#process = spawn(join(this.#dir, 'dashboard'), ['-addr', this.host], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const [line] = await once(createInterface(this.#process.stdout), 'line');
-    [, this.host] = /http:\/\/(\S+)/.exec(line);
+    this.#program = await Program.start(this.#path, ['-addr', this.host], /http:\/\/([^/\s]+)/);
+    this.host = this.#program.where;
   }
 
   async kill() {
-    const exit = once(this.#process, 'exit');
-    this.#process.kill('SIGKILL');
-    await exit;
-    this.#process = undefined;
+    await this.#program.kill();
+    this.#program = undefined;
   }
 
   async remove() {
-    if (this.#process) await this.kill();
+    if (this.#program) await this.kill();
     rmSync(this.#dir, { recursive: true });
   }
 }

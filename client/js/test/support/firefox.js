@@ -1,6 +1,7 @@
 // A real Firefox, by WebDriver BiDi.
 
 import { existsSync } from 'node:fs';
+import { PATIENCE } from './browser.js';
 
 const executablePath = process.env.FIREFOX ?? ['/usr/bin/firefox-esr', '/usr/bin/firefox'].find((path) => existsSync(path)) ?? '/usr/bin/firefox';
 
@@ -10,8 +11,8 @@ export function firefoxMissing() {
   return false;
 }
 
-// launchFirefox starts it with a profile of its own. A machine under load takes its time.
+// launchFirefox starts it with a profile of its own.
 export async function launchFirefox() {
   const { default: puppeteer } = await import('puppeteer-core');
-  return puppeteer.launch({ browser: 'firefox', executablePath, headless: true, timeout: 120_000, protocolTimeout: 120_000 });
+  return puppeteer.launch({ browser: 'firefox', executablePath, headless: true, timeout: PATIENCE, protocolTimeout: PATIENCE });
 }

@@ -1,22 +1,20 @@
 // The contract server, and what can be put between it and a client.
 
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Program, ROOT, built } from './programs.js';
 
-const module = fileURLToPath(new URL('../../../../', import.meta.url));
 const source = './internal/check/interop/contractserver';
 
 // goMissing says why the contract server cannot be built, false if it can.
 export async function goMissing() {
-  if (!existsSync(join(module, source))) return 'the contract server is not here: this is not a checkout of the repository';
+  if (!existsSync(join(ROOT, source))) return 'the contract server is not here: this is not a checkout of the repository';
   try {
     await promisify(execFile)('go', ['version']);
     return false;
@@ -25,33 +23,24 @@ export async function goMissing() {
   }
 }
 
-// build builds the contract server.
+// build returns the contract server, and how to remove it.
 export async function build() {
   const dir = await mkdtemp(join(tmpdir(), 'webwire-'));
-  const path = join(dir, 'contractserver');
-  await promisify(execFile)('go', ['build', '-o', path, source], { cwd: module });
-  return { path, remove: () => rm(dir, { recursive: true, force: true }) };
+  return { path: built(dir, source), remove: () => rm(dir, { recursive: true, force: true }) };
 }
 
 // Server is a contract server that runs.
 export class Server {
   static async start(path, version, addr = '127.0.0.1:0') {
     const server = new Server();
-    server.process = spawn(path, ['--addr', addr, '--version', version], { stdio: ['ignore', 'pipe', 'ignore'] });
-    for await (const line of createInterface(server.process.stdout)) {
-      const [word, where] = line.split(' ');
-      if (word !== 'LISTENING') continue;
-      server.addr = where;
-      return server;
-    }
-    throw new Error('the contract server did not start');
+    server.program = await Program.start(path, ['--addr', addr, '--version', version], /^LISTENING (\S+)/, { stdio: ['ignore', 'pipe', 'ignore'] });
+    server.addr = server.program.where;
+    return server;
   }
 
   // kill ends it without good-byes.
-  async kill() {
-    if (this.process.exitCode !== null || this.process.signalCode) return;
-    this.process.kill('SIGKILL');
-    await once(this.process, 'exit');
+  kill() {
+    return this.program.kill();
   }
 }
 

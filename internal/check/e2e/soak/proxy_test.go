@@ -28,7 +28,7 @@ type proxy struct {
 // pair is the two halves of a connection through the proxy.
 type pair struct {
 	near, far *net.TCPConn
-	index     int // in proxy.pairs
+	index     int // in proxy.pairs, -1 if it is not there
 }
 
 func newProxy(t *testing.T, backends ...string) *proxy {
@@ -125,19 +125,31 @@ func (p *proxy) forward(near *net.TCPConn) {
 	_ = far.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.remove(c)
+}
+
+// remove takes a connection out of the list, if it is there. The caller holds mu.
+func (p *proxy) remove(c *pair) {
+	if c.index < 0 {
+		return
+	}
 	last := p.pairs[len(p.pairs)-1]
 	p.pairs[c.index], last.index = last, c.index
 	p.pairs = p.pairs[:len(p.pairs)-1]
+	c.index = -1
 }
 
-// resetAny resets a random connection, and reports whether there is one.
+// resetAny resets a random connection that was not reset before, and reports whether
+// there is one.
 func (p *proxy) resetAny() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.pairs) == 0 {
 		return false
 	}
-	p.pairs[rand.IntN(len(p.pairs))].reset()
+	c := p.pairs[rand.IntN(len(p.pairs))]
+	c.reset()
+	p.remove(c)
 	return true
 }
 

@@ -39,10 +39,11 @@ func (s *signals) take(n uint64) {
 // the time: each request is executed once and answered, each signal arrives once.
 func TestResumeUnderResets(t *testing.T) {
 	const (
-		clients = 16
-		each    = 16  // requests in flight of a client
-		ahead   = 128 // signals of a client without an answer
-		every   = 128 // requests there is a reset, in short: however slow the machine is
+		clients = 32
+		each    = 8                    // requests in flight of a client
+		ahead   = 64                   // signals of a client without an answer
+		every   = 128                  // requests there is a reset, in short: however slow the machine is
+		pause   = 2 * time.Millisecond // between resets, in full: one of all connections each time
 	)
 	requests, exchanged := load.Either[uint64](800_000, 8_000), load.Either[uint64](500_000, 4_000)
 	before := runtime.NumGoroutine()
@@ -100,7 +101,7 @@ func TestResumeUnderResets(t *testing.T) {
 			<-room[i]
 		})
 		all[i] = load.NewClient(p.addr(), client.Options{
-			MinBackoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond, Handler: &mux,
+			MinBackoff: time.Millisecond, MaxBackoff: 4 * time.Millisecond, Handler: &mux,
 			Hooks: client.Hooks{
 				OnGap: func(_ context.Context, g client.Gap) { note("a gap is told: %+v", g) },
 				OnDisconnected: func(_ context.Context, err error) {
@@ -124,16 +125,18 @@ func TestResumeUnderResets(t *testing.T) {
 	var resetting sync.WaitGroup
 	if load.Full {
 		resetting.Go(func() {
-			ticker := time.NewTicker(2 * time.Millisecond)
+			ticker := time.NewTicker(pause)
 			defer ticker.Stop()
-			for {
+			for done := time.Duration(0); ; {
 				select {
 				case <-ticker.C:
+				case <-stop:
+					return
+				}
+				for ; done < time.Since(began)/pause; done++ { // ticks may be missing
 					if p.resetAny() {
 						resets.Add(1)
 					}
-				case <-stop:
-					return
 				}
 			}
 		})
@@ -206,8 +209,8 @@ func TestResumeUnderResets(t *testing.T) {
 		}
 		asks += uint64(asked[n].Load())
 	}
-	report(t, "requests=%d of clients, %d of the server: answered=%d not executed once=%d; signals=%d+%d lost=%d doubled=%d; resets=%d resumes=%d seconds=%.1f",
-		requests, asks, succeeded.Load(), wrong, there, back, lost, doubled, resets.Load(), resumes, took.Seconds())
+	report(t, "requests=%d of clients, %d of the server: answered=%d not executed once=%d; signals=%d+%d lost=%d doubled=%d; resets=%d, one every %.1f ms; resumes=%d seconds=%.1f",
+		requests, asks, succeeded.Load(), wrong, there, back, lost, doubled, resets.Load(), ms(took)/float64(resets.Load()), resumes, took.Seconds())
 	load.Figure("resets", "each request once, each signal once", "%d; requests not executed once and answered: %d; signals lost: %d, doubled: %d", resets.Load(), wrong, lost, doubled)
 	if text := odd.Load(); text != nil {
 		t.Error(*text)

@@ -20,7 +20,7 @@ import (
 // step is a block of the tutorial with the comment before it:
 //
 //	<!-- file: PATH -->    the block is the content of the file
-//	<!-- server: DIR -->   start the program in DIR, and end the one before
+//	<!-- server: DIR -->   start the program in DIR, which the next block does, and end the one before
 //	<!-- run: DIR -->      run the program in DIR; the next block is what it prints
 type step struct {
 	what, path string
@@ -58,10 +58,14 @@ func steps(t *testing.T, text string) (all []step) {
 		switch s.what {
 		case "file":
 			s.text, _ = block(i+1, "```go")
-		case "run":
-			var next int
-			_, next = block(i+1, "```sh")
-			s.text, _ = block(next, "```text")
+		case "server", "run":
+			command, next := block(i+1, "```sh")
+			if !strings.Contains(command, " ./"+s.path) {
+				t.Errorf("line %d: %q does not run %s", i+1, command, s.path)
+			}
+			if s.what == "run" {
+				s.text, _ = block(next, "```text")
+			}
 		}
 		all = append(all, s)
 	}
