@@ -105,7 +105,7 @@ vuln: bin/govulncheck ## look for known vulnerabilities, in VULNDB (https://vuln
 		(cd "$$dir" && $(CURDIR)/bin/govulncheck -db '$(VULNDB)' ./...) || { \
 			code=$$?; \
 			if [ $$code -ne 3 ]; then \
-				echo "make vuln needs the Go vulnerability database: $(VULNDB) was not read." >&2; \
+				echo "It needs packages that compile and the Go vulnerability database, here $(VULNDB)." >&2; \
 				echo "Without network: make vuln VULNDB=file:///DIR, a copy with index/*.json and ID/*.json" >&2; \
 				echo "(https://go.dev/doc/security/vuln/database)." >&2; \
 			fi; \
