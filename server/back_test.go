@@ -174,7 +174,7 @@ func TestWindowWithSetClock(t *testing.T) {
 			closedWith(t, srv, withProof(claim(w, 1, 0), "x"), transport.StatusInternalError)
 			time.Sleep(time.Minute - 1)
 			e.want(t)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			e.want(t, "disconnected: "+server.ErrClientGone.Error())
 		})
 	}
