@@ -5,6 +5,7 @@ SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 FUZZTIME ?= 10s
+VULNDB   ?= https://vuln.go.dev
 TIMEOUT  ?= 10m
 SEEDS    ?= 10000
 FIRST    ?= 1
@@ -67,8 +68,8 @@ sim: ## simulate SEEDS (10000) schedules from FIRST (1) on over a failing networ
 		$(if $(SEED),-sim.seed=$(SEED),-sim.seeds=$(SEEDS) -sim.first=$(FIRST)) | \
 	awk '/^schedules=/ { last = $$0; next } { print; fflush() } END { print last }'
 
-soak: ## put load on real sockets for a few minutes
-	WEBWIRE_SOAK=1 go test ./internal/check/e2e/soak ./internal/check/e2e/sessions ./internal/check/e2e/fire -count 1 -p 1 -v -timeout 40m
+soak: ## put load on real sockets for 45 minutes (WEBWIRE_SOAK_TIME=5m: the last test takes five of its 30)
+	WEBWIRE_SOAK=1 go test ./internal/check/e2e/soak ./internal/check/e2e/sessions ./internal/check/e2e/fire -count 1 -p 1 -v -timeout 60m
 	WEBWIRE_SOAK=1 go test ./client ./server -run Schedules -count 1 -p 1 -timeout 40m
 
 soak-js: ## run the long forms of tests of the JavaScript client, after make js
@@ -101,19 +102,34 @@ release-check: ## check versions, go.mod files and the npm package; VERSION=1.0.
 	test -d client/js/node_modules/typescript || npm --prefix client/js ci --no-fund --no-audit
 	npm --prefix client/js run --silent check-pack
 
-vuln: bin/govulncheck ## look for known vulnerabilities (needs network)
-	$(call in,$(CURDIR)/bin/govulncheck ./...)
-
-fuzz: ## run every fuzz target for FUZZTIME (10s)
+vuln: bin/govulncheck ## look for known vulnerabilities, in VULNDB (https://vuln.go.dev, needs network)
 	@for dir in $(MODULES); do \
+		echo "+ govulncheck ./...   (in .$${dir#$(CURDIR)})"; \
+		(cd "$$dir" && $(CURDIR)/bin/govulncheck -db '$(VULNDB)' ./...) || { \
+			code=$$?; \
+			if [ $$code -ne 3 ]; then \
+				echo "It needs packages that compile and the Go vulnerability database, here $(VULNDB)." >&2; \
+				echo "Without network: make vuln VULNDB=file:///DIR, a copy with index/*.json and ID/*.json" >&2; \
+				echo "(https://go.dev/doc/security/vuln/database)." >&2; \
+			fi; \
+			exit $$code; }; \
+	done
+
+fuzz: ## run every fuzz target for FUZZTIME (10s), and list how often each ran
+	@results=$$(mktemp); trap 'rm -f "$$results"' EXIT; \
+	for dir in $(MODULES); do \
 		cd "$$dir"; \
 		go test -list '^Fuzz' ./... | \
 		awk '/^Fuzz/ { names[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }' | \
 		while read -r pkg name; do \
 			echo "+ $$pkg $$name"; \
-			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" | \
+			awk -v target="$$name in $${pkg#github.com/webwire-go/webwire/}" -v results="$$results" \
+				'{ print; fflush() } match($$0, /execs: [0-9]+/) { n = substr($$0, RSTART + 7, RLENGTH - 7) } \
+				END { printf "%12d  %s\n", n, target >> results }'; \
 		done; \
-	done
+	done; \
+	echo "executions in $(FUZZTIME) each:"; cat "$$results"
 
 cover: ## measure test coverage, per package
 	@go test -timeout $(TIMEOUT) -coverpkg=./... -coverprofile=coverage.out ./... > coverage.txt || { cat coverage.txt; exit 1; }

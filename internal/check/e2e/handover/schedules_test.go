@@ -61,7 +61,7 @@ type schedule struct {
 	busy    sync.WaitGroup
 	routes  *rand.Rand  // guarded by mu
 	killed  atomic.Bool // a node was killed
-	cutOff  atomic.Bool // the connection may have been given up: a node was not reached in time
+	cutOff  atomic.Bool // the connection may have been given up: a node was not reached in time, or there was none
 	closing [scheduleNodes]atomic.Bool
 
 	mu        sync.Mutex
