@@ -15,7 +15,7 @@ OUT      ?= out
 RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 # How many packages are tested at once: most of them wait for something most of the time.
-PACKAGES ?= $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)")
+PACKAGES ?= $(shell expr 1 + "$$(getconf _NPROCESSORS_ONLN)")
 
 # A process with the race detector need not wait for a second before it ends.
 export GORACE ?= atexit_sleep_ms=0
@@ -23,9 +23,9 @@ export GORACE ?= atexit_sleep_ms=0
 # The modules of this repository: all of go.work, or the one of go.mod.
 MODULES = $(shell go list -m -f '{{.Dir}}')
 
-# All packages of these modules, those of the root module last: some of the others wait for
-# longer than any of it.
-ALL = $(addsuffix /...,$(filter-out $(CURDIR),$(MODULES)) $(CURDIR))
+# Those whose tests run clusters of NATS servers, which elect leaders within time limits of their
+# own: nothing else is tested beside them.
+ALONE = $(filter %/engine/nats %/examples/cluster,$(MODULES))
 
 # in runs a command in every module.
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
@@ -51,8 +51,9 @@ screenshot: ## take the pictures of the chatroom and the dashboard in docs/ (nee
 	node client/js/scripts/dashboard-pictures.js
 
 test: ## vet and test everything, with the race detector
-	go vet $(ALL)
-	go test $(RACE) -p $(PACKAGES) -timeout $(TIMEOUT) $(ALL)
+	go vet $(addsuffix /...,$(MODULES))
+	go test $(RACE) -p $(PACKAGES) -timeout $(TIMEOUT) $(addsuffix /...,$(filter-out $(ALONE),$(MODULES)))
+	$(if $(ALONE),go test $(RACE) -p 1 -timeout $(TIMEOUT) $(addsuffix /...,$(ALONE)))
 
 js: ## test the JavaScript client, and check its size (needs Node, and for all of it Chromium and Firefox)
 	npm --prefix client/js ci --no-fund --no-audit
