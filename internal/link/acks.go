@@ -25,8 +25,7 @@ type acks struct {
 	received atomic.Uint64
 	sent     atomic.Uint64 // the last acknowledgement
 	due      atomic.Bool   // with the next write
-	armed    atomic.Bool   // timer runs
-	hasty    atomic.Bool   // each message is acknowledged at once
+	timing   atomic.Int32  // idle, armed or hasty
 
 	mu    sync.Mutex
 	timer *time.Timer // nil before the first message
@@ -35,6 +34,13 @@ type acks struct {
 	on    bool    // the peer waits for acknowledgements; the reader's
 	space [9]byte // for ackDue; the flusher's
 }
+
+// What acks.timing says.
+const (
+	idle  = iota // the timer does not run
+	armed        // it does
+	hasty        // each message is acknowledged at once
+)
 
 // lateMessages are those that come first on a socket that goes on with a connection, and
 // are not counted. If the socket is lost before the last of them has arrived the peer sends
@@ -74,7 +80,9 @@ func (a *acks) takeLate(l *Link) (again bool) {
 	}
 	if t.left--; t.left == 0 {
 		a.caughtUp()
-		if a.on && !a.armed.Load() {
+		if a.on && a.timing.Load() == hasty {
+			a.send(l)
+		} else if a.on {
 			a.arm(l)
 		}
 	}
@@ -96,26 +104,28 @@ func (a *acks) count(l *Link, size int) (again bool) {
 	}
 	a.bytes = int32(min(int(a.bytes)+size, ackBytes))
 	switch waiting := received - sent; {
-	case waiting >= ackAlone || a.bytes >= ackBytes || a.hasty.Load():
+	case waiting >= ackAlone || a.bytes >= ackBytes || a.timing.Load() == hasty:
 		a.send(l)
 	case waiting >= ackMessages:
 		if !a.due.Load() {
 			a.due.Store(true)
 		}
-	case !a.armed.Load():
+	case a.timing.Load() == idle:
 		a.arm(l)
 	}
 	return false
 }
 
-// arm sees to it that what was received is acknowledged in time.
+// arm sees to it that what was received is acknowledged in time, unless something does already.
 func (a *acks) arm(l *Link) {
-	a.armed.Store(true)
+	if !a.timing.CompareAndSwap(idle, armed) {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.timer == nil {
 		a.timer = time.AfterFunc(ackTime, func() {
-			a.armed.Store(false)
+			a.timing.CompareAndSwap(armed, idle)
 			if a.sent.Load() < a.received.Load() {
 				a.send(l)
 			}
@@ -132,7 +142,7 @@ func (a *acks) stop() {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
-	a.armed.Store(false)
+	a.timing.CompareAndSwap(armed, idle)
 	a.due.Store(false)
 }
 
@@ -150,7 +160,7 @@ func (l *Link) AckAtOnce() {
 		return
 	}
 	a := &l.modern.acks
-	a.hasty.Store(true)
+	a.timing.Store(hasty)
 	if a.sent.Load() < a.received.Load() {
 		a.send(l)
 	}
