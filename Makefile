@@ -15,7 +15,7 @@ OUT      ?= out
 RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 # How many packages are tested at once: most of them wait for something most of the time.
-PACKAGES ?= $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)")
+PACKAGES ?= $(shell expr 1 + "$$(getconf _NPROCESSORS_ONLN)")
 
 # A process with the race detector need not wait for a second before it ends.
 export GORACE ?= atexit_sleep_ms=0
@@ -23,15 +23,15 @@ export GORACE ?= atexit_sleep_ms=0
 # The modules of this repository: all of go.work, or the one of go.mod.
 MODULES = $(shell go list -m -f '{{.Dir}}')
 
-# All packages of these modules, those of the root module last: some of the others wait for
-# longer than any of it.
-ALL = $(addsuffix /...,$(filter-out $(CURDIR),$(MODULES)) $(CURDIR))
+# Those whose tests run clusters of NATS servers, which elect leaders within time limits of their
+# own: nothing else is tested beside them.
+ALONE = $(filter %/engine/nats %/examples/cluster,$(MODULES))
 
 # in runs a command in every module.
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-dashboard run-cluster screenshot test js web sim soak bench bench-quick bench-idle bench-nodes lint docs release-check vuln fuzz cover clean
+.PHONY: help run run-dashboard run-cluster screenshot test js web sim soak soak-js bench bench-quick bench-idle bench-nodes lint docs release-check vuln fuzz cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,8 +51,9 @@ screenshot: ## take the pictures of the chatroom and the dashboard in docs/ (nee
 	node client/js/scripts/dashboard-pictures.js
 
 test: ## vet and test everything, with the race detector
-	go vet $(ALL)
-	go test $(RACE) -p $(PACKAGES) -timeout $(TIMEOUT) $(ALL)
+	go vet $(addsuffix /...,$(MODULES))
+	go test $(RACE) -p $(PACKAGES) -timeout $(TIMEOUT) $(addsuffix /...,$(filter-out $(ALONE),$(MODULES)))
+	$(if $(ALONE),go test $(RACE) -p 1 -timeout $(TIMEOUT) $(addsuffix /...,$(ALONE)))
 
 js: ## test the JavaScript client, and check its size (needs Node, and for all of it Chromium and Firefox)
 	npm --prefix client/js ci --no-fund --no-audit
@@ -71,6 +72,9 @@ sim: ## simulate SEEDS (10000) schedules from FIRST (1) on over a failing networ
 soak: ## put load on real sockets for 45 minutes (WEBWIRE_SOAK_TIME=5m: the last test takes five of its 30)
 	WEBWIRE_SOAK=1 go test ./internal/check/e2e/soak ./internal/check/e2e/sessions ./internal/check/e2e/fire -count 1 -p 1 -v -timeout 60m
 	WEBWIRE_SOAK=1 go test ./client ./server -run Schedules -count 1 -p 1 -timeout 40m
+
+soak-js: ## run the long forms of tests of the JavaScript client, after make js
+	WEBWIRE_SOAK=1 npm --prefix client/js run test-files test/hostile.test.js test/chatroom-long.test.js
 
 bench: ## compare with raw libraries and peers (ONLY='regexp': only those), into OUT (out), in about ten minutes
 	go -C internal/check/bench run . $(if $(ONLY),-only '$(ONLY)') -out $(abspath $(OUT))

@@ -30,6 +30,7 @@ type trying struct {
 	last    uint64    // kind of the last failure
 	same    int       // failures of that kind in a row, if it is not zero
 	failing bool      // the last one failed, and that is in the log
+	spread  bool      // the next attempt needs no pause: the server has spread its clients
 }
 
 // maintain owns the connection: it connects, reads until the connection ends, and
@@ -204,7 +205,11 @@ func (c *Client) logRecovered() {
 // delay sets the time of the next attempt after one that failed with err, or after a loss.
 // The caller holds mu.
 func (c *Client) delay(err error) {
-	c.trying.due = time.Now().Add(c.backoff(c.trying.retries, err))
+	pause := c.backoff(c.trying.retries, err)
+	if c.trying.spread {
+		pause, c.trying.spread = 0, false
+	}
+	c.trying.due = time.Now().Add(pause)
 	c.trying.retries++
 }
 

@@ -86,6 +86,11 @@ func (c *Client) move(l *link.Link, d protocol.DrainBody) {
 		case <-over:
 			return
 		}
+		if d.Spread > 0 {
+			c.mu.Lock()
+			c.trying.spread = true
+			c.mu.Unlock()
+		}
 		if !l.CloseSocket(transport.StatusServiceRestart, "moving", errServerLeaves) {
 			l.Disconnect(transport.StatusServiceRestart, "moving", errServerLeaves)
 		}

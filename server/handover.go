@@ -295,6 +295,7 @@ func (c *Conn) moveTo(f *frozen, to place) bool {
 	s.mu.Lock()
 	r.relay.Store(relay)
 	s.countAway(c, false)
+	s.handedOver.Add(1)
 	s.moved.add(r.id, to, s.opts.ResumeWindow)
 	if r.former != (protocol.ConnID{}) {
 		s.moved.add(r.former, to, s.opts.ResumeWindow)

@@ -43,6 +43,8 @@ type Server struct {
 	accepted  uint64        // connections so far
 	resumes   atomic.Uint64 // times that a connection got another socket
 	past      link.Stats    // of connections that have ended
+
+	handedOver atomic.Uint64 // how many connections other nodes have taken
 }
 
 // New returns a server. It starts nothing: a server works on the connections it is given.

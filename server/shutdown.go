@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -18,7 +19,7 @@ import (
 // next connection, and signals are dropped and counted.
 // If other nodes share Options.Engine, clients of 3.0 come back to one of them, which goes on
 // with their connections (see Hooks.OnClientBack), and are refused nothing. Shutdown waits for
-// that, for at most ten seconds after the last client had to leave.
+// that until no client has come to another node for ten seconds.
 //
 // Running handlers finish and their replies are sent. Then the connections are closed with
 // StatusGoingAway, and OnClientDisconnected is called for each. Shutdown returns nil when
@@ -118,13 +119,27 @@ const (
 	// moveTime is for how long after Options.DrainSpread clients may take to move.
 	moveTime = 5 * time.Second
 
-	// takeOverTime is for how long clients that have left may take to come to another node.
+	// takeOverTime is for how long clients that have left may take to come to another node,
+	// since the last one has.
 	takeOverTime = 10 * time.Second
 
 	// drainGrace is for how long clients may wait for what is in flight: for as long as
 	// Shutdown does.
 	drainGrace = 24 * time.Hour
 )
+
+// knows reports whether a node is known to be alive.
+func (s *Server) knows(node engine.NodeID) bool {
+	if s.topics.engine.Roster == nil {
+		return false
+	}
+	for other := range s.topics.engine.Roster.Nodes() {
+		if other == node {
+			return true
+		}
+	}
+	return false
+}
 
 // knowsOthers reports whether another node is alive, to which clients can go.
 func (s *Server) knowsOthers() bool {
@@ -151,15 +166,20 @@ func (c *Conn) endAway() {
 }
 
 // awaitTaken returns when another node has those of the connections that have no socket, or
-// takeOverTime has passed.
+// none has been taken for takeOverTime.
 func (s *Server) awaitTaken(conns []*Conn) {
 	limit := time.NewTimer(takeOverTime)
 	defer limit.Stop()
+	before := s.handedOver.Load()
 	for _, c := range conns {
 		for {
 			changed := s.change()
 			if !c.link.IsAway() || c.hasMoved() || s.isCaller(c) {
 				break
+			}
+			if now := s.handedOver.Load(); now != before {
+				before = now
+				limit.Reset(takeOverTime)
 			}
 			select {
 			case <-changed:
@@ -234,6 +254,9 @@ func (s *Server) refuseNew(drain bool) (first bool, err error) {
 			for _, c := range s.conns {
 				if c.moves() {
 					c.link.Urge(ask.Message())
+					if c.resumption != nil {
+						c.link.AckAtOnce()
+					}
 				} else {
 					c.link.Drain()
 				}

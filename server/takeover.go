@@ -14,8 +14,17 @@ import (
 )
 
 const (
-	// takeTime is how long a node waits for another to hand over a connection.
-	takeTime = 2 * time.Second
+	// takeTime is how long a node waits for another to hand over a connection, before the
+	// client has to come again.
+	takeTime = 4 * time.Second
+
+	// silentTime is how long a node that others take for alive may be silent before it
+	// counts as gone.
+	silentTime = 10 * time.Second
+
+	// committedTime is how long a node waits to be told whether it has a connection. The
+	// other node knows for certain after commitTime.
+	committedTime = 3 * commitTime
 
 	// maxHops is how many nodes are asked for a connection that has moved on.
 	maxHops = 8
@@ -79,7 +88,7 @@ func (s *Server) take(ctx context.Context, claim *protocol.Resume, node engine.N
 	f.u64(claim.FirstKept)
 	data, err := s.topics.ask(ctx, node, questionHandover, f)
 	if err != nil {
-		return nil, nil, s.silent.outcome(claim.Conn, err)
+		return nil, nil, s.silent.outcome(claim.Conn, err, s.knows(node))
 	}
 	s.silent.forget(claim.Conn)
 	answer := formReader{rest: data}
@@ -142,7 +151,7 @@ func (t *taking) release() {
 // commit makes this node the one that has the connection, which has an id of its own here.
 // After an error it is not known to be.
 func (t *taking) commit(ctx context.Context, id protocol.ConnID) protocol.Outcome {
-	ctx, cancel := context.WithTimeout(ctx, commitTime)
+	ctx, cancel := context.WithTimeout(ctx, committedTime)
 	defer cancel()
 	f := handoverQuestion(opCommit, t.from.conn)
 	f.u64(t.token)
@@ -297,17 +306,18 @@ func (t *sessions) adopt(ctx context.Context, c *Conn, m *move) error {
 // silentNodes are connections whose node did not answer lately.
 type silentNodes struct {
 	mu sync.Mutex
-	at map[protocol.ConnID]time.Time
+	at map[protocol.ConnID]time.Time // when its node did not answer for the first time
 }
 
 const (
-	silentTime = time.Minute // for which it is remembered that a node did not answer
-	maxSilent  = 10_000
+	rememberSilent = time.Minute // that a node did not answer
+	maxSilent      = 10_000
 )
 
 // outcome returns what a client learns whose node could not be asked for the connection: to
-// try again, but not if that happens again.
-func (s *silentNodes) outcome(id protocol.ConnID, err error) protocol.Outcome {
+// try again, unless the node is gone. One that was silent twice counts as gone if it is not
+// known to be alive, or has been silent for silentTime.
+func (s *silentNodes) outcome(id protocol.ConnID, err error, alive bool) protocol.Outcome {
 	if errors.Is(err, engine.ErrNoNode) {
 		s.forget(id)
 		return protocol.OutcomeNodeGone
@@ -316,11 +326,14 @@ func (s *silentNodes) outcome(id protocol.ConnID, err error) protocol.Outcome {
 	defer s.mu.Unlock()
 	now := time.Now()
 	for other, at := range s.at {
-		if now.Sub(at) > silentTime || len(s.at) > maxSilent {
+		if now.Sub(at) > rememberSilent || len(s.at) > maxSilent {
 			delete(s.at, other)
 		}
 	}
-	if _, again := s.at[id]; again {
+	if first, again := s.at[id]; again {
+		if alive && now.Sub(first) < silentTime {
+			return protocol.OutcomeUnavailable
+		}
 		delete(s.at, id)
 		return protocol.OutcomeNodeGone
 	}

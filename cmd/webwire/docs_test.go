@@ -131,7 +131,7 @@ func newShell(t *testing.T) *shell {
 		t.Fatal(err)
 	}
 	contract := contractServer(t, interop.WebSocket{}, protocol.V1_2)
-	for _, p := range []string{"8080", "8081", "8082"} {
+	for _, p := range []string{"8080", "8081", "8082", "8083"} {
 		s.addrs[p] = port.Reserve(t)
 	}
 	s.addrs["9000"] = strings.TrimPrefix(contract, "ws://")

@@ -41,10 +41,12 @@ func webwire(t *testing.T, stdin string, args ...string) ran {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var stdout, stderr bytes.Buffer
-	p := &program{strings.NewReader(stdin), &stdout, &stderr}
+	stdout, stderr := newBuffer(), newBuffer() // hooks of a client may still print when it is closed
+	p := &program{strings.NewReader(stdin), stdout, stderr}
 	code := p.run(ctx, args)
-	return ran{stdout.String(), stderr.String(), code}
+	out, _ := stdout.read()
+	errs, _ := stderr.read()
+	return ran{out, errs, code}
 }
 
 // must runs the command and returns what it printed.
@@ -168,6 +170,7 @@ var replacements = []struct {
 	{regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}`), "12:00:00.000"},
 	{regexp.MustCompile(`"time":"[^"]*"`), `"time":"2026-01-01T12:00:00Z"`},
 	{regexp.MustCompile(`"ms":[0-9.]+`), `"ms":1`},
+	{regexp.MustCompile(`\b\d{9,}-(\d+)\b`), "8546833592877463-$1"},
 	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d+`), "localhost:8080"},
 	{regexp.MustCompile(`(session (?:created|restored|closed) |"session":")[0-9a-f]{16}`), "${1}c626c38add4ed474"},
 }

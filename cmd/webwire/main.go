@@ -34,6 +34,7 @@ var commands = []command{
 	{"stream", "URL NAME [PAYLOAD]", "send a request and print a streamed reply", streamItems},
 	{"signal", "URL NAME [PAYLOAD]", "send a signal", sendSignal},
 	{"listen", "URL", "print signals, requests and sessions", listen},
+	{"subscribe", "URL TOPIC", "print the publications of a topic", subscribe},
 	{"bench", "URL", "put load on a server and measure its replies", bench},
 	{"decode", "HEX...", "explain a message byte by byte", decode},
 	{"conform", "URL", "try a server on the contract of implementations", conform},
@@ -46,7 +47,7 @@ tls:// for a byte stream, or unix:PATH for one over a unix socket.
 
 const exits = `
 Exit codes:
-  0    done; serve and listen were interrupted
+  0    done; serve, listen and subscribe were interrupted
   1    it failed: the server answered with an error, a step of the contract
        or a request of a benchmark failed, a message is malformed
   2    the command line is wrong, or the request cannot be sent as it is
@@ -120,7 +121,7 @@ func (p *program) start(ctx context.Context, c command, args []string) error {
 func (p *program) help(w io.Writer) {
 	fmt.Fprint(w, "webwire talks to WebWire servers, serves clients, and explains messages.\n\nUsage: webwire COMMAND [flags] [arguments]\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(w, "  %-8s %-19s %s\n", c.name, c.args, c.does)
+		fmt.Fprintf(w, "  %-9s %-19s %s\n", c.name, c.args, c.does)
 	}
 	fmt.Fprint(w, "\nwebwire help COMMAND lists the flags of a command. Flags may follow arguments;\nall after -- are arguments. NO_COLOR=1 turns colors off.\n", urls, exits)
 }
@@ -141,14 +142,15 @@ func (p *program) commandHelp(c command, flags *flag.FlagSet) {
 
 // details are what the help texts of commands say besides the flags.
 var details = map[string]string{
-	"serve":   serveHelp,
-	"request": requestHelp,
-	"stream":  streamHelp,
-	"signal":  signalHelp,
-	"listen":  listenHelp,
-	"bench":   benchHelp,
-	"decode":  decodeHelp,
-	"conform": conformHelp,
+	"serve":     serveHelp,
+	"request":   requestHelp,
+	"stream":    streamHelp,
+	"signal":    signalHelp,
+	"listen":    listenHelp,
+	"subscribe": subscribeHelp,
+	"bench":     benchHelp,
+	"decode":    decodeHelp,
+	"conform":   conformHelp,
 }
 
 func capital(text string) string { return string(text[0]-'a'+'A') + text[1:] }

@@ -22,15 +22,18 @@ import (
 // longest is how much of a payload or a text a line shows, in bytes.
 const longest = 200
 
-// event is one line of serve and listen: something that happened on a connection.
+// event is one line of serve, listen and subscribe: something that happened on a connection.
 type event struct {
-	Time    time.Time `json:"time"`
-	Conn    int       `json:"conn,omitempty"` // its number
-	Event   string    `json:"event"`
-	Name    *string   `json:"name,omitempty"` // of a request or signal
-	Payload *payload  `json:"payload,omitempty"`
-	Session string    `json:"session,omitempty"` // a fingerprint of its key
-	Detail  string    `json:"detail,omitempty"`
+	Time     time.Time       `json:"time"`
+	Conn     int             `json:"conn,omitempty"` // its number
+	Event    string          `json:"event"`
+	Name     *string         `json:"name,omitempty"` // of a request, a signal, a publication, or of a topic
+	Payload  *payload        `json:"payload,omitempty"`
+	Session  string          `json:"session,omitempty"` // a fingerprint of its key
+	Member   string          `json:"member,omitempty"`  // the ID of a member of a topic
+	Info     json.RawMessage `json:"info,omitempty"`    // what the server tells of it
+	Detail   string          `json:"detail,omitempty"`
+	Position string          `json:"position,omitempty"` // in the history of a topic
 }
 
 // payload is the JSON form of a payload: the encoding, and its text or bytes.
@@ -133,8 +136,17 @@ func (p *printer) event(e event) {
 	if e.Session != "" {
 		words = append(words, e.Session)
 	}
+	if e.Member != "" {
+		words = append(words, p.paint(bold, quoted([]byte(e.Member))))
+	}
+	if len(e.Info) > 0 {
+		words = append(words, printable(string(e.Info)))
+	}
 	if e.Detail != "" {
 		words = append(words, printable(e.Detail))
+	}
+	if e.Position != "" {
+		words = append(words, p.paint(dim, "at "+e.Position))
 	}
 	p.line("%s", strings.Join(words, " "))
 }

@@ -29,7 +29,7 @@ func request(ctx context.Context, p *program, flags *flag.FlagSet, args []string
 	conn := sendingFlags(flags)
 	c, within, stop, err := conn.open(ctx, p, flags, args)
 	if err != nil {
-		return err
+		return conn.unopened(p, err)
 	}
 	defer stop()
 	began := time.Now()
@@ -52,6 +52,15 @@ func request(ctx context.Context, p *program, flags *flag.FlagSet, args []string
 		return outcome(err, conn.timeout)
 	}
 	return reply(p.stdout, got)
+}
+
+// unopened returns why there is no connection, and prints it if that is to be JSON.
+func (s *sending) unopened(p *program, err error) error {
+	if !s.json || asUsage(err) {
+		return err
+	}
+	newPrinter(p.stdout, true).object(answer{Error: err.Error()})
+	return silentError{err}
 }
 
 // outcome returns the error of a request in the words of the command.

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport/stream"
@@ -31,10 +32,13 @@ const serveHelp = `Every request is answered with its own payload, except for th
   sleep    is answered after the payload, a duration such as 2s
   count    streams numbers, up to the payload or without end
   ask      is sent on, as a request, to the client that connected first
+  publish  publishes on a topic: the payload is "TOPIC text"
 
-Every signal is sent on to all clients. It runs until it is interrupted; then it
-lets requests finish and closes the connections. A second interrupt ends it at
-once.
+Every signal is sent on to all clients. Clients may subscribe to any topic; it
+has a history, and its members are the numbers of the clients.
+
+It runs until it is interrupted; then it lets requests finish and closes the
+connections. A second interrupt ends it at once.
 `
 
 // shutdownTimeout is how long requests may take after an interrupt.
@@ -76,6 +80,7 @@ func serve(ctx context.Context, p *program, flags *flag.FlagSet, args []string) 
 		Upgrader:    websocket.Upgrader{Origins: origins},
 		Version:     version,
 		SubProtocol: *subProtocol,
+		Topics:      func(string) server.TopicOptions { return server.TopicOptions{History: true, Presence: true} },
 		Hooks:       in.hooks(),
 		Logger:      slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
@@ -201,6 +206,11 @@ func (in *inspector) hooks() server.Hooks {
 		OnClientDisconnected: in.disconnected,
 		OnRequest:            in.request,
 		OnSignal:             in.signal,
+		OnSubscribe: func(_ context.Context, c *server.Conn, topic string) (any, error) {
+			n := in.number(c)
+			in.print(event{Conn: n, Event: "subscribed", Name: &topic})
+			return n, nil
+		},
 		OnSessionCreated: func(_ context.Context, c *server.Conn, s protocol.Session) error {
 			in.print(event{Conn: in.number(c), Event: "session created", Session: fingerprint(s)})
 			return nil
@@ -295,6 +305,16 @@ func (in *inspector) answer(ctx context.Context, r *server.Request) (protocol.Pa
 			return protocol.Payload{}, &protocol.Error{Code: "NOBODY", Message: "no client connected before this one"}
 		}
 		return first.Request(ctx, r.Name, r.Payload)
+	case "publish":
+		topic, text, ok := strings.Cut(r.Payload.Text(), " ")
+		if !ok {
+			return protocol.Payload{}, &protocol.Error{Code: protocol.CodeBadRequest, Message: `want "TOPIC text"`}
+		}
+		at, err := in.srv.Topic(topic).Publish(ctx, "text", protocol.Text(text))
+		if errors.Is(err, engine.ErrName) {
+			err = &protocol.Error{Code: protocol.CodeBadRequest, Message: "the name of a topic has 1 to 255 bytes"}
+		}
+		return protocol.Text(shown(protocol.Position(at))), err
 	}
 	return answerTo(ctx, r)
 }

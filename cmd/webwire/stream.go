@@ -41,7 +41,7 @@ func streamItems(ctx context.Context, p *program, flags *flag.FlagSet, args []st
 	flags.Func("cancel-after", "leave the stream after a `number` of items, or a duration such as 2s", most.set)
 	c, _, stop, err := conn.open(ctx, p, flags, args)
 	if err != nil {
-		return err
+		return conn.unopened(p, err)
 	}
 	defer stop()
 	within, leave := context.WithCancelCause(ctx)

@@ -173,7 +173,7 @@ func testReplicaLags(t *testing.T) {
 	outside := 0 + 1 + 2 + 3 - leader - followers[0] - followers[1]
 	o.URL = c.urlOf(outside)
 	n := openFollowed(t, o)
-	direct, err := nats.Connect(c.urlOf(outside))
+	direct, err := nats.Connect(c.urlOf(outside), patient)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ type node struct {
 	attached context.Context // ends when the connection is lost; nil: not connected
 	detach   context.CancelFunc
 	cause    error // of the latest loss
+	final    error // why the connection is closed for good; nil: it is not
 
 	missing error // why deliveries may be missing, if that is not told yet
 
@@ -237,12 +238,18 @@ func (n *node) disconnected(err error) {
 // ended runs when nats.go has given the connection up, which it does for errors of the
 // server that it does not know.
 func (n *node) ended(err error) {
+	err = orUnknown(err)
 	n.mu.Lock()
 	closed := n.closed
+	n.final = err
 	n.mu.Unlock()
-	if !closed {
-		n.disconnected(err)
-		n.opts.Logger.Error("natsengine: the connection to NATS is closed for good", "error", orUnknown(err))
+	if closed {
+		return
+	}
+	n.disconnected(err)
+	n.opts.Logger.Error("natsengine: the connection to NATS is closed for good", "error", err)
+	if n.opts.OnGivenUp != nil {
+		n.opts.OnGivenUp(err)
 	}
 }
 
@@ -268,6 +275,8 @@ func (n *node) ready(ctx context.Context) (attached context.Context, err error) 
 		return nil, engine.ErrClosed
 	case !n.opened.Load():
 		return nil, engine.ErrNotOpen
+	case n.final != nil:
+		return nil, fmt.Errorf("%w: natsengine: the connection is closed for good: %w", engine.ErrAway, n.final)
 	case n.attached == nil:
 		return nil, engine.ErrAway
 	}

@@ -85,10 +85,15 @@ type Options struct {
 	// OnAway is called when the connection to NATS is lost, with the reason, and OnBack
 	// when it is back, for example so that a load balancer sends clients to other nodes
 	// meanwhile. They are called one at a time, in the order in which things happened.
+	// OnGivenUp is called after OnAway, once, if the connection is closed for good: the
+	// NATS client reconnects for ever, except after an error of a server that it does not
+	// know. Calls then fail with errors that wrap engine.ErrAway and say so, and the node does
+	// not come back: shut it down, and end the process, so that it is started again.
 	// OnNodeDied is called when another node has fallen silent for five seconds, and not
 	// when it was closed. All must return soon. Nil: nothing is called.
 	OnAway     func(cause error)
 	OnBack     func()
+	OnGivenUp  func(cause error)
 	OnNodeDied func(node engine.NodeID)
 
 	// Logger gets lost connections and other failures. Nil: slog.Default().

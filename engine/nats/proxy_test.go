@@ -129,6 +129,19 @@ func (p *proxy) silence() {
 	}
 }
 
+// inject sends something to the clients as if it came from the server.
+func (p *proxy) inject(data string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c, pass := range p.conns {
+		if c.LocalAddr().String() == p.ln.Addr().String() {
+			pass.stall.Lock() // what passes at the moment is complete
+			c.Write([]byte(data))
+			pass.stall.Unlock()
+		}
+	}
+}
+
 // passages returns each connection once; p.mu is held.
 func (p *proxy) passages() []*passage {
 	var all []*passage

@@ -218,13 +218,16 @@ func atOnce[T any](t *testing.T, cases map[string]T, test func(*testing.T, T)) {
 
 var apps atomic.Int64
 
+// patient has connections made also on a machine with much else to do.
+var patient = nats.Timeout(30 * time.Second)
+
 // settings returns those of an application of its own on server i.
 func (c *cluster) settings(t testing.TB, i int) natsengine.Options {
 	return natsengine.Options{
 		URL: c.urlOf(i), App: c.app(t), Logger: logOf(t),
 		Classes:       []natsengine.Class{{Name: "recent", History: 100, MaxAge: time.Hour, MaxBytes: 16 << 20}},
 		MaxSessionAge: -1,
-		Connect:       []nats.Option{nats.DontRandomize(), nats.IgnoreDiscoveredServers()},
+		Connect:       []nats.Option{nats.DontRandomize(), nats.IgnoreDiscoveredServers(), patient},
 	}
 }
 
@@ -273,7 +276,7 @@ func (c *cluster) removeStreams(t testing.TB, app string) {
 // connect returns a connection beside the engine's.
 func (c *cluster) connect(t testing.TB) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	nc, err := nats.Connect(c.url)
+	nc, err := nats.Connect(c.url, patient)
 	if err != nil {
 		t.Fatal(err)
 	}

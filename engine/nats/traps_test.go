@@ -50,6 +50,7 @@ func TestTraps(t *testing.T) {
 		"QuietTopicsAreCurrent": testQuiet,
 		"TopsOfManyTopics":      testManyTops,
 		"FailuresAreTold":       testFailuresAreTold,
+		"GivenUp":               testGivenUp,
 	}, func(t *testing.T, test func(*testing.T, *cluster)) { test(t, c) })
 }
 
@@ -104,6 +105,46 @@ func testFailuresAreTold(t *testing.T, c *cluster) {
 	case id := <-died:
 		t.Errorf("node %v has died too", id)
 	default:
+	}
+}
+
+// After an error that the NATS client does not know it closes the connection for good. The
+// node says so, its calls fail at once, and it can be closed.
+func testGivenUp(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	p := newProxy(t, c.url)
+	o.URL = p.url()
+	told := make(chan string, 16)
+	o.OnAway = func(cause error) { told <- "away" }
+	o.OnBack = func() { told <- "back" }
+	o.OnGivenUp = func(cause error) { told <- cause.Error() }
+	e := natsengine.New(o)
+	if err := e.Bus.Open(t.Context(), engine.NewNodeID(), &enginetest.Inlet{}); err != nil {
+		t.Fatal(err)
+	}
+	p.inject("-ERR 'The Unheard Of'\r\n")
+	var got string
+	for try := 0; got != "nats: The Unheard Of"; try++ {
+		if try > 60 {
+			t.Fatalf("it is not told; the last that was is %q", got)
+		}
+		select {
+		case got = <-told:
+		case <-time.After(time.Second): // it was not received as an error
+			p.inject("\r\n-ERR 'The Unheard Of'\r\n")
+		}
+	}
+	_, err := e.Log.Append(t.Context(), "log", []byte("x"), "")
+	for op, err := range map[string]error{"Append": err, "Publish": e.Bus.Publish(t.Context(), "a", nil), "Subscribe": e.Bus.Subscribe(t.Context(), "a")} {
+		if !errors.Is(err, engine.ErrAway) || !strings.Contains(err.Error(), "for good") || !strings.Contains(err.Error(), "Unheard Of") {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	if err := e.Bus.Close(); err != nil {
+		t.Error(err)
+	}
+	if len(told) > 0 {
+		t.Errorf("then it was told %q", <-told)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/webwire-go/webwire/internal/check/port"
 )
 
 func TestMain(m *testing.M) {
@@ -21,7 +23,7 @@ func TestScene(t *testing.T) {
 	defer slog.SetDefault(slog.Default())
 	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
 	var out strings.Builder
-	if err := run(t.Context(), nil, nil, &out); err != nil {
+	if err := scene(t.Context(), port.Reserve(t), &out); err != nil {
 		t.Fatalf("%v, after\n%s", err, out.String())
 	}
 	if !strings.HasSuffix(out.String(), "left no key behind\n") {
@@ -84,14 +86,13 @@ func TestHalves(t *testing.T) {
 // somebody else.
 func TestNameAnew(t *testing.T) {
 	dir := t.TempDir()
-	addr := "127.0.0.1:0"
+	addr := port.Reserve(t)
 	serve := func() *service {
 		t.Helper()
 		s, err := start(addr, filepath.Join(dir, "sessions"), &users{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		addr = s.addr
 		return s
 	}
 	stop := func(s *service) {

@@ -72,5 +72,5 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		}
 		return prompt(ctx, *addr, *user, *key, in, out)
 	}
-	return scene(ctx, out)
+	return scene(ctx, "127.0.0.1:0", out)
 }

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// scene plays everything with two devices of one user, and checks each step.
-func scene(ctx context.Context, out io.Writer) (err error) {
+// scene plays everything with two devices of one user and a server at addr, and checks each
+// step.
+func scene(ctx context.Context, addr string, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "webwire-auth-")
@@ -24,7 +25,7 @@ func scene(ctx context.Context, out io.Writer) (err error) {
 	step := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 
 	people := &users{} // the database: it outlives the server
-	s, err := start("127.0.0.1:0", filepath.Join(dir, "sessions"), people)
+	s, err := start(addr, filepath.Join(dir, "sessions"), people)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func scene(ctx context.Context, out io.Writer) (err error) {
 	}
 	step("laptop:  the program was restarted: ann is signed in, without a password")
 
-	addr := s.addr
+	addr = s.addr
 	err = s.stop(ctx)
 	s = nil
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/examples/chatroom/chat"
+	"github.com/webwire-go/webwire/internal/check/port"
 )
 
 // deadline is how long anything may take.
@@ -143,7 +144,7 @@ func (g *guest) ends() {
 
 func TestTerminals(t *testing.T) {
 	data, keys := filepath.Join(t.TempDir(), "made", "by", "the server"), t.TempDir()
-	house := start(t, "127.0.0.1:0", data)
+	house := start(t, port.Reserve(t), data)
 	ada := enter(t, house.addr, "Ada", filepath.Join(keys, "ada"))
 	ada.sees("You are Ada")
 	bob := enter(t, house.addr, "Bob", filepath.Join(keys, "bob"))
@@ -198,7 +199,7 @@ func TestTerminals(t *testing.T) {
 
 // Whatever the server does not take, what is typed next is said.
 func TestTerminalTooLong(t *testing.T) {
-	house, keys := start(t, "127.0.0.1:0", t.TempDir()), t.TempDir()
+	house, keys := start(t, port.Reserve(t), t.TempDir()), t.TempDir()
 	ada := enter(t, house.addr, "Ada", filepath.Join(keys, "ada"))
 	ada.sees("You are Ada")
 	bob := enter(t, house.addr, "Bob", filepath.Join(keys, "bob"))
@@ -219,7 +220,7 @@ func TestTerminalTooLong(t *testing.T) {
 // However much was said meanwhile, and kept, it is shown after connecting again.
 func TestTerminalMissed(t *testing.T) {
 	data := t.TempDir()
-	house := start(t, "127.0.0.1:0", data)
+	house := start(t, port.Reserve(t), data)
 	ada := enter(t, house.addr, "Ada", filepath.Join(t.TempDir(), "ada"))
 	ada.sees("You are Ada")
 	ada.types("before")
@@ -252,7 +253,7 @@ func TestTerminalLongMessages(t *testing.T) {
 	}
 	long := strings.Repeat("ü", 1980)
 	write(t, lobby, 1, 300, long)
-	house := start(t, "127.0.0.1:0", data)
+	house := start(t, port.Reserve(t), data)
 	ada := enter(t, house.addr, "Ada", filepath.Join(t.TempDir(), "ada"))
 	ada.sees("message 300.")
 	ada.sees("You are Ada")
@@ -286,7 +287,7 @@ func write(t *testing.T, file string, from, to int, more ...string) {
 // A refused /join changes nothing: neither what is shown next, nor what is missed.
 func TestTerminalRefusedJoin(t *testing.T) {
 	data, keys := t.TempDir(), t.TempDir()
-	house := start(t, "127.0.0.1:0", data)
+	house := start(t, port.Reserve(t), data)
 	ada := enter(t, house.addr, "Ada", filepath.Join(keys, "ada"))
 	ada.sees("You are Ada")
 	bob := enter(t, house.addr, "Bob", filepath.Join(keys, "bob"))
@@ -308,7 +309,7 @@ func TestTerminalRefusedJoin(t *testing.T) {
 // The server tidies up names. Who has such a name keeps the session all the same.
 func TestTerminalTidyName(t *testing.T) {
 	data, keys := t.TempDir(), t.TempDir()
-	house := start(t, "127.0.0.1:0", data)
+	house := start(t, port.Reserve(t), data)
 	file := filepath.Join(keys, "eli")
 	eli := enter(t, house.addr, "Eli  Z", file)
 	eli.sees("You are Eli Z,")
@@ -331,7 +332,7 @@ func TestTerminalTidyName(t *testing.T) {
 }
 
 func TestPage(t *testing.T) {
-	house := start(t, "127.0.0.1:0", t.TempDir())
+	house := start(t, port.Reserve(t), t.TempDir())
 	for path, kind := range map[string]string{
 		"/":                  "text/html",
 		"/style.css":         "text/css",

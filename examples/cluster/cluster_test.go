@@ -68,17 +68,17 @@ func (l *listener) heard() ([]string, error) {
 	return slices.Clone(l.got), l.err
 }
 
-func newClient(t *testing.T, c *cluster) *client.Client {
+func newClient(t *testing.T, addr string) *client.Client {
 	t.Helper()
-	url := fmt.Sprint("ws://", c.balancer.addr(), "/ws")
+	url := fmt.Sprint("ws://", addr, "/ws")
 	cl := client.New(websocket.Dialer{URL: url}, client.Options{MinBackoff: 20 * time.Millisecond, MaxBackoff: time.Second})
 	t.Cleanup(func() { cl.Close() })
 	return cl
 }
 
-func listen(t *testing.T, c *cluster) *listener {
+func listen(t *testing.T, addr string) *listener {
 	t.Helper()
-	sub, err := newClient(t, c).Subscribe(t.Context(), prefix+"lobby", client.SubscribeOptions{})
+	sub, err := newClient(t, addr).Subscribe(t.Context(), prefix+"lobby", client.SubscribeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,14 +154,14 @@ func TestRoomsGoOn(t *testing.T) {
 	}()
 	var all []*listener
 	for range listeners {
-		all = append(all, listen(t, c))
+		all = append(all, listen(t, c.balancer.addr().String()))
 	}
 	var s speakers
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var speaking sync.WaitGroup
 	for i := range 3 {
-		cl := newClient(t, c)
+		cl := newClient(t, c.balancer.addr().String())
 		speaking.Go(func() { s.speak(ctx, cl, fmt.Sprint("speaker ", i)) })
 	}
 	goOn := func() {
@@ -263,7 +263,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
-	cl := newClient(t, c)
+	cl := newClient(t, c.balancer.addr().String())
 	if _, err := client.Call[string](t.Context(), cl, "say", said{Room: "lobby"}); protocol.CodeOf(err) != "NOT_SAID" {
 		t.Errorf("nothing was said: %v", err)
 	}

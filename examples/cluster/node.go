@@ -73,7 +73,7 @@ func runNode(args []string, stdin io.Reader, out io.Writer) error {
 	fmt.Fprintln(out, ln.Addr())
 
 	_, _ = io.Copy(io.Discard, stdin)
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	err = errors.Join(chat.Shutdown(ctx), httpServer.Shutdown(ctx))
 	if e := <-served; !errors.Is(e, http.ErrServerClosed) {

@@ -26,6 +26,7 @@ type acks struct {
 	sent     atomic.Uint64 // the last acknowledgement
 	due      atomic.Bool   // with the next write
 	armed    atomic.Bool   // timer runs
+	hasty    atomic.Bool   // each message is acknowledged at once
 
 	mu    sync.Mutex
 	timer *time.Timer // nil before the first message
@@ -95,7 +96,7 @@ func (a *acks) count(l *Link, size int) (again bool) {
 	}
 	a.bytes = int32(min(int(a.bytes)+size, ackBytes))
 	switch waiting := received - sent; {
-	case waiting >= ackAlone || a.bytes >= ackBytes:
+	case waiting >= ackAlone || a.bytes >= ackBytes || a.hasty.Load():
 		a.send(l)
 	case waiting >= ackMessages:
 		if !a.due.Load() {
@@ -140,6 +141,19 @@ func (a *acks) send(l *Link) {
 	received := a.received.Load()
 	a.sent.Store(received)
 	l.Urge(protocol.Message{Kind: protocol.Ack, Number: received})
+}
+
+// AckAtOnce acknowledges what was received, and from now on each message when it arrives. The
+// peer of a connection that is about to move waits for that.
+func (l *Link) AckAtOnce() {
+	if l.modern == nil {
+		return
+	}
+	a := &l.modern.acks
+	a.hasty.Store(true)
+	if a.sent.Load() < a.received.Load() {
+		a.send(l)
+	}
 }
 
 // ackDue returns the acknowledgement that is to go with the next write, nil if none is.

@@ -72,10 +72,10 @@ func dialled(t *testing.T, bubble bool, pair func(*testing.T) (dialled, accepted
 				}
 			})
 			c, err := stream.Client(t.Context(), x, transport.DialOptions{Limits: limits})
+			answering.Wait()
 			if err != nil {
 				t.Fatal(err)
 			}
-			answering.Wait()
 			return c, y
 		},
 		Frame: frameOf,
@@ -143,10 +143,10 @@ func meet(t testing.TB, x, y net.Conn, dial transport.DialOptions, accept transp
 	var accepting sync.WaitGroup
 	accepting.Go(func() { _ = accepted.Protocol() })
 	dialled, err := stream.Client(t.Context(), x, dial)
+	accepting.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepting.Wait()
 	return dialled, accepted
 }
 

@@ -51,7 +51,7 @@ func testFramesInAnyPieces(t *testing.T, h Harness) {
 
 // A frame that does not end is cut by the read timeout, and does not delay Close.
 func testPeerStallsInAFrame(t *testing.T, h Harness) {
-	limits := transport.Limits{ReadTimeout: 200 * time.Millisecond}
+	limits := transport.Limits{ReadTimeout: h.short()}
 	frame := h.Frame(make([]byte, 1000))
 	for _, sent := range []int{1, len(frame) - 1} {
 		conn, raw := h.bare(t, limits)
@@ -80,7 +80,7 @@ func testPeerStallsInAFrame(t *testing.T, h Harness) {
 
 // A message has to make progress, however often a byte of it comes.
 func testPeerTrickles(t *testing.T, h Harness) {
-	limits := transport.Limits{ReadTimeout: 300 * time.Millisecond}
+	limits := transport.Limits{ReadTimeout: h.short()}
 	conn, raw := h.bare(t, limits)
 	frame := h.Frame(make([]byte, 10_000))
 	ended := make(chan struct{})
@@ -128,7 +128,7 @@ func testPeerAnnouncesTooMuch(t *testing.T, h Harness) {
 
 // A peer that is there no more, without a trace, is noticed by its silence; pings change nothing.
 func testPeerVanishes(t *testing.T, h Harness) {
-	limits := transport.Limits{ReadTimeout: 200 * time.Millisecond}
+	limits := transport.Limits{ReadTimeout: h.short()}
 	conn, raw := h.bare(t, limits)
 	discard(t, raw)
 	read := reading(conn)

@@ -152,18 +152,18 @@ func testLimitsFromTheStart(t *testing.T, h Harness) {
 			t.Errorf("Read of a first message over the limit: %v", err)
 		}
 
-		limits = transport.Limits{ReadTimeout: 200 * time.Millisecond}
+		limits = transport.Limits{ReadTimeout: h.short()}
 		limited, _ = pair(limits)
-		within(t, limits.ReadTimeout*9/8, "the first Read", func() {
-			_, err := limited.Read(nil)
-			wantTimeout(t, "the first Read", err)
-		})
+		read := reading(limited)
 
-		limits = transport.Limits{WriteTimeout: 300 * time.Millisecond}
+		limits = transport.Limits{WriteTimeout: h.short()}
 		limited, _ = pair(limits)
 		start := time.Now()
 		wantTimeout(t, "the first Write", limited.Write(make([]byte, 24<<20))) // more than sockets store
 		h.wantCut(t, "the first Write", limits.WriteTimeout, time.Since(start))
+		within(t, h.short()*9/8, "the first Read", func() {
+			wantTimeout(t, "the first Read", await(t, "the first Read", read).err)
+		})
 	}
 }
 

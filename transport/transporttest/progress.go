@@ -114,7 +114,7 @@ func testSlowLinkToPeer(t *testing.T, h Harness) {
 // A peer that does not read, because it is busy, and sends pings is alive: a Write
 // waits for it, and so do pings and other writes behind it.
 func testBusyPeerThatPings(t *testing.T, h Harness) {
-	limits := transport.Limits{WriteTimeout: 2 * time.Second}
+	limits := transport.Limits{WriteTimeout: 3 * time.Second}
 	a, b := h.pair(t, limits, transport.Limits{})
 	reads := draining(a)
 	stuck := flood(t, a)
@@ -123,10 +123,10 @@ func testBusyPeerThatPings(t *testing.T, h Harness) {
 		go func() { pinged <- a.Ping() }()
 	}
 	for range 10 {
-		time.Sleep(limits.WriteTimeout / 6)
 		if err := b.Ping(); err != nil {
 			t.Fatalf("Ping of the busy peer: %v", err)
 		}
+		time.Sleep(limits.WriteTimeout / 6)
 	}
 	select {
 	case err := <-stuck:
@@ -162,7 +162,7 @@ func (h Harness) wantCut(t *testing.T, what string, limit, took time.Duration) {
 // A Write to a peer that does not read, nor send, is late neither too early nor much
 // later than its limit.
 func testStalledPeerIsCut(t *testing.T, h Harness) {
-	limits := transport.Limits{WriteTimeout: 400 * time.Millisecond}
+	limits := transport.Limits{WriteTimeout: h.short()}
 	a, _ := h.pair(t, limits, transport.Limits{})
 	reads := draining(a)
 	start := time.Now()
@@ -254,7 +254,7 @@ func testPeerBeginsToTrickle(t *testing.T, h Harness) {
 
 // The silence counts from the Read, however long none was in progress.
 func testReadAfterALongPause(t *testing.T, h Harness) {
-	limits := transport.Limits{ReadTimeout: 1500 * time.Millisecond}
+	limits := transport.Limits{ReadTimeout: 2 * time.Second}
 	a, b := h.pair(t, limits, transport.Limits{})
 	send(t, b, []byte("first"))
 	wantMessage(t, a, []byte("first"))
@@ -274,7 +274,7 @@ func testReadAfterALongPause(t *testing.T, h Harness) {
 
 // A Write that failed may tell how many messages were sent. Then the peer got no more.
 func testPartialWrites(t *testing.T, h Harness) {
-	limits := transport.Limits{WriteTimeout: 500 * time.Millisecond}
+	limits := transport.Limits{WriteTimeout: h.short()}
 	for name, end := range map[string]func(a, b transport.Conn){
 		"timeout":     func(a, b transport.Conn) {},
 		"abort":       func(a, b transport.Conn) { a.Abort() },

@@ -20,9 +20,18 @@ var timing = []promise{
 	{name: "EndlessLimits", test: testEndlessLimits},
 }
 
+// short is a limit that a test waits for, and within which a connection is opened. Where
+// time is real, that may take a while on a busy machine.
+func (h Harness) short() time.Duration {
+	if h.Bubble {
+		return 200 * time.Millisecond
+	}
+	return 2 * time.Second
+}
+
 // A Read that nothing arrives for ends, not before its time and not long after.
 func testSilenceEndsTheRead(t *testing.T, h Harness) {
-	limits := transport.Limits{ReadTimeout: 200 * time.Millisecond}
+	limits := transport.Limits{ReadTimeout: h.short()}
 	a, _ := h.pair(t, limits, transport.Limits{})
 	start := time.Now()
 	within(t, limits.ReadTimeout*9/8, "Read", func() {
@@ -37,7 +46,7 @@ func testSilenceEndsTheRead(t *testing.T, h Harness) {
 
 // The time between two Reads, and that of a Read which got something, does not count.
 func testSilenceCountsFromTheRead(t *testing.T, h Harness) {
-	limits := transport.Limits{ReadTimeout: 500 * time.Millisecond}
+	limits := transport.Limits{ReadTimeout: h.short()}
 	a, b := h.pair(t, limits, transport.Limits{})
 	for range 2 {
 		send(t, b, []byte("x"))
@@ -77,7 +86,7 @@ func testPingsKeepAlive(t *testing.T, h Harness) {
 
 // A peer that does not read is not alive: it answers no ping.
 func testPingsNeedAReader(t *testing.T, h Harness) {
-	limits := transport.Limits{ReadTimeout: 200 * time.Millisecond, WriteTimeout: 10 * time.Second}
+	limits := transport.Limits{ReadTimeout: h.short(), WriteTimeout: 20 * time.Second}
 	a, _ := h.pair(t, limits, transport.Limits{})
 	read := reading(a)
 	within(t, limits.ReadTimeout*9/8, "Read", func() {
@@ -99,7 +108,7 @@ func testPingsNeedAReader(t *testing.T, h Harness) {
 // Every Write to a peer that does not read ends within the write timeout, those
 // that wait for their turn too, and the connection with it.
 func testStuckWriteIsCut(t *testing.T, h Harness) {
-	limits := transport.Limits{WriteTimeout: 200 * time.Millisecond}
+	limits := transport.Limits{WriteTimeout: h.short()}
 	a, _ := h.pair(t, limits, transport.Limits{})
 	const writers = 3
 	ends := make(chan error, writers)
@@ -167,15 +176,16 @@ func flood(t *testing.T, c transport.Conn) <-chan error {
 			written.Add(1)
 		}
 	}()
-	// Blocked is what makes no progress for a while, in which this goroutine ran several
-	// times: a process that stands still makes none either.
-	last := int64(-1)
+	// Blocked is what makes no progress for a while in which this goroutine ran more than
+	// once: a process that stands still makes none either.
+	const calm = 50 * time.Millisecond
 	start := time.Now()
-	for calm := 0; calm < 10; calm++ {
+	last, since, looks := int64(-1), start, 0
+	for ; looks < 3 || time.Since(since) < calm; looks++ {
 		if n := written.Load(); n != last {
-			last, calm = n, 0
+			last, since, looks = n, time.Now(), 0
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(calm / 10)
 		if time.Since(start) > patience {
 			t.Fatal("Write never blocks although the peer does not read")
 		}

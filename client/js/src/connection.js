@@ -9,7 +9,7 @@ import {
   compose, counted, little, parse,
 } from './codec.js';
 import {
-  ClosedError, CloseError, DisconnectedError, MalformedError, ShutdownError, TimeoutError, VersionError, WebWireError,
+  ClosedError, CloseError, DisconnectedError, MalformedError, QueueFullError, ShutdownError, TimeoutError, VersionError, WebWireError,
 } from './errors.js';
 import { Ledger } from './ledger.js';
 import { agreed } from './negotiate.js';
@@ -53,6 +53,7 @@ export class Connection {
   #requests = new Requests(this);
   #liveness = new Liveness(this);
   #tasks = new Map(); // how to abort the handlers of requests of the server, by id
+  #unread = 0; // answers since the queue became full, or the server acknowledged something
   #subscriptions = new Map(); // by ref
   #ledger = new Ledger();
   #conf; // that of a server of 2.0 or later
@@ -181,6 +182,7 @@ export class Connection {
     } else if (type === CANCEL) {
       this.#tasks.get(id)?.(new WebWireError('cancelled by the server'), CANCELLED);
     } else if (type === ACK) {
+      this.#unread = 0;
       this.#try(() => this.#ledger.free(message.received));
       this.idle();
     } else if (message?.ref) {
@@ -362,10 +364,18 @@ export class Connection {
     this.say(ACK, { id: this.#ledger.acknowledge() });
   }
 
+  // serve executes a request of the server. A server that keeps to the protocol has at most
+  // REQUESTS in flight: it reads an answer before there are more.
   async #serve(message) {
     const { handler, failed } = this.#events;
     const { name } = message;
-    await serve(this.#tasks, (...answer) => this.say(...answer), message, handler(name), (error) => failed(name, error));
+    const { maxQueue } = this.#expect;
+    const say = (...answer) => {
+      this.say(...answer);
+      this.#unread = this.queued > maxQueue ? this.#unread + 1 : 0;
+      if (this.#unread > REQUESTS) this.end(new QueueFullError(maxQueue));
+    };
+    await serve(this.#tasks, say, message, handler(name), (error) => failed(name, error));
     this.idle();
   }
 

@@ -337,7 +337,8 @@ export interface ClientOptions extends Listeners {
   autoconnect?: boolean | undefined;
   /**
    * Bytes that may wait to be sent, or for the server to say that it has them (3.0). More are refused with a {@link QueueFullError},
-   * but a message of any size is taken if nothing else waits. Default: 8 MiB.
+   * but a message of any size is taken if nothing else waits. A connection ends with that error if its server reads none of the
+   * answers to its requests while so much waits (3.0). Default: 8 MiB.
    */
   maxQueue?: number | undefined;
   /** What the client may speak, the best first. Default: `['3.0', '2.0', '1.2']`. */

@@ -27,7 +27,7 @@ test('the bundle is small, and has what the source and the types have', async (t
 test('the bundle behaves as the source does', async () => {
   const env = { ...process.env, WEBWIRE_MODULE: new URL('../dist/webwire.min.js', import.meta.url).href };
   delete env.NODE_TEST_CONTEXT; // it is a run of its own
-  await run(process.execPath, ['--test', 'test/scenario.test.js', 'test/modern.test.js', 'test/resume.test.js', 'test/subscribe.test.js'], { cwd, env });
+  await run(process.execPath, ['--test', 'test/scenario.test.js', 'test/modern.test.js', 'test/resume.test.js', 'test/subscribe.test.js'], { cwd, env, maxBuffer: 1 << 26 });
 });
 
 test('the package has the files that its users need', async () => {

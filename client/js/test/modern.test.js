@@ -381,6 +381,29 @@ test('sixteen at once, and each can ask back; one more is refused', async (t) =>
   assert.equal(socket.take().name, 'back');
 });
 
+test('a server that asks and reads no answers is left once the queue is full', async (t) => {
+  const { client, socket } = await connected(t, { maxQueue: 1000 });
+  client.handle('n', () => 'x');
+  const request = client.request('n', 'x', { timeout: Infinity });
+  let id = 0;
+  const answers = async (n) => {
+    for (let i = 0; i < n; i++) {
+      ask(socket, ++id, 'n');
+      await settled();
+    }
+  };
+  await answers(100);
+  socket.bufferedAmount = 1001;
+  await answers(16); // as many as a server may have in flight
+  socket.say([8], Array(8).fill(0)); // it reads
+  await answers(16);
+  assert.deepEqual([await outcome(request), client.status], [undefined, 'connected']);
+  await answers(1);
+  assert.deepEqual([socket.closedWith, client.status], [1000, 'connecting']);
+  const { error } = await outcome(request);
+  assert.deepEqual([error.sent, error.cause.name], [true, 'QueueFullError']);
+});
+
 test('a cancelled handler sees its signal, and its place is free when it has returned', async (t) => {
   const { client, socket } = await connected(t);
   const stops = [];

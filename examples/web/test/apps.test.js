@@ -2,48 +2,26 @@
 // do; it connects again; it leaves nothing behind when it is unmounted.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { browserMissing, launch } from '../../../client/js/test/support/browser.js';
+import { Program, built } from '../../../client/js/test/support/programs.js';
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
-// Program is a server that says where it listens, and can be killed.
-class Program {
-  static async start(command, ...args) {
-    const program = new Program();
-    program.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], cwd: at('.') });
-    for await (const line of createInterface({ input: program.process.stdout })) {
-      program.url = / at (http:\S+)/.exec(line)?.[1];
-      if (program.url) return program;
-    }
-    throw new Error(`${command} does not start`);
-  }
+const start = (command, ...args) => Program.start(command, args, / at http:\/\/([^/\s]+)/, { cwd: at('.') });
 
-  get host() {
-    return new URL(this.url).host;
-  }
-
-  async kill() {
-    if (this.process.kill('SIGKILL')) await once(this.process, 'exit');
-  }
-}
-
-describe('apps', { skip: await browserMissing(), timeout: 120_000 }, () => {
+describe('apps', { skip: await browserMissing(), timeout: 600_000 }, () => {
   let dir;
   let binary;
   let browser;
 
   before(async () => {
     dir = await mkdtemp(join(tmpdir(), 'webwire-web-'));
-    binary = join(dir, 'web');
-    execFileSync('go', ['build', '-o', binary, './examples/web'], { cwd: at('../..'), stdio: 'inherit' });
+    binary = built(dir, './examples/web');
     browser = await launch();
   });
 
@@ -52,7 +30,7 @@ describe('apps', { skip: await browserMissing(), timeout: 120_000 }, () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  const serve = (where, ...args) => Program.start(binary, '-addr', where, ...args);
+  const serve = (where, ...args) => start(binary, '-addr', where, ...args);
 
   // open opens the page of a server and collects its sockets.
   async function open(t, url) {
@@ -73,11 +51,12 @@ describe('apps', { skip: await browserMissing(), timeout: 120_000 }, () => {
 
   const add = (page) => page.locator('button').dispatchEvent('click'); // hidden tabs draw no frames
 
-  // lives is what each app can do. start starts its server at an address.
-  async function lives(t, start) {
-    let server = await start('127.0.0.1:0');
+  // lives is what each app can do. begin starts its server at an address.
+  async function lives(t, begin) {
+    let server = await begin('127.0.0.1:0');
     t.after(() => server.kill());
-    const [one, two] = [await open(t, server.url), await open(t, server.url)];
+    const url = `http://${server.where}/`;
+    const [one, two] = [await open(t, url), await open(t, url)];
     await Promise.all([shows(one, 0), shows(two, 0)]);
     await add(one);
     await Promise.all([shows(one, 1), shows(two, 1)]);
@@ -90,7 +69,7 @@ describe('apps', { skip: await browserMissing(), timeout: 120_000 }, () => {
 
     await server.kill();
     await two.waitForFunction(() => document.querySelector('[role=status]').textContent !== 'connected', undefined, { polling: 50 });
-    server = await start(server.host);
+    server = await begin(server.where);
     await Promise.all([shows(one, 0), shows(two, 0)]); // the server has forgotten
     await add(two);
     await Promise.all([shows(one, 1), shows(two, 1)]);
@@ -112,14 +91,14 @@ describe('apps', { skip: await browserMissing(), timeout: 120_000 }, () => {
 
   test('ssr', async (t) => {
     const first = await serve('127.0.0.1:0', '-dir', dir);
-    const renderer = await Program.start(process.execPath, 'ssr/server.js', `ws://${first.host}/api`, '0');
+    const renderer = await start(process.execPath, 'ssr/server.js', `ws://${first.where}/api`, '0');
     t.after(() => renderer.kill());
     await first.kill();
-    const { host } = first; // which the renderer knows
-    const server = await lives(t, () => serve(host, '-pages', renderer.url));
-    // The number is in the page before any script runs.
-    const html = await (await fetch(server.url)).text();
-    assert.match(html, /<output>2<\/output>/);
+    const { where } = first; // which the renderer knows
+    const server = await lives(t, () => serve(where, '-pages', `http://${renderer.where}`));
+    // The number is in the page before any script runs, once the renderer is connected again.
+    let html;
+    do html = await (await fetch(`http://${server.where}/`)).text(); while (!/<output>2<\/output>/.test(html));
     assert.match(html, /<script id="state" type="application\/json">{"count":2}<\/script>/);
   });
 });

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/webwire-go/webwire/protocol"
@@ -77,6 +78,32 @@ func (h *history) isAway(conn string) bool {
 	}
 	return false
 }
+
+// timeAway is since when a connection has no socket, as one of its ends sees it.
+type timeAway struct {
+	mu    sync.Mutex
+	since time.Time // zero: it has one
+}
+
+func (t *timeAway) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.since = time.Now()
+}
+
+// end notes a violation if the connection was away for longer than it outlives its socket.
+// The last handlers may still be running then.
+func (t *timeAway) end(w *world, name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d := time.Since(t.since); !t.since.IsZero() && d > w.absence()+lastHandlers {
+		w.h.violated("the connection of %s was away for %v, its window is %v", name, d, w.absence())
+	}
+	t.since = time.Time{}
+}
+
+// lastHandlers is how long handlers may go on after their connection has ended.
+const lastHandlers = 5 * time.Second
 
 // padded returns a payload that is a number of bytes longer.
 func padded(p protocol.Payload, n int) protocol.Payload {

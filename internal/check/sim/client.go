@@ -23,6 +23,8 @@ type simClient struct {
 	rand   *rand.Rand
 	manual bool // autoconnect is disabled
 	closed bool
+	gate   gate
+	away   timeAway
 
 	turn chan struct{} // held by who sends a signal
 	seq  int
@@ -53,8 +55,11 @@ func newClient(w *world, i int, r *rand.Rand) *simClient {
 			},
 			OnDisconnected: func(_ context.Context, err error) {
 				c.hook(false)
+				c.away.end(w, c.name)
 				w.wrong(err)
 			},
+			OnAway: func(context.Context, error) { c.away.begin() },
+			OnBack: func(context.Context) { c.away.end(w, c.name) },
 			OnGap: func(_ context.Context, g client.Gap) {
 				if g.Missed > 0 {
 					w.h.gap(c.name, g.Missed)
@@ -108,6 +113,7 @@ func (c *simClient) Dial(ctx context.Context, opts transport.DialOptions) (trans
 		takes += upTo(c.dials, time.Second)
 	}
 	c.mu.Unlock()
+	c.gate.pass(ctx.Done())
 	if !sleep(ctx, takes) {
 		return nil, ctx.Err()
 	}
@@ -119,7 +125,7 @@ func (c *simClient) Dial(ctx context.Context, opts transport.DialOptions) (trans
 		conn, err = w.faults.Dialer(ln).Dial(ctx, opts)
 		if err == nil {
 			if c.dialled(conn) {
-				return conn, nil
+				return newGated(conn, &c.gate), nil
 			}
 			_ = conn.Abort()
 			err = errDown
@@ -151,6 +157,7 @@ func (c *simClient) act() {
 	var busy sync.WaitGroup
 	defer busy.Wait()
 	for end := time.Now().Add(c.w.lasts); time.Now().Before(end); c.w.pause(c.w.grid + upTo(c.rand, 2*time.Second)) {
+		c.gate.pass(nil) // nothing is asked for while it stands still
 		r := c.rand
 		if c.manual && r.IntN(2) == 0 {
 			c.connect()
@@ -233,11 +240,12 @@ func (c *simClient) request(name string, ms int, ctx context.Context) (string, e
 	var err error
 	gaveUp := make(chan time.Time, 1)
 	stop := context.AfterFunc(ctx, func() { gaveUp <- time.Now() })
-	c.w.within("a request", max(0, time.Until(q.due))+time.Second, func() {
+	still := c.gate.still()
+	c.within("a request", max(0, time.Until(q.due))+time.Second, func() {
 		reply, err = c.client.Request(ctx, name, protocol.Bytes([]byte(payload)))
 	})
 	if !stop() {
-		if d := time.Since(<-gaveUp); d > time.Second {
+		if d := time.Since(<-gaveUp) - (c.gate.still() - still); d > time.Second {
 			c.w.h.violated("request %d (%s) returned %v after its context ended: %v", q.id, q.what, d, err)
 		}
 	}
@@ -299,7 +307,7 @@ func (c *simClient) closeSession() {
 }
 
 func (c *simClient) connect() {
-	c.w.within("Connect", c.w.timeout+time.Second, func() {
+	c.within("Connect", c.w.timeout+time.Second, func() {
 		_ = c.client.Connect(context.Background()) // may fail for many reasons
 	})
 }
@@ -308,7 +316,7 @@ func (c *simClient) connect() {
 func (c *simClient) shutdown(limit time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	c.w.within("Shutdown of a client", limit+5*time.Second, func() {
+	c.within("Shutdown of a client", limit+5*time.Second, func() {
 		if err := c.client.Shutdown(ctx); err != nil && ctx.Err() == nil {
 			c.w.h.violated("Shutdown of a client: %v", err)
 		}
@@ -320,7 +328,7 @@ func (c *simClient) shutdown(limit time.Duration) {
 
 func (c *simClient) close() {
 	c.closed = true
-	c.w.within("Close of a client", 5*time.Second, func() {
+	c.within("Close of a client", 5*time.Second, func() {
 		if err := c.client.Close(); err != nil {
 			c.w.h.violated("Close of a client: %v", err)
 		}

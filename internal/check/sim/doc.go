@@ -4,7 +4,8 @@
 // A schedule is made of a seed: a few clients that send requests and signals, log
 // in and out, connect and are closed; servers that signal back, drop clients,
 // close sessions and are replaced by new ones; and a network that cuts
-// connections, falls silent, is slow and refuses. In 3.0 clients also cancel
+// connections, falls silent, is slow and refuses. Clients and servers stand still, as
+// processes whose machine sleeps. In 3.0 clients also cancel
 // requests, and read streams slowly or leave them early, and servers ask clients; sockets are
 // cut at chosen messages, clients stay away until more was sent than is kept for them, and
 // thieves try to go on with the connections of others. Then the faults end, and

@@ -19,7 +19,8 @@ import (
 
 // host is one server after another, all with the same sessions.
 type host struct {
-	w *world
+	w    *world
+	gate gate
 
 	mu      sync.Mutex
 	current *memory.Listener // nil while there is no server
@@ -39,6 +40,7 @@ type peer struct {
 	name string
 	turn chan struct{} // held by who sends a signal
 	seq  int
+	away timeAway
 }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -69,7 +71,7 @@ func (h *host) start() {
 	mux.Request("*", h.onRequest)
 	mux.Stream("count", h.onStream)
 	mux.Stream("tail", h.onStream)
-	srv := server.New(server.Options{
+	opts := server.Options{
 		Hooks: server.Hooks{
 			OnClientConnected: func(_ context.Context, c *server.Conn) error {
 				w.h.conn(h.peer(c).name, evConnected)
@@ -77,13 +79,16 @@ func (h *host) start() {
 			},
 			OnClientDisconnected: func(c *server.Conn, err error) {
 				w.h.conn(h.peer(c).name, evDisconnected)
+				h.peer(c).away.end(w, h.peer(c).name)
 				w.wrong(err)
 			},
 			OnClientAway: func(c *server.Conn, _ error) {
 				w.h.conn(h.peer(c).name, evAway)
+				h.peer(c).away.begin()
 			},
 			OnClientBack: func(_ context.Context, c *server.Conn) error {
 				w.h.conn(h.peer(c).name, evBack)
+				h.peer(c).away.end(w, h.peer(c).name)
 				return nil
 			},
 			OnSignal: h.onSignal,
@@ -97,7 +102,11 @@ func (h *host) start() {
 		ReadTimeout:  w.readTimeout,
 		ResumeWindow: w.window,
 		Logger:       slog.New(disagreements{quiet.Handler(), w}),
-	})
+	}
+	if w.change != nil {
+		w.change(&opts)
+	}
+	srv := server.New(opts)
 	ln := memory.Listen()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -106,7 +115,7 @@ func (h *host) start() {
 	}
 	h.current, h.srv = ln, srv
 	h.all = append(h.all, srv)
-	faulty := w.faults.Listener(ln)
+	faulty := transport.Listener(&gatedListener{w.faults.Listener(ln), &h.gate})
 	if w.modern() && !w.damaging {
 		faulty = &watchingListener{faulty, w}
 	}

@@ -25,6 +25,9 @@ type Config struct {
 	// simulation finds that. Nil: nothing is wrong.
 	Mutate func(v protocol.Version, conn transport.Conn) transport.Conn
 
+	// MutateServer changes the options of servers to be wrong. Nil: nothing is wrong.
+	MutateServer func(*server.Options)
+
 	// Hung is called, in the bubble, when something does not end. It must not return.
 	Hung func(what string)
 }
@@ -33,6 +36,7 @@ type Config struct {
 type world struct {
 	seed   uint64
 	mutate func(protocol.Version, transport.Conn) transport.Conn
+	change func(*server.Options)
 	hung   func(string)
 	h      *history
 	faults *transporttest.Faults
@@ -95,6 +99,7 @@ func run(cfg Config) *history {
 	w := &world{
 		seed:        cfg.Seed,
 		mutate:      cfg.Mutate,
+		change:      cfg.MutateServer,
 		hung:        cfg.Hung,
 		h:           newHistory(),
 		faults:      transporttest.NewFaults(cfg.Seed),
@@ -112,6 +117,10 @@ func run(cfg Config) *history {
 	}
 	w.traps = rand.New(rand.NewPCG(cfg.Seed, 6))
 	w.h.damaged, w.h.modern, w.h.notice = w.damaging, w.modern(), w.silence()+writeTimeout+5*time.Second+w.absence()
+	still := rand.New(rand.NewPCG(cfg.Seed, 9)).IntN(3) == 0
+	if still {
+		w.h.notice += w.longestStandstill()
+	}
 	w.host = &host{w: w, names: make(map[*server.Conn]*peer), met: make(map[int]*server.Conn), casts: make(map[*server.Server]*peer)}
 	w.host.start()
 	for i := range 1 + r.IntN(4) {
@@ -131,6 +140,9 @@ func run(cfg Config) *history {
 		actors.Go(func() { w.prowl(rand.New(rand.NewPCG(cfg.Seed, 7))) })
 	}
 	actors.Go(func() { w.bother(rand.New(rand.NewPCG(cfg.Seed, 5))) })
+	if still {
+		actors.Go(func() { w.standstills(rand.New(rand.NewPCG(cfg.Seed, 10))) })
+	}
 	w.join(&actors, "the schedule", w.lasts+5*time.Minute)
 
 	w.settle()

@@ -345,7 +345,7 @@ func (s suite) testCloseWithoutDeadlines(t *testing.T) {
 	start := time.Now()
 	client.Close(transport.StatusNormalClosure, "")
 	<-read
-	if took := time.Since(start); took > shortClose+2*time.Second {
+	if took := time.Since(start); took > shortClose+patience/2 {
 		t.Errorf("Close took %v", took)
 	}
 }

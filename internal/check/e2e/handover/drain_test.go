@@ -102,6 +102,34 @@ func TestShutdownWithoutTheClient(t *testing.T) {
 	})
 }
 
+// Shutdown waits as long as clients go on coming to other nodes, however slowly.
+func TestShutdownWithSlowClients(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, 2, func(int) server.Options { return server.Options{} })
+		var members []*member
+		for range 5 {
+			m := c.join(0, client.Options{MinBackoff: 100 * time.Millisecond, MaxBackoff: time.Second})
+			m.route.goTo(-1)
+			members = append(members, m)
+		}
+		over := make(chan error, 1)
+		go func() { over <- c.node(0).Shutdown(t.Context()) }()
+		for _, m := range members {
+			time.Sleep(8 * time.Second)
+			m.route.goTo(1)
+		}
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+		for i, m := range members {
+			m.connect(t) // the other node has it, and is about to welcome it
+			if s := m.Stats(); s.Connects != 1 || s.Resumes != 1 {
+				t.Errorf("client %d: %d connections, %d resumes", i, s.Connects, s.Resumes)
+			}
+		}
+	})
+}
+
 // Three nodes are restarted one after the other, under load: no request fails, and none is
 // executed twice; no signal of either end is lost, doubled or out of order.
 func TestRollingRestart(t *testing.T) {
@@ -145,6 +173,7 @@ func TestRollingRestart(t *testing.T) {
 		var stop atomic.Bool
 		var running sync.WaitGroup
 		var requests, failed atomic.Int32
+		var longest atomic.Int64 // nanoseconds until an answer
 		var members []*member
 		var echoes [clients]orders
 		for i := range clients {
@@ -165,9 +194,13 @@ func TestRollingRestart(t *testing.T) {
 					for k := 0; !stop.Load(); k++ {
 						id := fmt.Sprint(i, j, k)
 						requests.Add(1)
+						began := time.Now()
 						if reply, err := m.Request(t.Context(), "r", text(id)); err != nil || reply.Text() != id {
 							failed.Add(1)
 							t.Errorf("request %s: %v", id, err)
+						}
+						took := int64(time.Since(began))
+						for before := longest.Load(); took > before && !longest.CompareAndSwap(before, took); before = longest.Load() {
 						}
 						time.Sleep(rand.N(300 * time.Millisecond))
 					}
@@ -209,6 +242,12 @@ func TestRollingRestart(t *testing.T) {
 		if requests.Load() < 1000 || failed.Load() != 0 || doubled != 0 {
 			t.Errorf("%d requests, %d failed, %d executed twice", requests.Load(), failed.Load(), doubled)
 		}
+		// What is held back waits for the handlers that run, and for its own: virtual time does
+		// not depend on the machine.
+		if d := time.Duration(longest.Load()); d > 1200*time.Millisecond {
+			t.Errorf("the longest answer took %v", d)
+		}
+		t.Logf("%d requests, the longest answer took %v", requests.Load(), time.Duration(longest.Load()))
 		resumes := uint64(0)
 		for i, m := range members {
 			s := m.Stats()

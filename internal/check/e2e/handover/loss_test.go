@@ -151,15 +151,17 @@ func TestHandlerNodeGone(t *testing.T) {
 	})
 }
 
-// A node that does not answer is asked again once; then the client gets a new connection.
+// A node that does not answer is asked again, for ten seconds; then the client gets a new
+// connection.
 func TestNodeSilent(t *testing.T) {
-	for _, times := range []int{1, 2} {
+	for _, times := range []int{1, 2, 1000} {
 		bubble(t, func(t *testing.T) {
 			b := new(book)
 			c, bus := pairOf(t, b)
-			m := c.join(0, client.Options{})
-			slow := m.ask(t.Context(), "slow", "x")
+			m := c.join(0, client.Options{MinBackoff: 100 * time.Millisecond, MaxBackoff: time.Second})
+			slow := m.ask(t.Context(), "long", "x")
 			synctest.Wait()
+			began := time.Now()
 			bus.setFail(func(op byte) failure {
 				if op == opTake && times > 0 {
 					times--
@@ -167,12 +169,13 @@ func TestNodeSilent(t *testing.T) {
 				}
 				return works
 			})
-			last := times == 2
+			ever := times == 1000
 			m.move(t, 1)
+			took := time.Since(began)
 			a := <-slow
-			if s := m.Stats(); last {
-				if !maybe(a.err) || s.Connects != 2 {
-					t.Errorf("%v, %d connections", a, s.Connects)
+			if s := m.Stats(); ever {
+				if !maybe(a.err) || s.Connects != 2 || took < 10*time.Second || took > 20*time.Second {
+					t.Errorf("%v, %d connections, after %v", a, s.Connects, took)
 				}
 			} else if a.String() != "x from 0" || s.Connects != 1 || s.Resumes != 1 {
 				t.Errorf("%v, %d connections, %d resumes", a, s.Connects, s.Resumes)
@@ -411,6 +414,47 @@ func TestWelcomeLost(t *testing.T) {
 			if _, w := c.dial(node, claim); w.Outcome.Resumed() {
 				t.Errorf("at node %d: an old secret is good", node)
 			}
+		})
+	}
+}
+
+// The welcome is lost, and the node where the connection was before has ended since. The node that
+// has the connection knows it; at another one nobody can tell where it is: the client learns that
+// its node is gone, so that what it has asked for may have been executed, and the connection ends
+// with its window.
+func TestWelcomeLostAndNodeEnded(t *testing.T) {
+	for node, want := range map[int]protocol.Outcome{1: protocol.OutcomeResumed, 2: protocol.OutcomeNodeGone} {
+		bubble(t, func(t *testing.T) {
+			b := new(book)
+			c := newCluster(t, 3, func(i int) server.Options {
+				return server.Options{Hooks: b.hooks(i), ResumeWindow: time.Minute}
+			})
+			h, first := c.dial(0, nil)
+			h.send(protocol.Message{Kind: protocol.Request, ID: protocol.NewID(1), Name: "quick", Payload: text("x")})
+			h.receive(protocol.Reply)
+			_ = h.conn.Abort()
+			synctest.Wait()
+			claim := &protocol.Resume{Conn: first.Conn, Secret: first.Secret, Attempt: 1, FirstKept: 1}
+			h, _ = c.dial(1, claim)
+			_ = h.conn.Abort()
+			synctest.Wait()
+			_ = c.node(0).Close()
+			synctest.Wait()
+			b.want(t, "0: connected", "0: quick x", "0: away", "0: disconnected: server: the connection has moved to another node",
+				"1: back, moved true, value <nil>", "1: away")
+			claim.Attempt = 2
+			h, w := c.dial(node, claim)
+			if w.Outcome != want {
+				t.Errorf("at node %d: outcome %v", node, w.Outcome)
+			}
+			if want == protocol.OutcomeResumed {
+				b.want(t, "1: back, moved true, value mine again")
+				return
+			}
+			b.want(t, "2: connected")
+			_ = h.conn.Abort()
+			time.Sleep(time.Minute)
+			b.want(t, "1: disconnected: server: the client did not come back", "2: away", "2: disconnected: server: the client did not come back")
 		})
 	}
 }

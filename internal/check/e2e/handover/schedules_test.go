@@ -293,8 +293,12 @@ func (s *schedule) restart() {
 		return
 	}
 	s.closing[i].Store(true)
-	if s.closing[0].Load() && s.closing[1].Load() && s.closing[2].Load() {
-		s.cutOff.Store(true) // a node that knows no other ends connections that are away
+	all := true
+	for n := range s.closing {
+		all = all && s.closing[n].Load()
+	}
+	if all {
+		s.cutOff.Store(true) // there is no node to which the client could go
 	}
 	if s.rng.IntN(8) == 0 {
 		s.say("kill %d", i)

@@ -28,7 +28,7 @@ func TestBeliefs(t *testing.T) {
 			opts := client.Options{MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}
 			clients[i] = h.client(opts)
 		}
-		for done, all := 0, rounds(10000, 10000, 500); done < all && !t.Failed(); done += crowd * burst {
+		for done, all := 0, rounds(10000, 4000, 500); done < all && !t.Failed(); done += crowd * burst {
 			var working sync.WaitGroup
 			for _, c := range clients {
 				working.Go(func() {

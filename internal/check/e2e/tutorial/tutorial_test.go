@@ -17,9 +17,9 @@ import (
 	"github.com/webwire-go/webwire/internal/check/port"
 )
 
-// step is a block of the tutorial with the comment before it:
+// step is a block of the tutorial with the line before it:
 //
-//	<!-- file: PATH -->    the block is the content of the file
+//	`PATH`:                the block is the content of the file
 //	<!-- server: DIR -->   start the program in DIR, which the next block does, and end the one before
 //	<!-- run: DIR -->      run the program in DIR; the next block is what it prints
 type step struct {
@@ -28,7 +28,10 @@ type step struct {
 	line       int
 }
 
-var marker = regexp.MustCompile(`^<!-- (file|server|run): (\S+) -->$`)
+var (
+	marker   = regexp.MustCompile(`^<!-- (server|run): (\S+) -->$`)
+	fileName = regexp.MustCompile("^`(\\S+\\.go)`:$")
+)
 
 // steps reads the tutorial.
 func steps(t *testing.T, text string) (all []step) {
@@ -50,11 +53,14 @@ func steps(t *testing.T, text string) (all []step) {
 		return "", 0
 	}
 	for i := 0; i < len(lines); i++ {
-		m := marker.FindStringSubmatch(lines[i])
-		if m == nil {
+		s := step{line: i + 1}
+		if m := fileName.FindStringSubmatch(lines[i]); m != nil {
+			s.what, s.path = "file", m[1]
+		} else if m := marker.FindStringSubmatch(lines[i]); m != nil {
+			s.what, s.path = m[1], m[2]
+		} else {
 			continue
 		}
-		s := step{what: m[1], path: m[2], line: i + 1}
 		switch s.what {
 		case "file":
 			s.text, _ = block(i+1, "```go")
@@ -74,7 +80,7 @@ func steps(t *testing.T, text string) (all []step) {
 
 func TestTutorial(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds seven programs")
+		t.Skip("builds nine programs")
 	}
 	if runtime.GOOS == "windows" {
 		t.Skip("needs signals")
@@ -113,7 +119,7 @@ func TestTutorial(t *testing.T) {
 		}
 	}
 	w.stop()
-	if ran < 4 {
+	if ran < 5 {
 		t.Errorf("only %d programs ran", ran)
 	}
 }

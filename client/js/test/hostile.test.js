@@ -1,0 +1,83 @@
+// Servers that mean harm: they cost a client neither memory nor more than a connection a second,
+// and it can be closed at any time. Each attacks for ten seconds: make soak-js.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import WebSocket from 'ws';
+import { Client, ClosedError } from '../src/index.js';
+import { Program } from './support/programs.js';
+
+const skip = !process.env.WEBWIRE_SOAK && 'it takes minutes: WEBWIRE_SOAK=1';
+const DURING = 10_000;
+const MEMORY = 16 << 20;
+const ATTACKS = [
+  'accept and close', 'open and close', 'never conf', 'never welcome', 'garbage', 'conf again and again', 'signals', 'sessions created',
+  'another session each time', 'replies to nothing', 'items of nothing', 'publications of nothing', 'requests', 'requests, and reads no answer',
+  'the same, and the connection can be resumed', 'cancels', 'drain over an hour in a loop', 'drain in a loop',
+];
+
+setFlagsFromString('--expose_gc');
+const collect = runInNewContext('gc');
+
+function memory() {
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+describe('hostile servers', { skip, timeout: 600_000 }, () => {
+  let program;
+  let port;
+
+  before(async () => {
+    const script = fileURLToPath(new URL('support/hostile.js', import.meta.url));
+    program = await Program.start(process.execPath, [script], /^(.* at \d+)$/);
+    const [, names, at] = /(.*) at (\d+)/.exec(program.where);
+    assert.deepEqual(names.split('|'), ATTACKS);
+    port = at;
+  });
+
+  after(() => program?.kill());
+
+  const counts = async (name) => (await (await fetch(`http://127.0.0.1:${port}/`)).json())[name];
+
+  for (const name of ATTACKS) {
+    test(name, async (t) => {
+      const first = memory();
+      const client = new Client(`ws://127.0.0.1:${port}/${encodeURIComponent(name)}`, {
+        WebSocket, negotiate: 'token', versions: ['3.0'], storage: null, maxQueue: 2 << 20,
+      });
+      client.handle('r', ({ bytes }) => bytes);
+      let events = 0;
+      for (const type of ['signal', 'sessioncreated', 'sessionclosed', 'gap']) client.addEventListener(type, () => events++);
+      const began = performance.now();
+      const pending = client.request('r', 'x', { timeout: Infinity });
+      pending.catch(() => {});
+      while (!(await counts(name)).connections) await sleep(5);
+      const asking = setInterval(() => client.request('r', 'x', { timeout: 1000 }).catch(() => {}), 20); // no answer comes
+      let peak = 0;
+      for (const end = performance.now() + DURING; performance.now() < end;) {
+        await sleep(DURING / 5);
+        peak = Math.max(peak, memory() - first);
+      }
+      clearInterval(asking);
+      const closing = performance.now();
+      client.close();
+      const last = client.request('r', 'x');
+      await assert.rejects(last, ClosedError);
+      await assert.rejects(pending); // before, if its connection had ended
+      const took = performance.now() - closing;
+      const lasted = (performance.now() - began) / 1000;
+      const { connections, messages } = await counts(name);
+      t.diagnostic(`figure: hostile server: ${name} | ${messages} messages, ${connections} connections in ${lasted.toFixed(1)} s; `
+        + `+ ${Math.max(0, Math.round(peak / 1024))} KiB; close() took ${Math.round(took)} ms`);
+      assert.equal(client.status, 'closed');
+      assert.ok(peak < MEMORY, `${peak} bytes`);
+      assert.ok(connections <= 6 + lasted, `${connections} connections in ${lasted} s`);
+    });
+  }
+});
