@@ -116,7 +116,7 @@ type sample struct {
 const timedOf = 8
 
 // patience is how long requests in flight may take at the end of a run.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 var errHangs = errors.New("requests in flight have no end")
 
