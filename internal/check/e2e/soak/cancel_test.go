@@ -237,7 +237,7 @@ func TestCancels(t *testing.T) {
 	if missing > 0 || doubled > 0 {
 		t.Error("requests have not one answer each")
 	}
-	if growth > 1<<20 {
+	if growth > 4<<20 { // buffers of five connections, but not a few bytes for each request
 		t.Errorf("the heap grew by %d bytes", growth)
 	}
 	if err := srv.Retire(context.Background()); err != nil {
