@@ -4,14 +4,12 @@ import (
 	"context"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/tasks"
 )
 
 // A connection of 3.0 that has lost its socket is away: it waits for its client until the
 // window is over.
-
-// epoch is the origin of moments that do not depend on the wall clock.
-var epoch = time.Now()
 
 // carry reads a socket until it ends, and returns why. The caller holds resumption.socket,
 // which carry gives back.
@@ -29,7 +27,7 @@ func (c *Conn) carry() error {
 	if !c.link.IsAway() {
 		return c.finish()
 	}
-	r.ends = time.Since(epoch) + c.server.opts.ResumeWindow
+	r.ends = link.Now() + c.server.opts.ResumeWindow
 	c.startWindow()
 	c.server.setAway(c, true)
 	defer c.watch() // also if the hook ends this goroutine
@@ -74,7 +72,7 @@ func (c *Conn) admit() {
 // before. The caller holds resumption.socket.
 func (c *Conn) startWindow() {
 	r := c.resumption
-	left := r.ends - time.Since(epoch)
+	left := r.ends - link.Now()
 	if r.window == nil {
 		r.window = time.AfterFunc(left, func() { c.link.AbortAway(ErrClientGone) })
 	} else {

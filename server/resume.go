@@ -35,7 +35,7 @@ type resumption struct {
 	previous protocol.Secret // still good, as long as nothing shows that the client has secret
 	welcomed uint64          // Stats.Received of the link when secret was sent
 	window   *time.Timer     // ends the connection; nil before the first time away
-	ends     time.Duration   // when it does, since epoch
+	ends     time.Duration   // when it does, see link.Now
 	attempt  uint32          // of the last client that came back
 
 	// unwatch ends the watch over the end of the connection if it is away, else that over

@@ -226,7 +226,7 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 	c.callOrigins(t.from)
 	if err := c.goOn(conn, claim); err != nil {
 		c.log(cannotResume, "webwire: a connection cannot be resumed", "error", err)
-		r.ends = time.Since(epoch) + s.opts.ResumeWindow
+		r.ends = link.Now() + s.opts.ResumeWindow
 		c.startWindow()
 		c.watch()
 		c.give(&r.socket)
