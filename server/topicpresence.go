@@ -59,9 +59,9 @@ func (p *presence) stop() {
 
 // present returns how others see m.
 func (m *member) present() present {
-	p := present{Info: m.info()}
+	var p present
 	if m.about != nil {
-		p.ID = m.about.ID
+		p = *m.about
 	}
 	if p.ID == "" {
 		p.ID = m.topic.topics.self.String() + "." + strconv.FormatUint(m.number, 36)

@@ -10,7 +10,7 @@ import (
 // nothing arrived from the peer. How the writer finds out depends on the connection:
 //
 // A socket reports how much it accepted before a deadline passed, and the rest can be
-// written later. Its deadline is at most 1/32 of the timeout away; each time it passes,
+// written later. Its deadline is at most slack away; each time it passes,
 // the writer looks for progress and continues, unless the write is late.
 //
 // Any other connection may be useless after a write deadline has passed, TLS in
@@ -72,8 +72,8 @@ func (c *Conn) armStep() {
 	if c.heard.Load() {
 		c.heard.Store(false)
 	}
-	if d := moment(c.stuck.Load()); d < now.add(limit/64) || d > now.add(limit/32) {
-		c.setWriteDeadline(now.add(limit / 32))
+	if d := moment(c.stuck.Load()); d < now.add(slack(limit)/2) || d > now.add(slack(limit)) {
+		c.setWriteDeadline(now.add(slack(limit)))
 	}
 }
 
@@ -94,7 +94,7 @@ func (c *Conn) resume(n int, err error) bool {
 	if now >= late {
 		return false
 	}
-	c.setWriteDeadline(min(late, now.add(limit/32)))
+	c.setWriteDeadline(min(late, now.add(slack(limit))))
 	return true
 }
 
