@@ -3,7 +3,6 @@ package client_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"log/slog"
 	"strings"
 	"testing"
@@ -11,26 +10,10 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/check/messages"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport/memory"
 )
-
-// messages joins messages, each after its length.
-func messages(msgs ...[]byte) (data []byte) {
-	for _, m := range msgs {
-		data = append(binary.LittleEndian.AppendUint16(data, uint16(len(m))), m...)
-	}
-	return data
-}
-
-// splitMessages is the reverse of messages for any bytes.
-func splitMessages(data []byte) (msgs [][]byte) {
-	for len(data) > 2 {
-		n := min(int(binary.LittleEndian.Uint16(data)), len(data)-2)
-		msgs, data = append(msgs, data[2:2+n]), data[2+n:]
-	}
-	return msgs
-}
 
 // Whatever messages a server of any version sends, one after the other, the client does not
 // panic, and every call ends with the client.
@@ -58,11 +41,11 @@ func FuzzServerMessages(f *testing.F) {
 				b, err := v.Append(nil, m)
 				if err == nil {
 					all = append(all, b)
-					f.Add(byte(i), messages(b))
+					f.Add(byte(i), messages.Join(b))
 				}
 			}
 		}
-		f.Add(byte(i), messages(all...))
+		f.Add(byte(i), messages.Join(all...))
 	}
 	f.Fuzz(func(t *testing.T, version byte, data []byte) {
 		v := versions[int(version)%len(versions)]
@@ -102,7 +85,7 @@ func FuzzServerMessages(f *testing.F) {
 				}()
 				synctest.Wait() // in this order
 			}
-			for _, m := range splitMessages(data) {
+			for _, m := range messages.Split(data) {
 				if p.conn.Write(m) != nil {
 					break
 				}

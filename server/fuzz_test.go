@@ -3,33 +3,16 @@ package server_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/check/messages"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 )
-
-// messages joins messages, each after its length.
-func messages(msgs ...[]byte) (data []byte) {
-	for _, m := range msgs {
-		data = append(binary.LittleEndian.AppendUint16(data, uint16(len(m))), m...)
-	}
-	return data
-}
-
-// splitMessages is the reverse of messages for any bytes.
-func splitMessages(data []byte) (msgs [][]byte) {
-	for len(data) > 2 {
-		n := min(int(binary.LittleEndian.Uint16(data)), len(data)-2)
-		msgs, data = append(msgs, data[2:2+n]), data[2+n:]
-	}
-	return msgs
-}
 
 // Whatever messages a client of any version sends, one after the other, the server does not
 // panic, sends messages of the version only, and has nothing left when the client is gone.
@@ -57,10 +40,10 @@ func FuzzClientMessages(f *testing.F) {
 			b, err := v.Append(nil, m)
 			if err == nil {
 				all = append(all, b)
-				f.Add(byte(i), messages(b))
+				f.Add(byte(i), messages.Join(b))
 			}
 		}
-		f.Add(byte(i), messages(all...))
+		f.Add(byte(i), messages.Join(all...))
 	}
 	f.Fuzz(func(t *testing.T, version byte, data []byte) {
 		all := protocol.Versions()
@@ -86,7 +69,7 @@ func FuzzClientMessages(f *testing.F) {
 				Hooks: server.Hooks{OnSubscribe: func(context.Context, *server.Conn, string) (any, error) { return nil, nil }},
 			})
 			p := connect(t, srv, v)
-			for _, m := range splitMessages(data) {
+			for _, m := range messages.Split(data) {
 				if p.conn.Write(m) != nil {
 					break
 				}

@@ -61,6 +61,7 @@ var arrows = []struct {
 
 	{"internal/check/archtest", nil},
 	{"internal/check/port", nil},
+	{"internal/check/messages", nil},
 	{"internal/check/release", nil},
 	{"internal/check/wstest", []string{everything}},
 	{"internal/check/interop/...", []string{everything}},
