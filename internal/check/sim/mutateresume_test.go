@@ -2,13 +2,10 @@ package sim
 
 import (
 	"bytes"
-	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 
 	"github.com/webwire-go/webwire/protocol"
-	"github.com/webwire-go/webwire/transport"
 )
 
 // resumed is what a mutant knows of a connection whose sockets come one after the other.
@@ -172,28 +169,10 @@ func TestSimFindsMistakesOfResume(t *testing.T) {
 		}), "an attempt that is not higher"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for seed := uint64(1021); seed < 1400; seed++ { // with these what is rare happens soon
+			finds(t, 1021, 1400, c.want, func() Config { // with these what is rare happens soon
 				s := &mutants{conns: make(map[protocol.ConnID]*resumed)}
-				var found []string
-				synctest.Test(t, func(t *testing.T) {
-					found = Run(Config{
-						Seed: seed,
-						Mutate: func(v protocol.Version, conn transport.Conn) transport.Conn {
-							m := &mutant{Conn: conn, version: v}
-							if v == protocol.V3_0 {
-								c.mutate(m, s)
-							}
-							return m
-						},
-						Hung: func(what string) { panic(what) },
-					})
-				})
-				if strings.Contains(strings.Join(found, "\n"), c.want) {
-					t.Logf("found with seed %d", seed)
-					return
-				}
-			}
-			t.Error("not found")
+				return Config{Mutate: modern(func(m *mutant) { c.mutate(m, s) })}
+			})
 		})
 	}
 }

@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
@@ -52,28 +50,9 @@ func TestSimFindsMistakesOfTime(t *testing.T) {
 		}, longer, "the connection of conn"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for seed := c.seed; seed < c.seed+2000; seed++ {
-				var found []string
-				synctest.Test(t, func(*testing.T) {
-					found = Run(Config{
-						Seed:         seed,
-						MutateServer: c.server,
-						Mutate: func(v protocol.Version, conn transport.Conn) transport.Conn {
-							m := &mutant{Conn: conn, version: v}
-							if v == protocol.V3_0 {
-								c.mutate(m)
-							}
-							return m
-						},
-						Hung: func(what string) { panic(what) },
-					})
-				})
-				if strings.Contains(strings.Join(found, "\n"), c.want) {
-					t.Logf("found with seed %d", seed)
-					return
-				}
-			}
-			t.Error("not found")
+			finds(t, c.seed, c.seed+2000, c.want, func() Config {
+				return Config{MutateServer: c.server, Mutate: modern(c.mutate)}
+			})
 		})
 	}
 }
