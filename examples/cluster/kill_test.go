@@ -80,7 +80,7 @@ func (u *user) said(since time.Time) (n int) {
 }
 
 // The process of a node is killed under load: its clients go on at other nodes, and each request
-// that was in flight ends with the truth: nothing that was said is told not to have been.
+// that was in flight ends with the truth: none that was executed is reported as not executed.
 func TestKilledNode(t *testing.T) {
 	users, long := 15, os.Getenv("WEBWIRE_SOAK") != ""
 	if long {

@@ -1,30 +1,22 @@
 // Runs test files, all of them if none is named. The Go programs that they talk to are built
 // once, and two files run at a time: most of a test is waiting.
 
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ROOT, SHARED, build } from '../test/support/programs.js';
+import { SHARED, build } from '../test/support/programs.js';
+import { goMissing } from '../test/support/servers.js';
 
 const cwd = fileURLToPath(new URL('..', import.meta.url));
 const [, , ...named] = process.argv;
 const files = named.length ? named : readdirSync(join(cwd, 'test')).filter((name) => name.endsWith('.test.js')).map((name) => join('test', name));
 const env = { ...process.env };
 
-function hasGo() {
-  try {
-    execFileSync('go', ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 const dir = mkdtempSync(join(tmpdir(), 'webwire-programs-'));
 try {
-  if (existsSync(join(ROOT, 'go.mod')) && hasGo()) {
+  if (!await goMissing()) {
     build(dir, ...SHARED);
     env.WEBWIRE_PROGRAMS = dir;
   }

@@ -171,7 +171,7 @@ describe('browser', { skip }, () => {
       t.after(() => browser.context.setOffline(false));
       await connect(page, way.addr, version);
       const key = await ask(page, 'login');
-      way.swallow(); // before the page asks, because it is told that it is offline
+      way.swallow(); // before the page asks: it knows that it is offline
       await browser.context.setOffline(true);
       await browser.context.setOffline(false);
       await back(page, 2);

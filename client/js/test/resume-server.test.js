@@ -342,7 +342,7 @@ describe('resume with a real server', { skip: await goMissing(), timeout: 600_00
       const { relay, url } = await relayed(t);
       const page = await begin(t, url);
       t.after(() => browser.context.setOffline(false));
-      relay.swallow(); // before the page asks, because it is told that it is offline
+      relay.swallow(); // before the page asks: it knows that it is offline
       await browser.context.setOffline(true);
       await browser.context.setOffline(false);
       await happened(page, 'resumed');

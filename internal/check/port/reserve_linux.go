@@ -8,7 +8,7 @@ import (
 )
 
 // reserve binds a socket that does not listen. With SO_REUSEADDR, which the sockets of
-// listeners have too, it is in the way of nobody who wants this very port.
+// listeners have too, it does not keep a listener from this port.
 func reserve() (addr string, release func(), err error) {
 	syscall.ForkLock.RLock()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
