@@ -13,11 +13,16 @@ import (
 	"github.com/webwire-go/webwire/transport/transporttest"
 )
 
-// absences keeps clients away now and then, and makes their servers send them more than they
-// keep.
+// absences keeps clients away now and then, in the middle of a stream, and makes their servers
+// send them more than they keep.
 func (w *world) absences(r *rand.Rand) {
+	var busy sync.WaitGroup
+	defer busy.Wait()
 	for end := time.Now().Add(w.lasts); time.Now().Before(end); w.pause(w.grid + upTo(r, 15*time.Second)) {
 		c := pick(r, w.clients...)
+		c.gate.pass(nil)
+		busy.Go(c.streamAway)
+		w.pause(w.grid)
 		c.leave()
 		w.pause(w.grid + upTo(r, time.Second))
 		if srv := w.host.server(); srv != nil {
@@ -39,6 +44,13 @@ func (h *host) flood(c *server.Conn, n int) {
 	for range n {
 		h.send(ctx, c, 8_000)
 	}
+}
+
+// streamAway reads a stream that is not over when the client leaves.
+func (c *simClient) streamAway() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_, _ = c.stream(reading{name: "count", n: 40, size: 20_000, leave: -1, pause: 100 * time.Millisecond}, ctx) // it is noted
 }
 
 // leave drops the socket of a client, which gets no other until it comes back.

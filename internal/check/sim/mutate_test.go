@@ -211,7 +211,7 @@ func TestSimFindsMistakes(t *testing.T) {
 		{"clients' answers are lost", func(m *mutant) { m.read = on(protocol.Reply, never) }, "is asked without a fault"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			finds(t, 1, 100, c.want, func() Config {
+			finds(t, 1, 1000, c.want, func() Config {
 				return Config{Mutate: func(v protocol.Version, conn transport.Conn) transport.Conn {
 					m := &mutant{Conn: conn, version: v}
 					c.mutate(m)
