@@ -415,7 +415,7 @@ func TestStreamOutlivesItsSocket(t *testing.T) {
 			return nil
 		})
 		n.serve(server.Options{ResumeWindow: window, Hooks: server.Hooks{OnRequest: mux.HandleRequest}})
-		c := n.client(client.Options{MinBackoff: time.Millisecond})
+		c := n.client(client.Options{MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond})
 		connect(t, c)
 		next := 0
 		for p, err := range c.Stream(t.Context(), "count", text("x")) {

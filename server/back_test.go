@@ -168,6 +168,7 @@ func TestWindowWithSetClock(t *testing.T) {
 				OnClientDisconnected: func(_ *server.Conn, reason error) { e.note("disconnected: %v", reason) },
 			})
 			p, w := first(t, srv)
+			synctest.Wait()
 			server.SetConnected(only(t, srv), time.Now().Round(0)) // as if another node had accepted it
 			p.lose()
 			time.Sleep(time.Minute)
