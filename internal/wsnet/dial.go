@@ -36,7 +36,7 @@ type Handshake struct {
 	Header http.Header  // header of the request, not nil
 	Host   string       // host of the request; empty: the host of URL
 
-	name      string // the endpoint's URL, for error messages
+	name      string // the endpoint's URL as it was written, for error messages
 	ctx       context.Context
 	endpoint  Endpoint
 	transport *http.Transport
@@ -58,11 +58,13 @@ func (e Endpoint) Open(ctx context.Context) (*Handshake, error) {
 	if err := checkHeader(e.Header); err != nil {
 		return nil, err
 	}
+	name := nameOf(u)
+	u.Scheme = httpSchemes[u.Scheme]
 	h := &Handshake{
 		URL:      u.String(),
 		Header:   e.Header.Clone(),
 		Host:     e.Header.Get("Host"),
-		name:     nameOf(u),
+		name:     name,
 		ctx:      ctx,
 		endpoint: e,
 	}
@@ -90,7 +92,10 @@ func (e Endpoint) Open(ctx context.Context) (*Handshake, error) {
 	return h, nil
 }
 
-// parseURL returns the http or https URL of an endpoint.
+// httpSchemes has the scheme of the request for each scheme that the URL of an endpoint may have.
+var httpSchemes = map[string]string{"ws": "http", "wss": "https", "http": "http", "https": "https"}
+
+// parseURL returns the URL of an endpoint as it was written, if it can be one.
 func parseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -100,13 +105,7 @@ func parseURL(text string) (*url.URL, error) {
 		}
 		return nil, fmt.Errorf("%w: endpoint URL: %w", transport.ErrConfig, err)
 	}
-	switch u.Scheme {
-	case "ws":
-		u.Scheme = "http"
-	case "wss":
-		u.Scheme = "https"
-	case "http", "https":
-	default:
+	if httpSchemes[u.Scheme] == "" {
 		return nil, fmt.Errorf("%w: endpoint URL %q: the scheme has to be ws, wss, http or https", transport.ErrConfig, nameOf(u))
 	}
 	if u.Hostname() == "" {
