@@ -410,7 +410,10 @@ func TestStreamMemory(t *testing.T) {
 			if held := sent.Load() - int64(taken); held > DefaultStreamCredit/96+2 {
 				t.Errorf("%d items are held", held)
 			}
-			if n := cap(s.in.items); n > 2*DefaultStreamCredit/96+64 {
+			s.in.mu.Lock()
+			n := cap(s.in.items)
+			s.in.mu.Unlock()
+			if n > 2*DefaultStreamCredit/96+64 {
 				t.Errorf("there is memory for %d items", n)
 			}
 		}
