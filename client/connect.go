@@ -77,7 +77,12 @@ func (c *Client) connectAndRead(open *opening) (again bool, next *opening) {
 	}
 	s := newServing(c, open.conf)
 	l := s.link
-	stop := context.AfterFunc(c.ctx, func() { l.Abort(ErrClosed) })
+	stop := context.AfterFunc(c.ctx, func() {
+		// Close cannot reach a connection that is not open for use yet. A server that is
+		// not told would wait for it.
+		l.Disconnect(transport.StatusNormalClosure, "", ErrClosed)
+		l.Abort(ErrClosed)
+	})
 	defer stop()
 	if open.welcome != nil {
 		s.welcomed(open.welcome)

@@ -18,6 +18,7 @@ import (
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
 	"github.com/webwire-go/webwire/transport/transporttest"
@@ -603,4 +604,34 @@ func TestResumeTakesOneRoundTrip(t *testing.T) {
 			t.Errorf("going on took %v after dialling", d)
 		}
 	})
+}
+
+// A server does not wait for a client that is closed before its connection is open for use,
+// while both ends agree on how to speak or while the session is restored.
+func TestCloseWhileOpening(t *testing.T) {
+	for _, delay := range []time.Duration{0, time.Second} { // on the way to the client
+		bubble(t, func(t *testing.T) {
+			n, d := newNetwork(t), new(diary)
+			srv := n.serve(server.Options{ResumeWindow: window, Hooks: d.server(), Sessions: slowStore{&session.MemoryStore{}}})
+			far := dialerFunc(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+				conn, err := n.Dial(ctx, opts)
+				if err == nil {
+					conn.(*transporttest.FaultConn).Delay(delay)
+				}
+				return conn, err
+			})
+			c := closeAtEnd(t, client.New(far, client.Options{Hooks: d.client(), Keys: &keptKey{key: "slow"}}))
+			connected := make(chan error, 1)
+			go func() { connected <- c.Connect(context.Background()) }()
+			d.want(t, "s: connected")
+			c.Close()
+			if err := <-connected; !errors.Is(err, client.ErrClosed) {
+				t.Errorf("Connect: %v", err)
+			}
+			d.want(t, "s: disconnected: transport: connection closed by the peer (1000 normal closure)")
+			if n := srv.Stats().Open; n != 0 {
+				t.Errorf("delay %v: %d connections are left", delay, n)
+			}
+		})
+	}
 }

@@ -93,7 +93,7 @@ func SayHello(ctx context.Context, conn transport.Conn, hello protocol.HelloBody
 // AwaitWelcome reads the answer to a hello that asked to go on with a connection. After an
 // error the socket is closed; if ctx ends the error is its cause.
 func AwaitWelcome(ctx context.Context, conn transport.Conn) (protocol.WelcomeBody, error) {
-	stop := context.AfterFunc(ctx, func() { _ = conn.Abort() }) // the error of Read says it
+	stop := within(ctx, conn)
 	b, err := conn.Read(nil)
 	if !stop() {
 		return protocol.WelcomeBody{}, context.Cause(ctx)
@@ -112,6 +112,28 @@ func AwaitWelcome(ctx context.Context, conn transport.Conn) (protocol.WelcomeBod
 	return w, err
 }
 
+// within bounds what is done with a socket by ctx, until stop is called, which reports whether
+// ctx had not ended. If it had, the socket is closed. A server that was not told would wait for
+// a client that does not come back; but after a deadline there is no time to tell it.
+func within(ctx context.Context, conn transport.Conn) (stop func() bool) {
+	closed := make(chan struct{})
+	before := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		if ctx.Err() == context.Canceled {
+			_ = conn.Close(transport.StatusNormalClosure, "") // the caller learns why from ctx
+		} else {
+			_ = conn.Abort()
+		}
+	})
+	return func() bool {
+		if before() {
+			return true
+		}
+		<-closed
+		return false
+	}
+}
+
 // exchange writes m and at the same time reads the first message of the peer, which must
 // be of the kind.
 func exchange(ctx context.Context, conn transport.Conn, m protocol.Message, kind protocol.Kind) (protocol.Message, error) {
@@ -120,12 +142,13 @@ func exchange(ctx context.Context, conn transport.Conn, m protocol.Message, kind
 		_ = conn.Abort() // nobody can be told more
 		return m, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Abort() }) // the error of Read says it
+	stop := within(ctx, conn)
 	written := make(chan error, 1)
 	go func() { written <- conn.Write(first) }()
 	b, err := conn.Read(nil)
 	if err != nil {
-		_ = conn.Abort() // so that the write returns
+		// So that the write returns. If the socket is being closed this does nothing.
+		_ = conn.Close(transport.StatusNormalClosure, "")
 	}
 	writeErr := <-written
 	if !stop() {

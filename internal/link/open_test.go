@@ -132,9 +132,20 @@ func TestOpeningFails(t *testing.T) {
 			ctx, stop := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Second, func() { stop(errTestOver) })
 			began := time.Now()
-			if _, err := SayHello(ctx, w, aHello); err != errTestOver || time.Since(began) != time.Second || w.aborts == 0 {
-				t.Errorf("at the end of the context: %v after %v", err, time.Since(began))
+			w.slow = time.Second
+			if _, err := SayHello(ctx, w, aHello); err != errTestOver || time.Since(began) != 2*time.Second || w.closes[0] != transport.StatusNormalClosure || w.aborts > 0 {
+				t.Errorf("cancelled: %v after %v, closed with %v", err, time.Since(began), w.closes)
 			}
+			w = newWire()
+			if stuck {
+				w.gate = make(chan struct{})
+			}
+			within, cancel := context.WithTimeoutCause(t.Context(), time.Second, errTestOver)
+			began = time.Now()
+			if _, err := SayHello(within, w, aHello); err != errTestOver || time.Since(began) != time.Second || w.aborts == 0 {
+				t.Errorf("at the deadline: %v after %v", err, time.Since(began))
+			}
+			cancel()
 			w = newWire()
 			w.fail = errTestOver
 			w.say(t, aConf.Message())
