@@ -65,10 +65,23 @@ type program struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal ends the process at once
 	p := &program{os.Stdin, os.Stdout, os.Stderr}
-	os.Exit(p.run(ctx, os.Args[1:]))
+	os.Exit(p.run(untilInterrupted(), os.Args[1:]))
+}
+
+// untilInterrupted returns a context that ends with the first signal. The second one ends the
+// process at once, also where a shell has it ignore signals.
+func untilInterrupted() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	return ctx
 }
 
 // run runs the subcommand that args name and returns the exit code.

@@ -116,7 +116,7 @@ func TestServeInterruptedTwice(t *testing.T) {
 		case <-time.After(100 * time.Millisecond): // the first one may not have been seen yet
 		}
 	}
-	if took := time.Since(began); took >= shutdownTimeout || cmd.ProcessState.ExitCode() != -1 {
+	if took := time.Since(began); took >= shutdownTimeout || cmd.ProcessState.ExitCode() != exitInterrupted {
 		t.Errorf("it took %v: %v", took, cmd.ProcessState)
 	}
 	out.await(t, "shutting down")
