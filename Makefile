@@ -50,10 +50,11 @@ screenshot: ## take the pictures of the chatroom and the dashboard in docs/ (nee
 	node client/js/scripts/chatroom-pictures.js
 	node client/js/scripts/dashboard-pictures.js
 
-test: ## vet and test everything, with the race detector
+test: ## vet and test everything, with the race detector where that works
 	go vet $(addsuffix /...,$(MODULES))
 	go test $(RACE) -p $(PACKAGES) -timeout $(TIMEOUT) $(addsuffix /...,$(filter-out $(ALONE),$(MODULES)))
 	$(if $(ALONE),go test $(RACE) -p 1 -timeout $(TIMEOUT) $(addsuffix /...,$(ALONE)))
+	$(if $(RACE),go test -timeout $(TIMEOUT) -run FindsMistakes ./internal/check/sim)
 
 js: ## test the JavaScript client, and check its size (needs Node, and for all of it Chromium and Firefox)
 	npm --prefix client/js ci --no-fund --no-audit

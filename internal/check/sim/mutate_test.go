@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/internal/invariant"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -72,6 +73,11 @@ func modern(mutate func(*mutant)) func(protocol.Version, transport.Conn) transpo
 // conf returns what is wrong; it is called in the bubble of each schedule.
 func finds(t *testing.T, from, to uint64, want string, conf func() Config) {
 	t.Helper()
+	if invariant.Enabled {
+		// Of thousands of such schedules one brings the race detector itself down: "ThreadSanitizer:
+		// CHECK failed". make test runs them without it.
+		t.Skip("with the race detector only TestSim runs")
+	}
 	for seed := from; seed < to; seed++ {
 		var found []string
 		synctest.Test(t, func(*testing.T) {
