@@ -635,3 +635,22 @@ func TestCloseWhileOpening(t *testing.T) {
 		})
 	}
 }
+
+// A server that a closed client cannot tell waits for the rest of the window.
+func TestCloseWhileAway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, d := newNetwork(t), new(diary)
+		n.serve(server.Options{ResumeWindow: window, Hooks: d.server()})
+		c := n.client(client.Options{Hooks: d.client()})
+		connect(t, c)
+		n.away()
+		n.near().Cut()
+		d.want(t, "c: connected", "c: away", "s: connected", "s: away")
+		c.Close()
+		d.want(t, "c: disconnected")
+		time.Sleep(window - time.Second)
+		d.want(t)
+		time.Sleep(time.Second)
+		d.want(t, "s: disconnected: server: the client did not come back")
+	})
+}
