@@ -126,7 +126,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s), and list how often each ran
 		awk '/^Fuzz/ { names[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }' | \
 		while read -r pkg name; do \
 			echo "+ $$pkg $$name"; \
-			{ go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" || true; } | \
+			{ go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$pkg" || true; } | \
 			awk -v target="$$name in $${pkg#github.com/webwire-go/webwire/}" -v results="$$results" \
 				'{ print; fflush() } match($$0, /execs: [0-9]+/) { n = substr($$0, RSTART + 7, RLENGTH - 7) } \
 				/Failing input/ { found = 1 } /^ok/ { ok = 1 } \
