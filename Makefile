@@ -50,7 +50,7 @@ screenshot: ## take the pictures of the chatroom and the dashboard in docs/ (nee
 	node client/js/scripts/chatroom-pictures.js
 	node client/js/scripts/dashboard-pictures.js
 
-test: ## vet and test everything, with the race detector where that works
+test: ## vet and test everything, nearly everything with the race detector
 	go vet $(addsuffix /...,$(MODULES))
 	go test $(RACE) -p $(PACKAGES) -timeout $(TIMEOUT) $(addsuffix /...,$(filter-out $(ALONE),$(MODULES)))
 	$(if $(ALONE),go test $(RACE) -p 1 -timeout $(TIMEOUT) $(addsuffix /...,$(ALONE)))

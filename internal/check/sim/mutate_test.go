@@ -76,7 +76,7 @@ func finds(t *testing.T, from, to uint64, want string, conf func() Config) {
 	if invariant.Enabled {
 		// Of thousands of such schedules one brings the race detector itself down: "ThreadSanitizer:
 		// CHECK failed". make test runs them without it.
-		t.Skip("with the race detector only TestSim runs")
+		t.Skip("make test runs this without the race detector")
 	}
 	for seed := from; seed < to; seed++ {
 		var found []string
