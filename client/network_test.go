@@ -103,6 +103,17 @@ func (n *network) Dial(ctx context.Context, opts transport.DialOptions) (transpo
 	return conn, err
 }
 
+// far returns a dialer whose connections delay what is on the way to the client.
+func (n *network) far(delay time.Duration) transport.Dialer {
+	return dialerFunc(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+		conn, err := n.Dial(ctx, opts)
+		if err == nil {
+			conn.(*transporttest.FaultConn).Delay(delay)
+		}
+		return conn, err
+	})
+}
+
 // dialled returns when connections were dialled.
 func (n *network) dialled() []time.Time {
 	n.mu.Lock()

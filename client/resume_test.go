@@ -21,7 +21,6 @@ import (
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
-	"github.com/webwire-go/webwire/transport/transporttest"
 )
 
 const window = 2 * time.Minute
@@ -574,10 +573,7 @@ func TestResumeTakesOneRoundTrip(t *testing.T) {
 		n.serve(server.Options{ResumeWindow: window})
 		var dialled, back time.Time
 		far := dialerFunc(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
-			conn, err := n.Dial(ctx, opts)
-			if err == nil {
-				conn.(*transporttest.FaultConn).Delay(roundTrip)
-			}
+			conn, err := n.far(roundTrip).Dial(ctx, opts)
 			dialled = time.Now()
 			return conn, err
 		})
@@ -613,14 +609,7 @@ func TestCloseWhileOpening(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			n, d := newNetwork(t), new(diary)
 			srv := n.serve(server.Options{ResumeWindow: window, Hooks: d.server(), Sessions: slowStore{&session.MemoryStore{}}})
-			far := dialerFunc(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
-				conn, err := n.Dial(ctx, opts)
-				if err == nil {
-					conn.(*transporttest.FaultConn).Delay(delay)
-				}
-				return conn, err
-			})
-			c := closeAtEnd(t, client.New(far, client.Options{Hooks: d.client(), Keys: &keptKey{key: "slow"}}))
+			c := closeAtEnd(t, client.New(n.far(delay), client.Options{Hooks: d.client(), Keys: &keptKey{key: "slow"}}))
 			connected := make(chan error, 1)
 			go func() { connected <- c.Connect(context.Background()) }()
 			d.want(t, "s: connected")
