@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/webwire-go/webwire/internal/manners"
 	"github.com/webwire-go/webwire/protocol"
@@ -187,4 +188,31 @@ func TestMalformedVectors(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Whoever sends malformed messages all the time is read slowly, and is served nevertheless.
+func TestManyMalformedMessages(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newViolated(protocol.V1_4)
+		p := s.open(t, protocol.V1_4)
+		taking := func(malformed int) time.Duration {
+			began := time.Now()
+			for range malformed {
+				p.sendRaw([]byte{1})
+			}
+			s.probe(p)
+			return time.Since(began)
+		}
+		if took := taking(100); took > 0 {
+			t.Errorf("100 at once are too many: %v", took)
+		}
+		if took := taking(500); took != 5*time.Second {
+			t.Errorf("500 more take %v, want 10 ms each", took)
+		}
+		time.Sleep(time.Minute)
+		if took := taking(100); took > 0 {
+			t.Errorf("they are not forgotten: %v", took)
+		}
+		s.hangUp(p)
+	})
 }

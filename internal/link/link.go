@@ -93,6 +93,7 @@ type Link struct {
 	role      Role
 	heartbeat bool // Config.Heartbeat
 	desk      desk
+	tolerance tolerance // only the reader uses it
 
 	ctx    context.Context // of tasks; ends with the connection
 	cancel context.CancelCauseFunc

@@ -47,6 +47,7 @@ func (l *Link) read(own bool) {
 		case m.Kind.IsReply() && l.settle(m, err):
 		case err != nil:
 			l.role.Malformed(m, err)
+			l.tolerance.slowDown()
 		default:
 			l.role.Receive(m)
 		}

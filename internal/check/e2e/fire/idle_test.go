@@ -1,15 +1,12 @@
 package fire_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
-	"strconv"
 	"testing"
 	"time"
 
@@ -19,53 +16,31 @@ import (
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
-// crowd is set, to address and number, in the process that connects many times.
-const crowd = "WEBWIRE_FIRE_CROWD"
-
 // Many idle connections from another process that are reset all at once leave nothing
 // behind.
 func TestIdleConnectionsReset(t *testing.T) {
-	if addr := os.Getenv(crowd); addr != "" {
-		beCrowd(t, addr)
+	if task := os.Getenv(part); task != "" {
+		beCrowd(t, task)
 		return
 	}
 	count := load.Either(9_000, 100)
 	before := runtime.NumGoroutine()
 	srv := load.Start(t, server.Options{Hooks: server.Hooks{OnRequest: echo}}, load.Site{})
 	first := load.Heap()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestIdleConnectionsReset$")
-	cmd.Env = append(os.Environ(), crowd+"="+srv.Addr, crowd+"_COUNT="+strconv.Itoa(count))
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() && lines.Text() != "ready" {
-		t.Log(lines.Text())
-	}
+	crowd := runElsewhere(t, fmt.Sprintf("%s %d", srv.Addr, count), false)
+	crowd.await("ready")
 	if !load.Await(func() bool { return srv.Stats().Open == count }) {
 		t.Fatalf("%d connections", srv.Stats().Open)
 	}
 	open := load.Heap() - first
 	began := time.Now()
-	stdin.Close() // the process ends, and its connections are reset
+	crowd.end() // its connections are reset
 	if !load.Await(func() bool { return srv.Stats().Open == 0 }) {
 		t.Fatalf("%d connections are left", srv.Stats().Open)
 	}
 	gone := time.Since(began)
-	_, _ = io.Copy(io.Discard, stdout) // until it has ended
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("the other process: %v", err)
-	}
 	left := load.Heap() - first
-	for left > 1<<20 && time.Since(began) < 10*time.Second {
+	for left > 2<<20 && time.Since(began) < 10*time.Second {
 		time.Sleep(100 * time.Millisecond)
 		left = load.Heap() - first
 	}
@@ -79,9 +54,10 @@ func TestIdleConnectionsReset(t *testing.T) {
 }
 
 // beCrowd connects many times, says so, and ends with its standard input.
-func beCrowd(t *testing.T, addr string) {
-	count, err := strconv.Atoi(os.Getenv(crowd + "_COUNT"))
-	if err != nil {
+func beCrowd(t *testing.T, task string) {
+	var addr string
+	var count int
+	if _, err := fmt.Sscan(task, &addr, &count); err != nil {
 		t.Fatal(err)
 	}
 	dialer := websocket.Dialer{URL: "ws://" + addr + "/", NetDial: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -93,6 +69,7 @@ func beCrowd(t *testing.T, addr string) {
 	}}
 	conns := make([]transport.Conn, count)
 	for i := range conns {
+		var err error
 		if conns[i], err = dialer.Dial(t.Context(), transport.DialOptions{}); err != nil {
 			t.Fatal(err)
 		}
