@@ -20,6 +20,7 @@ import (
 // step is a block of the tutorial with the line before it:
 //
 //	`PATH`:                the block is the content of the file
+//	<!-- shell -->         run the commands of the block
 //	<!-- server: DIR -->   start the program in DIR, which the next block does, and end the one before
 //	<!-- run: DIR -->      run the program in DIR; the next block is what it prints
 type step struct {
@@ -58,12 +59,16 @@ func steps(t *testing.T, text string) (all []step) {
 			s.what, s.path = "file", m[1]
 		} else if m := marker.FindStringSubmatch(lines[i]); m != nil {
 			s.what, s.path = m[1], m[2]
+		} else if lines[i] == "<!-- shell -->" {
+			s.what = "shell"
 		} else {
 			continue
 		}
 		switch s.what {
 		case "file":
 			s.text, _ = block(i+1, "```go")
+		case "shell":
+			s.text, _ = block(i+1, "```sh")
 		case "server", "run":
 			command, next := block(i+1, "```sh")
 			if !strings.Contains(command, " ./"+s.path) {
@@ -78,6 +83,7 @@ func steps(t *testing.T, text string) (all []step) {
 	return all
 }
 
+// Whoever does what docs/tutorial.md says, in its order, gets what it says.
 func TestTutorial(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds nine programs")
@@ -85,30 +91,14 @@ func TestTutorial(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs signals")
 	}
-	root, err := filepath.Abs("../../../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(root, "docs", "tutorial.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := newWorkshop(t, root)
-	all := steps(t, string(text))
-	programs := 0
-	for _, s := range all {
-		if s.what == "file" {
-			w.write(s.path, s.text)
-			programs++
-		}
-	}
-	if programs == 0 {
-		t.Fatal("the tutorial has no programs")
-	}
-	w.build()
+	w := newWorkshop(t)
 	ran := 0
-	for _, s := range all {
+	for _, s := range steps(t, w.document("tutorial.md")) {
 		switch s.what {
+		case "file":
+			w.write(s.path, s.text)
+		case "shell":
+			w.shell(s.text)
 		case "server":
 			w.serve(s.path)
 		case "run":
@@ -129,75 +119,34 @@ func TestTesting(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a test")
 	}
-	root, err := filepath.Abs("../../../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(root, "docs", "testing.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := newWorkshop(t, root)
-	all := steps(t, string(text))
+	w := newWorkshop(t)
+	all := steps(t, w.document("testing.md"))
 	if len(all) != 1 {
 		t.Fatalf("%d files, want one", len(all))
 	}
 	w.write(all[0].path, all[0].text)
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", "-timeout", "60s", "./...")
-	cmd.Dir = w.dir
-	cmd.Env = append(os.Environ(), environment...)
-	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestSlowHandler")) {
-		t.Errorf("%v\n%s", err, out)
+	w.shell(w.commands("tidy"))
+	if out := w.shell("go test -v -timeout 60s ./..."); !strings.Contains(out, "--- PASS: TestSlowHandler") {
+		t.Error(out)
 	}
 }
 
 // The commands of docs/install.md make a module in which the first program builds.
 func TestInstall(t *testing.T) {
-	if testing.Short() || runtime.GOOS == "windows" {
-		t.Skip("builds a program, and needs a symbolic link")
+	if testing.Short() {
+		t.Skip("builds a program")
 	}
-	root, err := filepath.Abs("../../../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	install, err := os.ReadFile(filepath.Join(root, "docs", "install.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	commands := regexp.MustCompile("(?s)<!-- install -->\n```sh\n(.*?)```").FindSubmatch(install)
-	if commands == nil {
-		t.Fatal("docs/install.md has no commands")
-	}
-	tutorial, err := os.ReadFile(filepath.Join(root, "docs", "tutorial.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	app := filepath.Join(dir, "app")
-	if err := os.Mkdir(app, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(root, filepath.Join(dir, "webwire")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(app, "main.go"), []byte(steps(t, string(tutorial))[0].text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "sh", "-e", "-c", string(commands[1])+"go build -o program .\n")
-	cmd.Dir = app
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	w := newWorkshop(t)
+	w.write("main.go", steps(t, w.document("tutorial.md"))[0].text)
+	w.shell(w.commands("tidy"))
+	w.shell("go build -o program .")
 }
 
-// environment makes the go command take the workshop's go.mod as it is.
-var environment = []string{"GOWORK=off", "GOFLAGS=-mod=mod"}
-
-// workshop is the directory that the reader of the tutorial works in.
+// workshop is the directory that the reader works in: a module as docs/install.md makes it,
+// beside a clone of the repository.
 type workshop struct {
 	t       *testing.T
+	root    string // of the repository
 	dir     string
 	address string
 	server  *exec.Cmd
@@ -205,29 +154,69 @@ type workshop struct {
 	log     bytes.Buffer
 }
 
-func newWorkshop(t *testing.T, root string) *workshop {
+func newWorkshop(t *testing.T) *workshop {
 	t.Helper()
-	w := &workshop{t: t, dir: t.TempDir(), address: port.Reserve(t)}
-	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	root, err := filepath.Abs("../../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, err := os.ReadFile(filepath.Join(root, "go.sum"))
-	if err != nil {
+	parent := t.TempDir()
+	if err := os.Symlink(root, filepath.Join(parent, "webwire")); err != nil {
+		if runtime.GOOS == "windows" {
+			t.Skip(err)
+		}
 		t.Fatal(err)
 	}
-	// What go mod tidy would find.
-	own := strings.Replace(string(mod), "module github.com/webwire-go/webwire\n", "module tutorial\n", 1)
-	own += "\nrequire github.com/webwire-go/webwire v0.0.0\n\nreplace github.com/webwire-go/webwire => " + root + "\n"
-	w.write("go.mod", own)
-	w.write("go.sum", string(sum))
+	w := &workshop{t: t, root: root, dir: filepath.Join(parent, "app"), address: port.Reserve(t)}
+	if err := os.Mkdir(w.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if w.server != nil {
 			_ = w.server.Process.Kill()
 			_ = w.server.Wait()
 		}
 	})
+	w.shell(w.commands("install"))
 	return w
+}
+
+// document returns a file of docs.
+func (w *workshop) document(name string) string {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.root, "docs", name))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// commands returns the block of docs/install.md that has the mark.
+func (w *workshop) commands(mark string) string {
+	w.t.Helper()
+	block := regexp.MustCompile("(?s)<!-- " + mark + " -->\n```sh\n(.*?)```").FindStringSubmatch(w.document("install.md"))
+	if block == nil {
+		w.t.Fatalf("docs/install.md has no commands %q", mark)
+	}
+	return block[1]
+}
+
+// shell runs commands, one a line, and returns what they print. A warning is a failure.
+func (w *workshop) shell(commands string) string {
+	w.t.Helper()
+	var all strings.Builder
+	for line := range strings.Lines(commands) {
+		words := strings.Fields(line)
+		cmd := exec.CommandContext(w.t.Context(), words[0], words[1:]...)
+		cmd.Dir = w.dir
+		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+		out, err := cmd.CombinedOutput()
+		if err != nil || bytes.Contains(out, []byte("warning:")) {
+			w.t.Fatalf("%s: %v\n%s", strings.TrimSpace(line), err, out)
+		}
+		all.Write(out)
+	}
+	return all.String()
 }
 
 func (w *workshop) write(name, text string) {
@@ -241,29 +230,12 @@ func (w *workshop) write(name, text string) {
 	}
 }
 
-// build builds all programs into bin; the name of each is its path with dashes.
-func (w *workshop) build() {
-	w.t.Helper()
-	mains, err := filepath.Glob(filepath.Join(w.dir, "*", "*", "main.go"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, main := range mains {
-		dir, err := filepath.Rel(w.dir, filepath.Dir(main))
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		cmd := exec.CommandContext(w.t.Context(), "go", "build", "-o", w.program(dir), "./"+dir)
-		cmd.Dir = w.dir
-		cmd.Env = append(os.Environ(), environment...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			w.t.Fatalf("%s: %v\n%s", dir, err, out)
-		}
-	}
-}
-
+// program builds the program in a directory, as go run does, and returns its path.
 func (w *workshop) program(dir string) string {
-	return filepath.Join(w.dir, "bin", strings.ReplaceAll(dir, "/", "-"))
+	w.t.Helper()
+	path := filepath.Join("..", "bin", strings.ReplaceAll(dir, "/", "-"))
+	w.shell("go build -o " + path + " ./" + dir)
+	return filepath.Join(w.dir, path)
 }
 
 // serve starts a server and waits until it listens.
