@@ -91,12 +91,12 @@ func checkCommand(top, file string, words []string) string {
 	case "npm":
 		dir := "client/js"
 		if args[0] == "--prefix" {
-			dir, args = args[1], args[2:]
+			dir, args = strings.TrimPrefix(args[1], "../webwire/"), args[2:]
 		}
 		switch args[0] {
-		case "install":
+		case "install", "pack":
 			if !strings.HasSuffix(args[1], "/client/js") {
-				return "it installs another package"
+				return "it takes another package"
 			}
 		case "ci":
 			if !has(dir, "package-lock.json") {

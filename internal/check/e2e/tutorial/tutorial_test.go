@@ -142,6 +142,23 @@ func TestInstall(t *testing.T) {
 	w.shell("go build -o program .")
 }
 
+// The JavaScript client can be packed as docs/install.md says. npm ci, the command before that, is
+// left out here: it needs a registry, and the tests of client/js begin with it.
+func TestPack(t *testing.T) {
+	w := newWorkshop(t)
+	if _, err := os.Stat(filepath.Join(w.root, "client", "js", "node_modules", "esbuild")); err != nil {
+		t.Skip("npm ci has not been called in client/js")
+	}
+	ci, pack, _ := strings.Cut(w.commands("pack"), "\n")
+	if ci != "npm --prefix ../webwire/client/js ci" {
+		t.Errorf("docs/install.md does not begin with npm ci: %s", ci)
+	}
+	w.shell(pack)
+	if packed, err := filepath.Glob(filepath.Join(w.dir, "webwire-*.tgz")); err != nil || len(packed) != 1 {
+		t.Errorf("npm pack has made %q, %v", packed, err)
+	}
+}
+
 // workshop is the directory that the reader works in: a module as docs/install.md makes it,
 // beside a clone of the repository.
 type workshop struct {
