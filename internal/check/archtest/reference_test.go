@@ -260,14 +260,15 @@ func TestLogRecords(t *testing.T) {
 	}
 }
 
-// Every error value and error type that a program can meet is in docs/errors.md.
+// Every error value and error type that a program can meet is in docs/errors.md, those of the
+// JavaScript client included.
 func TestErrorsAreDocumented(t *testing.T) {
 	top := root(t)
 	data, err := os.ReadFile(filepath.Join(top, "docs", "errors.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"client", "server", "protocol", "session", "transport"} {
+	for _, dir := range []string{"client", "server", "protocol", "session", "transport", "engine"} {
 		_, files := pkg(t, top, dir)
 		var names []string
 		specs(files, func(decl *ast.GenDecl, spec ast.Spec) {
@@ -292,6 +293,19 @@ func TestErrorsAreDocumented(t *testing.T) {
 			if !regexp.MustCompile("`[&*]?" + dir + `\.` + name + "[`{]").Match(data) {
 				t.Errorf("docs/errors.md does not have %s.%s", dir, name)
 			}
+		}
+	}
+	types, err := os.ReadFile(filepath.Join(top, "client", "js", "src", "index.d.ts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	classes := regexp.MustCompile(`export class (\w+) extends (?:WebWire|Failure)Error`).FindAllSubmatch(types, -1)
+	if len(classes) < 10 {
+		t.Errorf("the JavaScript client has %d errors", len(classes))
+	}
+	for _, class := range classes {
+		if !strings.Contains(string(data), "| `"+string(class[1])+"` |") {
+			t.Errorf("docs/errors.md does not have the error %s of the JavaScript client", class[1])
 		}
 	}
 }
