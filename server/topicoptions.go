@@ -7,10 +7,11 @@ import "github.com/webwire-go/webwire/protocol"
 type TopicOptions struct {
 	// History keeps the latest publications in the log of the engine, so that a
 	// subscriber that was away gets what it missed, or learns that it cannot. All nodes
-	// must agree about it.
+	// must agree about it. False: the topic has no positions.
 	History bool
 
-	// Presence makes the members of all nodes known to Topic.Count and Topic.Members.
+	// Presence makes the members of all nodes known to Topic.Count and Topic.Members, and to
+	// subscribers that ask for them. False: subscribing with presence is refused.
 	Presence bool
 
 	// Overflow is what happens to a member whose outbox is full. Zero: Disconnect.

@@ -49,7 +49,8 @@ import (
 // Options are the settings of an engine. The zero value connects to a server on this
 // machine. All nodes of an application must have the same App, Classes and Class.
 type Options struct {
-	// URL is where the NATS servers are, separated by commas. Empty: nats.DefaultURL.
+	// URL is where the NATS servers are, separated by commas.
+	// Empty: nats://127.0.0.1:4222.
 	URL string
 
 	// App is the application's name in subjects and streams: 1 to 32 letters,
@@ -82,18 +83,24 @@ type Options struct {
 	// Zero: 5 seconds.
 	Timeout time.Duration
 
-	// OnAway is called when the connection to NATS is lost, with the reason, and OnBack
-	// when it is back, for example so that a load balancer sends clients to other nodes
-	// meanwhile. They are called one at a time, in the order in which things happened.
-	// OnGivenUp is called after OnAway, once, if the connection is closed for good: the
-	// NATS client reconnects for ever, except after an error of a server that it does not
-	// know. Calls then fail with errors that wrap engine.ErrAway and say so, and the node does
-	// not come back: shut it down, and end the process, so that it is started again.
-	// OnNodeDied is called when another node has fallen silent for five seconds, and not
-	// when it was closed. All must return soon. Nil: nothing is called.
-	OnAway     func(cause error)
-	OnBack     func()
-	OnGivenUp  func(cause error)
+	// OnAway is called when the connection to NATS is lost, with the reason, for example so
+	// that a load balancer sends clients to other nodes. OnAway, OnBack, OnGivenUp and
+	// OnNodeDied are called one at a time, in the order in which things happened, and must
+	// return soon. Nil: nothing is called.
+	OnAway func(cause error)
+
+	// OnBack is called when the connection to NATS is back. Nil: nothing is called.
+	OnBack func()
+
+	// OnGivenUp is called after OnAway, once, if the connection is closed for good: the NATS
+	// client keeps reconnecting, except after an error of a server that it does not know.
+	// Calls then fail with errors that wrap engine.ErrAway and say so, and the node does not
+	// come back: shut it down, and end the process, so that it is started again.
+	// Nil: nothing is called.
+	OnGivenUp func(cause error)
+
+	// OnNodeDied is called when another node has been silent for five seconds, and not when
+	// it was closed. Nil: nothing is called.
 	OnNodeDied func(node engine.NodeID)
 
 	// Logger gets lost connections and other failures. Nil: slog.Default().

@@ -4,9 +4,11 @@ import (
 	"flag"
 	"fmt"
 	"go/ast"
+	"go/constant"
 	"go/parser"
 	"go/printer"
 	"go/token"
+	"go/types"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/webwire-go/webwire/transport"
 )
@@ -25,18 +28,28 @@ var options = []struct{ pkg, name string }{
 	{"server", "Options"},
 	{"server", "EndpointOptions"},
 	{"server", "Hooks"},
+	{"server", "TopicOptions"},
 	{"client", "Options"},
 	{"client", "Hooks"},
+	{"client", "SubscribeOptions"},
 	{"transport", "Limits"},
 	{"transport/websocket", "Upgrader"},
 	{"transport/websocket", "Dialer"},
 	{"transport/stream", "Dialer"},
 	{"session", "MemoryStore"},
 	{"session", "FileStoreOptions"},
+	{"engine", "Memory"},
+	{"engine/nats", "Options"},
+	{"engine/nats", "Class"},
+	{"otel", "Options"},
 }
 
+// jsOptions are the interfaces of the JavaScript client whose members docs/reference.md lists.
+var jsOptions = []string{"ClientOptions", "CallOptions", "RequestOptions", "SubscribeOptions"}
+
 // The tables of docs/reference.md are made from the code: fields of structs with what
-// their comments say about the zero value, and the close statuses. After a change:
+// their comments say about the zero value, options of the JavaScript client, and the close
+// statuses. After a change:
 //
 //	go test ./internal/check/archtest -run TestReference -update
 func TestReference(t *testing.T) {
@@ -49,6 +62,9 @@ func TestReference(t *testing.T) {
 	tables := map[string]string{"statuses": statusTable(t, top)}
 	for _, o := range options {
 		tables[o.pkg+"."+o.name] = optionTable(t, top, o.pkg, o.name)
+	}
+	for _, name := range jsOptions {
+		tables["js."+name] = jsTable(t, top, name)
 	}
 	text := string(data)
 	for name, table := range tables {
@@ -116,7 +132,7 @@ func specs(files []*ast.File, f func(decl *ast.GenDecl, spec ast.Spec)) {
 var zero = regexp.MustCompile(`(?:^|[.;:] )(?:Zero|Nil|Empty|False|zero|nil): `)
 
 // required are fields without a useful zero value.
-var required = []string{"transport/websocket.Dialer.URL", "transport/stream.Dialer.Address"}
+var required = []string{"transport/websocket.Dialer.URL", "transport/stream.Dialer.Address", "engine/nats.Class.Name"}
 
 // optionTable returns the exported fields of a struct: name and type, the first sentence of
 // the comment, and what the zero value means.
@@ -140,6 +156,7 @@ func optionTable(t *testing.T, top, dir, name string) string {
 				rows++
 				path := dir + "." + name + "." + id.Name
 				first, left := split(comment, id.Name)
+				left = values(t, top, dir, left)
 				_, hook := field.Type.(*ast.FuncType)
 				switch {
 				case left != "":
@@ -177,6 +194,103 @@ func split(comment, name string) (first, left string) {
 	first, _, _ = strings.Cut(first, ". ")
 	clean := strings.NewReplacer("|", `\|`, "[", "", "]", "", "<", "&lt;").Replace
 	return clean(strings.TrimSuffix(first, ".")), clean(strings.TrimSuffix(left, "."))
+}
+
+// defaultName is the name of a constant that is a default.
+var defaultName = regexp.MustCompile(`(?:(\w+)\.)?(Default[A-Z]\w*)`)
+
+// values puts the values of constants into what a comment of a package says about zero.
+func values(t *testing.T, top, dir, text string) string {
+	return defaultName.ReplaceAllStringFunc(text, func(name string) string {
+		m := defaultName.FindStringSubmatch(name)
+		from := dir
+		if m[1] != "" {
+			from = m[1]
+		}
+		set, files := pkg(t, top, from)
+		value := ""
+		specs(files, func(decl *ast.GenDecl, spec ast.Spec) {
+			if v, ok := spec.(*ast.ValueSpec); ok && decl.Tok == token.CONST && v.Names[0].Name == m[2] {
+				value = literal(t, set, m[2], v.Values[0])
+			}
+		})
+		if value == "" { // a function
+			return name
+		}
+		return value + ", `" + name + "`"
+	})
+}
+
+// literal returns the value of a constant as one writes it: 30 s, 4 MiB.
+func literal(t *testing.T, set *token.FileSet, name string, expr ast.Expr) string {
+	t.Helper()
+	source := typeText(set, expr)
+	isTime := strings.Contains(source, "time.")
+	for unit, d := range map[string]time.Duration{"time.Second": time.Second, "time.Minute": time.Minute, "time.Hour": time.Hour} {
+		source = strings.ReplaceAll(source, unit, strconv.FormatInt(int64(d), 10))
+	}
+	result, err := types.Eval(token.NewFileSet(), nil, token.NoPos, source)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	n, _ := constant.Int64Val(result.Value)
+	type unit struct {
+		size int64
+		name string
+	}
+	units := []unit{{1 << 20, "MiB"}, {1 << 10, "KiB"}}
+	if isTime {
+		units = []unit{{int64(24 * time.Hour), "days"}, {int64(time.Hour), "h"}, {int64(time.Minute), "min"}, {int64(time.Second), "s"}}
+	}
+	for _, u := range units {
+		if n%u.size == 0 {
+			return fmt.Sprintf("%d %s", n/u.size, u.name)
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// member is a member of an interface with the comment before it.
+var member = regexp.MustCompile(`(?s)(?:/\*\*((?:[^*]|\*[^/])*)\*/\s*)?\n  (\w+)\?: ([^\n]*);`)
+
+// jsTable returns the members of an interface of the JavaScript client: name and type, the
+// first sentence of the comment, and the default.
+func jsTable(t *testing.T, top, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(top, "client", "js", "src", "index.d.ts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := regexp.MustCompile(`(?s)\nexport interface ` + name + ` [^\n]*\{(\n.*?)\n\}\n`).FindSubmatch(data)
+	if body == nil {
+		t.Fatalf("index.d.ts has no interface %s", name)
+	}
+	members := member.FindAllStringSubmatch(string(body[1]), -1)
+	if n := strings.Count(string(body[1]), "?: "); len(members) == 0 || len(members) != n {
+		t.Errorf("%s has %d members, of which %d are found", name, n, len(members))
+	}
+	var table strings.Builder
+	table.WriteString("| option | what it is | default |\n| --- | --- | --- |\n")
+	clean := strings.NewReplacer("|", `\|`, "{@link ", "`", "}", "`", "<", "&lt;").Replace
+	comment := ""
+	for _, m := range members {
+		if m[1] != "" { // otherwise that of the member before
+			comment = words(strings.ReplaceAll(m[1], "\n   *", "\n"))
+		}
+		first, byDefault, _ := strings.Cut(comment, "Default: ")
+		for choice := range strings.SplitSeq(comment, " - ") {
+			if value, about, ok := strings.Cut(choice, ":"); ok && strings.Contains(about, "The default.") {
+				byDefault = value
+			}
+		}
+		first, _, _ = strings.Cut(first, ". ")
+		if first == "" {
+			t.Errorf("%s.%s has no comment", name, m[2])
+		}
+		typ := strings.ReplaceAll(strings.TrimSuffix(m[3], " | undefined"), "|", `\|`)
+		fmt.Fprintf(&table, "| `%s` `%s` | %s | %s |\n", m[2], typ, clean(strings.TrimRight(first, ". ")), clean(strings.TrimSuffix(byDefault, ".")))
+	}
+	return table.String()
 }
 
 func words(text string) string { return strings.Join(strings.Fields(text), " ") }
