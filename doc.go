@@ -2,9 +2,10 @@
 // WebSockets with an open binary protocol. It contains no code; the library consists of
 // the packages below it.
 //
-// A client and a server exchange requests, replies and signals over one lasting
-// connection. A client that loses its connection connects again, and gets back the
-// session that the server created for it.
+// A client and a server exchange requests, replies, streams and signals over one lasting
+// connection; clients subscribe to topics. A connection outlives its socket: requests in flight
+// are executed once and answered when the client comes back. A client that needs a new
+// connection gets back the session that the server created for it.
 //
 // # Packages
 //
@@ -19,10 +20,16 @@
 //   - [github.com/webwire-go/webwire/session] stores sessions in memory or in files;
 //   - [github.com/webwire-go/webwire/protocol] is the codec, which depends on the
 //     standard library alone and can be vendored by itself;
-//   - [github.com/webwire-go/webwire/transport] declares what a transport must do.
+//   - [github.com/webwire-go/webwire/transport] declares what a transport must do;
+//   - [github.com/webwire-go/webwire/engine] is what several servers share to act as one, with
+//     the engine of one process;
+//   - [github.com/webwire-go/webwire/webwiretest] helps to test programs that use WebWire.
 //
-// The suites transport/transporttest and session/sessiontest check transports and
-// session stores of your own. Package webwiretest helps to test programs that use WebWire.
+// Modules of their own are engine/nats, the engine of several processes, and otel, traces and
+// metrics with OpenTelemetry. The command cmd/webwire tries, measures and inspects servers.
+//
+// The suites transport/transporttest, session/sessiontest and engine/enginetest check
+// transports, session stores and engines of your own.
 //
 // # Errors
 //

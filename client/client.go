@@ -114,10 +114,13 @@ func (c *Client) Connect(ctx context.Context) error {
 // whose Sent is false if the session is closed or replaced meanwhile. A request made
 // without a session may be executed under any.
 //
-// Each request has exactly one outcome, and is never sent twice. MaybeExecuted reports
-// whether the server may have executed a request that failed. The error is one of
-//   - a *protocol.PeerError that contains a *protocol.Error, protocol.ErrInternal or
-//     protocol.ErrShutdown: the server's answer;
+// Each request has exactly one outcome, and is executed at most once. With servers of 3.0 the
+// client waits for the reply while the connection is without a socket, and sends the request
+// again if it did not arrive; it also makes requests again, on its next connection, that a
+// server refused because it shuts down. MaybeExecuted reports whether the server may have
+// executed a request that failed. The error is one of
+//   - a *protocol.PeerError that contains a *protocol.Error, protocol.ErrInternal,
+//     protocol.ErrShutdown or another error of package protocol: the server's answer;
 //   - a *DisconnectedError if the connection was lost;
 //   - a *TimeoutError, or an error that is ctx.Err(); if there was no connection it also
 //     has the cause, for instance the error of the last attempt;

@@ -15,8 +15,9 @@ type Options struct {
 	// Hooks are called when something happens. Zero: none.
 	Hooks Hooks
 
-	// Handler handles signals if Hooks.OnServerSignal is nil.
-	// Nil: signals are dropped, and counted in Stats.
+	// Handler handles signals, unless Hooks.OnServerSignal is set, and requests of the
+	// server. Nil: signals are dropped and counted in Stats, requests are answered with
+	// protocol.ErrNoHandler.
 	Handler Handler
 
 	// Timeout limits requests, and waiting for a connection, if the context has no

@@ -1,12 +1,13 @@
-// Package server is the server side of WebWire: it answers requests, sends and
-// receives signals, and keeps sessions that outlive connections.
+// Package server is the server side of WebWire: it answers requests, also with streams, sends
+// and receives signals, publishes on topics, sends requests to clients, and keeps sessions that
+// outlive connections.
 //
 //	var mux server.Mux
 //	mux.Request("echo", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 //		return r.Payload, nil
 //	})
 //	srv := server.New(server.Options{
-//		Upgrader: &websocket.Upgrader{},
+//		Upgrader: websocket.Upgrader{},
 //		Handler:  &mux,
 //	})
 //	http.ListenAndServe(":8080", srv)
@@ -21,8 +22,8 @@
 //
 // A [Handler] handles requests and signals. A [Mux] is one: it chooses functions by the
 // name of a request or signal and puts middleware around them. [JSON] and [JSONSignal]
-// make handlers of functions that take JSON. [Hooks] are called when something else
-// happens.
+// make handlers of functions that take JSON, [JSONStream] one that answers with a stream of
+// items. [Hooks] are called when something else happens.
 //
 // A [RequestHandler] returns the payload of the reply, or an error. A *protocol.Error
 // reaches the client as it is. Any other error is logged, and the client learns only that
@@ -39,8 +40,14 @@
 //
 // A [Conn] is the connection of a client. [Conn.Signal] sends it a signal,
 // [Conn.SetValue] stores the application's data with it, and [Conn.CreateSession] gives it
-// a session. [Server.Conns] and [Server.SessionConns] list connections, and [Broadcast]
-// sends a signal to a list of them without waiting for any.
+// a session. [Conn.Request] and [Call] send a request to the client. [Server.Conns] and
+// [Server.SessionConns] list connections, and [Broadcast] sends a signal to a list of them
+// without waiting for any.
+//
+// A connection of 3.0 outlives its socket. If the client comes back within
+// Options.ResumeWindow, the connection goes on with another socket: handlers go on, their
+// replies reach the client, and signals arrive once and in order. Hooks.OnClientAway and
+// OnClientBack are called when a connection has lost its socket and when it has another one.
 //
 // The queues of a connection are bounded, see Options.OutboxSize and InboxSize. A client
 // that sends too fast is not read until its messages are handled. A client that does not
@@ -49,6 +56,13 @@
 //
 // Hooks.OnClientConnected refuses a connection by returning an error, Options.MaxConns
 // limits their number.
+//
+// # Topics
+//
+// [Server.Topic] returns a topic. What [Topic.Publish] publishes reaches all members, on all
+// nodes that share Options.Engine. Connections become members by [Topic.Join], or because the
+// client subscribes and Hooks.OnSubscribe allows it. Options.Topics gives a topic a history, for
+// subscribers that were away, and presence.
 //
 // # Shutdown
 //
