@@ -22,7 +22,7 @@ type Options struct {
 	// Hooks are called when something happens. Zero: none.
 	Hooks Hooks
 
-	// Upgrader turns HTTP requests into connections, &websocket.Upgrader{} of
+	// Upgrader turns HTTP requests into connections, websocket.Upgrader{} of
 	// transport/websocket for instance. Nil: the server accepts no connections over HTTP
 	// and answers 501.
 	Upgrader transport.Upgrader
