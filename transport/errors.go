@@ -27,7 +27,7 @@ const (
 	StatusMessageTooBig           Status = 1009 // the peer sent a message over the limit
 	StatusMandatoryExtension      Status = 1010 // the server lacks an extension that the client needs
 	StatusInternalError           Status = 1011 // the server failed
-	StatusServiceRestart          Status = 1012 // the server restarts
+	StatusServiceRestart          Status = 1012 // the server restarts; WebWire: the connection goes on with another socket
 	StatusTryAgainLater           Status = 1013 // the server is overloaded
 	StatusBadGateway              Status = 1014 // a server behind the server failed
 	StatusSlowConsumer            Status = 3000 // the peer did not read fast enough (WebWire)
