@@ -15,10 +15,10 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
-const conformHelp = `The contract is what implementations of WebWire are tried on with one another.
-The server has to answer the requests of the contract, echo and inspect for
-instance, which docs/command.md lists. It is tried in the version that it speaks
-to clients that do not negotiate, or in those of -version.
+const conformHelp = `The contract is what implementations of WebWire are tested with. The server has
+to answer the requests of the contract, such as echo and inspect, which
+docs/command.md lists. It is tested in the version that it speaks to clients
+that do not negotiate, or in those of -version.
 `
 
 // checked is the JSON form of a step of the contract.

@@ -93,6 +93,12 @@ func parseURL(text string) (endpoint, error) {
 	if err != nil {
 		return endpoint{}, usage("%w", err)
 	}
+	switch u.Scheme { // as the JavaScript client takes them
+	case "http":
+		u.Scheme = "ws"
+	case "https":
+		u.Scheme = "wss"
+	}
 	e := endpoint{scheme: u.Scheme, addr: u.Host, url: u}
 	switch u.Scheme {
 	case "ws", "wss":

@@ -37,12 +37,14 @@ var commands = []command{
 	{"subscribe", "URL TOPIC", "print the publications of a topic", subscribe},
 	{"bench", "URL", "put load on a server and measure its replies", bench},
 	{"decode", "HEX...", "explain a message byte by byte", decode},
-	{"conform", "URL", "try a server on the contract of implementations", conform},
+	{"conform", "URL", "test a server against the conformance contract", conform},
+	{"version", "", "print the version of the command", version},
 }
 
 const urls = `
-A URL is ws://HOST[:PORT][/PATH] or wss:// for WebSocket, tcp://HOST:PORT or
-tls:// for a byte stream, or unix:PATH for one over a unix socket.
+A URL is ws://HOST[:PORT][/PATH] or wss:// for WebSocket (or http://, https://),
+tcp://HOST:PORT or tls:// for a byte stream, or unix:PATH for one over a unix
+socket.
 `
 
 const exits = `
@@ -144,12 +146,14 @@ func (p *program) commandHelp(c command, flags *flag.FlagSet) {
 	if more := details[c.name]; more != "" {
 		fmt.Fprint(p.stdout, "\n", more)
 	}
-	if c.name != "decode" && c.name != "serve" {
+	if !slices.Contains([]string{"decode", "serve", "version"}, c.name) {
 		fmt.Fprint(p.stdout, urls)
 	}
-	fmt.Fprintln(p.stdout, "\nFlags:")
-	flags.SetOutput(p.stdout)
-	flags.PrintDefaults()
+	if c.name != "version" { // which has none
+		fmt.Fprintln(p.stdout, "\nFlags:")
+		flags.SetOutput(p.stdout)
+		flags.PrintDefaults()
+	}
 	fmt.Fprintln(p.stdout, "\nwebwire help lists the exit codes.")
 }
 
@@ -164,6 +168,7 @@ var details = map[string]string{
 	"bench":     benchHelp,
 	"decode":    decodeHelp,
 	"conform":   conformHelp,
+	"version":   versionHelp,
 }
 
 func capital(text string) string { return string(text[0]-'a'+'A') + text[1:] }

@@ -34,6 +34,11 @@ func TestRequest(t *testing.T) {
 		run := func(stdin string, args ...string) ran {
 			return webwire(t, stdin, append(append([]string{"request"}, network.flags...), args...)...)
 		}
+		if web, ok := strings.CutPrefix(url, "ws"); ok { // as programs write URLs that know HTTP only
+			if r := run("", "http"+web, "greet", "gopher"); r != (ran{"gopher\n", "", 0}) {
+				t.Errorf("http%s: %+v", web, r)
+			}
+		}
 		for _, v := range []string{"1.2", "1.3", "1.4", "1.5", "2.0"} {
 			if r := run("", "-version", v, url, "greet", "gopher"); r != (ran{"gopher\n", "", 0}) {
 				t.Errorf("%s %s: %+v", url, v, r)
