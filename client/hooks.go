@@ -18,7 +18,7 @@ import (
 // A slow hook delays the hooks after it, and OnConnected delays requests that wait for
 // the connection. While more signals and sessions wait than Options.InboxSize has room
 // for, the client reads no further: replies are late, the server is slowed down, and
-// the connection stays. It is closed with ErrSlowHooks, and made anew, if no hook
+// the connection stays. It is closed with ErrSlowHooks, and made again, if no hook
 // returns for ten times Options.ReadTimeout.
 type Hooks struct {
 	// OnConnected is called when the client is connected, before the hooks for

@@ -35,7 +35,7 @@ func (c *Client) loadKey(ctx context.Context) {
 	}
 	if key != "" {
 		if err := session.CheckKey(key); err != nil { // a server may hang up on it, again and again
-			c.log(slog.LevelError, "webwire: what is kept as the session key is none, there is no session to restore", "error", err)
+			c.log(slog.LevelError, "webwire: stored session key is invalid; no session is restored", "error", err)
 			key = ""
 		}
 	}

@@ -127,7 +127,7 @@ type Options struct {
 	ResumeWindow time.Duration
 
 	// DrainSpread is the time over which Shutdown spreads the clients of 3.0 that it asks to
-	// connect anew: each leaves at a random moment, so that they do not all come to the next
+	// connect again: each leaves at a random moment, so that they do not all come to the next
 	// server at once. Shutdown takes that much longer. Zero: they leave at once.
 	DrainSpread time.Duration
 

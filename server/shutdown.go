@@ -12,7 +12,7 @@ import (
 
 // Shutdown ends the server gracefully. From now on HTTP requests are answered with 503 and
 // Retry-After. Clients of 3.0 are asked to move: they hold new requests back, wait for the
-// replies to those in flight, and connect anew, each at a random time within
+// replies to those in flight, and connect again, each at a random time within
 // Options.DrainSpread. Until they have left, at most five seconds after that, they are served as
 // before. Then, and for clients of other versions at once, requests are answered with
 // protocol.ErrShutdown, after which the clients of this module make them again on their

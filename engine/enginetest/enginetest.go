@@ -1,6 +1,5 @@
-// Package enginetest is the promises of an engine in executable form: a suite that
-// every implementation of the interfaces of package engine runs, and an engine that
-// fails on demand for the tests of its users.
+// Package enginetest tests implementations of package engine: it has a suite that all of
+// them run, and an engine that fails on demand, for the tests of its users.
 //
 // An engine tells the suite how to make nodes, and the suite does the rest:
 //
@@ -19,10 +18,10 @@
 //		})
 //	}
 //
-// Stores of sessions have a suite of their own, session/sessiontest. A [Faulty] is
-// put before an engine to see how its user behaves when acknowledgements or
-// deliveries are lost, or the engine is slow, away, or restarted. A [Follower] is a
-// simple subscriber with everything that a subscriber has to do.
+// Session stores have a suite of their own, session/sessiontest. A [Faulty] wraps an
+// engine to test how its user behaves when acknowledgements or deliveries are lost, or
+// the engine is slow, cannot be reached, or restarts. A [Follower] is a simple subscriber
+// that does everything a subscriber has to do.
 package enginetest
 
 import (

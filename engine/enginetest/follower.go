@@ -110,7 +110,7 @@ func (w *Follower) Len() int {
 	return len(w.seen)
 }
 
-// Gaps returns how many gaps the follower has told.
+// Gaps returns the number of gaps reported.
 func (w *Follower) Gaps() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -164,10 +164,10 @@ func TestEverythingForLong(t *testing.T) {
 	stop()
 	working.Wait()
 	load.Figure("everything for long", "heap < 1 % per 10 min, descriptors and goroutines flat",
-		"%v: %d deeds, %d failed, %d kills, %d sessions; heap %d KiB then %d KiB, %+.2f %% per 10 min; goroutines %d then %d; descriptors %d then %d",
+		"%v: %d operations, %d failed, %d kills, %d sessions; heap %d KiB then %d KiB, %+.2f %% per 10 min; goroutines %d then %d; descriptors %d then %d",
 		during, done.Load(), failed.Load(), kills.Load(), sessions.Load(), firstHeap>>10, lastHeap>>10, per10, firstGoroutines, lastGoroutines, firstFiles, lastFiles)
 	if done.Load() == 0 || failed.Load() == done.Load() {
-		t.Errorf("%d of %d deeds failed", failed.Load(), done.Load())
+		t.Errorf("%d of %d operations failed", failed.Load(), done.Load())
 	}
 	// What is kept of the history differs by that much each time.
 	load.Within(t, "heap", lastHeap, firstHeap+firstHeap/100*int64(during/(10*time.Minute))+512<<10)
