@@ -153,7 +153,7 @@ func (b *membership) expire(now time.Time) (dead []engine.NodeID) {
 	silence := now.Sub(b.seen[n.self])
 	if silence > deadAfter {
 		b.seen[n.self] = now
-		n.opts.Logger.Warn("natsengine: connected, but nothing arrives: connecting anew")
+		n.opts.Logger.Warn("natsengine: connected, but nothing arrives; reconnecting")
 		n.nc.ForceReconnect()
 		return nil
 	}

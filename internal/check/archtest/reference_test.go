@@ -340,7 +340,7 @@ func statusTable(t *testing.T, top string) string {
 	return table.String()
 }
 
-// Every log record of server and client is in docs/logging.md.
+// Every log record of server, client and engine/nats is in docs/logging.md.
 func TestLogRecords(t *testing.T) {
 	top := root(t)
 	data, err := os.ReadFile(filepath.Join(top, "docs", "logging.md"))
@@ -369,7 +369,31 @@ func TestLogRecords(t *testing.T) {
 			})
 		}
 	}
-	if records < 10 {
+	// The records of the engine, whose errors have the same prefix.
+	_, files := pkg(t, top, "engine/nats")
+	for _, file := range files {
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) == 0 {
+				return true
+			}
+			method, ok := call.Fun.(*ast.SelectorExpr)
+			lit, isText := call.Args[0].(*ast.BasicLit)
+			if !ok || !isText || !slices.Contains([]string{"Debug", "Info", "Warn", "Error"}, method.Sel.Name) {
+				return true
+			}
+			record, err := strconv.Unquote(lit.Value)
+			if err != nil {
+				return true // a number
+			}
+			records++
+			if !strings.Contains(string(data), "| "+strings.ToUpper(method.Sel.Name)+" | `"+record+"` |") {
+				t.Errorf("docs/logging.md does not list `%s` of engine/nats", record)
+			}
+			return true
+		})
+	}
+	if records < 25 {
 		t.Errorf("%d records", records)
 	}
 }
