@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -26,6 +27,7 @@ var tested = map[string]struct {
 	"nginx":   {"internal/check/e2e/proxies runs them", `^docs/proxies\.md$`},
 	"haproxy": {"internal/check/e2e/proxies runs them", `^docs/proxies\.md$`},
 	"caddy":   {"internal/check/e2e/proxies runs them", `^docs/(proxies|tutorial)\.md$`},
+	"systemd": {"TestSystemdUnit here", `^docs/operations\.md$`},
 	"json":    {"document_test.go of protocol", `^protocol/PROTOCOL\.md$`},
 	"":        {"none: a diagram, a list of files", `^(README|examples/chatroom/README)\.md$`},
 }
@@ -38,6 +40,44 @@ func TestBlocksAreTested(t *testing.T) {
 				t.Errorf("%s:%d: no test reads a block of %q here", name, b.line, b.language)
 			}
 		}
+	}
+}
+
+// A unit of systemd has the sections and settings that systemd knows, and gives Server.Run the time
+// that it takes to shut down.
+func TestSystemdUnit(t *testing.T) {
+	known := map[string]string{
+		"[Unit]": "Description Wants After",
+		"[Service]": "ExecStart DynamicUser StateDirectory WorkingDirectory Restart RestartSec TimeoutStopSec " +
+			"LimitNOFILE MemoryMax Environment",
+		"[Install]": "WantedBy",
+	}
+	top, units := root(t), 0
+	for _, b := range fences(t, top, "docs/operations.md") {
+		if b.language != "systemd" {
+			continue
+		}
+		units++
+		section, stop := "", 0
+		for line := range strings.Lines(b.text) {
+			line = strings.TrimSpace(line)
+			key, value, ok := strings.Cut(line, "=")
+			switch {
+			case known[line] != "":
+				section = line
+			case line == "":
+			case !ok || !slices.Contains(strings.Fields(known[section]), key):
+				t.Errorf("docs/operations.md: %s has no %q", section, line)
+			case key == "TimeoutStopSec":
+				stop, _ = strconv.Atoi(value)
+			}
+		}
+		if stop <= 30 {
+			t.Errorf("docs/operations.md: the unit gives the program %d seconds to shut down; Server.Run waits for 30", stop)
+		}
+	}
+	if units != 1 {
+		t.Errorf("%d units", units)
 	}
 }
 

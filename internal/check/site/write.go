@@ -25,7 +25,7 @@ var menu = []struct {
 }{
 	{"Start", []string{"README.md", "docs/install.md", "docs/tutorial.md", "docs/coming-from-webwire-go.md"}},
 	{"Guides", []string{"docs/requests.md", "docs/topics.md", "docs/resume.md", "docs/sessions.md", "docs/authentication.md", "docs/web.md", "docs/errors.md", "docs/testing.md", "docs/transports.md", "docs/codec.md"}},
-	{"In production", []string{"docs/frameworks.md", "docs/proxies.md", "docs/deploys.md", "docs/nodes.md", "docs/logging.md", "SECURITY.md", "docs/reliability.md", "otel/README.md", "docs/troubleshooting.md"}},
+	{"In production", []string{"docs/frameworks.md", "docs/proxies.md", "docs/operations.md", "docs/deploys.md", "docs/nodes.md", "docs/logging.md", "SECURITY.md", "docs/reliability.md", "otel/README.md", "docs/troubleshooting.md"}},
 	{"Look up", []string{"docs/reference.md", "docs/command.md", "protocol/PROTOCOL.md", "docs/benchmarks.md", "client/js/README.md", "CHANGELOG.md", "CONTRIBUTING.md"}},
 }
 
