@@ -12,8 +12,8 @@
 // Everything works in the bubbles of testing/synctest, where time is virtual: a timeout of an
 // hour passes as soon as all goroutines wait. It works outside of them too, in real time.
 //
-// A [Network] leads to a server, and a [Link] is the way of one client to it, on which
-// connections break, become slow, or cannot be made. [Network.Storm] breaks them at random, and
+// A [Network] leads to a server, and a [Link] connects one client to it. A
+// link can break, become slow, or be offline for a time. [Network.Storm] breaks all links at random, and
 // the same way for the same seed. [Signals] collects what a server sends, and [Until] waits for
 // a condition.
 //

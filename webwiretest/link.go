@@ -13,7 +13,7 @@ import (
 	"github.com/webwire-go/webwire/transport/transporttest"
 )
 
-// A Link is the way of one client to the server of a [Network]. It is a transport.Dialer.
+// A Link connects one client to the server of a [Network]. It is a transport.Dialer.
 // Its methods may be called concurrently.
 type Link struct {
 	network   *Network

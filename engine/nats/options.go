@@ -7,15 +7,15 @@
 //	})})
 //
 // Publications are core NATS messages; history, sessions and presence are in
-// JetStream streams, a fixed number of them however many topics there are. They are
-// made when a node opens and they do not exist. If they exist they are compared, and
-// never recreated: a stream that does something else than the engine needs fails
-// Open; one that has other limits is used as it is, with a warning.
+// JetStream streams, whose number does not depend on the number of topics. A node that
+// opens creates the streams that do not exist and compares those that do; it never
+// recreates them. A stream that does not do what the engine needs fails Open; one with
+// other limits is used as it is, with a warning.
 //
 // # What to run
 //
 // Run three NATS servers of their own. JetStream inside pods of the application that
-// an autoscaler adds and removes loses its quorum, and with it everything. Data is as
+// an autoscaler adds and removes loses its quorum, and then all data. Data is as
 // durable as your JetStream: by default NATS syncs files to the disk every two
 // minutes, so a power failure of a majority of the servers at once loses what was
 // acknowledged in that time; set
@@ -23,13 +23,13 @@
 //	jetstream { sync_interval: always }
 //
 // if that matters more than speed. The limit max_payload of the servers, 1 MiB by
-// default, is that of a publication too. Each class of history reserves its MaxBytes
+// default, also limits publications. Each class of history reserves its MaxBytes
 // on the servers. docs/nodes.md has the permissions, the sizes, and a configuration.
 //
 // # What is promised
 //
-// What package engine says. Within it: a node finds out within about six seconds
-// that it is separated from NATS, and within one second that a stream was recreated
+// The engine keeps the promises of package engine. A node finds out within about six
+// seconds that it is separated from NATS, and within one second that a stream was recreated
 // or has another leader; it calls Lost then. A partition of NATS itself can show a
 // node on the smaller side an old state of the logs for about ten seconds, until
 // the servers there step down. Messages that an operator deletes from the middle of a
