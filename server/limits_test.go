@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -112,6 +113,29 @@ func TestInboxOfSmallMessages(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Metadata fills the inbox as payloads do.
+func TestInboxOfMetadata(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		srv := server.New(server.Options{Version: protocol.V3_0, InboxSize: 100_000, ReadTimeout: 24 * time.Hour, ResumeWindow: -1, Hooks: server.Hooks{
+			OnSignal: func(context.Context, *server.Signal) { <-release },
+		}})
+		p := connectWith(t, context.Background(), srv, protocol.V3_0, transport.Limits{WriteTimeout: 24 * time.Hour})
+		p.listen()
+		head := protocol.Head{}.AppendMetadata("k", strings.Repeat("v", 8000))
+		msg, err := p.version.Append(nil, protocol.Message{Kind: protocol.Signal, Head: head, Name: "s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if taken := stuffed(t, p, msg); taken < 12 || taken > 12+2+8 { // as in TestInbox
+			t.Errorf("%d signals with 8 kB of metadata fit an inbox of 100 kB", taken)
+		}
+		p.conn.Abort()
+		close(release)
+		p.wait()
+	})
 }
 
 // heap returns the bytes in use.

@@ -13,7 +13,9 @@ import (
 var ErrStarved = errors.New("webwire: the inbox is full and no handler has returned for too long")
 
 // Cost returns the size of the task that handles m, for the budget of an inbox.
-func Cost(m protocol.Message) int { return tasks.Overhead + len(m.Name) + len(m.Payload.Data) }
+func Cost(m protocol.Message) int {
+	return tasks.Overhead + len(m.Head) + len(m.Name) + len(m.Payload.Data)
+}
 
 // The inbox is the budget of the tasks. While it is exceeded the reader does not read.
 // But whether a peer is still there shows only in what it sends, and that may be behind
