@@ -42,6 +42,7 @@ type Message struct {
 	Position protocol.Position // zero if the topic has no history
 	Name     string
 	Payload  protocol.Payload
+	Meta     protocol.Head // trace context and metadata, nil if there are none
 }
 
 // GapError says that publications of a topic are lost: the server does not have them any

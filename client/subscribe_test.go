@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -421,5 +422,66 @@ func TestSubscriptionTooBig(t *testing.T) {
 		publish(t, srv, 3, 3)
 		wantTaken(t, s, 9, "gap 1 ")
 		wantTaken(t, s, 1, "3 ")
+	})
+}
+
+// Each message has the metadata that it was published with, at once and from the history,
+// and nobody else has a part of it.
+func TestSubscriptionMeta(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t)
+		srv := n.serve(topical(logged))
+		c := n.client(client.Options{})
+		live := subscribe(t, c, client.SubscribeOptions{})
+		for _, tenant := range []string{"7", "8"} {
+			ctx := server.WithMeta(t.Context(), protocol.Head{}.AppendMetadata("tenant", tenant))
+			if _, err := srv.Topic("news").Publish(ctx, "m", protocol.Text("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish(t, srv, 9, 9)
+		for _, s := range []*client.Subscription{live, subscribe(t, c, client.SubscribeOptions{Since: new(protocol.Position)})} {
+			var all []client.Message
+			for m, err := range s.Messages(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if all = append(all, m); len(all) == 3 {
+					break
+				}
+			}
+			for i, want := range []string{"tenant=7 x", "tenant=8 x", ""} {
+				got := ""
+				for key, value := range all[i].Meta.Metadata() {
+					got = fmt.Sprintf("%s=%s %s", key, value, all[i].Payload.Text())
+				}
+				if got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+				clear(all[i].Meta) // they belong to the caller
+				clear(all[i].Payload.Data)
+			}
+			if all[2].Meta != nil {
+				t.Errorf("metadata %q of a publication without any", all[2].Meta)
+			}
+		}
+	})
+}
+
+// Metadata takes room in the queue of a subscription, as the rest of a message does.
+func TestSubscriptionMetaTakesRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork(t)
+		srv := n.serve(topical(logged))
+		c := n.client(client.Options{InboxSize: 100_000})
+		s := subscribe(t, c, client.SubscribeOptions{})
+		ctx := server.WithMeta(t.Context(), protocol.Head{}.AppendMetadata("k", strings.Repeat("v", 8000)))
+		for i := range 8 {
+			if _, err := srv.Topic("news").Publish(ctx, strconv.Itoa(i), protocol.Payload{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantMembers(t, srv, 0) // it has unsubscribed until there is room
+		wantTaken(t, s, 8, "0 1 2 3 4 5 6 7 ")
 	})
 }

@@ -243,7 +243,7 @@ func (s *Subscription) receive(l *link.Link, m protocol.Message) error {
 			return nil
 		}
 		m = m.Clone(nil)
-		s.append(arrival{message: &Message{at, m.Name, m.Payload}, cost: link.Cost(m)})
+		s.append(arrival{message: &Message{at, m.Name, m.Payload, m.Head}, cost: link.Cost(m)})
 		if m.Number != 0 {
 			s.received = at
 		}

@@ -7,11 +7,13 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// WithMeta returns a context with metadata: requests and signals that are sent with it on
-// connections of 3.0 carry the fields of head, and the handler at the other end finds them
-// in the Meta of its Request or Signal. They replace those of an outer WithMeta. head must
-// not be changed any more. Fields other than the trace context, trace state, baggage and
-// the application's metadata may not be in it.
+// WithMeta returns a context with metadata: requests, signals and publications that are sent
+// with it on connections of 3.0 carry the fields of head, and the other end finds them in the
+// Meta of its Request, Signal or Message. They replace those of an outer WithMeta. Broadcast,
+// Server.SignalSession and Server.SignalAll send none. head must not be changed any more. A
+// message whose fields take more than 8 KiB is not sent: the error wraps
+// protocol.ErrMalformed. Fields other than the trace context, trace state, baggage and the
+// application's metadata may not be in it.
 //
 //	ctx = server.WithMeta(ctx, protocol.Head{}.AppendMetadata("tenant", "7"))
 func WithMeta(ctx context.Context, head protocol.Head) context.Context {

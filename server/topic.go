@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -31,6 +32,7 @@ type Message struct {
 	Position engine.Position
 	Name     string
 	Payload  protocol.Payload // may be shared, not to be modified
+	Meta     protocol.Head    // trace context and metadata, nil if there are none; as Payload
 }
 
 // Member is a member of a topic, see TopicOptions.Presence.
@@ -52,16 +54,18 @@ var (
 // TopicOptions.Overflow. With TopicOptions.History it is kept, and has a position; else the
 // position is zero. Members that have subscribed get a publication; others get a signal of
 // that name, unless the version of the protocol that they speak does not allow the name or
-// the payload. Publish does not retain p.
+// the payload. Members of 3.0 find what WithMeta added to ctx in its Meta; the history
+// keeps it too. Publish does not retain p.
 //
-// The error wraps protocol.ErrMalformed if no version allows it, and engine.ErrAway if the
-// engine cannot be reached: then nobody has got it. After engine.ErrUnconfirmed, and after
-// engine.ErrClosed if the server was closed meanwhile, it may have been published.
+// The error wraps protocol.ErrMalformed if no version allows it, or if the metadata is too
+// long, and engine.ErrAway if the engine cannot be reached: then nobody has got it. After
+// engine.ErrUnconfirmed, and after engine.ErrClosed if the server was closed meanwhile, it
+// may have been published.
 func (t Topic) Publish(ctx context.Context, name string, p protocol.Payload) (engine.Position, error) {
 	if err := engine.CheckName(t.name); err != nil {
 		return engine.Position{}, err
 	}
-	data, err := publication(name, p)
+	data, err := publication(link.Meta(ctx), name, p)
 	if err != nil {
 		return engine.Position{}, err
 	}
@@ -197,7 +201,7 @@ func (t Topic) History(ctx context.Context, after engine.Position, max int) iter
 			}
 			for _, entry := range page.Entries {
 				m, err := protocol.V3_0.Parse(entry.Data)
-				if err == nil && m.Kind == protocol.Publication && !yield(Message{entry.At, m.Name, m.Payload}, nil) {
+				if err == nil && m.Kind == protocol.Publication && !yield(Message{entry.At, m.Name, m.Payload, m.Head}, nil) {
 					return
 				}
 			}

@@ -18,8 +18,8 @@ const (
 )
 
 // publication returns what nodes send one another. The error wraps protocol.ErrMalformed.
-func publication(name string, p protocol.Payload) ([]byte, error) {
-	return protocol.V3_0.Append(nil, protocol.Message{Kind: protocol.Publication, Ref: 1, Name: name, Payload: p})
+func publication(meta protocol.Head, name string, p protocol.Payload) ([]byte, error) {
+	return protocol.V3_0.Append(nil, protocol.Message{Kind: protocol.Publication, Ref: 1, Head: meta, Name: name, Payload: p})
 }
 
 // fan sends to many members from a few goroutines. Its methods other than flush are called
@@ -97,13 +97,16 @@ func (e *encoder) encode(k encoderKey) []byte {
 		binary.LittleEndian.PutUint64(msg[offsetAt:], e.at.Offset)
 		return msg
 	}
-	m := e.message()
-	m = protocol.Message{Kind: protocol.Signal, Name: m.Name, Payload: m.Payload}
-	msg, err := k.version.Append(nil, m)
+	msg, err := k.version.Append(nil, asSignal(e.message()))
 	if err != nil { // the version does not allow the name, or the payload
 		return nil
 	}
 	return msg
+}
+
+// asSignal returns a publication as members that did not subscribe get it.
+func asSignal(m protocol.Message) protocol.Message {
+	return protocol.Message{Kind: protocol.Signal, Head: m.Head, Name: m.Name, Payload: m.Payload}
 }
 
 // valid reports whether data of another node is a publication.

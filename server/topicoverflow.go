@@ -117,7 +117,7 @@ func (m *member) nextLagging(e *topic) (msg protocol.Message, ok bool) {
 	l.waiting = l.waiting[1:]
 	msg = enc.message()
 	if m.ref == 0 {
-		return protocol.Message{Kind: protocol.Signal, Name: msg.Name, Payload: msg.Payload}, true
+		return asSignal(msg), true
 	}
 	msg.Ref, msg.Number = m.ref, enc.at.Offset
 	return msg, true

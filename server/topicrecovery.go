@@ -172,7 +172,7 @@ func (r *recovery) send(ctx context.Context, page engine.Page) bool {
 		if err == nil && m.Kind == protocol.Publication {
 			m.Ref, m.Number = r.m.ref, entry.At.Offset
 			if m.Ref == 0 {
-				m = protocol.Message{Kind: protocol.Signal, Name: m.Name, Payload: m.Payload}
+				m = asSignal(m)
 			}
 			err := r.m.conn.link.Send(ctx, m)
 			if errors.Is(err, protocol.ErrTooBig) {

@@ -9,8 +9,8 @@ import (
 // metaKey is the key of the fields that WithMeta adds.
 type metaKey struct{}
 
-// WithMeta returns a context whose requests and signals carry the fields of head on
-// connections of 3.0. They replace those of an outer WithMeta. head must not be changed
+// WithMeta returns a context whose requests, signals and publications carry the fields of
+// head on connections of 3.0. They replace those of an outer WithMeta. head must not be changed
 // any more.
 func WithMeta(ctx context.Context, head protocol.Head) context.Context {
 	return context.WithValue(ctx, metaKey{}, head)
