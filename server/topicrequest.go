@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -121,7 +122,7 @@ func question(ctx context.Context, topic, name string, p protocol.Payload) ([]by
 	q := binary.LittleEndian.AppendUint32(nil, uint32(min(max(left.Milliseconds(), 0), 1<<32-1)))
 	q = append(q, byte(len(topic))) // at most engine.MaxName
 	q = append(q, topic...)
-	request, err := protocol.V3_0.Append(nil, protocol.Message{Kind: protocol.Request, Name: name, Payload: p})
+	request, err := protocol.V3_0.Append(nil, protocol.Message{Kind: protocol.Request, Head: link.Meta(ctx), Name: name, Payload: p})
 	return append(q, request...), err
 }
 
@@ -143,7 +144,7 @@ func (t *topics) answerTopic(ctx context.Context, data []byte) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	reply, err := c.Request(ctx, m.Name, m.Payload)
+	reply, err := c.Request(link.WithMeta(ctx, m.Head), m.Name, m.Payload)
 	out := protocol.Message{Kind: protocol.Reply, Payload: reply}
 	var peer *protocol.PeerError
 	switch {

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -61,4 +62,30 @@ func TestTopicRequest(t *testing.T) {
 			synctest.Wait()
 		})
 	}
+}
+
+// A request to a member carries its metadata to whichever node the member is on.
+func TestTopicRequestMeta(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var memory engine.Memory
+		a := newTopical(t, server.Options{Engine: memory.Node()})
+		b := newTopical(t, server.Options{Engine: memory.Node()})
+		device := connect(t, b, protocol.V3_0)
+		device.subscribed(1, 1, "device", nil)
+		for _, srv := range []*server.Server{b, a} {
+			done := make(chan error, 1)
+			go func() {
+				_, err := srv.Topic("device").Request(describe(t), "reboot", protocol.Text("now"))
+				done <- err
+			}()
+			m := device.receive()
+			if !bytes.HasPrefix(m.Head, described) { // the deadline follows
+				t.Errorf("the head is %q", m.Head)
+			}
+			device.send(protocol.Message{Kind: protocol.Reply, ID: m.ID, Payload: protocol.Text("done")})
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
