@@ -7,6 +7,7 @@ import (
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -35,11 +36,22 @@ func (t *Telemetry) Start(ctx context.Context, name string) (_ context.Context, 
 	return t.start(ctx, trace.SpanKindClient, name)
 }
 
-func (t *Telemetry) start(ctx context.Context, kind trace.SpanKind, name string) (_ context.Context, end func(err error)) {
-	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(system, method.String(name)))
+func (t *Telemetry) start(ctx context.Context, kind trace.SpanKind, name string, attributes ...attribute.KeyValue) (_ context.Context, end func(err error)) {
+	ctx, span := t.open(ctx, kind, name, attributes...)
 	// client.WithMeta and server.WithMeta are one.
 	ctx = client.WithMeta(ctx, t.fields(ctx, client.Meta(ctx)))
-	return ctx, func(err error) {
+	return ctx, ending(span)
+}
+
+// open opens a span.
+func (t *Telemetry) open(ctx context.Context, kind trace.SpanKind, name string, attributes ...attribute.KeyValue) (context.Context, trace.Span) {
+	attributes = append(attributes, system, method.String(name))
+	return t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attributes...))
+}
+
+// ending returns what closes a span with the error of a call.
+func ending(span trace.Span) func(err error) {
+	return func(err error) {
 		called(span, err)
 		span.End()
 	}

@@ -1,5 +1,5 @@
-// Package otel traces the requests, streams and signals of WebWire with OpenTelemetry, and
-// exports the counters of servers and clients as metrics.
+// Package otel traces the requests, streams, signals and publications of WebWire with
+// OpenTelemetry, and exports the counters of servers and clients as metrics.
 //
 //	tel := webwireotel.New(webwireotel.Options{})
 //	tel.UseServer(&mux) // a span for each request and signal that mux handles
@@ -13,11 +13,15 @@
 //
 // [Telemetry.Start] does the same for the typed calls, client.Call and server.Call.
 //
+// [Telemetry.Publish] publishes to a topic, and [Telemetry.Receive] opens the span of a
+// message in the loop over a subscription.
+//
 // Protocol 3.0 carries trace context. With a peer of an earlier version the spans of both
 // ends exist, but in traces of their own.
 //
 // The names of handlers' spans are the patterns that are registered in a Mux; a peer cannot
-// choose them. Whatever matches no pattern is named "unknown".
+// choose them. Whatever matches no pattern is named "unknown". The names of other spans are
+// given by their callers.
 //
 // Programs that also import go.opentelemetry.io/otel name one of the two:
 //

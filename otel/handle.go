@@ -63,7 +63,7 @@ func pattern(pattern string, ok bool) string {
 // deferred, so that it notices a panic.
 func (t *Telemetry) handle(ctx context.Context, kind trace.SpanKind, head protocol.Head, name string) (_ context.Context, end func(err *error)) {
 	began := time.Now()
-	ctx, span := t.tracer.Start(t.join(ctx, head), name, trace.WithSpanKind(kind), trace.WithAttributes(system, method.String(name)))
+	ctx, span := t.open(t.join(ctx, head), kind, name)
 	return ctx, func(err *error) {
 		panicked := recover()
 		why := handlerError(*err)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/otel"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
@@ -33,7 +34,8 @@ type world struct {
 	ofServer, ofClient *otel.Telemetry
 	serverMux          server.Mux
 	clientMux          client.Mux
-	srv                *server.Server
+	engine             engine.Memory
+	srv                *server.Server // one node of it
 	c                  *client.Client
 }
 
@@ -56,7 +58,10 @@ func open(t *testing.T, version protocol.Version, prepare func(w *world), test f
 		}
 		quiet := slog.New(slog.DiscardHandler)
 		listener := memory.Listen()
-		w.srv = server.New(server.Options{Handler: &w.serverMux, Version: version, Logger: quiet})
+		w.srv = server.New(server.Options{
+			Handler: &w.serverMux, Version: version, Logger: quiet, Engine: w.engine.Node(),
+			Hooks: server.Hooks{OnSubscribe: func(context.Context, *server.Conn, string) (any, error) { return nil, nil }},
+		})
 		served := make(chan error, 1)
 		go func() { served <- w.srv.Serve(listener) }()
 		w.c = client.New(listener, client.Options{Handler: &w.clientMux, Versions: []protocol.Version{version}, Logger: quiet})
@@ -223,6 +228,102 @@ func TestSignals(t *testing.T) {
 		w.childOf(last, back, true)
 		if a := attributes(last); a["error.type"] != "panic" || last.Status.Code != codes.Error {
 			t.Errorf("the handler that panics: %v, %v", a, last.Status)
+		}
+	})
+}
+
+// One trace: the client's request, the server's handler, what it publishes at another node,
+// what each member does with that, and what a member asks in turn. The names of the topic and
+// of the publication are not those of spans at the members, where they are another's choice.
+func TestPublications(t *testing.T) {
+	var other server.Topic
+	open(t, protocol.V3_0, func(w *world) {
+		w.serverMux.Request("say", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+			_, err := w.ofServer.Publish(ctx, other, "said", r.Payload)
+			return protocol.Payload{}, err
+		})
+		w.serverMux.Request("seen", func(context.Context, *server.Request) (protocol.Payload, error) {
+			return protocol.Payload{}, &protocol.Error{Code: "NO"}
+		})
+		w.clientMux.Signal("*", func(context.Context, *client.Signal) {})
+	}, func(w *world) {
+		node := server.New(server.Options{Engine: w.engine.Node()})
+		defer node.Close()
+		other = node.Topic("room.42")
+		room, err := w.c.Subscribe(w.t.Context(), "room.42", client.SubscribeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for c := range w.srv.Conns() {
+			if err := w.srv.Topic("room.42").Join(w.t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		member, err := baggage.NewMember("tenant", "7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		bag, err := baggage.New(member)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.ofClient.Request(baggage.ContextWithBaggage(w.t.Context(), bag), w.c, "say", protocol.Text("x")); err != nil {
+			t.Fatal(err)
+		}
+		for m, err := range room.Messages(w.t.Context()) {
+			if err != nil || m.Name != "said" || m.Payload.Text() != "x" {
+				t.Fatalf("%+v, %v", m, err)
+			}
+			ctx, end := w.ofClient.Receive(w.t.Context(), room, "room.message", m)
+			if got := baggage.FromContext(ctx).Member("tenant").Value(); got != "7" {
+				t.Errorf("the tenant is %q", got)
+			}
+			_, err = w.ofClient.Request(ctx, w.c, "seen", protocol.Text("x"))
+			end(err)
+			break
+		}
+		w.childOf(w.span("say", trace.SpanKindServer), w.span("say", trace.SpanKindClient), true)
+		published := w.span("said", trace.SpanKindProducer)
+		w.childOf(published, w.span("say", trace.SpanKindServer), false)
+		received := w.span("room.message", trace.SpanKindConsumer)
+		w.childOf(received, published, true)
+		w.childOf(w.span("*", trace.SpanKindConsumer), published, true) // of the signal
+		w.childOf(w.span("seen", trace.SpanKindClient), received, false)
+		if a := attributes(published); a["webwire.topic"] != "room.42" || a["rpc.method"] != "said" || a["rpc.system"] != "webwire" || published.Status.Code != codes.Unset {
+			t.Errorf("the publication: %v, %v", a, published.Status)
+		}
+		if a := attributes(received); a["webwire.topic"] != "room.42" || a["rpc.method"] != "room.message" || a["error.type"] != "refused" || received.Status.Code != codes.Error {
+			t.Errorf("the message: %v, %v", a, received.Status)
+		}
+	})
+}
+
+// What was published without a trace, or fails, has a span too.
+func TestPublicationsAlone(t *testing.T) {
+	open(t, protocol.V3_0, nil, func(w *world) {
+		room, err := w.c.Subscribe(w.t.Context(), "room", client.SubscribeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.srv.Topic("room").Publish(w.t.Context(), "m", protocol.Text("x")); err != nil {
+			t.Fatal(err)
+		}
+		for m := range room.Messages(w.t.Context()) {
+			_, end := w.ofClient.Receive(w.t.Context(), room, "room.message", m)
+			end(nil)
+			break
+		}
+		if received := w.span("room.message", trace.SpanKindConsumer); received.Parent.IsValid() || received.Status.Code != codes.Unset {
+			t.Errorf("%+v", received)
+		}
+		node := server.New(server.Options{Engine: w.engine.Node()})
+		node.Close()
+		if _, err := w.ofServer.Publish(w.t.Context(), node.Topic("room"), "late", protocol.Text("x")); err == nil {
+			t.Fatal("a closed server publishes")
+		}
+		late := w.span("late", trace.SpanKindProducer)
+		if a := attributes(late); a["error.type"] != "closed" || late.Status.Code != codes.Error {
+			t.Errorf("the publication: %v, %v", a, late.Status)
 		}
 	})
 }

@@ -3,10 +3,11 @@ package otel
 import (
 	"context"
 	"errors"
+	"net"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/protocol"
-	"github.com/webwire-go/webwire/server"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -69,8 +70,10 @@ var kinds = []struct {
 	{context.Canceled, "canceled"},
 	{context.DeadlineExceeded, "deadline_exceeded"},
 	{client.ErrDisconnected, "disconnected"},
-	{client.ErrClosed, "closed"},
-	{server.ErrConnClosed, "closed"},
+	{net.ErrClosed, "closed"}, // which ErrClosed and the like of all packages are
+	{engine.ErrAway, "engine_away"},
+	{engine.ErrUnconfirmed, "unconfirmed"},
+	{engine.ErrTooBig, "too_big"},
 }
 
 // handled notes the outcome of a handler. A *protocol.Error is an answer, not a failure of
