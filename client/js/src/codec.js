@@ -53,6 +53,9 @@ const SIZES = { [DEADLINE]: 4, [TRACE]: 25, [STREAM]: 0 };
 // each element a byte: truncated, modulo 256.
 export const little = (n, size) => Array.from({ length: size }, (_, i) => n / 256 ** i);
 
+// duration returns the value of a deadline: 49 days at most, which is all that fits.
+export const duration = (ms) => little(Math.min(Math.ceil(ms), 2 ** 32 - 1), 4);
+
 export const utf8 = (text) => Payload.from(text).bytes;
 
 // number reads such bytes. It throws a RangeError if they are no such number.
@@ -70,7 +73,7 @@ function need(ok) {
 function head({ deadline, stream, credentials, trace = {}, meta = [] } = {}) {
   const fields = [];
   const put = (tag, value) => fields.push(tag, ...little(value.length, 2), ...value);
-  if (deadline < 2 ** 32) put(DEADLINE, little(deadline, 4));
+  if (deadline < Infinity) put(DEADLINE, duration(deadline));
   const [, ...ids] = /^..-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})/.exec(trace.traceparent) ?? [];
   if (ids.length) {
     put(TRACE, ids.join('').match(/../g).map((digits) => parseInt(digits, 16)));

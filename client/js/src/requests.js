@@ -72,7 +72,7 @@ export class Requests {
       };
       if (stream) stream.raise = (limit) => tell(CREDIT, little(limit, 8));
       try {
-        const deadline = Math.max(0, Math.ceil(call.until - now()));
+        const deadline = Math.max(0, call.until - now());
         connection.send(type, { ...message, id, head: { ...message.head, stream, deadline } }, call);
       } catch (error) {
         this.#pending.delete(id);

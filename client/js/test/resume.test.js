@@ -135,6 +135,17 @@ test('what the server does not have is sent again, in order, with the deadline t
   assert.deepEqual(hello(await next(server)).first, 4);
 });
 
+test('a request with a deadline of more than 2^32 ms is sent again as it was', async (t) => {
+  const { server, client, socket } = await connected(t);
+  for (const timeout of [2 ** 32, 2 ** 33, Number.MAX_VALUE]) client.request('name', 'payload', { timeout, meta: { k: 'v' } });
+  const before = taken(socket);
+  assert.deepEqual(before.map(deadlineOf), Array(3).fill(2 ** 32 - 1));
+  socket.drop();
+  const again = taken(await resumed(server, 1, { received: 0 }));
+  assert.ok(deadlineOf(again[0]) > 2 ** 32 - 10_000);
+  assert.deepEqual(again.slice(1), before.slice(1));
+});
+
 test('an ack frees what the server has', async (t) => {
   const { server, client, socket } = await connected(t, { maxQueue: 1000 });
   for (const name of ['a', 'b']) client.signal(name, 'x'.repeat(400));
