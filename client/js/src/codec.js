@@ -49,6 +49,12 @@ const METADATA = 64;
 const CRITICAL = 128;
 const SIZES = { [DEADLINE]: 4, [TRACE]: 25, [STREAM]: 0 };
 
+const received = new WeakSet(); // what the other end answered
+
+// isOwn reports whether an error is the answer of a handler: no other error crosses the wire,
+// not even what the handler got as an answer itself.
+export const isOwn = (error) => error instanceof ErrorReply && !received.has(error);
+
 // little returns a number below 2^53 as bytes, little endian. What they are put into makes
 // each element a byte: truncated, modulo 256.
 export const little = (n, size) => Array.from({ length: size }, (_, i) => n / 256 ** i);
@@ -161,6 +167,7 @@ export function parse(version, message) {
       m.type = REPLY;
       m.id = next(8);
       m.error = reason();
+      received.add(m.error);
     } else if (type === SESSION_CREATED) {
       m.payload = rest();
       need(length > 1);

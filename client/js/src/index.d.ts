@@ -133,8 +133,9 @@ export class Client extends EventTarget {
   /**
    * Lets a function answer the requests of the server (3.0) with that name, instead of the one
    * before if there was one. What it returns, or its promise, is the reply. If it throws an
-   * {@link ErrorReply} the server gets that; after any other error, which is dispatched as
-   * `handlererror`, the server gets only that the handler failed.
+   * {@link ErrorReply} of its own the server gets that; after any other error, which is dispatched
+   * as `handlererror`, the server gets only that the handler failed. So it does after an `ErrorReply`
+   * that is the answer to a request of the handler: make a new one of it to pass it on.
    *
    * Up to 16 requests are handled at the same time, independently of events: a handler may send
    * requests itself. Requests with names that have no handler are refused.

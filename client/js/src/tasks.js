@@ -2,8 +2,8 @@
 // PROTOCOL.md).
 
 import { later } from './call.js';
-import { ERROR_REPLY, FAILURE, REPLY } from './codec.js';
-import { ErrorReply, TimeoutError } from './errors.js';
+import { ERROR_REPLY, FAILURE, REPLY, isOwn } from './codec.js';
+import { TimeoutError } from './errors.js';
 import { Payload } from './payload.js';
 
 export const REQUESTS = 16; // at once
@@ -43,7 +43,7 @@ export async function serve(running, say, { id, name, payload, meta, trace, dead
     try {
       answer(REPLY, { payload: Payload.from(await handler(payload, { name, meta, trace, signal })) });
     } catch (error) {
-      if (!(error instanceof ErrorReply)) throw error;
+      if (!isOwn(error)) throw error;
       answer(ERROR_REPLY, { name: error.code, payload: Payload.from(error.message) });
     }
   } catch (error) {

@@ -56,6 +56,35 @@ test('a handler that fails', async () => {
   server.close();
 });
 
+test('a handler does not pass on what somebody else answered to it', async (t) => {
+  const refuse = () => { throw new ErrorReply('SOLD_OUT', 'a secret'); };
+  const other = start(t, { refuse });
+  const upstream = other.client();
+  const server = start(t, {
+    ask: async (_, { connection }) => connection.request('refuse'),
+    askOther: () => upstream.request('refuse'),
+    again: async () => {
+      const { code } = await upstream.request('refuse').catch((error) => error);
+      throw new ErrorReply(code, 'in my words');
+    },
+  });
+  const client = server.client();
+  client.handle('refuse', refuse);
+  client.handle('ask', () => upstream.request('refuse'));
+  const failed = [];
+  client.addEventListener('handlererror', ({ name, error }) => failed.push([name, error.code, error.message]));
+  await assert.rejects(client.request('again'), { name: 'ErrorReply', code: 'SOLD_OUT', message: 'in my words' });
+  for (const name of ['ask', 'askOther']) {
+    await assert.rejects(client.request(name), InternalError);
+    assert.equal(server.errors.shift().code, 'SOLD_OUT');
+  }
+  await assert.rejects(server.connections[0].request('ask'), InternalError);
+  assert.deepEqual(failed, [['ask', 'SOLD_OUT', 'a secret']]);
+  server.onsubscribe = () => upstream.request('refuse');
+  await assert.rejects(client.subscribe('t').next(), InternalError);
+  assert.equal(server.errors.shift().code, 'SOLD_OUT');
+});
+
 test('a program that makes its own client', async (t) => {
   const server = start(t, { greet: () => 'hello' });
   const client = new Client('wss://example.com/api', { ...server.options, timeout: 1000 });

@@ -3,9 +3,9 @@
 
 import {
   ACCEPT_CONF, ACK, CANCEL, CLOSE_SESSION, CREDIT, ERROR_REPLY, FAILURE, GAP, ITEM, REPLY, REQUEST, RESTORE_SESSION,
-  SESSION_CLOSED, SESSION_CREATED, SIGNAL, SUBSCRIBE, UNSUBSCRIBE, compose, counted, little, number, parse,
+  SESSION_CLOSED, SESSION_CREATED, SIGNAL, SUBSCRIBE, UNSUBSCRIBE, compose, counted, isOwn, little, number, parse,
 } from '../src/codec.js';
-import { DisconnectedError, ErrorReply, MalformedError, WebWireError } from '../src/errors.js';
+import { DisconnectedError, MalformedError, WebWireError } from '../src/errors.js';
 import { Payload, composed } from '../src/payload.js';
 import { Ledger, hello } from './ledger.js';
 import { CANCELLED, serve } from '../src/tasks.js';
@@ -214,7 +214,7 @@ export class FakeConnection {
       else this.answer(REPLY, { id, payload: new Payload(new Uint8Array(16)) }); // the client has left meanwhile
     } catch (error) {
       this.#refs.delete(ref);
-      if (error instanceof ErrorReply) {
+      if (isOwn(error)) {
         this.answer(ERROR_REPLY, { id, name: error.code, payload: Payload.from(error.message) });
         return;
       }

@@ -19,8 +19,8 @@ export interface FakeRequest {
 
 /**
  * Answers requests of a name. What it returns is the reply; an async generator is a streamed
- * reply. An `ErrorReply` that it throws reaches the client; of any other error the client
- * learns as little as from a real server, and the error is in {@link FakeServer.errors}.
+ * reply. An `ErrorReply` of its own that it throws reaches the client; of any other error, also
+ * one that it got as an answer, the client learns as little as from a real server, and the error is in {@link FakeServer.errors}.
  */
 export type FakeHandler = (payload: Payload, request: FakeRequest) => Data | void | Promise<Data | void> | AsyncIterable<Data>;
 
@@ -48,7 +48,7 @@ export class FakeServer {
   readonly options: ClientOptions;
   /** Signals of clients, the oldest first. */
   readonly signals: FakeSignal[];
-  /** What handlers threw that is no `ErrorReply`, and messages of clients that are malformed. */
+  /** What handlers threw that is no `ErrorReply` of their own, and messages of clients that are malformed. */
   readonly errors: unknown[];
   /** The connections that exist, also those whose client is away, the oldest first. */
   readonly connections: readonly FakeConnection[];
