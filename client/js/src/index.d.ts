@@ -298,10 +298,10 @@ export interface ClientEvents {
   /**
    * The client gave up connecting because trying again would not help: the server
    * speaks no common version ({@link VersionError}), refuses for good
-   * ({@link RefusedError}: 407, 410, 505, or 401 twice in a row), or closed the connection
-   * with a status of 3500 to 3999 or 4500 to 4999 ({@link CloseError}); the browser
-   * forbids to connect, or the URL cannot be. `connect()` makes the client try again,
-   * after the pause that is due.
+   * ({@link RefusedError}: 300, 402, 407, 410, 411, 413, 414, 415, 417, 431, 451, 505, or 401
+   * twice in a row), or closed the connection with a status of 3500 to 3999 or 4500 to 4999
+   * ({@link CloseError}); the browser forbids to connect, or the URL cannot be. `connect()`
+   * makes the client try again, after the pause that is due.
    */
   connectfailed: Event & { readonly error: Error };
   statuschange: Event & { readonly status: Status };

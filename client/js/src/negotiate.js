@@ -12,7 +12,7 @@ const TOKEN = 'webwire-';
 
 // What servers and proxies say of a method or request that they do not know, and
 // which says nothing about the endpoint.
-const NO_ANSWER = /400|405|426|501/;
+const NO_ANSWER = /40[056]|426|501/;
 const BUSY = /408|425|429|5../;
 
 // resolve returns the URL to connect to. A relative one needs a document or a worker.

@@ -49,7 +49,7 @@ test('a server that lists nothing is spoken to in its version, without an offer'
 });
 
 const silences = [
-  ...[400, 405, 426, 501].map((status) => [status, () => new Response('', { status })]),
+  ...[400, 405, 406, 426, 501].map((status) => [status, () => new Response('', { status })]),
   ['what a browser forbids', () => new TypeError('Failed to fetch')],
   ['a page', () => new Response('<!doctype html>', { headers: { 'Content-Type': 'text/html' } })],
   ['other JSON', () => ({ name: 'something else' })],
