@@ -162,9 +162,10 @@ export class Subscription {
     if (this.#ref && !this.#resting) this.subscribe();
   }
 
-  // take takes a message of the server.
-  take({ ref, epoch, offset, lost, op, name, payload }) {
-    if (ref !== this.#ref || this.#resting) return;
+  // take takes a message of the server, but none with a critical field. The position passes that
+  // one with the next publication.
+  take({ ref, critical, epoch, offset, lost, op, name, payload }) {
+    if (critical || ref !== this.#ref || this.#resting) return;
     if (lost !== undefined) {
       this.#received = [epoch, offset];
       this.#gap(lost);

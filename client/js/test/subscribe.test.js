@@ -98,6 +98,20 @@ test('a loop gets the messages of its topic in order, and leaving it unsubscribe
   assert.equal(socket.take(), undefined);
 });
 
+test('a publication with a critical field is dropped, and does not move the position', async (t) => {
+  const { server, client, socket } = await connected(t);
+  const { got } = subscribe(client);
+  const s = asked(socket);
+  confirm(socket, s, 5, 7);
+  const critical = (offset, name) => socket.say(70, little(s.ref, 4), little(offset, 8), [3, 0, 128, 0, 0], [name.length], name, 'x');
+  critical(8, 'a');
+  publish(socket, s, 9, 'b');
+  critical(10, 'c');
+  await settled();
+  assert.deepEqual(got, ['b']);
+  assert.deepEqual(asked(await reconnected(server)).since, [5, 9]);
+});
+
 test('nothing happens before the iteration, and each subscription has a ref of its own', async (t) => {
   const { client, socket } = await connected(t);
   const loop = client.subscribe('news');
