@@ -42,10 +42,10 @@ export class Ledger {
     this.size += message.length;
   }
 
-  // free forgets what the server has.
+  // free forgets what the server has. If the connection does not last nothing is kept.
   free(received) {
     const n = received + 1 - this.#first;
-    disagrees(n > this.#kept.length);
+    disagrees(this.lasts && n > this.#kept.length);
     for (const [message] of this.#kept.splice(0, Math.max(0, n))) {
       this.#first++;
       this.size -= message.length;

@@ -14,11 +14,11 @@ const conf = (requests = 16) => bytes([...CONF3.slice(0, 15)], u16(requests));
 const WINDOW = 120_000;
 
 // connected returns a client, its server and the socket between them.
-async function connected(t, options, confirmed = conf()) {
+async function connected(t, options, confirmed = conf(), lasts = WINDOW) {
   const server = new FakeServer(t);
   server.metadata.versions = ['3.0', '2.0', '1.2'];
   server.conf3 = confirmed;
-  server.welcome = welcome(0);
+  server.welcome = welcome(0, { lasts });
   const client = await server.connected({ minBackoff: 100, ...options });
   return { server, client, socket: server.socket };
 }
@@ -544,6 +544,18 @@ test('a server that has no window', async (t) => {
   server.socket.drop();
   assert.equal((await outcome(request)).error.sent, true);
   assert.deepEqual(client.events(), ['disconnected']);
+});
+
+test('without a window acks mean nothing', async (t) => {
+  const { client, socket } = await connected(t, {}, conf(), 0);
+  client.signal('n', 'x');
+  const request = client.request('n', 'x');
+  socket.take();
+  const { id } = socket.take();
+  for (const n of [1, 2, 2, 3, 0]) socket.say([8], u64(n));
+  socket.say(192, id, [0, 0], 'y');
+  assert.equal((await request).text(), 'y');
+  assert.deepEqual([client.status, client.events()], ['connected', []]);
 });
 
 test('a server that lost 3.0 meanwhile', async (t) => {
