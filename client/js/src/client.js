@@ -34,6 +34,7 @@ export class Client extends EventTarget {
   #since; // when it began to
   #pauses;
   #waiting = new Waiting();
+  #lost; // the gap that is about to be told
 
   constructor(url, options = {}) {
     super();
@@ -100,7 +101,7 @@ export class Client extends EventTarget {
     this.#enter({ timeout: Infinity }, message.size, (call, connection) => {
       connection.send(SIGNAL, message);
       call.settle();
-    }, false, (error) => error && this.#gap(0, 1));
+    }, false, (error) => error && this.#unsent());
   }
 
   async restoreSession(key = this.#session.keptKey, options) {
@@ -286,7 +287,7 @@ export class Client extends EventTarget {
           silent: () => this.#verify(false),
           answered: () => this.#flush(),
           again: (call, error) => this.#again(call, error),
-          gap: (...lost) => this.#gap(...lost),
+          gap: (missed) => this.#gap(missed),
           away: (reason) => {
             this.#ended(run, reason, connection, true);
             if (reason.code === GOING_AWAY) this.#pauses.skip(); // the server has spread its clients
@@ -297,11 +298,11 @@ export class Client extends EventTarget {
             connection = before;
             this.#begins();
             this.#tell('resumed');
-            if (missed) this.#gap(missed, 0);
+            if (missed) this.#gap(missed);
             this.#flush();
           },
-          end: (reason) => {
-            this.#ended(run, reason, connection);
+          end: (reason, unacknowledged) => {
+            this.#ended(run, reason, connection, false, unacknowledged);
             over();
           },
         }, this.#connection);
@@ -349,7 +350,7 @@ export class Client extends EventTarget {
   }
 
   // ended takes note, once, that a connection or its socket ended, or could not be made.
-  #ended(run, reason, connection, resumable) {
+  #ended(run, reason, connection, resumable, unacknowledged) {
     if (this.#run !== run) return;
     const kept = this.#connection;
     const used = kept && kept === connection;
@@ -378,6 +379,7 @@ export class Client extends EventTarget {
     if (!again) this.#run = undefined;
     if (used) this.#tell('disconnected', { reason });
     if (this.#gaveUp) this.#tell('connectfailed', { error: reason });
+    if (unacknowledged !== undefined) this.#gap(undefined, unacknowledged);
     if (again) return;
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(false, reason);
     this.#waiting.fail(lost, run.stopped ? lost : reason);
@@ -395,8 +397,17 @@ export class Client extends EventTarget {
 
   // Events.
 
-  #gap(missed, unacknowledged) {
-    this.#tell('gap', { missed, unacknowledged });
+  #gap(missed, unacknowledged = 0) {
+    const gap = { missed, unacknowledged };
+    this.#lost = gap;
+    queueMicrotask(() => { this.#lost = undefined; });
+    this.#tell('gap', gap);
+  }
+
+  // unsent tells of a signal that will not be sent, in the gap that is about to be told if there is one.
+  #unsent() {
+    if (this.#lost) this.#lost.unacknowledged++;
+    else this.#gap(0, 1);
   }
 
   #setStatus(status) {

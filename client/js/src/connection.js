@@ -63,11 +63,12 @@ export class Connection {
   // expect is the options of the client. events has the functions open(), received(message)
   // for what is no reply, handler(name) for requests of the server and failed(name, error)
   // for what handlers throw, silent() when the server was not heard for long, answered() when
-  // it may be asked again, again(call, error) for a call that was not executed, gap(missed,
-  // unacknowledged), away(reason) when a socket is lost and the connection is not,
-  // resumed(connection, missed) when this socket carries the connection before, and
-  // end(reason), which is called once and synchronously, after the requests in flight have
-  // failed.
+  // it may be asked again, again(call, error) for a call that was not executed, gap(missed)
+  // when signals of the server are lost, away(reason) when a socket is lost and the connection
+  // is not, resumed(connection, missed) when this socket carries the connection before, and
+  // end(reason, unacknowledged), which is called once and synchronously, after the requests in
+  // flight have failed; unacknowledged is how many signals may be lost, undefined if neither
+  // end has lost any.
   constructor(WebSocket, url, plan, expect, events, before) {
     this.#expect = expect;
     this.#events = events;
@@ -188,7 +189,7 @@ export class Connection {
     } else if (message?.ref) {
       this.#subscriptions.get(message.ref)?.take(message);
     } else if (type === GAP) {
-      this.#events.gap(message.lost || undefined, 0);
+      this.#events.gap(message.lost || undefined);
     } else if (type === DRAIN) {
       this.#drain(message);
     } else if (type === ITEM) {
@@ -401,6 +402,7 @@ export class Connection {
   // lose gives up the socket, and with it the connection if that cannot go on without.
   #lose(reason) {
     if (!this.#open || !this.resumable || !(this.#moving || SURVIVES.test(reason.code ?? 1006))) {
+      if (this.#ledger.signals) this.#away = reason; // they may be lost with the socket
       this.end(reason);
       return;
     }
@@ -437,7 +439,6 @@ export class Connection {
     this.#subscriptions.clear();
     for (const each of subscriptions) each.subscribe(); // on the next connection
     for (const abort of this.#tasks.values()) abort(reason);
-    this.#events.end(reason);
-    if (this.#away) this.#events.gap(undefined, this.#ledger.signals);
+    this.#events.end(reason, this.#away && this.#ledger.signals);
   }
 }

@@ -280,11 +280,16 @@ export interface ClientEvents {
    */
   resumed: Event;
   /**
-   * Signals are lost (3.0). Either the server could not keep all that it sent while the
-   * connection was without a socket: `missed` is how many. Or a connection that had lost its
-   * socket ended: `missed` is `undefined`, because that is not known, and `unacknowledged` is
-   * how many of the client's own may not have arrived. Signals that waited and cannot be sent
-   * any more are told one by one.
+   * Signals are lost, or may be (3.0).
+   *
+   * - The server could not keep all that it sent while the connection was without a socket:
+   *   `missed` is how many.
+   * - A connection ended while it was without a socket, or the server or the network ended it
+   *   before the server had acknowledged all signals. Dispatched once, after `disconnected`:
+   *   `missed` is `undefined`, because that is not known, and `unacknowledged` is how many of
+   *   the client's own may not have arrived.
+   * - Signals that waited cannot be sent any more. They are in the `unacknowledged` of the
+   *   event that is about to be dispatched, or of one of their own: then `missed` is zero.
    */
   gap: Event & { readonly missed: number | undefined; readonly unacknowledged: number };
   /**

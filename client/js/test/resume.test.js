@@ -465,6 +465,56 @@ test('disconnect() and close() end the connection for good', async (t) => {
   }
 });
 
+test('each connection that ends has one gap at most', async (t) => {
+  const cases = {
+    'it was away': [{}, (socket) => socket.drop(), [[undefined, 2]]],
+    'it was away, and everything had arrived': [{}, (socket) => { socket.say([8], u64(2)); socket.drop(); }, [[undefined, 0]]],
+    'the server closed it': [{}, (socket) => socket.drop(1001), [[undefined, 2]]],
+    'the server closed it, and has everything': [{}, (socket) => { socket.say([8], u64(2)); socket.drop(1001); }, []],
+    'it broke, and is not to go on': [{ autoconnect: false }, (socket) => socket.drop(), [[undefined, 2]]],
+    'the client closed it': [{}, () => {}, []],
+  };
+  for (const [name, [options, happens, want]] of Object.entries(cases)) {
+    for (const method of ['disconnect', 'close']) {
+      const { client, socket } = await connected(t, options);
+      const lost = gaps(client);
+      client.signal('a', 'x');
+      client.signal('b', 'x');
+      happens(socket);
+      await settled();
+      client[method]();
+      await settled();
+      assert.deepEqual(lost, want, name);
+      assert.deepEqual(client.events(), ['disconnected', ...want.map(() => 'gap')], name);
+      client.close();
+    }
+  }
+});
+
+test('signals that waited are in the gap of their connection', async (t) => {
+  const { client, socket } = await connected(t);
+  const lost = gaps(client);
+  client.signal('sent', 'x');
+  socket.drop();
+  for (const name of ['b', 'c']) client.signal(name, 'x');
+  client.close();
+  await settled();
+  assert.deepEqual(lost, [[undefined, 3]]);
+  assert.deepEqual(client.events(), ['disconnected', 'gap']);
+});
+
+test('signals that waited on a connection that the client closes are one gap', async (t) => {
+  const { server, client, socket } = await connected(t);
+  const lost = gaps(client);
+  client.request('n', 'x');
+  socket.say([11, 0], u32(0), u32(30_000)); // drain: what comes waits
+  await server.clock.pass(1);
+  for (const name of ['b', 'c']) client.signal(name, 'x');
+  client.disconnect();
+  await settled();
+  assert.deepEqual(lost, [[0, 2]]);
+});
+
 test('disconnect() while it is away, or is about to come back', async (t) => {
   for (const moment of ['away', 'dialling', 'greeting']) {
     const { server, client, socket } = await connected(t);
@@ -710,7 +760,7 @@ test('requests made under a session are not sent under another', async (t) => {
   second.say(192, second.take().id, [0, 0], session('OTHER'));
   await settled();
   assert.equal((await outcome(request)).error.sent, false);
-  assert.deepEqual([taken(second), lost], [[], [[undefined, 0], [0, 1]]]);
+  assert.deepEqual([taken(second), lost], [[], [[undefined, 1]]]);
 });
 
 test('handlers run on while it is away, and their answers follow', async (t) => {
