@@ -13,9 +13,10 @@ export class Counter {
     client.addEventListener('signal', ({ name, payload }) => {
       if (name === 'count') this.#set({ count: payload.json() });
     });
-    // What happened before, or while the client was away: the current number.
+    // What happened before, or while the client was away: the current number. After a gap between
+    // two connections the next one asks, and after the last connection nobody wants to know.
     client.addEventListener('connected', () => this.#ask());
-    client.addEventListener('gap', () => this.#ask());
+    client.addEventListener('gap', () => client.status === 'connected' && this.#ask());
   }
 
   #ask() {
