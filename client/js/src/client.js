@@ -105,6 +105,7 @@ export class Client extends EventTarget {
   }
 
   async restoreSession(key = this.#session.keptKey, options) {
+    this.#refuseClosed();
     if (!key) throw new SessionNotFoundError();
     const session = this.#session;
     const { waived } = session;
@@ -116,7 +117,7 @@ export class Client extends EventTarget {
   }
 
   async closeSession(options) {
-    if (this.#status === 'closed') throw new ClosedError();
+    this.#refuseClosed();
     if (this.#lasting && this.#session.key) {
       return this.#call(options, 0, (caller, connection) => {
         this.#session.change(caller, connection, this.#patience(options), CLOSE_SESSION, undefined, this.#session.closeBegins(connection));
@@ -186,9 +187,13 @@ export class Client extends EventTarget {
     this.#waiting.restore(call);
   }
 
+  #refuseClosed() {
+    if (this.#status === 'closed') throw new ClosedError();
+  }
+
   // demand sees to it that there will be a connection, and throws if there will not.
   #demand(explicit) {
-    if (this.#status === 'closed') throw new ClosedError();
+    this.#refuseClosed();
     if (explicit) this.#gaveUp = false;
     else if (this.#gaveUp || !this.#options.autoconnect) throw new DisconnectedError(false, this.#failure);
     this.#start();

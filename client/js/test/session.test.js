@@ -315,6 +315,16 @@ test('restoreSession', async (t) => {
   assert.equal(client.session.key, 'KEY');
 });
 
+test('restoreSession and closeSession of a client that is closed', async (t) => {
+  for (const items of [{}, { [ITEM]: 'KEY' }]) {
+    const client = new FakeServer(t).client({ storage: storage(items) });
+    client.close();
+    for (const call of [() => client.restoreSession(), () => client.restoreSession('KEY'), () => client.closeSession()]) {
+      await assert.rejects(call, { name: 'ClosedError' });
+    }
+  }
+});
+
 test('restoreSession waits for a connection, and for an answer that makes sense', async (t) => {
   const server = new FakeServer(t);
   const client = server.client();
