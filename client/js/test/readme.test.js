@@ -93,13 +93,15 @@ describe('README', { skip: await goMissing(), timeout: 600_000 }, () => {
 
     before(async () => {
       browser = await launch();
-      await writeFile(join(dir, 'client.js'), blocks('js').find((code) => code.startsWith('// client.js')));
+      for (const name of ['client.js', 'status.js']) {
+        await writeFile(join(dir, name), blocks('js').find((code) => code.startsWith(`// ${name}`)));
+      }
     });
 
     after(() => browser?.close());
 
     // open opens a page of the server of the README that runs a program of these files.
-    // The program defines mount and unmount; the page has all statuses of the client.
+    // The program defines mount and mountOther, which define unmount and unmountOther; the page has all statuses of the client.
     // Each page has a URL of its own: the server tells the age of a file to the second, so
     // a browser that asks whether its copy is old would be told that it is not.
     async function open(t, files) {
@@ -137,65 +139,67 @@ describe('README', { skip: await goMissing(), timeout: 600_000 }, () => {
 
     const shows = (page, status) => page.waitForFunction((want) => document.querySelector('output')?.textContent === want, status);
     const statuses = (page) => page.evaluate(() => globalThis.statuses.splice(0));
-    const greets = async (page) => {
-      const text = await page.evaluate(async () => (await globalThis.client.request('greet', 'Ada')).text());
-      assert.equal(text, 'hello, Ada');
-    };
+
+    // lives mounts and unmounts two components that use one client.
+    async function lives(page) {
+      const greets = async () => {
+        const text = await page.evaluate(async () => (await globalThis.client.request('greet', 'Ada')).text());
+        assert.equal(text, 'hello, Ada');
+      };
+      const moment = () => page.evaluate(() => new Promise((resolve) => { setTimeout(resolve, 50); }));
+      for (let i = 0; i < 2; i++) {
+        await shows(page, 'connected');
+        await greets();
+        await page.evaluate(() => globalThis.mountOther());
+        await moment();
+        await page.evaluate(() => globalThis.unmountOther());
+        await moment();
+        await greets();
+        assert.deepEqual(await statuses(page), ['connecting', 'connected'], 'the other component uses the connection');
+        await page.evaluate(() => globalThis.unmount());
+        await page.waitForFunction(() => globalThis.client.status === 'disconnected');
+        assert.deepEqual(await statuses(page), ['disconnected']);
+        await page.evaluate(() => globalThis.mount(document.querySelector('main')));
+      }
+    }
 
     test('React, in StrictMode', async (t) => {
       const [code] = blocks('jsx');
-      const page = await open(t, {
+      await lives(await open(t, {
         'react.jsx': `
           import { StrictMode } from 'react';
           import { createRoot } from 'react-dom/client';
-          import { useStatus } from './status.jsx';
+          import { useStatus } from './hook.jsx';
           const App = () => <output>{useStatus()}</output>;
-          let root;
-          export const mount = (at) => {
-            root = createRoot(at);
+          const draw = (at) => {
+            const root = createRoot(at);
             root.render(<StrictMode><App /></StrictMode>);
+            return () => root.unmount();
           };
-          export const unmount = () => root.unmount();
+          export const mount = (at) => { globalThis.unmount = draw(at); };
+          export const mountOther = () => { globalThis.unmountOther = draw(document.createElement('div')); };
         `,
-        'status.jsx': code,
-      });
-      const twice = ['connecting', 'disconnected', 'connecting', 'connected'];
-      await shows(page, 'connected');
-      await greets(page);
-      assert.deepEqual(await statuses(page), twice, 'the effects run twice');
-      await page.evaluate(() => globalThis.unmount());
-      await page.waitForFunction(() => globalThis.client.status === 'disconnected');
-      assert.deepEqual(await statuses(page), ['disconnected']);
-      await page.evaluate(() => globalThis.mount(document.querySelector('main')));
-      await shows(page, 'connected');
-      await greets(page);
-      assert.deepEqual(await statuses(page), twice);
+        'hook.jsx': code,
+      }));
     });
 
     test('Vue', async (t) => {
       const [code] = blocks('html');
-      const { descriptor } = parse(`${code}<template><output>{{ status }}</output></template>`);
-      const page = await open(t, {
+      const { descriptor } = parse(`${code}<template><output>{{ shown }}</output></template>`);
+      await lives(await open(t, {
         'vue.js': `
           import { createApp } from 'vue';
-          import App from './status.js';
-          let app;
-          export const mount = (at) => {
-            app = createApp(App);
+          import App from './component.js';
+          const draw = (at) => {
+            const app = createApp(App);
             app.mount(at);
+            return () => app.unmount();
           };
-          export const unmount = () => app.unmount();
+          export const mount = (at) => { globalThis.unmount = draw(at); };
+          export const mountOther = () => { globalThis.unmountOther = draw(document.createElement('div')); };
         `,
-        'status.js': compileScript(descriptor, { id: 'status', inlineTemplate: true }).content,
-      });
-      await shows(page, 'connected');
-      await greets(page);
-      await page.evaluate(() => globalThis.unmount());
-      await page.waitForFunction(() => globalThis.client.status === 'disconnected');
-      await page.evaluate(() => globalThis.mount(document.querySelector('main')));
-      await shows(page, 'connected');
-      await greets(page);
-      assert.deepEqual(await statuses(page), ['connecting', 'connected', 'disconnected', 'connecting', 'connected']);
+        'component.js': compileScript(descriptor, { id: 'status', inlineTemplate: true }).content,
+      }));
     });
   });
 });
