@@ -74,6 +74,7 @@ export class DisconnectedError extends WebWireError {
 export class TimeoutError extends WebWireError {
   constructor(after, cause) {
     super(`${cause ? 'not connected' : 'no reply'} within ${after} ms`, cause);
+    this.sent = !cause;
     this.after = after;
   }
 }

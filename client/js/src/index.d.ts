@@ -73,8 +73,8 @@ export class Client extends EventTarget {
    * - a {@link DisconnectedError} if the connection was lost: its `sent` says whether
    *   the server may have executed the request;
    * - a {@link ReplyLostError} if it was executed, and the reply is gone;
-   * - a {@link TimeoutError}, or the reason of `signal` if that was aborted. The
-   *   server may have executed the request. In 3.0 it is told, and so are the handler's
+   * - a {@link TimeoutError}, whose `sent` says the same, or the reason of `signal` if that was
+   *   aborted: the server may have executed the request. In 3.0 it is told, and so are the handler's
    *   deadline and the end of it; a request that was not sent yet is never sent;
    * - a {@link FailureError} for other reasons of 3.0 why there is no reply;
    * - a {@link ClosedError} after `close()`;
@@ -567,6 +567,8 @@ export class DisconnectedError extends WebWireError {
 /** No reply in time; or, if there is a `cause`, no connection. */
 export class TimeoutError extends WebWireError {
   constructor(after: number, cause?: Error);
+  /** The server may have executed the request, or may yet do so. If false it has never seen it. */
+  readonly sent: boolean;
   /** Milliseconds. */
   readonly after: number;
 }

@@ -4,7 +4,7 @@ import { backoff } from './backoff.js';
 import { Call, later } from './call.js';
 import { little, number, utf8 } from './codec.js';
 import {
-  FailureError, GapError, InternalError, MalformedError, ShutdownError, TimeoutError,
+  DisconnectedError, FailureError, GapError, InternalError, MalformedError, ShutdownError, TimeoutError,
 } from './errors.js';
 import { Feed } from './feed.js';
 import { HEADER, Payload } from './payload.js';
@@ -111,7 +111,7 @@ export class Subscription {
         connection.subscribe(call, this, this.#ref, new Payload(body));
       }, (error, payload, failed) => {
         // When a connection is lost it says so to all subscriptions.
-        if (turn !== this.#turn || error?.sent) return;
+        if (turn !== this.#turn || (error?.sent && error instanceof DisconnectedError)) return;
         if (!failed) this.#confirmed(payload, since);
         else if (this.#confirms && worthAgain(error)) this.#later(error);
         else this.#fail(error);

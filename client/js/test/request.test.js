@@ -109,7 +109,7 @@ test('a request times out, and its late reply is dropped', async (t) => {
   await server.clock.pass(4_999);
   assert.equal(await outcome(usual), undefined);
   await server.clock.pass(1);
-  await assert.rejects(usual, (error) => error instanceof TimeoutError && error.after === 5_000 && !error.cause);
+  await assert.rejects(usual, (error) => error instanceof TimeoutError && error.after === 5_000 && !error.cause && error.sent === true);
   server.socket.reply(requests[0], 'late');
   await server.clock.pass(3_000);
   await assert.rejects(longer, TimeoutError);
@@ -201,7 +201,7 @@ test('a request that finds no connection in time says why', async (t) => {
   await settled();
   server.socket.drop(1006, '', 'connect ECONNREFUSED');
   await server.clock.pass(3_000);
-  await assert.rejects(request, (error) => error instanceof TimeoutError && /ECONNREFUSED/.test(error.message));
+  await assert.rejects(request, (error) => error instanceof TimeoutError && error.sent === false && /ECONNREFUSED/.test(error.message));
   await server.socket.open();
   assert.equal(server.socket.take(), undefined, 'it is not sent any more');
 });

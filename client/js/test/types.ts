@@ -104,7 +104,7 @@ async function use(signal: AbortSignal): Promise<string> {
 use(new AbortController().signal).catch((error: unknown) => {
   if (error instanceof ErrorReply) console.log(error.code, error.message);
   else if (error instanceof DisconnectedError) console.log(error.sent, error.cause);
-  else if (error instanceof TimeoutError) console.log(error.after);
+  else if (error instanceof TimeoutError) console.log(error.sent, error.after);
   else if (error instanceof ReplyLostError) console.log(error.executed);
   else if (error instanceof WebWireError) console.log(error.name);
 });
