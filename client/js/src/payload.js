@@ -51,11 +51,13 @@ export class Payload {
 }
 
 // checked refuses, at any depth, objects that JSON would make an empty object of
-// although they are none: what they hold would be lost without a word.
+// although they are none: what they hold would be lost without a word. So would the entries of
+// a Map or Set that has properties as well.
 function checked(_, value) {
   if (typeof value !== 'object' || !value) return value;
   const promise = typeof value.then === 'function';
-  if (!promise && (Object.keys(value).length || /^(Object|Array|Number|String|Boolean)$/.test(tag(value)))) return value;
+  const has = Object.keys(value).length ? /^(?!(Map|Set)$)/ : /^(Object|Array|Number|String|Boolean)$/;
+  if (!promise && has.test(tag(value))) return value;
   const advice = promise ? 'await it' : 'send what it holds: await it.arrayBuffer(), [...it], Object.fromEntries(it)';
   throw new TypeError(`webwire: a ${promise ? 'Promise' : tag(value)} has no JSON form, ${advice}`);
 }

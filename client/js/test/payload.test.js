@@ -73,11 +73,14 @@ test('what JSON would make an empty object of is refused, at any depth, with adv
   class Query {
     then() {}
   }
+  class Registry extends Map {
+    name = 'n';
+  }
   for (const [value, advice] of [
     [new Blob(['x']), /Blob .*arrayBuffer/], [new File(['x'], 'name'), /File .*arrayBuffer/], [new Map([[1, 2]]), /Map .*fromEntries/],
     [new Set([1]), /Set .*\[\.\.\./], [Promise.resolve(1), /Promise .*await/], [new Query(), /await/], [new FormData(), /FormData .*fromEntries/],
     [new WeakMap(), /WeakMap/], [new Error('x'), /Error/], [/x/, /RegExp/], [new ReadableStream(), /ReadableStream/],
-    [new SharedArrayBuffer(1), /SharedArrayBuffer/],
+    [new SharedArrayBuffer(1), /SharedArrayBuffer/], [new Registry(), /Map .*fromEntries/], [Object.assign(new Set([1]), { a: 1 }), /Set/],
   ]) {
     for (const nested of [value, { a: [value] }]) {
       assert.throws(() => Payload.from(nested), (error) => error instanceof TypeError && advice.test(error.message));
@@ -94,7 +97,7 @@ test('objects that have a JSON form are sent in it', () => {
     name = 'n';
 
     get [Symbol.toStringTag]() {
-      return 'Named';
+      return 'NameMap';
     }
   }
   const date = new Date(0);
