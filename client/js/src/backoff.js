@@ -30,7 +30,7 @@ export function backoff({ minBackoff, maxBackoff }, retries, { retryAfter = 0 })
 export function permanent(reason, before) {
   const { code, status } = reason;
   if (reason instanceof CloseError) return /^[34][5-9]/.test(code);
-  if (reason instanceof RefusedError) return /^3|40[27]|41[013457]|431|451|505/.test(status) || (status === 401 && before?.status === status);
+  if (reason instanceof RefusedError) return /^3|40[27]|41[013457]|4[35]1|505/.test(status) || (status === 401 && before?.status === status);
   return reason instanceof VersionError || !(reason instanceof WebWireError);
 }
 

@@ -101,7 +101,11 @@ export class Client extends EventTarget {
     this.#enter({ timeout: Infinity }, message.size, (call, connection) => {
       connection.send(SIGNAL, message);
       call.settle();
-    }, false, (error) => error && this.#unsent());
+    }, false, (error) => {
+      // It will not be sent: one more in the gap that is about to be told, if there is one.
+      if (error && this.#lost) this.#lost.unacknowledged++;
+      else if (error) this.#gap(0, 1);
+    });
   }
 
   async restoreSession(key = this.#session.keptKey, options) {
@@ -403,16 +407,8 @@ export class Client extends EventTarget {
   // Events.
 
   #gap(missed, unacknowledged = 0) {
-    const gap = { missed, unacknowledged };
-    this.#lost = gap;
-    queueMicrotask(() => { this.#lost = undefined; });
-    this.#tell('gap', gap);
-  }
-
-  // unsent tells of a signal that will not be sent, in the gap that is about to be told if there is one.
-  #unsent() {
-    if (this.#lost) this.#lost.unacknowledged++;
-    else this.#gap(0, 1);
+    this.#lost = { missed, unacknowledged };
+    this.#tell('gap', this.#lost);
   }
 
   #setStatus(status) {
@@ -426,6 +422,7 @@ export class Client extends EventTarget {
   #tell(type, fields = {}, after) {
     queueMicrotask(() => {
       this.#debug(type, fields.error ?? fields.reason ?? fields.status ?? fields.name ?? '');
+      if (fields === this.#lost) this.#lost = undefined;
       this.dispatchEvent(Object.assign(new Event(type), fields));
       after?.();
       this.#flush();

@@ -1,6 +1,7 @@
 // What lets a connection of 3.0 outlive its sockets (section 11.10 of PROTOCOL.md): both
 // ends count messages, and keep theirs until the other end has them.
 
+import { now } from './call.js';
 import { REQUEST, SIGNAL, duration, little } from './codec.js';
 import { MalformedError } from './errors.js';
 
@@ -109,7 +110,7 @@ export class Ledger {
   again() {
     return this.#kept.map(([message, call]) => {
       if (message[0] >= REQUEST && call?.until < Infinity) {
-        message.set(duration(Math.max(1, call.until - performance.now())), DEADLINE_AT);
+        message.set(duration(Math.max(1, call.until - now())), DEADLINE_AT);
       }
       return message;
     });

@@ -111,7 +111,7 @@ export class Subscription {
         connection.subscribe(call, this, this.#ref, new Payload(body));
       }, (error, payload, failed) => {
         // When a connection is lost it says so to all subscriptions.
-        if (turn !== this.#turn || (error?.sent && error instanceof DisconnectedError)) return;
+        if (turn !== this.#turn || (error instanceof DisconnectedError && error.sent)) return;
         if (!failed) this.#confirmed(payload, since);
         else if (this.#confirms && worthAgain(error)) this.#later(error);
         else this.#fail(error);
