@@ -79,7 +79,10 @@ const attacks = {
 const all = new Map(Object.keys(attacks).map((name) => [name, { connections: 0, messages: 0 }]));
 const named = ({ url }) => decodeURIComponent(url.slice(1));
 
-const server = http.createServer((_, response) => response.end(JSON.stringify(Object.fromEntries(all))));
+const server = http.createServer((_, response) => {
+  response.setHeader('Connection', 'close'); // the next question does not find one that is about to be closed
+  response.end(JSON.stringify(Object.fromEntries(all)));
+});
 const sockets = new WebSocketServer({ server, perMessageDeflate: false, handleProtocols: () => 'webwire-3.0' });
 sockets.on('connection', async (socket, asked) => {
   const name = named(asked);
