@@ -89,14 +89,16 @@ func (c *Client) connectAndRead(open *opening) (again bool, next *opening) {
 	}
 	var using sync.WaitGroup
 	using.Go(s.use)
-	err := l.Run()
+	lost := l.Carry()
 	over := false
 	for l.IsAway() && !over {
-		if next, over = c.goOn(s, err); !over {
-			err = l.Run()
+		if next, over = c.goOn(s, lost); !over {
+			lost = l.Carry()
 		}
 	}
-	err = l.Finish()
+	// Handlers of the server's requests may run on, and may themselves wait for the next
+	// connection. Their contexts have ended.
+	err := l.Release()
 	using.Wait()
 	return c.ended(s, err), next
 }

@@ -21,7 +21,8 @@ type Request struct {
 //
 // Requests are handled concurrently with each other and with hooks, at most 16 at once.
 // ctx ends when the server cancels the request, at its deadline, with the connection,
-// and when the handler has returned; context.Cause says which.
+// and when the handler has returned; context.Cause says which. A handler that runs on
+// after the connection has ended delays neither the next connection nor Close.
 type RequestHandler func(ctx context.Context, r *Request) (protocol.Payload, error)
 
 // requestsAtOnce is the number of requests of the server that are handled at once.

@@ -11,8 +11,8 @@ import (
 // return ErrClosed. If ctx ends first Shutdown closes the client at once, as Close does,
 // and returns ctx.Err().
 //
-// Like Close it does not wait for hooks, which may call it; if OnConnected calls it,
-// requests that wait for OnConnected do not return before ctx ends. It may be called
+// Like Close it does not wait for hooks and handlers, which may call it; if OnConnected calls
+// it, requests that wait for OnConnected do not return before ctx ends. It may be called
 // several times, and before, during or after Close.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.stopping.Store(true)
@@ -58,8 +58,9 @@ func (c *Client) exit() {
 
 // Close closes the client for good. Signals that Signal accepted are sent, pending
 // requests fail with ErrClosed, the connection is closed, and OnDisconnected is called.
-// Close waits for Options.Keys, but not for hooks, which may call it. It returns within a
-// few seconds, whatever server and dialer do, and may be called several times.
+// Close waits for Options.Keys, but not for hooks and handlers, which may call it: their
+// contexts end. It returns within a few seconds, whatever server and dialer do, and may be
+// called several times.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	l := c.link.Load()

@@ -196,21 +196,32 @@ func (l *Link) Version() protocol.Version { return l.out.Version() }
 // all is released. It is called once; if the connection outlives its socket Run returns
 // when the socket ends, IsAway reports true, and Run is called again after Resume.
 func (l *Link) Run() error {
+	if lost := l.Carry(); lost != nil {
+		return lost
+	}
+	return l.Finish()
+}
+
+// Carry is Run for a user that does not wait for tasks: it returns nil if the connection
+// has ended.
+func (l *Link) Carry() (lost error) {
 	l.startPulse()
 	l.reading.Add(1)
 	l.read(false)
 	l.reading.Wait()
 	l.stopPulse()
-	if cause := l.lostBy(); cause != nil {
-		return cause
-	}
-	return l.Finish()
+	return l.lostBy()
 }
 
 // Finish waits, once the connection has ended, until every task is over and all is
 // released, and returns why the connection ended.
 func (l *Link) Finish() error {
 	l.tasks.Wait()
+	return l.Release()
+}
+
+// Release is Finish except that tasks may run on.
+func (l *Link) Release() error {
 	l.background.Wait()
 	return l.Cause()
 }
