@@ -2,11 +2,11 @@ package client
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
@@ -19,6 +19,7 @@ type Client struct {
 	dialer    transport.Dialer
 	dialling  chan struct{} // holds one element while a call of the dialer runs
 	opts      Options
+	log       logs.Logger
 	hooks     tasks.Queue
 	inbox     inbox
 	onSignal  SignalHandler // nil: signals are dropped
@@ -75,6 +76,7 @@ func New(d transport.Dialer, opts Options) *Client {
 		changed:  make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.log.Init(c.opts.Logger, logKinds)
 	c.inbox.size = c.opts.InboxSize
 	c.onSignal, c.onRequest = c.opts.onSignal(), c.opts.onRequest()
 	return c
@@ -213,12 +215,5 @@ func (c *Client) notConnected() error {
 
 // requestFailed logs the error of a handler of a request of the server.
 func (c *Client) requestFailed(name string, err error) {
-	c.mu.Lock()
-	key := c.session.key
-	c.mu.Unlock()
-	c.log(slog.LevelError, "webwire: request of the server failed", "request", name, "error", link.ConcealText(err.Error(), key))
-}
-
-func (c *Client) log(level slog.Level, msg string, args ...any) {
-	c.opts.Logger.Log(context.Background(), level, msg, args...)
+	c.log.Write(requestFailed, "webwire: request of the server failed", "request", logs.Clean(name), "error", logText(err, c.sessionKey()))
 }

@@ -3,11 +3,11 @@ package client
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -202,11 +202,11 @@ func (c *Client) reached() (recovered bool) {
 // The log tells of the first failure in a row, and of the success after it.
 
 func (c *Client) logFailing(err error) {
-	c.log(slog.LevelWarn, "webwire: cannot connect, the client tries again until it succeeds", "error", err)
+	c.log.Write(cannotConnect, "webwire: cannot connect, the client tries again until it succeeds", "error", logs.Text(err))
 }
 
 func (c *Client) logRecovered() {
-	c.log(slog.LevelInfo, "webwire: connected after attempts that failed")
+	c.log.Write(recovered, "webwire: connected after attempts that failed")
 }
 
 // delay sets the time of the next attempt after one that failed with err, or after a loss.

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -112,14 +111,11 @@ type within struct{ hook }
 func (w *within) Run() { w.call() }
 
 func (h *hook) Panicked(value any, stack []byte) {
-	if value == nil {
-		value = "runtime.Goexit was called"
+	c := h.client
+	if value != nil {
+		value = link.ConcealText(fmt.Sprint(value), c.sessionKey())
 	}
-	h.client.mu.Lock()
-	key := h.client.session.key
-	h.client.mu.Unlock()
-	h.client.log(slog.LevelError, "webwire: hook panicked", "hook", h.name,
-		"panic", link.ConcealText(fmt.Sprint(value), key), "stack", string(stack))
+	c.log.Panicked(panicked, "webwire: hook panicked", value, stack, "hook", h.name)
 }
 
 // later puts the call of a hook into the queue. Such calls are not charged to the inbox:

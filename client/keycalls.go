@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -30,12 +30,12 @@ func (c *Client) loadKey(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		c.log(slog.LevelError, "webwire: session key cannot be loaded, the next connection will try again", "error", err)
+		c.log.Write(keysFailed, "webwire: session key cannot be loaded, the next connection will try again", "error", logs.Text(err))
 		return
 	}
 	if key != "" {
 		if err := session.CheckKey(key); err != nil { // a server may hang up on it, again and again
-			c.log(slog.LevelError, "webwire: stored session key is invalid; no session is restored", "error", err)
+			c.log.Write(keysFailed, "webwire: stored session key is invalid; no session is restored", "error", logs.Text(err))
 			key = ""
 		}
 	}
@@ -78,7 +78,7 @@ func (c *Client) saveKey(key, old string) (saved <-chan struct{}) {
 		key, secret := s.key, s.secret
 		c.mu.Unlock()
 		if err := c.opts.Keys.SaveKey(key); err != nil {
-			c.log(slog.LevelError, "webwire: session key cannot be saved", "error", link.Conceal(err, secret))
+			c.log.Write(keysFailed, "webwire: session key cannot be saved", "error", logText(err, secret))
 		}
 	})
 	return s.done

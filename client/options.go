@@ -104,9 +104,11 @@ type Options struct {
 	// Nil: the session is forgotten when the program ends.
 	Keys KeyStore
 
-	// Logger gets panics of hooks and failures of Keys at Error; a session that cannot be
-	// restored now at Warn, once per connection; the first of several failures to connect
-	// at Warn, and the success after them at Info. Nil: slog.Default().
+	// Logger gets what no caller and no hook learns: panics, errors of handlers that the
+	// server is not told, failures of Keys, connections that cannot be resumed and sessions
+	// that cannot be restored now, and the first of several failures to connect.
+	// docs/logging.md lists the records and their levels. They are limited in number.
+	// Nil: slog.Default().
 	Logger *slog.Logger
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -37,7 +36,7 @@ func (s *serving) restoreFirst() (again bool, err error) {
 	if !refused {
 		return false, fmt.Errorf("client: restore session: %w", err)
 	}
-	c.log(slog.LevelWarn, "webwire: session cannot be restored now", "error", link.Conceal(err, key), "retry", again)
+	c.log.Write(cannotRestore, "webwire: session cannot be restored now", "error", logText(err, key), "retry", again)
 	return again, nil
 }
 

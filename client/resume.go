@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -175,7 +175,7 @@ func (c *Client) tryGoingOn(s *serving) (next *opening, err error) {
 	if errors.Is(err, link.ErrCannotResume) {
 		err = fmt.Errorf("%w: the server has received %d messages and goes on at number %d after %d others; the client has received %d and keeps those from %d on",
 			ErrProtocolViolation, w.Received, w.From, w.Late, received, l.FirstKept())
-		c.log(slog.LevelWarn, "webwire: a connection cannot be resumed", "error", err)
+		c.log.Write(cannotResume, "webwire: a connection cannot be resumed", "error", logs.Text(err))
 	}
 	if err != nil {
 		_ = o.conf.Conn.Close(transport.StatusProtocolError, "cannot resume") // err says more

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -202,7 +203,7 @@ func (s *Server) upgradeFailed(r *http.Request, err error) {
 	if errors.Is(err, transport.ErrOrigin) {
 		e = originRefused
 	}
-	s.log.write(e, "webwire: upgrade failed", "remote", r.RemoteAddr, "error", textOf(err))
+	s.log.Write(e, "webwire: upgrade failed", "remote", r.RemoteAddr, "error", logs.Text(err))
 }
 
 // maxUserAgent is the number of bytes that are kept of a User-Agent.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -92,7 +93,7 @@ func (c *Conn) reply(m protocol.Message) {
 	if err == nil || c.link.Cause() != nil {
 		return
 	}
-	c.log(replyLost, "webwire: reply cannot be sent", "error", textOf(err))
+	c.log(replyLost, "webwire: reply cannot be sent", "error", logs.Text(err))
 	if errors.Is(err, protocol.ErrTooBig) {
 		msg, _ := c.info.Version.Append(nil, m) // it was encoded before
 		m := c.info.Version.Failure(m.ID, &protocol.Error{Code: protocol.CodeTooBig, Message: fmt.Sprintf(
@@ -117,7 +118,7 @@ func (c *Conn) failWith(m protocol.Message, name string, err error) {
 		if c.endedBy(err) {
 			e = requestLeft
 		}
-		c.log(e, "webwire: request failed", "request", loggable(name), "error", loggable(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
+		c.log(e, "webwire: request failed", "request", logs.Clean(name), "error", logs.Clean(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
 	}
 	c.reply(m)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
@@ -22,7 +23,7 @@ import (
 // and hooks.
 type Server struct {
 	opts     Options
-	log      logger
+	log      logs.Logger
 	sessions sessions
 	topics   topics
 	root     *Endpoint
@@ -66,9 +67,9 @@ func New(opts Options) *Server {
 	s.limits.Tasks.Concurrency = s.opts.Concurrency
 	s.limits.Tasks.Budget = s.opts.InboxSize
 	s.limits.Survives = survives
-	s.log.to = s.opts.Logger
+	s.log.Init(s.opts.Logger, logKinds)
 	for _, err := range opts.faults() {
-		s.log.write(misconfigured, "webwire: options", "error", textOf(err))
+		s.log.Write(misconfigured, "webwire: options", "error", logs.Text(err))
 	}
 	if opts.Sessions == nil && opts.Engine.Sessions != nil && opts.Engine.Bus != nil {
 		s.opts.Sessions = nodeStore{&s.topics, opts.Engine.Sessions}
@@ -212,7 +213,7 @@ func (s *Server) serve(e *Endpoint, ln transport.Listener) error {
 			return ErrServerClosed
 		case passing(err):
 			pause = min(max(minAcceptPause, 2*pause), maxAcceptPause)
-			s.log.write(acceptFailed, "webwire: cannot accept connections for the moment", "error", textOf(err), "pause", pause)
+			s.log.Write(acceptFailed, "webwire: cannot accept connections for the moment", "error", logs.Text(err), "pause", pause)
 			select {
 			case <-time.After(pause):
 			case <-s.closing:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -67,7 +68,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // short.
 func (s *Server) BeginShutdown() {
 	if err := s.beginShutdown(); err != nil {
-		s.log.write(acceptFailed, "webwire: listener cannot be closed", "error", textOf(err))
+		s.log.Write(acceptFailed, "webwire: listener cannot be closed", "error", logs.Text(err))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
@@ -19,7 +20,7 @@ import (
 type hookedStore struct {
 	hooks *Hooks
 	store session.Store // nil: none
-	log   *logger
+	log   *logs.Logger
 }
 
 // newKey returns the key of a new session.
@@ -72,7 +73,7 @@ func (h *hookedStore) discard(ctx context.Context, key string) {
 
 func (h *hookedStore) report(err error) {
 	if err != nil {
-		h.log.write(storeFailed, "webwire: session that was not handed out cannot be deleted", "error", textOf(err))
+		h.log.Write(storeFailed, "webwire: session that was not handed out cannot be deleted", "error", logs.Text(err))
 	}
 }
 
@@ -100,7 +101,7 @@ func (h *hookedStore) update(ctx context.Context, c *Conn, s session.Session) er
 	err := h.run("OnSessionUpdated", s.Key, func() error { return hook(ctx, c, s) })
 	if err != nil && h.store != nil {
 		if !deliberate(err) {
-			h.log.write(storeFailed, "webwire: OnSessionUpdated failed", "error", textOf(err))
+			h.log.Write(storeFailed, "webwire: OnSessionUpdated failed", "error", logs.Text(err))
 		}
 		return nil
 	}
@@ -156,7 +157,7 @@ func (h *hookedStore) touch(ctx context.Context, key string, seen time.Time) err
 	if errors.Is(err, engine.ErrClosed) { // by Close, which does not wait
 		return nil
 	}
-	h.log.write(storeFailed, "webwire: session store failed to note a use", "error", textOf(err))
+	h.log.Write(storeFailed, "webwire: session store failed to note a use", "error", logs.Text(err))
 	return nil
 }
 
@@ -192,7 +193,7 @@ func (h *hookedStore) removed(ctx context.Context, key string) {
 		return
 	}
 	if err := h.closed(ctx, key); err != nil && !deliberate(err) {
-		h.log.write(storeFailed, "webwire: OnSessionClosed failed", "error", textOf(err))
+		h.log.Write(storeFailed, "webwire: OnSessionClosed failed", "error", logs.Text(err))
 	}
 }
 
@@ -212,7 +213,7 @@ func (h *hookedStore) run(what, key string, call func() error) error {
 }
 
 type storeCall struct {
-	log       *logger
+	log       *logs.Logger
 	what, key string
 	call      func() error
 	err       error
@@ -222,7 +223,7 @@ func (t *storeCall) Run() { t.err = link.Conceal(t.call(), t.key) }
 
 func (t *storeCall) Panicked(value any, stack []byte) {
 	t.err = fmt.Errorf("server: %s panicked: %w", t.what, protocol.ErrInternal)
-	t.log.panicked(t.what, concealed(value, t.key), stack)
+	logPanic(t.log, t.what, concealed(value, t.key), stack)
 }
 
 // answer returns the error that a client gets when its session cannot be restored.

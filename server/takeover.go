@@ -9,6 +9,7 @@ import (
 
 	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -109,7 +110,7 @@ func (s *Server) take(ctx context.Context, claim *protocol.Resume, node engine.N
 			if err == nil {
 				return t, nil, 0
 			}
-			s.log.write(cannotResume, "webwire: a connection cannot be taken over", "error", textOf(err))
+			s.log.Write(cannotResume, "webwire: a connection cannot be taken over", "error", logs.Text(err))
 			t.release()
 		}
 	}
@@ -175,7 +176,7 @@ func (t *taking) commit(ctx context.Context, id protocol.ConnID) protocol.Outcom
 func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Config, hello protocol.HelloBody, info Info, former protocol.ConnID) (*Conn, protocol.Outcome, error) {
 	s, m, claim := t.server, t.move, hello.Resume
 	if claim.FirstKept > m.link.Received+1 || !m.link.Outbox.Continues(claim.Received) {
-		s.log.write(cannotResume, "webwire: a connection cannot be resumed", "error", textOf(&disagreement{claim, m.link.Received}))
+		s.log.Write(cannotResume, "webwire: a connection cannot be resumed", "error", logs.Text(&disagreement{claim, m.link.Received}))
 		t.release()
 		return nil, protocol.OutcomeExpired, nil
 	}

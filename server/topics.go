@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/logs"
 )
 
 const (
@@ -158,7 +159,7 @@ func (t *topics) fault(op, topic string, err error) error {
 	}
 	t.errors.Add(1)
 	if t.ctx.Err() == nil && !errors.Is(err, engine.ErrTooBig) {
-		t.server.log.write(engineFailed, "webwire: engine failed", "operation", op, "topic", loggable(topic), "error", textOf(err))
+		t.server.log.Write(engineFailed, "webwire: engine failed", "operation", op, "topic", logs.Clean(topic), "error", logs.Text(err))
 	}
 	return fmt.Errorf("server: topic: %w", err)
 }

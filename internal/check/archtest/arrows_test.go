@@ -50,8 +50,9 @@ var arrows = []struct {
 	{"internal/link", []string{"protocol", "transport", "internal/outbox", "internal/tasks", "internal/invariant"}},
 	{"internal/manners", []string{"protocol"}},
 	{"internal/mux", nil},
-	{"server", []string{"protocol", "transport", "session", "engine", "internal/link", "internal/outbox", "internal/tasks", "internal/mux", "internal/manners", xSync}},
-	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/tasks", "internal/mux", "internal/manners", xSync}},
+	{"internal/logs", nil},
+	{"server", []string{"protocol", "transport", "session", "engine", "internal/link", "internal/outbox", "internal/tasks", "internal/mux", "internal/logs", "internal/manners", xSync}},
+	{"client", []string{"protocol", "transport", "session", "internal/link", "internal/tasks", "internal/mux", "internal/logs", "internal/manners", xSync}},
 
 	{"webwiretest", []string{"transport", "server", "client", "transport/memory", "transport/transporttest"}},
 
