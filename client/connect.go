@@ -110,7 +110,11 @@ func (c *Client) ended(s *serving, err error) (again bool) {
 	final := s != nil && s.final != nil
 	if final {
 		err = s.final
-	} else {
+	}
+	if s != nil && !s.since.IsZero() {
+		s.logEnd(err)
+	}
+	if !final {
 		err = c.counted(err)
 		final = c.givesUp(err)
 	}

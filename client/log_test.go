@@ -13,6 +13,7 @@ import (
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // rawLogger keeps records as they are, one a line, without stacks.
@@ -148,4 +149,91 @@ func TestLoggersMayPanic(t *testing.T) {
 			t.Errorf("%d connections", n)
 		}
 	})
+}
+
+// Either end logs once, at DEBUG, who ended a connection and why.
+func TestEndIsLogged(t *testing.T) {
+	type ends struct {
+		client  *client.Client
+		conn    *server.Conn
+		server  *server.Server
+		network *network
+	}
+	const lost = "by=network reason="
+	for name, test := range map[string]struct {
+		end            func(*ends)
+		server, client string // beginnings of records
+		window         time.Duration
+		refusal        error
+	}{
+		"the client": {
+			end:    func(e *ends) { e.client.Close() },
+			server: "by=client reason=transport: connection closed by the peer (1000 normal closure) status=1000 duration=1m0s remote=",
+			client: "by=client reason=client: closed status=1000 duration=1m0s",
+		},
+		"the server": {
+			end:    func(e *ends) { e.conn.Close(4501, "kicked\n") },
+			server: "by=server reason=server: connection closed (4501): kicked\\n status=4501 duration=1m0s remote=",
+			client: "by=server reason=transport: connection closed by the peer (4501): kicked\\n status=4501 duration=1m0s",
+		},
+		"the server at once": {
+			end:    func(e *ends) { e.conn.Abort() },
+			server: "by=server reason=server: connection closed duration=1m0s remote=",
+			client: lost,
+		},
+		"shutdown, which asks the client to move": {
+			end:    func(e *ends) { e.server.Shutdown(context.Background()) },
+			server: "by=client reason=transport: connection closed by the peer (1012 service restart): moving status=1012 duration=1m0s remote=",
+			client: "by=client reason=client: left the server: protocol: server is shutting down status=1012 duration=1m0s",
+		},
+		"the network": {
+			end:    func(e *ends) { e.network.near().Cut() },
+			server: lost, client: lost,
+		},
+		"the network, for too long": {
+			end: func(e *ends) {
+				e.network.away()
+				e.network.near().Cut()
+				time.Sleep(2 * time.Minute)
+			},
+			server: lost + "server: the client did not come back duration=2m0s remote=",
+			client: lost + "client: the server was out of reach for longer than it waits for its clients: ",
+			window: time.Minute,
+		},
+		"OnClientConnected": {
+			end:     func(e *ends) {},
+			server:  "by=server reason=server: connection refused: transport: connection closed by the peer (4502): banned status=4502 duration=0s remote=",
+			refusal: &transport.CloseError{Status: 4502, Reason: "banned"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				ours, theirs := &rawLogger{}, &rawLogger{}
+				conns := make(chan *server.Conn, 10)
+				n := newNetwork(t)
+				srv := n.serve(server.Options{Logger: slog.New(theirs), ResumeWindow: test.window, Hooks: server.Hooks{
+					OnClientConnected: func(_ context.Context, c *server.Conn) error { conns <- c; return test.refusal },
+				}})
+				c := n.client(client.Options{Logger: slog.New(ours)})
+				if err := c.Connect(t.Context()); err != nil && test.refusal == nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				test.end(&ends{c, <-conns, srv, n})
+				time.Sleep(10 * time.Millisecond)
+				for want, log := range map[string]*rawLogger{test.server: theirs, test.client: ours} {
+					lines := log.lines("webwire: connection ")
+					if want == "" { // it may have ended before the client could use it
+						continue
+					}
+					if test.window > 0 && len(lines) > 0 && strings.HasPrefix(lines[0], "webwire: connection lost its socket reason=") {
+						lines = lines[1:]
+					}
+					if len(lines) != 1 || !strings.HasPrefix(lines[0], "webwire: connection ended "+want) {
+						t.Errorf("got %q, want %q", lines, want)
+					}
+				}
+			})
+		})
+	}
 }

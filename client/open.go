@@ -43,6 +43,7 @@ func (s *serving) tryOpen() (opened, recovered bool) {
 		return false, false
 	}
 	s.since = time.Now()
+	s.began = s.since
 	recovered = c.reached()
 	c.connects++
 	c.reckon(true)

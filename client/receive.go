@@ -15,7 +15,8 @@ import (
 type serving struct {
 	client *Client
 	link   *link.Link
-	since  time.Time // when the connection could be used, zero if it never could
+	since  time.Time // when the connection could be used, or went on, last; zero if it never could be used
+	began  time.Time // when it could be used first
 	ticket ticket
 	final  error // after which the client gives up, while the connection is away; nil: none
 

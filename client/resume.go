@@ -194,19 +194,23 @@ func (c *Client) tryGoingOn(s *serving) (next *opening, err error) {
 
 // away records that a connection has lost its socket.
 func (c *Client) away(s *serving, cause error) {
+	why := reason(cause)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !s.since.IsZero() {
+	used := !s.since.IsZero()
+	if used {
 		if time.Since(s.since) >= c.stable(cause) {
 			c.trying.retries = 0
 		}
 		c.setStatus(Resuming)
 		if hook := c.opts.Hooks.OnAway; hook != nil {
-			cause = reason(cause)
-			c.later("OnAway", func() { hook(c.ctx, cause) })
+			c.later("OnAway", func() { hook(c.ctx, why) })
 		}
 	}
 	c.delay(cause)
+	c.mu.Unlock()
+	if used {
+		s.logLoss(why)
+	}
 }
 
 // stillAway records that an attempt to go on with a connection has failed.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/webwire-go/webwire/internal/link"
-	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -115,7 +113,7 @@ func (c *Conn) refusal(err error, hook string) (status transport.Status, reason 
 		return refusal.Status, refusal.Reason
 	}
 	if c.link.Context().Err() == nil && !deliberate(err) {
-		c.log(connectFailed, "webwire: "+hook+" failed", "error", logs.Clean(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
+		c.log(connectFailed, "webwire: "+hook+" failed", "error", c.logText(err))
 	}
 	return transport.StatusInternalError, ""
 }

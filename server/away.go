@@ -27,6 +27,7 @@ func (c *Conn) carry() error {
 	if !c.link.IsAway() {
 		return c.finish()
 	}
+	c.logLoss(reason)
 	r.ends = link.Now() + c.server.opts.ResumeWindow
 	c.startWindow()
 	c.server.setAway(c, true)

@@ -215,6 +215,7 @@ func (c *Conn) finish() error {
 		c.stop()
 	}
 	reason := c.link.Finish()
+	c.logEnd(reason)
 	c.neverExpires()
 	c.server.sessions.leave(c)
 	if r := c.resumption; r != nil && r.origins != nil && c.admitted.Load() && !c.hasMoved() {
@@ -316,8 +317,28 @@ func (c *Conn) Close(status transport.Status, reason string) {
 		relay.call(opClose, f)
 		return
 	}
-	c.close(status, reason, ErrConnClosed)
+	var cause error = ErrConnClosed
+	if status != transport.StatusNormalClosure || reason != "" {
+		cause = &closedWith{status, transport.CutReason(reason)}
+	}
+	c.close(status, reason, cause)
 }
+
+// closedWith is the ErrConnClosed of a Conn.Close that says more.
+type closedWith struct {
+	status transport.Status
+	reason string
+}
+
+func (e *closedWith) Error() string {
+	text := ErrConnClosed.Error() + " (" + e.status.String() + ")"
+	if e.reason != "" {
+		text += ": " + e.reason
+	}
+	return text
+}
+
+func (e *closedWith) Unwrap() error { return ErrConnClosed }
 
 // close is Close with the cause that ServeConn returns.
 func (c *Conn) close(status transport.Status, reason string, cause error) {

@@ -15,8 +15,9 @@ var (
 	// unwraps to net.ErrClosed.
 	ErrServerClosed error = closedError("server: closed")
 
-	// ErrConnClosed is the reason after Conn.Close or Conn.Abort, and is wrapped by the
-	// errors of methods of a Conn that has ended. It unwraps to net.ErrClosed.
+	// ErrConnClosed is the reason after Conn.Abort. The reason after Conn.Close wraps it
+	// and names status and reason, and errors of methods of a Conn that has ended wrap it.
+	// It unwraps to net.ErrClosed.
 	ErrConnClosed error = closedError("server: connection closed")
 
 	// ErrSlowConsumer is the reason if the outbox was full for a message that cannot

@@ -118,7 +118,7 @@ func (c *Conn) failWith(m protocol.Message, name string, err error) {
 		if c.endedBy(err) {
 			e = requestLeft
 		}
-		c.log(e, "webwire: request failed", "request", logs.Clean(name), "error", logs.Clean(link.ConcealText(fmt.Sprint(err), c.sessionKey())))
+		c.log(e, "webwire: request failed", "request", logs.Clean(name), "error", c.logText(err))
 	}
 	c.reply(m)
 }

@@ -23,6 +23,8 @@ const (
 	cannotResume                    // a client and the server disagree about what was received
 	engineFailed                    // the engine of Options.Engine
 	misconfigured                   // an option that makes no sense
+	connEnded                       // a connection has ended
+	socketLost                      // a connection has lost its socket and may get another one
 )
 
 var logKinds = []logs.Kind{
@@ -38,6 +40,8 @@ var logKinds = []logs.Kind{
 	cannotResume:  {Level: slog.LevelWarn, Burst: 10, Every: time.Second},
 	engineFailed:  {Level: slog.LevelError, Burst: 10, Every: time.Second},
 	misconfigured: {Level: slog.LevelError},
+	connEnded:     {Level: slog.LevelDebug},
+	socketLost:    {Level: slog.LevelDebug},
 }
 
 // panicked logs that user code panicked or called runtime.Goexit.
@@ -55,6 +59,34 @@ func concealed(value any, key string) any {
 		return nil
 	}
 	return link.ConcealText(fmt.Sprint(value), key)
+}
+
+// logEnd logs who ended the connection, and why.
+func (c *Conn) logEnd(reason error) {
+	if !c.server.log.Enabled(connEnded) || reason == ErrMoved && !c.admitted.Load() { // it was never here
+		return
+	}
+	by, status := c.link.EndedBy("server", "client")
+	if reason == ErrClientGone {
+		by = "network"
+	}
+	args := []any{"by", by, "reason", c.logText(reason)}
+	if status != 0 {
+		args = append(args, "status", int(status))
+	}
+	c.log(connEnded, "webwire: connection ended", append(args, "duration", time.Since(c.info.Connected))...)
+}
+
+// logLoss logs why the connection has lost its socket.
+func (c *Conn) logLoss(reason error) {
+	if c.server.log.Enabled(socketLost) {
+		c.log(socketLost, "webwire: connection lost its socket", "reason", c.logText(reason))
+	}
+}
+
+// logText returns the text of err for the log, without the session key.
+func (c *Conn) logText(err error) string {
+	return logs.Clean(link.ConcealText(fmt.Sprint(err), c.sessionKey()))
 }
 
 func (c *Conn) log(e logs.Event, msg string, args ...any) {

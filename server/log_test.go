@@ -234,3 +234,30 @@ func TestPanicsWhilePanicsAreHandled(t *testing.T) {
 		}
 	}
 }
+
+// Whoever wants to know why the application closed a connection learns it, at DEBUG.
+func TestCloseSaysWhy(t *testing.T) {
+	for level, records := range map[slog.Level]int{slog.LevelDebug: 1, slog.LevelInfo: 0} {
+		bubble(t, func(t *testing.T) {
+			var log record
+			reasons := make(chan error, 1)
+			srv := server.New(server.Options{
+				Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level})),
+				Hooks:  server.Hooks{OnClientDisconnected: func(_ *server.Conn, reason error) { reasons <- reason }},
+			})
+			p := connect(t, srv, protocol.V1_2)
+			grab(t, srv).Close(4001, "kicked")
+			_, returned := p.over()
+			const want = "server: connection closed (4001): kicked"
+			for _, reason := range []error{returned, <-reasons} {
+				if !errors.Is(reason, server.ErrConnClosed) || !errors.Is(reason, net.ErrClosed) || reason.Error() != want {
+					t.Errorf("the reason is %v", reason)
+				}
+			}
+			lines := log.take()
+			if strings.Count(lines, "\n") != records || records == 1 && !strings.Contains(lines, `"webwire: connection ended" by=server reason="`+want+`" status=4001 duration=`) {
+				t.Errorf("%v: logged %q", level, lines)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/webwire-go/webwire/transport"
@@ -69,7 +70,7 @@ func (l *Link) Flush(ctx context.Context) {
 func (l *Link) Disconnect(status transport.Status, reason string, cause error) {
 	l.out.Let() // for Disconnect may be called by the reader, and waits
 	s := l.lock()
-	first := s.part(cause)
+	first := s.part(status, cause)
 	gone := s.awaitGone()
 	l.unlock()
 	if first {
@@ -82,7 +83,7 @@ func (l *Link) Disconnect(status transport.Status, reason string, cause error) {
 func (l *Link) DisconnectLater(status transport.Status, reason string, cause error) {
 	s := l.lock()
 	defer l.unlock()
-	if s.part(cause) {
+	if s.part(status, cause) {
 		l.background.Go(func() { l.part(status, reason) })
 	}
 }
@@ -92,16 +93,17 @@ func (l *Link) DisconnectLater(status transport.Status, reason string, cause err
 func (l *Link) part(status transport.Status, reason string) {
 	// Its error is of no interest: the connection is over either way.
 	_ = l.out.Conn().Close(status, reason)
-	l.end(nil) // there is a cause
+	l.end(nil, true) // there is a cause
 	l.drop()
 }
 
 // part reports whether the caller is the one to close the connection.
-func (s *state) part(cause error) bool {
+func (s *state) part(status transport.Status, cause error) bool {
 	if s.closed || s.parting {
 		return false
 	}
 	s.parting = true
+	s.status, s.own = status, true
 	s.cause = cause
 	return true
 }
@@ -109,7 +111,7 @@ func (s *state) part(cause error) bool {
 // Abort drops the connection at once, and what waits for its handler.
 func (l *Link) Abort(cause error) {
 	l.tasks.Cut()
-	l.end(cause)
+	l.end(cause, true)
 	l.drop()
 }
 
@@ -121,7 +123,7 @@ func (l *Link) AbortAway(cause error) bool { return l.endAway(cause, true) }
 func (l *Link) EndAway(cause error) bool { return l.endAway(cause, false) }
 
 func (l *Link) endAway(cause error, cut bool) (ended bool) {
-	if ended, _ = l.endOpen(cause, true); ended {
+	if ended, _ = l.endOpen(cause, true, true); ended {
 		if cut {
 			l.tasks.Cut()
 		}
@@ -138,11 +140,30 @@ func (l *Link) Cause() error {
 	return l.state.cause
 }
 
+// EndedBy returns who ended a connection that has ended, this end, the peer or the network,
+// by the names given to them, and the close status, zero if there was none.
+func (l *Link) EndedBy(self, peer string) (by string, status transport.Status) {
+	l.mu.Lock()
+	cause, own, status := l.state.cause, l.state.own, l.state.status
+	l.mu.Unlock()
+	if own {
+		return self, status
+	}
+	var closed *transport.CloseError
+	if !errors.As(cause, &closed) || closed.Local {
+		return "network", 0
+	}
+	if !closed.Status.Sendable() { // it stands for none
+		return peer, 0
+	}
+	return peer, closed.Status
+}
+
 // end decides what is in flight, and drops the connection unless somebody is about
 // to close it in good order: then what failed may well have failed for that. Tasks
-// go on; their context ends.
-func (l *Link) end(cause error) {
-	if ended, parting := l.endOpen(cause, false); ended {
+// go on; their context ends. own says that this end decided it.
+func (l *Link) end(cause error, own bool) {
+	if ended, parting := l.endOpen(cause, own, false); ended {
 		l.failAll(l.Cause())
 		if !parting {
 			l.drop()
@@ -153,7 +174,7 @@ func (l *Link) end(cause error) {
 // endRead is end for the reader. Somebody else may be writing: how much of that was
 // sent is known once the dropped connection has released the write.
 func (l *Link) endRead(cause error) {
-	ended, parting := l.endOpen(cause, false)
+	ended, parting := l.endOpen(cause, false, false)
 	if !ended {
 		return
 	}
@@ -171,7 +192,7 @@ const settleTime = 100 * time.Millisecond
 // endOpen makes the link closed and reports whether it was not before, and whether
 // somebody is about to close the connection. If away is true it does so only if the
 // connection is away.
-func (l *Link) endOpen(cause error, away bool) (ended, parting bool) {
+func (l *Link) endOpen(cause error, own, away bool) (ended, parting bool) {
 	s := l.lock()
 	if s.closed || away && !s.away {
 		l.unlock()
@@ -181,7 +202,7 @@ func (l *Link) endOpen(cause error, away bool) (ended, parting bool) {
 	s.away = false
 	l.modern.ended()
 	if s.cause == nil {
-		s.cause = cause
+		s.cause, s.own = cause, own
 	}
 	cause = s.cause
 	parting = s.parting

@@ -67,7 +67,7 @@ func (l *Link) awaitRoom() {
 			l.pingNow()
 			d.overdrafts = min(d.overdrafts+1, maxOverdraft)
 			if d.starved++; d.starved > 2*maxStarved {
-				l.end(ErrStarved)
+				l.end(ErrStarved, true)
 			}
 		case <-over:
 			timer.Stop()

@@ -112,17 +112,19 @@ type Link struct {
 // state is what is in flight on the connection besides tasks. It is changed between lock
 // and unlock.
 type state struct {
-	closed  bool          // the connection has ended
-	away    bool          // it has no socket
-	resumes bool          // it outlives its socket
-	parting bool          // somebody closes the connection in good order
-	dropped bool          // nothing is held any more
-	idle    bool          // no task is left and none is taken any more
-	waiting atomic.Int32  // is calls.waiting; may be read without the lock
-	cause   error         // why the connection is closed, or is about to be
-	calls   *calls        // nil before the first request; many servers never send one
-	drained chan struct{} // closed once draining is over; nil before it began
-	gone    chan struct{} // closed once the connection is dropped; nil if nobody waits for that
+	closed  bool             // the connection has ended
+	away    bool             // it has no socket
+	resumes bool             // it outlives its socket
+	parting bool             // somebody closes the connection in good order
+	dropped bool             // nothing is held any more
+	idle    bool             // no task is left and none is taken any more
+	status  transport.Status // with which this end closes the connection; zero: none
+	waiting atomic.Int32     // is calls.waiting; may be read without the lock
+	own     bool             // this end decided that the connection ends
+	cause   error            // why the connection is closed, or is about to be
+	calls   *calls           // nil before the first request; many servers never send one
+	drained chan struct{}    // closed once draining is over; nil before it began
+	gone    chan struct{}    // closed once the connection is dropped; nil if nobody waits for that
 }
 
 // epoch is what the times of all links are measured from, by now. They are only compared

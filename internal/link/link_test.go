@@ -19,7 +19,7 @@ func TestDisconnectIsNotCutShort(t *testing.T) {
 		"another": func(l *running) { l.Disconnect(transport.StatusGoingAway, "", errTestOver) },
 		"later":   func(l *running) { l.DisconnectLater(transport.StatusGoingAway, "", errTestOver) },
 		"drained": func(l *running) { l.Close(transport.StatusGoingAway, "", errTestOver) },
-		"failed":  func(l *running) { l.end(errTestOver) },
+		"failed":  func(l *running) { l.end(errTestOver, false) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

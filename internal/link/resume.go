@@ -90,7 +90,7 @@ func (l *Link) CloseSocket(status transport.Status, reason string, cause error) 
 // socket, which it reports.
 func (l *Link) endWritten(err error) (away bool) {
 	if away = l.loseSocket(err); !away {
-		l.end(err)
+		l.end(err, false)
 	}
 	return away
 }
