@@ -22,7 +22,7 @@ var (
 	ErrClosed error = closedError{}
 
 	// ErrProtocolViolation is the reason for which the client closes a connection if the
-	// server breaks the protocol.
+	// server breaks the protocol, also if it makes requests and does not read the answers.
 	ErrProtocolViolation = errors.New("client: server violated the protocol")
 
 	// ErrSlowHooks is the reason for which the client closes a connection if its hooks

@@ -2,7 +2,7 @@ package client
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -93,11 +93,14 @@ func (s *serving) Receive(m protocol.Message) {
 		s.link.Drop()
 	case protocol.Welcome:
 		w, err := m.Welcome()
-		if err != nil || w.Outcome != protocol.OutcomeFresh || s.isWelcome() {
-			s.violated(errors.Join(errWelcome, err))
-			return
+		switch {
+		case err != nil:
+			s.violated(err)
+		case w.Outcome != protocol.OutcomeFresh || s.isWelcome():
+			s.violated(errWelcome)
+		default:
+			s.welcomed(&w)
 		}
-		s.welcomed(&w)
 	default: // replies that nobody waits for, what only clients send
 		if v := s.link.Version(); v >= protocol.V3_0 && !v.FromServer(m.Kind) {
 			s.violated(protocol.ErrMalformed)
@@ -128,14 +131,16 @@ func (s *serving) Malformed(m protocol.Message, err error) {
 	s.link.Drop()
 }
 
-// Overflow ends a connection whose server does not read the answers to its requests.
+// Overflow ends a connection whose server does not read the answers to its requests, and
+// sends more than the client takes at once.
 func (s *serving) Overflow() {
 	s.link.DisconnectLater(transport.StatusPolicyViolation, "answers are not read", errOverflow)
 }
 
-var errWelcome = errors.New("client: the server welcomes a connection that the client did not ask for")
-
-var errOverflow = errors.New("client: the server does not read the answers to its requests")
+var (
+	errWelcome  = fmt.Errorf("%w: it welcomes a connection that the client did not ask for", ErrProtocolViolation)
+	errOverflow = fmt.Errorf("%w: it does not read the answers to its requests", ErrProtocolViolation)
+)
 
 func (s *serving) violated(err error) {
 	s.link.Disconnect(transport.StatusProtocolError, "protocol error", err)

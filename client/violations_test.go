@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -202,8 +203,8 @@ func TestEveryTypeAndLength(t *testing.T) {
 						if err := s.over(); !errors.As(err, &closed) || closed.Status != transport.StatusProtocolError {
 							t.Fatalf("after %q: %v", msg, err)
 						}
-						if err := <-s.lost; err == nil {
-							t.Fatal("OnDisconnected got no reason")
+						if err := <-s.lost; !errors.Is(err, client.ErrProtocolViolation) {
+							t.Fatalf("after %q: OnDisconnected got %v", msg, err)
 						}
 						s.connect()
 					}
@@ -417,6 +418,34 @@ func TestConnectionOpenedBadly(t *testing.T) {
 				if _, err := conn.Read(nil); err == nil {
 					t.Error("the client sent something")
 				}
+			})
+		})
+	}
+}
+
+// A server of 3.0 that welcomes the client twice, or makes requests and reads no answers,
+// has broken the protocol, which OnDisconnected is told.
+func TestViolationsAreTold(t *testing.T) {
+	for name, violate := range map[string]func(s *rawServer){
+		"a second welcome": func(s *rawServer) { s.send(protocol.WelcomeBody{From: 1}.Message()) },
+		"answers unread": func(s *rawServer) {
+			var err error
+			for id := uint64(0); err == nil && len(s.lost) == 0; id++ {
+				b, _ := s.version.Append(nil, protocol.Message{Kind: protocol.Request, ID: protocol.NewID(id), Name: "r"})
+				err = s.conn.Write(b) // until the client has closed the connection
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newRawServer(t, protocol.V3_0)
+				defer s.close()
+				s.connect()
+				violate(s)
+				if reason := <-s.lost; !errors.Is(reason, client.ErrProtocolViolation) || strings.Contains(reason.Error(), "\n") {
+					t.Errorf("the reason is %q", reason)
+				}
+				s.conn.Abort()
 			})
 		})
 	}
