@@ -42,7 +42,7 @@ func (c *Client) callHeader(ctx context.Context) (http.Header, error) {
 	if c.opts.Header == nil {
 		return nil, nil
 	}
-	a := c.callDialer(ctx, func() answer {
+	a := c.callDialer(ctx, "Options.Header", func() answer {
 		a := answer{err: errHeaderPanicked}
 		tasks.Run(&within{hook{c, "Options.Header", func() { a.header, a.err = c.opts.Header(ctx) }}})
 		return a
@@ -51,7 +51,7 @@ func (c *Client) callHeader(ctx context.Context) (http.Header, error) {
 }
 
 func (c *Client) callCredentials(ctx context.Context) ([]byte, error) {
-	a := c.callDialer(ctx, func() answer {
+	a := c.callDialer(ctx, "Options.Credentials", func() answer {
 		a := answer{err: errCredentialsPanicked}
 		tasks.Run(&within{hook{c, "Options.Credentials", func() { a.body, a.err = c.opts.Credentials(ctx) }}})
 		return a
@@ -60,7 +60,7 @@ func (c *Client) callCredentials(ctx context.Context) ([]byte, error) {
 }
 
 func (c *Client) callDial(ctx context.Context, header http.Header) (transport.Conn, error) {
-	a := c.callDialer(ctx, func() (a answer) {
+	a := c.callDialer(ctx, "the dialer", func() (a answer) {
 		a.conn, a.err = c.dialer.Dial(ctx, transport.DialOptions{Protocols: c.tokens(), Header: header, Limits: c.opts.limits()})
 		return a
 	})
@@ -68,24 +68,25 @@ func (c *Client) callDial(ctx context.Context, header http.Header) (transport.Co
 }
 
 func (c *Client) callProbe(ctx context.Context, p transport.Prober, header http.Header) ([]byte, error) {
-	a := c.callDialer(ctx, func() (a answer) {
+	a := c.callDialer(ctx, "the dialer", func() (a answer) {
 		a.body, a.err = p.Probe(ctx, transport.DialOptions{Header: header})
 		return a
 	})
 	return a.body, a.err
 }
 
-// callDialer makes a call of the dialer, and is back when ctx ends even if the call
-// is not. What the call returns after that is dropped. Calls that nobody waits for
-// any more must not pile up: there is one at a time.
-func (c *Client) callDialer(ctx context.Context, call func() answer) answer {
+// callDialer makes a call of the dialer, or of a function of Options, and is back when ctx
+// ends even if the call is not. What the call returns after that is dropped. Calls that
+// nobody waits for any more must not pile up: there is one at a time. Errors name what is
+// called.
+func (c *Client) callDialer(ctx context.Context, what string, call func() answer) answer {
 	if err := ctx.Err(); err != nil {
 		return answer{err: err}
 	}
 	select {
 	case c.dialling <- struct{}{}:
 	case <-ctx.Done():
-		return answer{err: fmt.Errorf("an earlier call of the call does not return: %w", ctx.Err())}
+		return answer{err: fmt.Errorf("an earlier call of the dialer, or of Options.Header or Options.Credentials, has not returned: %w", ctx.Err())}
 	}
 	answers, left := make(chan answer), make(chan struct{})
 	defer close(left)
@@ -108,7 +109,7 @@ func (c *Client) callDialer(ctx context.Context, call func() answer) answer {
 		select {
 		case a = <-answers:
 		case <-time.After(dialGrace):
-			return answer{err: fmt.Errorf("the call does not return: %w", ctx.Err())}
+			return answer{err: fmt.Errorf("%s has not returned: %w", what, ctx.Err())}
 		}
 	}
 	if a.err == nil && ctx.Err() != nil {
