@@ -64,7 +64,7 @@ func accept(t *testing.T, ln *memory.Listener, v protocol.Version, conf protocol
 	p := &peer{t, conn, v}
 	rules := manners.Of(v)
 	if rules.Hello {
-		welcome(t, conn, conf)
+		welcome(t, conn, conf, 0)
 	}
 	if rules.Conf {
 		conf.Version = v
@@ -73,11 +73,11 @@ func accept(t *testing.T, ln *memory.Listener, v protocol.Version, conf protocol
 	return p
 }
 
-// welcome opens a connection of 3.0 for the server.
-func welcome(t *testing.T, conn transport.Conn, conf protocol.Conf) {
+// welcome opens a connection of 3.0 for the server, which can be resumed for a time.
+func welcome(t *testing.T, conn transport.Conn, conf protocol.Conf, window time.Duration) {
 	t.Helper()
 	conf.Version, conf.StreamCredit, conf.Requests = protocol.V3_0, 64<<10, 1<<16-1
-	for _, m := range []protocol.Message{conf.Message(), protocol.WelcomeBody{From: 1}.Message()} {
+	for _, m := range []protocol.Message{conf.Message(), protocol.WelcomeBody{From: 1, Window: window}.Message()} {
 		b, err := protocol.V3_0.Append(nil, m)
 		if err == nil {
 			err = conn.Write(b)

@@ -95,7 +95,7 @@ func (st *stage) play(step scenarioStep) {
 		st.peer = newFarEnd(far)
 		rules := manners.Of(st.version)
 		if rules.Hello {
-			welcome(t, far, protocol.Conf{})
+			welcome(t, far, protocol.Conf{}, 0)
 		}
 		if rules.Conf {
 			st.write(protocol.Conf{Version: st.version}.Message())

@@ -58,7 +58,7 @@ func (s *rawServer) connect() {
 	conf := protocol.Conf{Version: s.version, ReadTimeout: time.Minute}
 	rules := manners.Of(s.version)
 	if rules.Hello {
-		welcome(s.t, s.conn, conf)
+		welcome(s.t, s.conn, conf, 0)
 	}
 	if rules.Conf {
 		s.send(conf.Message())

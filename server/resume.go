@@ -91,6 +91,8 @@ func (c *Conn) welcome(outcome protocol.Outcome) {
 	if r := c.resumption; r != nil {
 		w.Conn, w.Secret = r.id, r.secret
 		w.Window, w.Ring = c.server.opts.ResumeWindow, outbox.RingBytes
+	} else {
+		c.link.NeverResumes()
 	}
 	c.link.Urge(w.Message())
 }

@@ -31,7 +31,7 @@ type acks struct {
 	timer *time.Timer // nil before the first message
 
 	bytes int32   // received since since, until they are ackBytes; the reader's
-	on    bool    // the peer waits for acknowledgements; the reader's
+	on    bool    // the peer may keep what it sends; the reader's
 	space [9]byte // for ackDue; the flusher's
 }
 

@@ -42,7 +42,7 @@ type modern struct {
 
 func newModern(conf Config) *modern {
 	x := &modern{own: conf.Own, peer: conf.Peer, first: conf.First, controls: controls{began: now()}}
-	x.acks.on = conf.Keeping != nil
+	x.acks.on = true
 	if x.own.StreamCredit == 0 {
 		x.own.StreamCredit = DefaultStreamCredit
 	}

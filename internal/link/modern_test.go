@@ -125,6 +125,9 @@ func start(t testing.TB, conf Config, handle handler) *handling {
 	h := &handling{handle: handle}
 	conf.Role = h
 	h.running = &running{New(context.Background(), conf), make(chan error, 1)}
+	if conf.Version >= protocol.V3_0 && conf.Keeping == nil { // then the peer keeps nothing either: there are no acks
+		h.NeverResumes()
+	}
 	go func() { h.reason <- h.Run() }()
 	t.Cleanup(func() {
 		h.Abort(errTestOver)

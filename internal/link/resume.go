@@ -95,7 +95,8 @@ func (l *Link) endWritten(err error) (away bool) {
 	return away
 }
 
-// NeverResumes records that the peer does not resume connections: nothing is kept for that.
+// NeverResumes records that the server does not resume connections: neither end keeps anything for
+// that, nor acknowledges it.
 func (l *Link) NeverResumes() {
 	l.lock().resumes = false
 	l.unlock()
