@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -24,7 +25,7 @@ const askTimeout = 30 * time.Second
 // seconds.
 func (c *Conn) Request(ctx context.Context, name string, p protocol.Payload) (protocol.Payload, error) {
 	if v := c.info.Version; v < protocol.V3_0 {
-		return protocol.Payload{}, fmt.Errorf("server: client speaks protocol %v: %w", v, protocol.ErrUnsupported)
+		return protocol.Payload{}, &link.UnsentError{Err: fmt.Errorf("server: client speaks protocol %v: %w", v, protocol.ErrUnsupported)}
 	}
 	timeout := time.Duration(0)
 	if _, ok := ctx.Deadline(); !ok {

@@ -129,8 +129,11 @@ type Handler interface {
 // RequestHandler answers a request with a payload or an error. The client gets a
 // *protocol.Error as it is, and also the errors of package protocol that stand for a kind
 // of reply: after protocol.ErrShutdown it knows that the request was not executed, and
-// connects again. Any other error is logged, and the client gets protocol.ErrInternal. So
-// does a *protocol.PeerError, which is what another server answered to the handler.
+// connects again. After the others, of which a client of 3.0 also gets those that only 3.0
+// has, it takes the request for executed; a *protocol.FailureError says what the handler
+// makes it say. Any other error is logged, and the client gets protocol.ErrInternal. So does
+// a *protocol.PeerError, which is what another end answered to the handler, and the error of
+// a request of the handler that was not sent.
 //
 // ctx ends with the connection. With clients of 3.0 it also ends when the client cancels
 // the request, at the client's deadline, and when the handler has returned; context.Cause

@@ -32,7 +32,7 @@ func streamed(h StreamHandler) RequestHandler {
 		case r.Conn.info.Version < protocol.V3_0:
 			return protocol.Payload{}, errStreams
 		case in == nil || !in.TakesItems():
-			return protocol.Payload{}, protocol.ErrUnsupported
+			return protocol.Payload{}, protocol.FailureUnsupported.Failure() // nothing was executed
 		}
 		return protocol.Payload{}, h(ctx, r, in.SendItem)
 	}

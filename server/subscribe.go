@@ -80,11 +80,16 @@ func (s *subscribing) Run() {
 	if !ended {
 		s.call.End()
 	}
-	if m, theirs := s.call.Failure(err); theirs {
+	m, theirs := s.call.Failure(err)
+	if theirs {
 		c.reply(m)
 		return
 	}
-	c.failWith(s.failure(err), "subscribe", err)
+	var failed *engineError
+	if errors.As(err, &failed) {
+		m = s.refusal(failed)
+	}
+	c.failWith(m, "subscribe", err)
 }
 
 // subscribe asks OnSubscribe and makes the connection a member.
@@ -133,17 +138,12 @@ type engineError struct{ err error }
 func (e *engineError) Error() string { return e.err.Error() }
 func (e *engineError) Unwrap() error { return e.err }
 
-// failure returns the answer to a subscribe that failed.
-func (s *subscribing) failure(err error) protocol.Message {
-	var failed *engineError
-	switch {
-	case !errors.As(err, &failed):
-	case errors.Is(err, protocol.ErrUnsupported):
-		return (&protocol.FailureError{Code: protocol.FailureUnsupported, Text: failed.Error()}).Message(s.call.ID())
-	default:
-		return protocol.FailureUnavailable.Failure().Message(s.call.ID())
+// refusal returns the answer to a subscribe that the engine does not let happen.
+func (s *subscribing) refusal(err *engineError) protocol.Message {
+	if errors.Is(err, protocol.ErrUnsupported) {
+		return (&protocol.FailureError{Code: protocol.FailureUnsupported, Text: err.Error()}).Message(s.call.ID())
 	}
-	return s.conn.info.Version.Failure(s.call.ID(), err)
+	return protocol.FailureUnavailable.Failure().Message(s.call.ID())
 }
 
 func (s *subscribing) Panicked(value any, stack []byte) {

@@ -53,34 +53,112 @@ func TestAnswerOfAnotherServer(t *testing.T) {
 		"internal":          protocol.ErrInternal,
 		"application":       &protocol.Error{Code: "NO_ROOM", Message: "of Y"},
 	} {
+		for _, v := range []protocol.Version{protocol.V1_4, protocol.V3_0} {
+			t.Run(name+" "+v.String(), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					var log record
+					y := upstream(t, answer)
+					x := server.New(server.Options{Logger: log.logger(), Version: v, Hooks: server.Hooks{
+						OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+							p, err := y.Request(ctx, r.Name, r.Payload)
+							if !errors.Is(err, answer) {
+								t.Errorf("Y answered %v, want %v", err, answer)
+							}
+							if r.Name == "wrapped" {
+								err = fmt.Errorf("asking Y: %w", err)
+							}
+							return p, err
+						},
+					}})
+					p := connect(t, x, v)
+					for i, request := range []string{"bare", "wrapped"} {
+						if i > 0 && answer == protocol.ErrShutdown { // the client of Y has left it
+							break
+						}
+						p.request(uint64(i), request, "x")
+						if m := p.receive(); string(inBytes(t, v, m)) != string(inBytes(t, v, v.Failure(m.ID, protocol.ErrInternal))) {
+							t.Errorf("%s: answered with a %v %q", request, m.Kind, m.Payload.Data)
+						}
+						if text := log.take(); !strings.Contains(text, answer.Error()) {
+							t.Errorf("%s: log: %q, want something with %q", request, text, answer)
+						}
+					}
+					p.conn.Abort()
+					p.wait()
+				})
+			})
+		}
+	}
+}
+
+// inBytes returns a message as it is sent.
+func inBytes(t *testing.T, v protocol.Version, m protocol.Message) []byte {
+	t.Helper()
+	b, err := v.Append(nil, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A request whose handler began was executed, as far as the client can know, unless the
+// handler says otherwise in so many words. What the handler's own calls refuse, before
+// anything is sent, is not its answer.
+func TestHandlerBegan(t *testing.T) {
+	for name, test := range map[string]struct {
+		handler  func(ctx context.Context, c, old, busy *server.Conn) error
+		code     protocol.FailureCode
+		executed protocol.Executed
+	}{
+		"request to a busy client": {func(ctx context.Context, _, _, busy *server.Conn) error {
+			_, err := busy.Request(ctx, "r", protocol.Payload{})
+			if !errors.Is(err, protocol.ErrTooMany) {
+				t.Errorf("the busy client: %v", err)
+			}
+			return err
+		}, protocol.FailureInternal, protocol.ExecutedYes},
+		"request to an old client": {func(ctx context.Context, _, old, _ *server.Conn) error {
+			_, err := old.Request(ctx, "r", protocol.Payload{})
+			if !errors.Is(err, protocol.ErrUnsupported) {
+				t.Errorf("the old client: %v", err)
+			}
+			return fmt.Errorf("asking: %w", err)
+		}, protocol.FailureInternal, protocol.ExecutedYes},
+		"no sessions": {func(ctx context.Context, c, _, _ *server.Conn) error {
+			_, err := c.CreateSession(ctx, nil)
+			return err
+		}, protocol.FailureSessionsDisabled, protocol.ExecutedYes},
+		"no room": {func(context.Context, *server.Conn, *server.Conn, *server.Conn) error {
+			return protocol.ErrTooMany
+		}, protocol.FailureTooMany, protocol.ExecutedYes},
+		"no room, not executed": {func(context.Context, *server.Conn, *server.Conn, *server.Conn) error {
+			return protocol.FailureTooMany.Failure()
+		}, protocol.FailureTooMany, protocol.ExecutedNo},
+		"shutdown": {func(context.Context, *server.Conn, *server.Conn, *server.Conn) error {
+			return protocol.ErrShutdown
+		}, protocol.FailureShutdown, protocol.ExecutedNo},
+	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				var log record
-				y := upstream(t, answer)
-				x := server.New(server.Options{Logger: log.logger(), Version: protocol.V1_4, Hooks: server.Hooks{
+				conns := make(chan *server.Conn, 3)
+				var old, busy *server.Conn
+				srv := server.New(server.Options{Version: protocol.V3_0, DisableSessions: true, Logger: discard, Hooks: server.Hooks{
+					OnClientConnected: func(_ context.Context, c *server.Conn) error {
+						conns <- c
+						return nil
+					},
 					OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
-						p, err := y.Request(ctx, r.Name, r.Payload)
-						if !errors.Is(err, answer) {
-							t.Errorf("Y answered %v, want %v", err, answer)
-						}
-						if r.Name == "wrapped" {
-							err = fmt.Errorf("asking Y: %w", err)
-						}
-						return p, err
+						return protocol.Payload{}, test.handler(ctx, r.Conn, old, busy)
 					},
 				}})
-				p := connect(t, x, protocol.V1_4)
-				for i, request := range []string{"bare", "wrapped"} {
-					if i > 0 && answer == protocol.ErrShutdown { // the client of Y has left it
-						break
-					}
-					p.request(uint64(i), request, "x")
-					if m := p.receive(); m.Kind != protocol.ReplyInternalError || len(m.Payload.Data) > 0 {
-						t.Errorf("%s: answered with a %v %q", request, m.Kind, m.Payload.Text())
-					}
-					if text := log.take(); !strings.Contains(text, answer.Error()) {
-						t.Errorf("%s: log: %q, want something with %q", request, text, answer)
-					}
+				dialEndpoint(t, srv.Endpoint(server.EndpointOptions{Version: protocol.V2_0}), protocol.V2_0)
+				old = <-conns
+				p, _ := welcomed(t, context.Background(), srv, protocol.HelloBody{StreamCredit: 64 << 10}, protocol.OutcomeFresh)
+				busy = <-conns // it takes no request
+				p.request(1, "r", "x")
+				f, err := p.reply(1, protocol.ReplyFailure).Failure()
+				if err != nil || f.Code != test.code || f.Executed != test.executed {
+					t.Errorf("answered with %+v, %v", f, err)
 				}
 				p.conn.Abort()
 				p.wait()

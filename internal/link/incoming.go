@@ -129,7 +129,29 @@ func (in *Incoming) Failure(err error) (answer protocol.Message, theirs bool) {
 	if code != 0 {
 		return code.Failure().Message(in.id), true
 	}
-	return in.link.out.Version().Failure(in.id, err), false
+	return in.failed(err), false
+}
+
+// failed returns the answer to a request whose handler began and returned err. What the
+// codes usually say about execution is not true for it: only a *FailureError of its own and
+// ErrShutdown say that the request was not executed. An error of a request that the handler
+// made itself, and that was not sent, is not its answer.
+func (in *Incoming) failed(err error) protocol.Message {
+	var unsent *UnsentError
+	if errors.As(err, &unsent) {
+		err = protocol.ErrInternal
+	}
+	m := in.link.out.Version().Failure(in.id, err)
+	if m.Kind != protocol.ReplyFailure {
+		return m
+	}
+	f, _ := m.Failure() // it is well-formed
+	var chosen *protocol.FailureError
+	if f.Executed != protocol.ExecutedNo || f.Code == protocol.FailureShutdown || errors.As(err, &chosen) {
+		return m
+	}
+	f.Executed = protocol.ExecutedYes
+	return f.Message(in.id)
 }
 
 // refusal returns the answer to a request whose handler did not begin.
