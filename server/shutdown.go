@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
@@ -31,8 +32,10 @@ import (
 // Shutdown may be called several times, also while Close runs. A handler or hook may call
 // it with a context derived from its own. Shutdown then does not wait for that handler's
 // connection, which is closed after the handler's reply has been sent. Such a context ends
-// with the connection, and cuts the shutdown short if the client leaves;
-// context.WithoutCancel prevents that.
+// with the connection, and with clients of 3.0 also when the client cancels the request or its
+// deadline passes. Then Shutdown returns ctx.Err() but drops nothing: the shutdown goes on
+// without a time limit, as after BeginShutdown. To give it a limit of its own derive ctx from
+// context.WithoutCancel.
 //
 // With any other context Shutdown waits for every connection. Called by a handler, it waits
 // for the handler's own connection, which cannot end before: when ctx ends it drops that
@@ -56,11 +59,24 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			if caller != nil && caller.hasLeft(ctx) { // the others stay
+				return ctx.Err()
+			}
 			s.drop()
 			s.topics.close()
 			return ctx.Err()
 		}
 	}
+}
+
+// hasLeft reports whether ctx, which is derived from that of a handler or hook of c, has ended
+// with it: because of the connection or the request, and not for a reason of the handler.
+func (c *Conn) hasLeft(ctx context.Context) bool {
+	own := c.link.Context()
+	if in := link.IncomingOf(ctx); in != nil {
+		own = in.Context()
+	}
+	return own.Err() != nil && context.Cause(ctx) == context.Cause(own)
 }
 
 // BeginShutdown starts a graceful shutdown and returns at once. Handlers and hooks may call

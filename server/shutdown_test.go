@@ -12,10 +12,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
 )
 
 // works returns hooks whose requests take the time that their payload says.
@@ -525,4 +527,78 @@ func TestShutdownBeforeHello(t *testing.T) {
 			t.Errorf("Shutdown: %v", err)
 		}
 	})
+}
+
+// A client that no longer waits for the request in which it asked for the shutdown, or that
+// leaves, does not cut it short: the requests of others finish.
+func TestShutdownByClientThatGivesUp(t *testing.T) {
+	for name, test := range map[string]struct {
+		version protocol.Version
+		giveUp  func(cancel context.CancelFunc, c *client.Client) // after two seconds
+		limit   time.Duration                                     // of the request
+		own     time.Duration                                     // the time that the handler allows
+		aside   bool                                              // the handler returns meanwhile
+		cut     bool
+	}{
+		"deadline":                   {protocol.V3_0, nil, 2 * time.Second, time.Minute, false, false},
+		"cancel":                     {protocol.V3_0, func(cancel context.CancelFunc, _ *client.Client) { cancel() }, time.Hour, time.Minute, false, false},
+		"closed":                     {protocol.V3_0, func(_ context.CancelFunc, c *client.Client) { c.Close() }, time.Hour, time.Minute, false, false},
+		"closed, 2.0":                {protocol.V2_0, func(_ context.CancelFunc, c *client.Client) { c.Close() }, time.Hour, time.Minute, false, false},
+		"the handler has returned":   {protocol.V3_0, nil, time.Hour, time.Minute, true, false},
+		"the handler's own deadline": {protocol.V3_0, nil, time.Hour, 2 * time.Second, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var srv *server.Server
+				result := make(chan error, 1)
+				hooks := works()
+				work := hooks.OnRequest
+				hooks.OnRequest = func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+					if r.Name != "stop" {
+						return work(ctx, r)
+					}
+					stop := func() error {
+						ctx, cancel := context.WithTimeout(ctx, test.own)
+						defer cancel()
+						err := srv.Shutdown(ctx)
+						result <- err
+						return err
+					}
+					if test.aside {
+						go stop()
+						return protocol.Payload{}, nil
+					}
+					return protocol.Payload{}, stop()
+				}
+				srv = server.New(server.Options{Hooks: hooks, Logger: discard})
+				ln := memory.Listen()
+				go srv.Serve(ln)
+				admin := client.New(ln, client.Options{Logger: discard, Versions: []protocol.Version{test.version}})
+				user := client.New(ln, client.Options{Logger: discard})
+				defer admin.Close()
+				defer user.Close()
+				worked := make(chan error, 1)
+				go func() {
+					_, err := user.Request(context.Background(), "work", protocol.Text("10s"))
+					worked <- err
+				}()
+				synctest.Wait()
+				ctx, cancel := context.WithTimeout(context.Background(), test.limit)
+				defer cancel()
+				if test.giveUp != nil {
+					time.AfterFunc(2*time.Second, func() { test.giveUp(cancel, admin) })
+				}
+				_, _ = admin.Request(ctx, "stop", protocol.Payload{}) // the result of Shutdown says more
+				if err := <-result; !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Shutdown: %v", err)
+				}
+				if err := <-worked; (err != nil) != test.cut {
+					t.Errorf("the request of the other: %v", err)
+				}
+				if err := srv.Shutdown(t.Context()); err != nil {
+					t.Errorf("Shutdown from outside: %v", err)
+				}
+			})
+		})
+	}
 }
