@@ -1,10 +1,12 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -424,6 +426,34 @@ func TestMiddlewareOfRequests(t *testing.T) {
 		}
 		if pattern, ok := mux.SignalPattern("ask.me"); ok {
 			t.Errorf("a signal matches %q", pattern)
+		}
+	})
+}
+
+// A request without a handler was not executed, at either end, and is nothing to log. Before
+// 3.0 the client cannot tell it from an answer of a handler.
+func TestNoHandlerIsNotExecuted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		srv, ln := serve(t, server.Options{Handler: new(server.Mux), Logger: logger})
+		c := dial(t, ln, client.Options{Handler: new(client.Mux), Logger: logger})
+		_, err := c.Request(t.Context(), "nothing", protocol.Payload{})
+		if protocol.CodeOf(err) != protocol.CodeNotFound || !errors.Is(err, protocol.ErrNoHandler) || client.MaybeExecuted(err) {
+			t.Errorf("%v, maybe executed: %v", err, client.MaybeExecuted(err))
+		}
+		_, err = slices.Collect(srv.Conns())[0].Request(t.Context(), "nothing", protocol.Payload{})
+		var failure *protocol.FailureError
+		if !errors.Is(err, protocol.ErrNoHandler) || !errors.As(err, &failure) || failure.Executed != protocol.ExecutedNo {
+			t.Errorf("the client answered %v", err)
+		}
+		synctest.Wait()
+		if log.Len() > 0 {
+			t.Errorf("logged %s", &log)
+		}
+		before := dial(t, ln, client.Options{Versions: []protocol.Version{protocol.V2_0}, Logger: logger})
+		if _, err := before.Request(t.Context(), "nothing", protocol.Text("x")); !errors.Is(err, protocol.ErrNoHandler) || !client.MaybeExecuted(err) {
+			t.Errorf("2.0: %v, maybe executed: %v", err, client.MaybeExecuted(err))
 		}
 	})
 }

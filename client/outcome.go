@@ -9,10 +9,12 @@ import (
 )
 
 // MaybeExecuted reports whether the server may have executed a request, or may still
-// execute it, given the error that Request, Call, RestoreSession or CloseSession returned.
+// execute it, given the error that Request, Call, RestoreSession or CloseSession returned,
+// or with which Stream or CallStream ended.
 // If it returns false the server has not begun to execute the request and never will: the
 // request can safely be repeated. It returns true for nil, for every *protocol.Error that
-// the server answered, and for errors that it does not know.
+// the server answered, except protocol.ErrNoHandler of a server of 3.0, and for errors that it
+// does not know.
 func MaybeExecuted(err error) bool {
 	var outcome interface{ maybeExecuted() bool }
 	var unsent *link.UnsentError

@@ -39,7 +39,7 @@ func (o *Options) onRequest() RequestHandler {
 }
 
 func noHandler(context.Context, *Request) (protocol.Payload, error) {
-	return protocol.Payload{}, protocol.ErrNoHandler
+	return protocol.Payload{}, protocol.FailureNoHandler.Failure()
 }
 
 // requestCall is the call of a RequestHandler, in one allocation for a short request.
@@ -74,7 +74,7 @@ func (r *requestCall) Run() {
 		return
 	}
 	m, theirs := r.call.Failure(err)
-	if !theirs && m.Kind == protocol.ReplyFailure {
+	if f, _ := m.Failure(); !theirs && f != nil && f.Code != protocol.FailureNoHandler {
 		c.requestFailed(r.request.Name, err)
 	}
 	r.answer(m)

@@ -16,7 +16,8 @@ var (
 	ErrStreamLost     = errors.New("protocol: items of the streamed reply are lost")
 	ErrUnavailable    = errors.New("protocol: server cannot reach what it needs to execute the request")
 
-	// ErrNoHandler is an *Error with the code CodeNotFound, as in earlier versions.
+	// ErrNoHandler is an *Error with the code CodeNotFound, as in earlier versions. A handler
+	// that returns it is answered with an error reply; FailureNoHandler says that there was none.
 	ErrNoHandler error = &Error{Code: CodeNotFound, Message: "no handler for a request of this name"}
 )
 
@@ -128,7 +129,8 @@ func (c FailureCode) String() string {
 }
 
 // FailureError says that a request has no reply, and why: the content of a ReplyFailure.
-// It wraps the error that its Code stands for.
+// It wraps the error that its Code stands for; a FailureNoHandler with a Text wraps an *Error
+// with the code CodeNotFound and that text, as in earlier versions.
 type FailureError struct {
 	Code     FailureCode // not 0; may be one that this package does not name
 	Executed Executed
@@ -138,6 +140,9 @@ type FailureError struct {
 func (e *FailureError) Error() string {
 	if e == nil {
 		return "<nil>" // a handler's typed nil reaches the log
+	}
+	if app := e.notFound(); app != nil {
+		return app.Error()
 	}
 	text := "protocol: " + e.Code.String()
 	if e.Text != "" {
@@ -150,7 +155,19 @@ func (e *FailureError) Unwrap() error {
 	if e == nil {
 		return nil
 	}
+	if app := e.notFound(); app != nil {
+		return app
+	}
 	return e.Code.Err()
+}
+
+// notFound returns what earlier versions answer if no handler has the name of a request, nil if
+// that is not the failure, or if the error of the code says as much.
+func (e *FailureError) notFound() *Error {
+	if e.Code != FailureNoHandler || e.Text == "" {
+		return nil
+	}
+	return &Error{Code: CodeNotFound, Message: e.Text}
 }
 
 const failureSize = 1 + 1 // before the text

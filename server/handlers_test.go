@@ -27,6 +27,21 @@ func TestNotFound(t *testing.T) {
 	})
 }
 
+// Clients of 3.0 learn that nothing was executed.
+func TestNotFoundIsNotExecuted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := connect(t, server.New(server.Options{Version: protocol.V3_0}), protocol.V3_0)
+		p.request(7, "nothing", "x")
+		m := p.reply(7, protocol.ReplyFailure)
+		if f, err := m.Failure(); err != nil || f.Code != protocol.FailureNoHandler || f.Executed != protocol.ExecutedNo {
+			t.Errorf("answered with %+v, %v", f, err)
+		}
+		if err := m.Err(); !errors.Is(err, protocol.ErrNoHandler) || protocol.CodeOf(err) != protocol.CodeNotFound || err.Error() != `NOT_FOUND: no handler for request "nothing"` {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // What the application chose to say reaches the client, and nothing else does.
 func TestHandlerErrors(t *testing.T) {
 	app := &protocol.Error{Code: "NO_SUCH_ROOM", Message: "комната"}

@@ -161,7 +161,9 @@ type Signal struct {
 }
 
 // NotFound is a RequestHandler that answers every request with an error whose code is
-// protocol.CodeNotFound.
+// protocol.CodeNotFound. Clients of 3.0 learn that the request was not executed.
 func NotFound(_ context.Context, r *Request) (protocol.Payload, error) {
-	return protocol.Payload{}, &protocol.Error{Code: protocol.CodeNotFound, Message: "no handler for request " + quoted(r.Name)}
+	return protocol.Payload{}, &protocol.FailureError{
+		Code: protocol.FailureNoHandler, Executed: protocol.ExecutedNo, Text: "no handler for request " + quoted(r.Name),
+	}
 }

@@ -60,7 +60,7 @@ type asked struct {
 func (a *asked) HandleRequest(_ context.Context, r *client.Request) (protocol.Payload, error) {
 	a.out.event(event{Event: "request", Name: &r.Name, Payload: newPayload(r.Payload)})
 	if !a.echo {
-		return protocol.Payload{}, protocol.ErrNoHandler
+		return protocol.Payload{}, protocol.FailureNoHandler.Failure()
 	}
 	return r.Payload, nil
 }
