@@ -420,6 +420,14 @@ func TestOptionsCheck(t *testing.T) {
 	if err := (server.Options{Handler: &server.Mux{}, Upgrader: newMemoryUpgrader(), MaxConns: 5, MaxSessionConns: 1, SessionPolicy: server.ReplaceOldest, ReadTimeout: time.Second}).Check(); err != nil {
 		t.Errorf("sensible Options: %v", err)
 	}
+	if err := (server.Options{ResumeWindow: -1, DrainSpread: time.Minute}).Check(); err != nil {
+		t.Errorf("without resume: %v", err)
+	}
+	for _, o := range []server.Options{{DrainSpread: -time.Second}, {DrainSpread: 10}, {ResumeWindow: 120}} {
+		if err := o.Check(); err == nil {
+			t.Errorf("drain spread %v and resume window %v are without fault", o.DrainSpread, o.ResumeWindow)
+		}
+	}
 	senseless := server.Options{
 		Handler:         &server.Mux{},
 		ConnContext:     func(ctx context.Context, _ *http.Request) context.Context { return ctx },
@@ -431,6 +439,8 @@ func TestOptionsCheck(t *testing.T) {
 		MaxSessionConns: -6,
 		ReadTimeout:     30,
 		WriteTimeout:    -time.Second,
+		ResumeWindow:    120,
+		DrainSpread:     -10,
 		Version:         protocol.Version(7),
 		SessionPolicy:   9,
 		DisableSessions: true,
@@ -443,6 +453,7 @@ func TestOptionsCheck(t *testing.T) {
 	wants := []string{
 		"Options.MaxConns is negative: -1", "Options.Concurrency is negative", "Options.OutboxSize is", "Options.InboxSize is", "Options.MaxMessageSize is",
 		"Options.MaxSessionConns is", "Options.ReadTimeout is 30ns, perhaps its unit is missing", "Options.WriteTimeout is negative: -1s", "Options.Version ",
+		"Options.ResumeWindow is 120ns, perhaps its unit is missing", "Options.DrainSpread is negative: -10ns",
 		"Options.SessionPolicy 9 does not exist", "Options.Sessions has no effect with DisableSessions", "Options.Handler has no effect",
 		"Options.ConnContext has no effect without an Upgrader",
 	}
@@ -465,6 +476,21 @@ func TestOptionsCheck(t *testing.T) {
 	if n := strings.Count(text, "level=ERROR"); n != len(wants) || strings.Count(text, "\n") != n {
 		t.Errorf("log: %s", text)
 	}
+}
+
+// What New uses instead of a time that lacks its unit is the default.
+func TestResumeWindowWithoutUnit(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for window, want := range map[time.Duration]time.Duration{0: 2 * time.Minute, 120: 2 * time.Minute, -1: 0, time.Second: time.Second} {
+			srv := server.New(server.Options{Version: protocol.V3_0, ResumeWindow: window, Logger: discard})
+			p, w := first(t, srv)
+			if w.Window != want {
+				t.Errorf("%v: the window is %v, want %v", window, w.Window, want)
+			}
+			_ = p.conn.Close(transport.StatusNormalClosure, "")
+			p.over()
+		}
+	})
 }
 
 // Handler serves what the hooks leave nil.

@@ -39,9 +39,11 @@ func (o Options) faults() (all []error) {
 	}{
 		{"ReadTimeout", o.ReadTimeout},
 		{"WriteTimeout", o.WriteTimeout},
+		{"ResumeWindow", max(0, o.ResumeWindow)}, // negative: off
+		{"DrainSpread", o.DrainSpread},
 	} {
 		fault(d.value < 0, "Options.%s is negative: %v", d.name, d.value)
-		fault(d.value > 0 && d.value < time.Millisecond, "Options.%s is %v, perhaps its unit is missing", d.name, d.value)
+		fault(lacksUnit(d.value), "Options.%s is %v, perhaps its unit is missing", d.name, d.value)
 	}
 	fault(o.Version != 0 && !slices.Contains(versions, o.Version), "Options.Version %v does not exist", o.Version)
 
@@ -72,3 +74,6 @@ func (o Options) faults() (all []error) {
 	}
 	return all
 }
+
+// lacksUnit reports whether an option was probably given as a number of seconds or so.
+func lacksUnit(d time.Duration) bool { return d > 0 && d < time.Millisecond }

@@ -172,6 +172,12 @@ const (
 )
 
 func (o Options) withDefaults() Options {
+	for _, d := range []*time.Duration{&o.ReadTimeout, &o.WriteTimeout, &o.ResumeWindow, &o.DrainSpread} {
+		if lacksUnit(*d) {
+			*d = 0
+		}
+	}
+	o.DrainSpread = max(0, o.DrainSpread)
 	limits := o.limits().WithDefaults()
 	o.MaxMessageSize, o.ReadTimeout, o.WriteTimeout = limits.MaxMessageSize, limits.ReadTimeout, limits.WriteTimeout
 	o.MaxMessageSize = max(o.MaxMessageSize, leastMessageSize)
