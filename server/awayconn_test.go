@@ -276,3 +276,46 @@ func conns(all func(func(*server.Conn) bool)) (n int) {
 	}
 	return n
 }
+
+// A request to a client that is away carries the time that is left, also after signals have
+// displaced it.
+func TestDeadlineWhileAway(t *testing.T) {
+	for _, signals := range []int{0, 1100} {
+		bubble(t, func(t *testing.T) {
+			srv := resuming(server.Hooks{})
+			p, w := first(t, srv)
+			p.lose()
+			c := only(t, srv)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			asked := make(chan error, 1)
+			go func() {
+				_, err := c.Request(ctx, "ask", protocol.Text("x"))
+				asked <- err
+			}()
+			synctest.Wait()
+			for range signals {
+				if err := c.Signal(t.Context(), "s", protocol.Text("x")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(20 * time.Second)
+			outcome := protocol.OutcomeResumed
+			if signals > 0 {
+				outcome = protocol.OutcomeGap
+			}
+			claimed := claim(w, 1, 0)
+			p, _ = welcomed(t, context.Background(), srv, protocol.HelloBody{Resume: &claimed}, outcome)
+			m := p.receive()
+			if left, ok := m.Head.Deadline(); m.Name != "ask" || !ok || left != 10*time.Second {
+				t.Errorf("%d signals: %v %q has %v left", signals, m.Kind, m.Name, left)
+			}
+			p.send(protocol.Message{Kind: protocol.Reply, ID: m.ID})
+			if err := <-asked; err != nil {
+				t.Error(err)
+			}
+			_ = p.conn.Close(transport.StatusNormalClosure, "")
+			p.over()
+		})
+	}
+}

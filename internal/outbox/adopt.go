@@ -59,8 +59,9 @@ func (o *Outbox) State() (s State, ok bool) {
 			s.Kept = append(s.Kept, bytes.Clone(msg))
 		}
 	}
+	k.late.shiftDeadlines(at)
 	for _, late := range k.late.messages {
-		s.Late = append(s.Late, Late{late.number, late.msg})
+		s.Late = append(s.Late, Late{late.number, bytes.Clone(late.msg)})
 	}
 	for id, number := range k.late.items {
 		s.Items = append(s.Items, Item{id, number})
@@ -80,8 +81,9 @@ func (o *Outbox) Adopt(s State) {
 	k.away = true
 	k.acked, k.first, k.end, k.next = s.Acked, s.First, s.Next(), s.Next()
 	k.late.failed = s.LateFailed
+	at := o.owner.Now()
 	for _, late := range s.Late {
-		k.late.messages = append(k.late.messages, numbered{late.Number, late.Message})
+		k.late.messages = append(k.late.messages, numbered{late.Number, late.Message, at})
 		k.late.count(len(late.Message))
 	}
 	for _, item := range s.Items {
@@ -96,7 +98,6 @@ func (o *Outbox) Adopt(s State) {
 		}
 		k.late.broken[id] = struct{}{}
 	}
-	at := o.owner.Now()
 	first := s.First
 	for msgs := range slices.Chunk(s.Kept, maxMessages) {
 		b := batches.Get().(*batch)

@@ -154,12 +154,13 @@ func (o *Outbox) acknowledge() {
 	}
 }
 
-// drop moves the first mark by one message, which it returns.
-func (k *kept) drop() (msg []byte) {
-	msg = k.at(k.first)
+// drop moves the first mark by one message, which it returns, with the time when it was
+// written.
+func (k *kept) drop() (msg []byte, written time.Duration) {
+	msg, written = k.at(k.first)
 	k.free(addedCost + len(msg))
 	k.first++
-	return msg
+	return msg, written
 }
 
 // free gives back the cost of messages that are not kept any more.
@@ -169,11 +170,11 @@ func (k *kept) free(cost int) {
 	invariant.Check(k.bytes >= 0, "more bytes are freed than were kept")
 }
 
-// at returns the message with a number near the first one.
-func (k *kept) at(number uint64) []byte {
+// at returns the message with a number near the first one, and when it was written.
+func (k *kept) at(number uint64) (msg []byte, written time.Duration) {
 	for _, b := range k.batches {
 		if i := number - b.first; i < uint64(len(b.msgs)) {
-			return b.msgs[i]
+			return b.msgs[i], b.written
 		}
 	}
 	panic("outbox: a message is not kept")
@@ -211,7 +212,8 @@ func (o *Outbox) displace() {
 	k := o.kept
 	for k.first < k.end && (k.bytes > RingBytes || k.end-k.first > ringMessages || k.Total.exceeded()) {
 		number := k.first
-		o.setAside(number, k.drop())
+		msg, written := k.drop()
+		o.setAside(numbered{number, msg, written})
 	}
 	k.release()
 }

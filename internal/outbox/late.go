@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"time"
+
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -25,8 +27,9 @@ type late struct {
 }
 
 type numbered struct {
-	number uint64
-	msg    []byte
+	number  uint64
+	msg     []byte
+	written time.Duration // see batch.written
 }
 
 // The limits of what is set aside.
@@ -67,16 +70,17 @@ func (l *late) acknowledged(received uint64) {
 	}
 }
 
-func (l *late) add(number uint64, msg []byte) {
-	l.messages = append(l.messages, numbered{number, append([]byte(nil), msg...)})
-	l.count(len(msg))
+func (l *late) add(n numbered) {
+	n.msg = append([]byte(nil), n.msg...)
+	l.messages = append(l.messages, n)
+	l.count(len(n.msg))
 	for i := 0; (l.bytes > lateBytes || l.total.exceeded()) && i < len(l.messages); i++ {
 		l.shorten(i)
 	}
 	if l.bytes > lateBytes || len(l.messages) > lateMessages {
 		l.messages = nil
 		l.count(-l.bytes)
-		l.failed = number
+		l.failed = n.number
 	}
 }
 
@@ -88,6 +92,14 @@ func (l *late) shorten(i int) {
 	}
 	if short := encodeFailure(m.ID, protocol.FailureReplyLost); len(short) < len(l.messages[i].msg) {
 		l.replace(i, short)
+	}
+}
+
+// shiftDeadlines is that of batch.
+func (l *late) shiftDeadlines(at time.Duration) {
+	for i := range l.messages {
+		n := &l.messages[i]
+		n.written = shiftDeadlines(at, n.written, n.msg)
 	}
 }
 
@@ -104,21 +116,21 @@ func encodeFailure(id protocol.ID, code protocol.FailureCode) []byte {
 
 // setAside decides what becomes of a message that is not kept any more, and that the peer
 // has not acknowledged.
-func (o *Outbox) setAside(number uint64, msg []byte) {
+func (o *Outbox) setAside(n numbered) {
 	k := o.kept
-	m, err := protocol.V3_0.Parse(msg)
+	m, err := protocol.V3_0.Parse(n.msg)
 	switch {
 	case err != nil:
 	case m.Kind == protocol.Item:
 		if k.late.items == nil {
 			k.late.items = make(map[protocol.ID]uint64)
 		}
-		k.late.items[m.ID] = number
+		k.late.items[m.ID] = n.number
 	case m.Kind == protocol.Signal, m.Kind == protocol.Publication, m.Kind == protocol.Presence, m.Kind == protocol.Gap:
 	case k.late.failed > 0:
-		k.late.failed = number
+		k.late.failed = n.number
 	default:
-		k.late.add(number, msg)
+		k.late.add(n)
 	}
 }
 

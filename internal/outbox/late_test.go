@@ -417,6 +417,50 @@ func TestDeadlinesShrink(t *testing.T) {
 	b.Fail(errTestOver)
 }
 
+// So it is if the request was set aside, also for another outbox that goes on.
+func TestDeadlinesOfDisplacedShrink(t *testing.T) {
+	d := newDisplacing(t)
+	clock := &ticking{box: d.box}
+	d.owner = clock
+	d.Suspend()
+	m := protocol.Message{Kind: protocol.Request, ID: protocol.NewID(1), Name: "n", Payload: protocol.Text("x")}
+	m.Head = m.Head.AppendDeadline(30 * time.Second)
+	d.add(m)
+	clock.now += 5 * time.Second
+	d.overflow()
+	left := func(msg []byte) time.Duration {
+		t.Helper()
+		m, err := protocol.V3_0.Parse(msg)
+		if err != nil || m.Kind != protocol.Request {
+			t.Fatalf("%v, %v", m.Kind, err)
+		}
+		left, _ := m.Head.Deadline()
+		return left
+	}
+	clock.now += 5 * time.Second
+	s, ok := d.State()
+	if !ok || len(s.Late) != 1 || left(s.Late[0].Message) != 20*time.Second {
+		t.Fatalf("%v, %+v", ok, s.Late)
+	}
+	other := newDisplacing(t)
+	ahead := &ticking{box: other.box, now: time.Hour}
+	other.owner = ahead
+	other.Adopt(s)
+	clock.now += 5 * time.Second
+	ahead.now += 5 * time.Second
+	for name, b := range map[string]*displacing{"the same": d, "another": other} {
+		w := newWire()
+		flush, err := b.Resume(w, 0, nil)
+		if err != nil || !flush {
+			t.Fatalf("%s: Resume: %t, %v", name, flush, err)
+		}
+		b.Write(MaxRounds)
+		if got := left([]byte(w.written()[0][0])); got != 15*time.Second {
+			t.Errorf("%s: %v are left", name, got)
+		}
+	}
+}
+
 // ticking is a box whose time the test sets.
 type ticking struct {
 	*box

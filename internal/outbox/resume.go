@@ -87,10 +87,11 @@ func (o *Outbox) Resume(conn transport.Conn, received uint64, opening func(Repla
 	if opening != nil {
 		k.sendAgain(opening(plan))
 	}
+	at := o.owner.Now()
+	k.late.shiftDeadlines(at)
 	for _, late := range k.late.messages {
 		k.sendAgain(late.msg)
 	}
-	at := o.owner.Now()
 	for _, kept := range k.batches {
 		for _, msg := range k.live(kept) {
 			k.sendAgain(msg)
@@ -127,12 +128,17 @@ func (k *kept) dropReplay() {
 // shiftDeadlines makes the deadlines of requests, which count from their arrival, what is
 // left of them at a time.
 func (b *batch) shiftDeadlines(at time.Duration) {
-	passed := uint32(max(0, (at - b.written).Milliseconds()))
-	b.written += time.Duration(passed) * time.Millisecond
+	b.written = shiftDeadlines(at, b.written, b.msgs...)
+}
+
+// shiftDeadlines is that of batch, for messages whose deadlines count from a time; it returns
+// from when they do now.
+func shiftDeadlines(at, written time.Duration, msgs ...[]byte) time.Duration {
+	passed := uint32(max(0, (at - written).Milliseconds()))
 	if passed == 0 {
-		return
+		return written
 	}
-	for _, msg := range b.msgs {
+	for _, msg := range msgs {
 		m, err := protocol.V3_0.Parse(msg)
 		if err != nil || m.Kind != protocol.Request {
 			continue
@@ -142,4 +148,5 @@ func (b *batch) shiftDeadlines(at time.Duration) {
 			binary.LittleEndian.PutUint32(left, ms-min(ms, passed))
 		}
 	}
+	return written + time.Duration(passed)*time.Millisecond
 }
