@@ -9,13 +9,17 @@ import (
 // expiryGrace is how long handlers may take after the credentials have expired.
 const expiryGrace = 5 * time.Second
 
-// ExpiresAt ends the connection at t, when what OnClientConnected accepted as proof of who
-// the client is expires. The connection is then closed as Close does it, but after five
-// seconds also if handlers are still running, with transport.StatusCredentialsExpired:
-// clients connect again, and those of 3.0 ask for new credentials before they do. At a
-// time in the past the connection is closed at once.
+// ExpiresAt says when that expires which OnClientConnected or OnClientBack accepted as proof
+// of who the client is. At t the socket is closed with transport.StatusCredentialsExpired, and
+// a client of 3.0 asks for new credentials and comes back with them. OnClientBack checks those,
+// and sets the next time; the connection goes on, and nothing is lost.
 //
-// Each call replaces the time of the one before. The zero Time means that nothing expires.
+// If Hooks.OnClientBack is nil, or the connection does not outlive its socket, the connection
+// ends at t: it is closed as Close does it, but after five seconds also if handlers are still
+// running, with the same status, after which clients connect again.
+//
+// Each call replaces the time of the one before. A time in the past has come at once; the zero
+// Time means that nothing expires.
 func (c *Conn) ExpiresAt(t time.Time) {
 	if relay := c.movedTo(); relay != nil {
 		var f form
