@@ -19,7 +19,8 @@ import (
 //		fmt.Println(p.Text())
 //	}
 //
-// The request is sent when the iteration begins, and can be iterated once. Leaving the
+// The request is sent when the iteration begins. A second iteration sends nothing and yields
+// an error, for which MaybeExecuted returns true because of the first. Leaving the
 // loop cancels the request. Each item belongs to the caller. An error comes once, as the
 // last element, and is one of those of Request; a server that speaks a version before 3.0
 // makes it an error that wraps protocol.ErrUnsupported. Items are received as far as the

@@ -183,7 +183,9 @@ func TestUnsupportedReply(t *testing.T) {
 		l, w := alone(t, echo)
 		done := begun(l, t.Context(), ask(0, "x", nil), long)
 		w.say(t, protocol.Message{Kind: protocol.Reply, ID: w.said(t)[0].ID, Head: protocol.Head{}.Append(128, nil)})
-		if err := <-done; !errors.Is(err, protocol.ErrUnsupported) {
+		err := <-done
+		var failure *protocol.FailureError
+		if !errors.Is(err, protocol.ErrUnsupported) || !errors.As(err, &failure) || failure.Executed != protocol.ExecutedMaybe {
 			t.Error(err)
 		}
 	})

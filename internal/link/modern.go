@@ -13,12 +13,16 @@ import (
 const MaxStreams = 128
 
 var (
-	errFirst       = fmt.Errorf("%w: another message comes first", protocol.ErrMalformed)
-	errOverrun     = fmt.Errorf("%w: item beyond the limit of its stream", protocol.ErrMalformed)
-	errAck         = fmt.Errorf("%w: more is acknowledged than was sent", protocol.ErrMalformed)
-	errNoStream    = fmt.Errorf("%w: item of a reply that is not to be streamed", protocol.ErrMalformed)
-	errUnsupported = fmt.Errorf("%w: a critical field of its reply", protocol.ErrUnsupported)
+	errFirst    = fmt.Errorf("%w: another message comes first", protocol.ErrMalformed)
+	errOverrun  = fmt.Errorf("%w: item beyond the limit of its stream", protocol.ErrMalformed)
+	errAck      = fmt.Errorf("%w: more is acknowledged than was sent", protocol.ErrMalformed)
+	errNoStream = fmt.Errorf("%w: item of a reply that is not to be streamed", protocol.ErrMalformed)
 )
+
+// errUnsupported is the outcome of a request whose reply has a critical field that is not known.
+var errUnsupported error = &protocol.PeerError{Err: &protocol.FailureError{
+	Code: protocol.FailureUnsupported, Executed: protocol.ExecutedMaybe, Text: "a critical field of the reply",
+}}
 
 // modern is what a connection of 3.0 needs in addition.
 type modern struct {
