@@ -7,8 +7,6 @@ import (
 
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
-	"github.com/webwire-go/webwire/transport"
-	"github.com/webwire-go/webwire/transport/memory"
 )
 
 // A client acknowledges what arrives as long as the server keeps it, also if the client
@@ -26,24 +24,11 @@ func TestAcknowledgements(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				ln := memory.Listen()
-				c := dial(t, ln, test.opts)
-				connected := make(chan error, 1)
-				go func() { connected <- c.Connect(t.Context()) }()
-				conn, err := ln.Accept(transport.AcceptOptions{Protocols: []string{protocol.V3_0.Token()}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { conn.Abort() })
-				p := &peer{t, conn, protocol.V3_0}
-				welcome(t, conn, protocol.Conf{ReadTimeout: time.Hour}, test.window)
-				if err := <-connected; err != nil {
-					t.Fatal(err)
-				}
+				_, p := welcomed(t, test.opts, test.window)
 				var acked []uint64
 				go func() {
 					for {
-						b, err := conn.Read(nil)
+						b, err := p.conn.Read(nil)
 						if err != nil {
 							return
 						}

@@ -88,6 +88,26 @@ func welcome(t *testing.T, conn transport.Conn, conf protocol.Conf, window time.
 	}
 }
 
+// welcomed returns a client of 3.0 that is connected, and the server's end, which says that the
+// connection can be resumed for a time.
+func welcomed(t *testing.T, opts client.Options, window time.Duration) (*client.Client, *peer) {
+	t.Helper()
+	ln := memory.Listen()
+	c := dial(t, ln, opts)
+	connected := make(chan error, 1)
+	go func() { connected <- c.Connect(t.Context()) }()
+	conn, err := ln.Accept(transport.AcceptOptions{Protocols: []string{protocol.V3_0.Token()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Abort() })
+	welcome(t, conn, protocol.Conf{ReadTimeout: time.Hour}, window)
+	if err := <-connected; err != nil {
+		t.Fatal(err)
+	}
+	return c, &peer{t, conn, protocol.V3_0}
+}
+
 // heard skips what a client of 3.0 says about the connection itself.
 func heard(k protocol.Kind) bool {
 	switch k {

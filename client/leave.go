@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -78,11 +79,12 @@ func (c *Client) move(l *link.Link, d protocol.DrainBody) {
 		case <-over: // the server has closed it, or it is lost
 			return
 		}
-		limit := time.NewTimer(settleTime)
-		defer limit.Stop()
+		limit, cancel := context.WithTimeout(l.Context(), settleTime)
+		defer cancel()
+		l.Flush(limit) // a server that keeps nothing acknowledges nothing
 		select {
 		case <-l.Settled():
-		case <-limit.C:
+		case <-limit.Done():
 		case <-over:
 			return
 		}

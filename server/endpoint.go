@@ -88,6 +88,10 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := e.server
 	switch {
 	case s.isClosing():
+		if asksMetadata(r) { // pages of other origins may read this as they may read the metadata
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			w.Header().Set("Access-Control-Expose-Headers", "Retry-After")
+		}
 		refuseForNow(w, "Server shutting down")
 	case r.Method == http.MethodOptions:
 		s.opts.Hooks.OnOptions(w, r)

@@ -92,6 +92,14 @@ func TestClosingAnswers503(t *testing.T) {
 			t.Errorf("%s: status %d, header %v", method, w.Code, w.Header())
 		}
 	}
+	// A page of another origin that asks for the metadata learns that, and when to try again.
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Accept", "application/webwire+json")
+	srv.ServeHTTP(w, r)
+	if h := w.Header(); w.Code != http.StatusServiceUnavailable || h.Get("Access-Control-Allow-Origin") != "*" || h.Get("Access-Control-Expose-Headers") != "Retry-After" {
+		t.Errorf("metadata: status %d, header %v", w.Code, h)
+	}
 }
 
 // refusing is an Upgrader that must not be asked.
