@@ -23,18 +23,22 @@ type SubscribeOptions struct {
 	// Messages ends with the *GapError.
 	OnGap func(g *GapError)
 
-	// Presence is called when a member of the topic comes, leaves or changes, by the
-	// goroutine that iterates over Messages; first of all for each member that is there.
-	// After a loss of the connection it is called for what has changed. The topic needs
-	// presence at the server. Nil: the server is not asked.
+	// Presence is called when a member of the topic comes or leaves, by the goroutine that
+	// iterates over Messages; first of all for each member that is there. After a loss of
+	// the connection it is called for what has changed. On a server or node with more than
+	// 1000 members of the topic those that were there before are not known, only their
+	// number, to server.Topic.Count. The topic needs presence at the server. Nil: the
+	// server is not asked.
 	Presence func(e PresenceEvent)
 }
 
-// PresenceEvent says that a member of a topic has come, left or changed.
+// PresenceEvent says that a member of a topic has come or left.
 type PresenceEvent struct {
-	Op   protocol.PresenceOp // PresenceEnter, PresenceLeave or PresenceUpdate
-	ID   string              // of the member
-	Info json.RawMessage     // what the server tells of it, nil for none and when it leaves
+	// Op is PresenceEnter or PresenceLeave. The protocol has PresenceUpdate too, for a
+	// member whose info changes; package server sends none.
+	Op   protocol.PresenceOp
+	ID   string          // of the member
+	Info json.RawMessage // what the server tells of it, nil for none, if it is too long for Options.MaxMessageSize, and when it leaves
 }
 
 // Message is a publication of a topic. It belongs to the caller.

@@ -139,8 +139,9 @@ func (t Topic) Count(ctx context.Context) (int, error) {
 }
 
 // Members returns the members on all nodes, in no particular order. Those of other nodes
-// may be about a second old, and are missing on nodes that have more than 1000. It needs
-// TopicOptions.Presence. An error comes once, alone.
+// may be about a second old. Those of a node with more than 1000, or with more than 1 MB of
+// infos, are missing; Count includes them. It needs TopicOptions.Presence. An error comes
+// once, alone.
 func (t Topic) Members(ctx context.Context) iter.Seq2[Member, error] {
 	return func(yield func(Member, error) bool) {
 		records, err := t.present(ctx)

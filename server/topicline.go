@@ -49,7 +49,7 @@ type topic struct {
 func newTopic(t *topics, name string, opts TopicOptions) *topic {
 	e := &topic{topics: t, name: name, opts: opts, turn: make(chan struct{}, 1)}
 	if opts.Presence {
-		e.presence = new(presence)
+		e.presence = &presence{most: maxRecord}
 	}
 	return e
 }

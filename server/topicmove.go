@@ -57,7 +57,7 @@ func (m *member) suspend() (at membership, known bool) {
 	e := m.topic
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if m.left || m.index < 0 || m.lag != nil || m.cut {
+	if m.left || m.index < 0 || m.lag != nil || m.cut || e.presence.telling(m) {
 		return at, false
 	}
 	at = membership{topic: e.name, ref: m.ref, watching: m.watching, info: m.info()}

@@ -3,19 +3,19 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
 )
 
 const (
-	maxPresent    = 1000 // members of a topic and node that are listed; above that they are counted
-	recordEvery   = 250 * time.Millisecond
-	refreshEvery  = 10 * time.Second // of what watchers know
-	settling      = 5 * time.Second  // for which a record may contradict what was told
-	snapshotParts = 100              // members
+	maxPresent  = 1000      // members of a topic and node that are listed; above that they are counted
+	maxRecord   = 1_000_000 // bytes of a record that lists members; NATS takes 1 MiB by default
+	recordEvery = 250 * time.Millisecond
 )
 
 // present is a member as nodes and clients see it.
@@ -27,34 +27,32 @@ type present struct {
 // record is what a node puts into the roster for a topic.
 type record struct {
 	Count   int       `json:"count"`
-	Members []present `json:"members,omitempty"` // none if there are more than maxPresent
+	Members []present `json:"members,omitempty"` // none if there are too many
 	Moving  []present `json:"moving,omitempty"`  // to other nodes, see departure; in Count if Members is missing
+}
+
+// counts reports whether r has members that it does not list.
+func (r record) counts() bool { return r.Count > len(r.Members) }
+
+// news is what nodes tell one another of a member that comes or leaves.
+type news struct {
+	present
+	Node string `json:"node,omitempty"` // where it is
 }
 
 // presence is who is known to be in a topic. The topic's mu guards it.
 type presence struct {
-	events  []protocol.PresenceBody // of this node, to be told
+	events  []protocol.PresenceBody // of this node, to be told; the data is news
 	dirty   bool                    // the record of this node has changed
 	running bool                    // announce
+	most    int                     // bytes of a record that lists members
 	leaving map[string]*departure   // by id
 
-	watchers map[*member]bool // true: it has its snapshot; nil: nobody watches
-	known    map[string]seen  // nil: not loaded yet
+	watchers map[*member]*watch // nil: it has yet to get its snapshot
+	known    map[string]seen    // nil: not loaded yet
+	loading  bool               // refreshPresence runs
 	early    []protocol.PresenceBody
 	refresh  *time.Timer
-}
-
-type seen struct {
-	present
-	here  bool
-	gone  bool      // its node has said that it left: an ID is never used again
-	since time.Time // when it came, or left
-}
-
-func (p *presence) stop() {
-	if p != nil && p.refresh != nil {
-		p.refresh.Stop()
-	}
 }
 
 // present returns how others see m.
@@ -78,15 +76,7 @@ func (e *topic) entered(m *member) {
 	delete(e.presence.leaving, who.ID)
 	e.announceLater(protocol.PresenceEnter, who) // who knows it already ignores that
 	if m.watching {
-		if e.presence.watchers == nil {
-			e.presence.watchers = make(map[*member]bool)
-		}
-		e.presence.watchers[m] = false
-		if e.presence.known == nil {
-			e.topics.work(e.refreshPresence)
-		} else {
-			e.showPresence()
-		}
+		e.watch(m)
 	}
 }
 
@@ -98,17 +88,8 @@ func (e *topic) exited(m *member) {
 	e.unwatch(m)
 }
 
-func (e *topic) unwatch(m *member) {
-	p := e.presence
-	delete(p.watchers, m)
-	if len(p.watchers) == 0 {
-		p.known, p.early = nil, nil
-		p.stop()
-	}
-}
-
 func (e *topic) announceLater(op protocol.PresenceOp, who present) {
-	data, err := json.Marshal(who)
+	data, err := json.Marshal(news{who, e.topics.self.String()})
 	if err != nil {
 		return // OnSubscribe's result was encoded before
 	}
@@ -123,6 +104,7 @@ func (e *topic) changed() {
 	defer e.mu.Unlock()
 	if e.opts.Presence {
 		e.presence.dirty = true
+		e.presence.most = maxRecord // the engine may take more than before
 		e.startAnnouncing()
 	}
 }
@@ -151,11 +133,8 @@ func (e *topic) announce() {
 		}
 		data := e.record()
 		e.mu.Unlock()
-		if !e.tell(events, data) {
-			e.changedAgain()
-			if !wait(t.ctx, time.Second) {
-				return
-			}
+		if err := e.tell(events, data); err != nil && !e.shorten(err, len(data)) && !wait(t.ctx, time.Second) {
+			return
 		}
 		if !wait(t.ctx, recordEvery) {
 			return
@@ -163,15 +142,27 @@ func (e *topic) announce() {
 	}
 }
 
-func (e *topic) changedAgain() {
+// shorten has the record put again that the engine has not taken. It reports whether that was
+// too long: then it is put without members.
+func (e *topic) shorten(err error, size int) bool {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.presence.dirty = true
+	p := e.presence
+	p.dirty = true
+	first, long := p.most == maxRecord, errors.Is(err, engine.ErrTooBig) && size <= p.most
+	if long {
+		p.most = size - 1
+	}
+	e.mu.Unlock()
+	if long && first {
+		e.topics.server.log.Write(engineFailed, "webwire: engine failed", "operation", "put", "topic", logs.Clean(e.name),
+			"error", logs.Text(err)+"; the members on this node are counted, and not listed")
+	}
+	return long
 }
 
-// tell reports whether the record could be put. Watchers that miss an event learn of it by
+// tell returns why the record could not be put. Watchers that miss an event learn of it by
 // the next refresh.
-func (e *topic) tell(events []protocol.PresenceBody, record []byte) bool {
+func (e *topic) tell(events []protocol.PresenceBody, record []byte) error {
 	t := e.topics
 	ctx, cancel := context.WithTimeout(t.ctx, engineTimeout)
 	defer cancel()
@@ -181,27 +172,29 @@ func (e *topic) tell(events []protocol.PresenceBody, record []byte) bool {
 			_ = t.fault("publish", e.name, t.engine.Bus.Publish(ctx, e.name, msg)) // it is logged
 		}
 	}
-	return t.fault("put", e.name, err) == nil
+	return t.fault("put", e.name, err)
 }
 
 // record returns the record of this node, nil if it has no members.
 func (e *topic) record() []byte {
 	moving := e.presence.leaving
-	r := record{Count: len(e.members)}
-	switch all := len(e.members) + len(moving); {
-	case all == 0:
+	all := len(e.members) + len(moving)
+	if all == 0 {
 		return nil
-	case all > maxPresent:
-		r.Count = all
-	default:
+	}
+	if all <= maxPresent {
+		r := record{Count: len(e.members)}
 		for _, m := range e.members {
 			r.Members = append(r.Members, m.present())
 		}
 		for _, d := range moving {
 			r.Moving = append(r.Moving, d.present)
 		}
+		if data, _ := json.Marshal(r); len(data) <= e.presence.most { // infos were encoded before
+			return data
+		}
 	}
-	data, _ := json.Marshal(r) // infos were encoded before
+	data, _ := json.Marshal(record{Count: all})
 	return data
 }
 
@@ -253,151 +246,4 @@ func everybody(records map[engine.NodeID]record) (all []present, count int) {
 		}
 	}
 	return all, count
-}
-
-// hear reports whether a delivery is about presence, which it handles.
-func (e *topic) hear(d engine.Delivery) bool {
-	m, err := protocol.V3_0.Parse(d.Data)
-	if err != nil || m.Kind != protocol.Presence || !d.At.IsZero() {
-		return false
-	}
-	event, err := m.Presence()
-	if err != nil {
-		return true
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch p := e.presence; {
-	case p == nil || len(p.watchers) == 0:
-	case p.known == nil:
-		p.early = append(p.early, event)
-	default:
-		e.noticePresence(event)
-	}
-	return true
-}
-
-// noticePresence tells the watchers that somebody came or left, as a node has said. The caller
-// holds mu.
-func (e *topic) noticePresence(event protocol.PresenceBody) {
-	var who present
-	if json.Unmarshal(event.Data, &who) != nil {
-		return
-	}
-	e.notice(event, who)
-	if event.Op == protocol.PresenceLeave {
-		now := e.presence.known[who.ID]
-		if now.since.IsZero() {
-			now.since = time.Now()
-		}
-		now.present, now.gone = who, true // that it came may be heard later, from a node where it was before
-		e.presence.known[who.ID] = now
-	}
-}
-
-// notice tells the watchers that somebody came or left, if that is new. The caller holds mu.
-func (e *topic) notice(event protocol.PresenceBody, who present) {
-	here := event.Op == protocol.PresenceEnter
-	before := e.presence.known[who.ID]
-	if here == before.here || before.gone {
-		return
-	}
-	e.presence.known[who.ID] = seen{present: who, here: here, since: time.Now()}
-	for m, shown := range e.presence.watchers {
-		if shown {
-			e.sendPresence(m, event.Op, event.Data)
-		}
-	}
-}
-
-// refreshPresence loads who is present, and finds what was not told: a node that has gone
-// tells nothing.
-func (e *topic) refreshPresence() {
-	ctx, cancel := context.WithTimeout(e.topics.ctx, engineTimeout)
-	defer cancel()
-	records, err := e.topics.records(ctx, e.name)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	p := e.presence
-	if len(p.watchers) == 0 || e.stopped {
-		return
-	}
-	if p.refresh == nil {
-		p.refresh = time.AfterFunc(refreshEvery, func() { e.topics.work(e.refreshPresence) })
-	} else {
-		p.refresh.Reset(refreshEvery)
-	}
-	if err != nil {
-		return
-	}
-	if p.known == nil {
-		p.known = make(map[string]seen)
-	}
-	now := make(map[string]struct{})
-	all, _ := everybody(records)
-	for _, who := range all {
-		now[who.ID] = struct{}{}
-		if before := p.known[who.ID]; !before.here && time.Since(before.since) > settling {
-			e.noticeAs(protocol.PresenceEnter, who)
-		}
-	}
-	for id, before := range p.known {
-		if _, here := now[id]; !here && time.Since(before.since) > settling {
-			if before.here {
-				e.noticeAs(protocol.PresenceLeave, before.present)
-			} else {
-				delete(p.known, id)
-			}
-		}
-	}
-	for _, event := range p.early {
-		e.noticePresence(event)
-	}
-	p.early = nil
-	e.showPresence()
-}
-
-func (e *topic) noticeAs(op protocol.PresenceOp, who present) {
-	data, _ := json.Marshal(who) // it was decoded
-	e.notice(protocol.PresenceBody{Op: op, Data: data}, who)
-}
-
-// showPresence sends the snapshot to watchers that do not have it. The caller holds mu.
-func (e *topic) showPresence() {
-	var all []present
-	for _, who := range e.presence.known {
-		if who.here {
-			all = append(all, who.present)
-		}
-	}
-	for m, shown := range e.presence.watchers {
-		if shown {
-			continue
-		}
-		e.presence.watchers[m] = true
-		rest := all
-		for len(rest) > snapshotParts {
-			e.sendSnapshot(m, protocol.PresencePart, rest[:snapshotParts])
-			rest = rest[snapshotParts:]
-		}
-		e.sendSnapshot(m, protocol.PresenceEnd, rest)
-	}
-}
-
-func (e *topic) sendSnapshot(m *member, op protocol.PresenceOp, part []present) {
-	if part == nil {
-		part = []present{}
-	}
-	data, _ := json.Marshal(part) // it was decoded
-	e.sendPresence(m, op, data)
-}
-
-func (e *topic) sendPresence(m *member, op protocol.PresenceOp, data []byte) {
-	msg, err := protocol.V3_0.Append(nil, protocol.PresenceBody{Ref: m.ref, Op: op, Data: data}.Message())
-	if err == nil {
-		err = m.conn.link.TrySendEncoded(msg)
-	}
-	if err != nil {
-		m.conn.tooSlow() // does nothing if the connection has ended
-	}
 }

@@ -427,8 +427,8 @@ export interface SubscribeOptions extends CallOptions {
   /** Called when messages are lost, between those before and after the gap. The loop goes on. */
   onGap?: ((gap: GapError) => void) | undefined;
   /**
-   * Called when a member of the topic comes, leaves or changes, at first for each that is
-   * there; by the loop, between messages. The topic needs presence at the server.
+   * Called when a member of the topic comes or leaves, at first for each that is there; by
+   * the loop, between messages. The topic needs presence at the server.
    */
   presence?: ((event: PresenceEvent) => void) | undefined;
   /** Ends the subscription. */
@@ -445,8 +445,9 @@ export interface Message {
   readonly payload: Payload;
 }
 
-/** A member of a topic has come, left or changed. */
+/** A member of a topic has come or left. */
 export interface PresenceEvent {
+  /** `'update'` says that the info has changed: servers in Go send none. */
   readonly op: 'enter' | 'leave' | 'update';
   /** No other member has or had it. */
   readonly id: string;

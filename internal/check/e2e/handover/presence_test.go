@@ -188,6 +188,32 @@ func testPresenceMoves(t *testing.T, slow bool) {
 	})
 }
 
+// A member that moves to a node with more members than nodes list, or from there, is there all
+// the time.
+func TestPresenceMovesIntoACrowd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		c := newCluster(t, 3, withPresence)
+		mover := c.enter(0, "ben", new(book))
+		c.enter(2, "ann", b)
+		crowd := c.join(1, client.Options{})
+		const size = 1001
+		for range size {
+			if _, err := crowd.Subscribe(t.Context(), "room", client.SubscribeOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		b.wantEvents(t, slices.Repeat([]string{"ann: enter"}, 2+size)...)
+		for _, to := range []int{1, 0, 1} {
+			mover.move(t, to)
+			time.Sleep(time.Minute)
+			b.wantEvents(t)
+		}
+	})
+}
+
 // Members of a node that shuts down stay there.
 func TestPresenceDuringShutdown(t *testing.T) {
 	bubble(t, func(t *testing.T) {
