@@ -93,15 +93,16 @@ func (t Topic) Join(ctx context.Context, c *Conn) error {
 		return err
 	}
 	m := newMember(e, c)
+	e.mu.Lock() // whoever joins at the same time returns only once m is live
 	joined, err := c.members.join(m)
+	if joined {
+		e.admit(m)
+	}
+	e.mu.Unlock()
 	if !joined {
 		e.release()
-		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.admit(m)
-	return nil
+	return err
 }
 
 // Leave undoes Join. It does not end subscriptions of the client. Publications that are

@@ -67,14 +67,22 @@ func (e *topic) begin(top engine.Top) {
 	e.scheduleCheck(time.Second)
 }
 
-func (e *topic) stop() {
+// stop ends what the topic does by itself, unless its record is being put. It reports whether
+// it did.
+func (e *topic) stop() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if p := e.presence; p != nil {
+		if p.running {
+			return false
+		}
+		p.stop()
+	}
 	e.stopped = true
 	if e.check != nil {
 		e.check.Stop()
 	}
-	e.presence.stop()
+	return true
 }
 
 // deliver gets what the engine delivers.

@@ -350,3 +350,26 @@ func TestOnSubscribe(t *testing.T) {
 		}
 	})
 }
+
+// A connection that several goroutines let join at once is a member when each returns.
+func TestTopicJoinAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := newTopical(t, server.Options{ResumeWindow: -1})
+		p := connect(t, srv, protocol.V3_0)
+		c := grab(t, srv)
+		room := srv.Topic("room")
+		for range 10_000 {
+			var joining sync.WaitGroup
+			for range 4 {
+				joining.Go(func() {
+					if err := room.Join(t.Context(), c); err != nil || !slices.Contains(slices.Collect(room.Conns()), c) {
+						t.Errorf("%v, and it is not a member", err)
+					}
+				})
+			}
+			joining.Wait()
+			room.Leave(c)
+		}
+		p.conn.Abort()
+	})
+}

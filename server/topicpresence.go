@@ -111,7 +111,7 @@ func (e *topic) changed() {
 
 func (e *topic) startAnnouncing() {
 	p := e.presence
-	if !p.running {
+	if !p.running && !e.stopped {
 		p.running = e.topics.work(e.announce)
 	}
 }
@@ -125,8 +125,7 @@ func (e *topic) announce() {
 		p := e.presence
 		events, dirty := p.events, p.dirty
 		p.events, p.dirty = nil, false
-		obsolete := e.stopped && t.find(e.name) != nil // another topic of this name puts the record
-		if len(events) == 0 && !dirty || obsolete {
+		if len(events) == 0 && !dirty {
 			p.running = false
 			e.mu.Unlock()
 			return

@@ -247,9 +247,12 @@ func (e *topic) retire(generation uint64) {
 	if e.holds > 0 || e.generation != generation || t.ctx.Err() != nil {
 		return
 	}
+	if !e.stop() { // what it puts must not come after what another topic of this name puts
+		time.AfterFunc(idleTopic, func() { e.retire(generation) })
+		return
+	}
 	delete(s.all, e.name)
 	t.live.Delete(e.name)
-	e.stop()
 	// It does not wait. While the lock is held nobody else can have subscribed again.
 	t.engine.Bus.Unsubscribe(e.name)
 }

@@ -44,7 +44,7 @@ type change struct {
 }
 
 func (p *presence) stop() {
-	if p != nil && p.refresh != nil {
+	if p.refresh != nil {
 		p.refresh.Stop()
 	}
 }

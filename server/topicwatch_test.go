@@ -459,3 +459,36 @@ func TestPresenceLoadsOnce(t *testing.T) {
 		}
 	})
 }
+
+// Whoever joins while the engine is still taking the record that nobody is left is known to the
+// other nodes afterwards.
+func TestPresenceOfASlowPut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var memory engine.Memory
+		f := enginetest.NewFaulty(memory.Node())
+		a, b := crowded(t, f.Engine(), "x"), crowded(t, memory.Node(), "x")
+		p := connect(t, a, protocol.V3_0)
+		p.subscribed(1, 1, "room", nil)
+		time.Sleep(time.Second)
+		f.Break(enginetest.Put, func(ctx context.Context, next func(context.Context) error) error {
+			time.Sleep(5 * time.Second)
+			return next(ctx)
+		})
+		p.unsubscribe(1)
+		synctest.Wait()
+		f.Mend(enginetest.Put)
+		time.Sleep(3 * time.Second)
+		p.subscribed(2, 2, "room", nil)
+		for range 10 {
+			time.Sleep(10 * time.Second)
+			if n, err := b.Topic("room").Count(t.Context()); n != 1 || err != nil {
+				t.Fatalf("%d members, %v", n, err)
+			}
+		}
+		p.unsubscribe(2)
+		time.Sleep(5 * time.Second)
+		if n := a.Stats().Topics; n != 0 {
+			t.Errorf("%d topics", n)
+		}
+	})
+}
