@@ -59,26 +59,42 @@ func (w *watched) Unsubscribe(subjects ...string) {
 	}
 }
 
+// observer returns the roster of a node of its own.
+func observer(t *testing.T, memory *engine.Memory) engine.Roster {
+	t.Helper()
+	e := memory.Node()
+	if err := newTopical(t, server.Options{Engine: e}).OpenEngine(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return e.Roster
+}
+
 // However connections join and leave, and the engine fails, no subscription is left, and
-// whoever has joined gets what is published.
+// whoever has joined gets what is published, once.
 func TestTopicStorm(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var memory engine.Memory
+		roster := observer(t, &memory)
 		f := enginetest.NewFaulty(memory.Node())
 		e := f.Engine()
 		bus := &watched{Bus: e.Bus, now: make(map[string]bool)}
 		e.Bus = bus
 		srv := newTopical(t, server.Options{Engine: e, Topics: everything})
 		const peers, topics = 64, 8
-		var all []*peer
 		for range peers {
-			all = append(all, connect(t, srv, protocol.V3_0))
+			p := connect(t, srv, protocol.V3_0)
+			for c := range srv.Conns() {
+				if c.Value() == nil {
+					c.SetValue(p)
+				}
+			}
 		}
-		synctest.Wait()
 		conns := slices.Collect(srv.Conns())
-		f.Break(enginetest.Subscribe, sometimes(engine.ErrAway))
-		f.Break(enginetest.Tops, sometimes(engine.ErrAway))
+		for _, op := range []enginetest.Op{enginetest.Subscribe, enginetest.Tops, enginetest.Put} {
+			f.Break(op, sometimes(engine.ErrAway))
+		}
 		var storm sync.WaitGroup
+		var wanted [peers][]string // what each has published where it was a member
 		for i, c := range conns {
 			storm.Go(func() {
 				for round := range 40 {
@@ -87,7 +103,13 @@ func TestTopicStorm(t *testing.T) {
 					if err != nil && !errors.Is(err, engine.ErrAway) && !errors.Is(err, engine.ErrUnconfirmed) {
 						t.Errorf("Join: %v", err)
 					}
-					time.Sleep(time.Duration(rand.IntN(3000)) * time.Millisecond)
+					text := fmt.Sprintf("%d.%d", i, round)
+					if _, err := topic.Publish(t.Context(), "m", protocol.Text(text)); err != nil {
+						t.Error(err)
+					} else if topic.Has(c) {
+						wanted[i] = append(wanted[i], text)
+					}
+					time.Sleep(time.Duration(1+rand.IntN(3000)) * time.Millisecond)
 					if i%8 == 0 && round == 20 {
 						c.Abort() // and it goes on trying
 						for err == nil || !errors.Is(err, server.ErrConnClosed) {
@@ -101,8 +123,9 @@ func TestTopicStorm(t *testing.T) {
 			})
 		}
 		storm.Wait()
-		f.Mend(enginetest.Subscribe)
-		f.Mend(enginetest.Tops)
+		for _, op := range []enginetest.Op{enginetest.Subscribe, enginetest.Tops, enginetest.Put} {
+			f.Mend(op)
+		}
 		time.Sleep(5 * time.Second)
 		bus.mu.Lock()
 		if left := len(bus.now); left > 0 || srv.Stats().Topics > 0 {
@@ -110,8 +133,8 @@ func TestTopicStorm(t *testing.T) {
 		}
 		bus.mu.Unlock()
 		for i := range topics {
-			if members, err := memory.Node().Roster.List(t.Context(), fmt.Sprint(i)); err == nil && len(members) > 0 {
-				t.Errorf("topic %d has members: %q", i, members)
+			if members, err := roster.List(t.Context(), fmt.Sprint(i)); err != nil || len(members) > 0 {
+				t.Errorf("topic %d has members: %q, %v", i, members, err)
 			}
 			for _, err := range srv.Topic(fmt.Sprint(i)).Members(t.Context()) {
 				t.Errorf("topic %d has a member (%v)", i, err)
@@ -126,16 +149,28 @@ func TestTopicStorm(t *testing.T) {
 			}
 		}
 		publish(t, srv, "after", "x")
-		for _, p := range all {
-			got := 0
-			synctest.Wait()
+		synctest.Wait()
+		for i, c := range conns {
+			if i%8 == 0 {
+				continue
+			}
+			p := c.Value().(*peer)
+			got := make(map[string]int)
 			for len(p.got) > 0 {
-				if m, ok := <-p.got; ok && m.Payload.Text() == "x" {
-					got++
+				got[p.receive().Payload.Text()]++
+			}
+			for _, text := range append(wanted[i], "x") {
+				if got[text] != 1 {
+					t.Errorf("%d got %q %d times", i, text, got[text])
 				}
 			}
-			if got > 1 {
-				t.Errorf("%d times", got)
+			for text, n := range got {
+				if n > 1 {
+					t.Errorf("%d got %q %d times", i, text, n)
+				}
+			}
+			if len(wanted[i]) < 10 {
+				t.Errorf("%d was a member %d times", i, len(wanted[i]))
 			}
 		}
 	})
@@ -147,6 +182,7 @@ func TestTopicStorm(t *testing.T) {
 func TestSubscribeStorm(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var memory engine.Memory
+		roster := observer(t, &memory)
 		f := enginetest.NewFaulty(memory.Node())
 		e := f.Engine()
 		bus := &watched{Bus: e.Bus, now: make(map[string]bool)}
@@ -196,8 +232,8 @@ func TestSubscribeStorm(t *testing.T) {
 		}
 		bus.mu.Unlock()
 		for i := range topics {
-			if members, err := memory.Node().Roster.List(t.Context(), fmt.Sprint(i)); err == nil && len(members) > 0 {
-				t.Errorf("topic %d has members: %q", i, members)
+			if members, err := roster.List(t.Context(), fmt.Sprint(i)); err != nil || len(members) > 0 {
+				t.Errorf("topic %d has members: %q, %v", i, members, err)
 			}
 		}
 		for i, p := range all {
