@@ -295,7 +295,7 @@ func TestExpiryMoves(t *testing.T) {
 // A handler that runs at the node before closes the connection, or lets it expire, where it is.
 func TestHandlerOfBeforeEndsTheConnection(t *testing.T) {
 	for name, want := range map[string]string{
-		"close":  "1: disconnected: server: connection closed",
+		"close":  "1: disconnected: server: connection closed (4500): banned",
 		"abort":  "1: disconnected: server: connection closed",
 		"expire": "1: disconnected: server: credentials expired",
 	} {
