@@ -1,12 +1,14 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/logs"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // The kinds of log records. docs/logging.md lists all of them.
@@ -40,8 +42,8 @@ var logKinds = []logs.Kind{
 	cannotResume:  {Level: slog.LevelWarn, Burst: 10, Every: time.Second},
 	engineFailed:  {Level: slog.LevelError, Burst: 10, Every: time.Second},
 	misconfigured: {Level: slog.LevelError},
-	connEnded:     {Level: slog.LevelDebug},
-	socketLost:    {Level: slog.LevelDebug},
+	connEnded:     {Level: slog.LevelDebug, Burst: 100, Every: 10 * time.Millisecond},
+	socketLost:    {Level: slog.LevelDebug, Burst: 100, Every: 10 * time.Millisecond},
 }
 
 // panicked logs that user code panicked or called runtime.Goexit.
@@ -70,7 +72,7 @@ func (c *Conn) logEnd(reason error) {
 	if reason == ErrClientGone {
 		by = "network"
 	}
-	args := []any{"by", by, "reason", c.logText(reason)}
+	args := []any{"by", by, "reason", c.logText(ownWords(reason))}
 	if status != 0 {
 		args = append(args, "status", int(status))
 	}
@@ -80,8 +82,18 @@ func (c *Conn) logEnd(reason error) {
 // logLoss logs why the connection has lost its socket.
 func (c *Conn) logLoss(reason error) {
 	if c.server.log.Enabled(socketLost) {
-		c.log(socketLost, "webwire: connection lost its socket", "reason", c.logText(reason))
+		c.log(socketLost, "webwire: connection lost its socket", "reason", c.logText(ownWords(reason)))
 	}
+}
+
+// ownWords returns why a connection or socket ended without the text that a client chose: it
+// may be anything, a secret for instance.
+func ownWords(reason error) error {
+	var closed *transport.CloseError
+	if errors.As(reason, &closed) && !closed.Local {
+		return &transport.CloseError{Status: closed.Status}
+	}
+	return reason
 }
 
 // logText returns the text of err for the log, without the session key.
