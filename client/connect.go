@@ -149,8 +149,7 @@ func (c *Client) end(s *serving, err error, final bool) (again, first bool) {
 		if hooks.OnDisconnected != nil {
 			c.later("OnDisconnected", func() { hooks.OnDisconnected(c.ctx, err) })
 		}
-		if hooks.OnGap != nil && s.ticket.attempt > 0 && c.status != Closed {
-			g := Gap{Unacknowledged: s.link.Unacknowledged()}
+		if g, ok := s.gap(); ok && hooks.OnGap != nil {
 			c.later("OnGap", func() { hooks.OnGap(c.ctx, g) })
 		}
 	}

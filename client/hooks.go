@@ -48,9 +48,10 @@ type Hooks struct {
 	// OnBack is called when the connection goes on with another socket.
 	OnBack func(ctx context.Context)
 
-	// OnGap is called when signals were lost, or may have been: after the client was out of
-	// reach for so long that the server has dropped some of those it kept for it, and, after
-	// OnDisconnected, when a connection has ended that had lost its socket.
+	// OnGap is called when signals were lost, or may have been: when a connection goes on for
+	// which the server could not keep all, and, after OnDisconnected, when a connection of 3.0
+	// has ended while it had no socket, or with signals that the server has not acknowledged.
+	// After Close and Shutdown it is called only if signals could not be written.
 	OnGap func(ctx context.Context, g Gap)
 
 	// OnConnectError is called for each attempt to connect that failed and will be

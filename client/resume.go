@@ -59,6 +59,20 @@ func (t *ticket) missed(lost, received uint64) uint64 {
 	return lost - told
 }
 
+// gap returns what may be lost with a connection that has ended, and whether there may be
+// anything. A socket that the client has closed delivers what was written to it before; one
+// that the server has closed need not.
+func (s *serving) gap() (g Gap, ok bool) {
+	all, unwritten, away := s.link.Unacknowledged()
+	if s.link.Cause() != ErrClosed {
+		return Gap{Unacknowledged: all}, away || all > 0
+	}
+	if !away {
+		all = unwritten
+	}
+	return Gap{Unacknowledged: all}, all > 0 // who closes the client misses no signals
+}
+
 // survives reports whether the connection outlives a socket that the server closed with a
 // status: only if the status says so.
 func survives(err error) bool {

@@ -9,7 +9,8 @@ import (
 // Shutdown closes the client once the calls in progress have returned: Request, Signal,
 // RestoreSession and CloseSession, including those that wait for a connection. New calls
 // return ErrClosed. If ctx ends first Shutdown closes the client at once, as Close does,
-// and returns ctx.Err().
+// and returns ctx.Err(). It does not wait until a client that is away is back, unless a
+// request does.
 //
 // Like Close it does not wait for hooks and handlers, which may call it; if OnConnected calls
 // it, requests that wait for OnConnected do not return before ctx ends. It may be called
@@ -56,8 +57,9 @@ func (c *Client) exit() {
 	}
 }
 
-// Close closes the client for good. Signals that Signal accepted are sent, pending
-// requests fail with ErrClosed, the connection is closed, and OnDisconnected is called.
+// Close closes the client for good. Signals that Signal accepted are sent, unless the client
+// is away or the server reads too slowly: then OnGap has their number. Pending requests fail
+// with ErrClosed, the connection is closed, and OnDisconnected is called.
 // Close waits for Options.Keys, but not for hooks and handlers, which may call it: their
 // contexts end. It returns within a few seconds, whatever server and dialer do, and may be
 // called several times.

@@ -199,7 +199,7 @@ func (l *Link) endOpen(cause error, own, away bool) (ended, parting bool) {
 		return false, false
 	}
 	s.closed = true
-	s.away = false
+	s.without, s.away = s.away, false
 	l.modern.ended()
 	if s.cause == nil {
 		s.cause, s.own = cause, own

@@ -121,6 +121,7 @@ type state struct {
 	status  transport.Status // with which this end closes the connection; zero: none
 	waiting atomic.Int32     // is calls.waiting; may be read without the lock
 	own     bool             // this end decided that the connection ends
+	without bool             // it ended while it was away
 	cause   error            // why the connection is closed, or is about to be
 	calls   *calls           // nil before the first request; many servers never send one
 	drained chan struct{}    // closed once draining is over; nil before it began

@@ -200,9 +200,15 @@ func (f *inflow) raised() uint64 {
 // FirstKept returns the number of the first message that can be sent again.
 func (l *Link) FirstKept() uint64 { return l.out.FirstKept() }
 
-// Unacknowledged returns how many signals the peer had not acknowledged when the
-// connection ended.
-func (l *Link) Unacknowledged() int { return l.out.Unacknowledged() }
+// Unacknowledged returns how many signals the peer had not acknowledged when the connection
+// ended, how many of them were not written to its last socket, and whether it ended while it
+// was away.
+func (l *Link) Unacknowledged() (all, unwritten int, away bool) {
+	all, unwritten = l.out.Unacknowledged()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return all, unwritten, l.state.without
+}
 
 // Quiet returns a channel that is closed once no own request is in flight. Only connections
 // of 3.0 have one.

@@ -230,19 +230,23 @@ func (o *Outbox) charge() int {
 // forgetAll drops everything that is kept: the outbox has failed.
 func (o *Outbox) forgetAll() {
 	k := o.kept
-	k.late.unacknowledged = 0
+	written, unwritten := 0, 0
 	for _, b := range k.batches {
-		k.late.unacknowledged += signals(k.live(b))
+		written += signals(k.live(b))
 	}
 	if b := k.writing; b != nil && !b.urgent {
 		if msgs := b.live(); k.acked < b.first {
-			k.late.unacknowledged += signals(msgs)
+			unwritten += signals(msgs)
 		} else {
-			k.late.unacknowledged += signals(msgs[min(k.acked+1-b.first, uint64(len(msgs))):])
+			unwritten += signals(msgs[min(k.acked+1-b.first, uint64(len(msgs))):])
 		}
 	}
 	for _, b := range o.queue {
-		k.late.unacknowledged += signals(b.msgs)
+		unwritten += signals(b.msgs)
+	}
+	k.late.unacknowledged, k.late.unwritten = written+unwritten, unwritten
+	if len(k.replay) > 0 || k.writing != nil && k.writing.urgent { // it may be a part of the replay
+		k.late.unwritten += written
 	}
 	k.dropReplay()
 	k.Total.add(-k.bytes)
@@ -291,14 +295,14 @@ func (o *Outbox) FirstKept() uint64 {
 }
 
 // Unacknowledged returns how many signals the peer had not acknowledged when the outbox
-// failed.
-func (o *Outbox) Unacknowledged() int {
+// failed, and how many of them were not written to its last connection.
+func (o *Outbox) Unacknowledged() (all, unwritten int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.kept == nil {
-		return 0
+		return 0, 0
 	}
-	return o.kept.late.unacknowledged
+	return o.kept.late.unacknowledged, o.kept.late.unwritten
 }
 
 // Forgo makes the outbox keep nothing any more: the peer does not resume connections.

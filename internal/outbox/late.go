@@ -23,7 +23,7 @@ type late struct {
 	// was added yet. That will be a failure.
 	broken map[protocol.ID]struct{}
 
-	unacknowledged int // see Outbox.Unacknowledged
+	unacknowledged, unwritten int // see Outbox.Unacknowledged
 }
 
 type numbered struct {

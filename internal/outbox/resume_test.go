@@ -35,8 +35,8 @@ func TestFailWithinReplay(t *testing.T) {
 			t.Fatal("the acknowledgement is refused")
 		}
 		b.Fail(errors.New("broken"))
-		if n := b.Unacknowledged(); n != 2 {
-			t.Errorf("%d signals are not acknowledged", n)
+		if all, unwritten := b.Unacknowledged(); all != 2 || unwritten != 2 {
+			t.Errorf("%d signals are not acknowledged, %d of them not written", all, unwritten)
 		}
 		second.end()
 		b.goroutines.Wait()
@@ -184,8 +184,8 @@ func TestUnacknowledgedWithinWrite(t *testing.T) {
 			t.Fatal("the acknowledgement is refused")
 		}
 		b.Fail(errTestOver)
-		if n := b.Unacknowledged(); n != 5+1 {
-			t.Errorf("%d signals are not acknowledged", n)
+		if all, unwritten := b.Unacknowledged(); all != 5+1 || unwritten != all {
+			t.Errorf("%d signals are not acknowledged, %d of them not written", all, unwritten)
 		}
 		close(l.over)
 		b.goroutines.Wait()

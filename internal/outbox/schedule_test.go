@@ -510,7 +510,7 @@ func (s *schedule) end() {
 		}
 	}
 	// Of what was displaced nothing is known.
-	if n := s.Unacknowledged(); n != want && (!s.conf.Keeping.Displace || n > want) {
+	if n, _ := s.Unacknowledged(); n != want && (!s.conf.Keeping.Displace || n > want) {
 		s.t.Errorf("%d signals are not acknowledged, want %d", n, want)
 	}
 	if n := s.total.bytes.Load() + s.late.bytes.Load(); n != 0 {
