@@ -147,7 +147,7 @@ func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (
 		if c.again(&w, l, err) {
 			continue
 		}
-		err = overdue(ctx, public(err))
+		err = overdue(ctx, c.outcome(ctx, &w, l, err))
 		if late, ok := err.(*TimeoutError); ok {
 			late.After = c.opts.Timeout // the wait for the connection included
 		}

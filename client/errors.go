@@ -86,7 +86,7 @@ func (e *TimeoutError) Error() string {
 	switch {
 	case e.Sent:
 		return fmt.Sprintf("client: no reply within %v", e.After)
-	case e.Cause == errNoRoom:
+	case e.Cause == errNoRoom, e.Cause == errLeaving:
 		return fmt.Sprintf("client: not sent within %v: %s", e.After, causeText(e.Cause))
 	}
 	return fmt.Sprintf("client: not connected within %v: %s", e.After, causeText(e.Cause))

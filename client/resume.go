@@ -216,6 +216,7 @@ func (c *Client) away(s *serving, cause error) {
 			c.trying.retries = 0
 		}
 		c.setStatus(Resuming)
+		c.failure = why
 		if hook := c.opts.Hooks.OnAway; hook != nil {
 			c.later("OnAway", func() { hook(c.ctx, why) })
 		}

@@ -43,7 +43,7 @@ func (c *Client) Stream(ctx context.Context, name string, p protocol.Payload) it
 		for {
 			l, s, err := c.openStream(ctx, &w, name, p)
 			if err != nil {
-				yield(protocol.Payload{}, public(err))
+				yield(protocol.Payload{}, c.outcome(ctx, &w, l, err))
 				return
 			}
 			items, err := readStream(s, yield)
@@ -51,7 +51,7 @@ func (c *Client) Stream(ctx context.Context, name string, p protocol.Payload) it
 				return
 			}
 			if !c.again(&w, l, err) || items {
-				yield(protocol.Payload{}, public(err))
+				yield(protocol.Payload{}, c.outcome(ctx, &w, l, err))
 				return
 			}
 		}

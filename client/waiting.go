@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -19,12 +20,13 @@ type waiter struct {
 	until time.Duration // its end, see link.Now
 	from  time.Duration // when await returned what is left of it
 
-	began  bool   // the fields below are set
-	under  uint64 // the identity of the session at the beginning
-	hook   uint64 // the hook that was running then: it may be what made the call; zero: none
-	looked bool   // look was called
-	asked  bool   // an attempt was made or waited for: the failure, if there is one, is its
-	stops  uint64 // Client.stops before that
+	began  bool          // the fields below are set
+	since  time.Duration // when that was, see link.Now
+	under  uint64        // the identity of the session then
+	hook   uint64        // the hook that was running then: it may be what made the call; zero: none
+	looked bool          // look was called
+	asked  bool          // an attempt was made or waited for: the failure, if there is one, is its
+	stops  uint64        // Client.stops before that
 }
 
 type purpose uint8
@@ -37,6 +39,7 @@ const (
 
 var (
 	errConnecting = errors.New("client: no attempt to connect has ended yet")
+	errLeaving    = fmt.Errorf("client: not on the way to another server yet: %w", &protocol.PeerError{Err: protocol.ErrShutdown})
 	errHooksBusy  = errors.New("client: OnConnected has not returned")
 
 	errSessionChanged = errors.New("client: the session under which the request was made was closed or replaced")
@@ -47,7 +50,7 @@ func (c *Client) begin(w *waiter) {
 	if w.began {
 		return
 	}
-	w.began = true
+	w.began, w.since = true, link.Now()
 	w.under = c.identity.Load()
 	if turn := c.hookTurn.Load(); turn%2 == 1 {
 		w.hook = turn
@@ -57,17 +60,17 @@ func (c *Client) begin(w *waiter) {
 // await returns the connection, and what is left of Options.Timeout, from w.from on, if
 // that is what bounds the caller.
 func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duration, error) {
+	c.begin(w)
 	timeout := c.within(ctx)
 	switch {
 	case timeout <= 0:
 	case !w.timed:
-		w.timed, w.from = true, link.Now()
+		w.timed, w.from = true, w.since
 		w.until = w.from + timeout
 	default:
 		timeout = w.left()
 	}
 	if w.gone == nil {
-		c.begin(w)
 		// A new connection comes with its identity: the two belong together.
 		if l := c.link.Load(); l != nil && l != c.leaving.Load() && c.identity.Load() == w.under && w.purpose == toRequest {
 			return l, timeout, nil
@@ -76,7 +79,6 @@ func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duratio
 	if err := ctx.Err(); err != nil {
 		return nil, 0, &link.UnsentError{Err: err}
 	}
-	start := time.Now()
 	var late <-chan time.Time
 	if timeout > 0 {
 		timer := time.NewTimer(timeout)
@@ -97,7 +99,7 @@ func (c *Client) await(ctx context.Context, w *waiter) (*link.Link, time.Duratio
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, 0, c.tooLate(ctx, time.Since(start))
+			return nil, 0, c.tooLate(ctx, w)
 		case <-late:
 			return nil, 0, &TimeoutError{After: c.opts.Timeout, Cause: c.obstacle()}
 		}
@@ -206,23 +208,43 @@ func (c *Client) admits(w *waiter, l *link.Link, at bool) bool {
 }
 
 // tooLate returns the error of a call whose context ended while it waited.
-func (c *Client) tooLate(ctx context.Context, waited time.Duration) error {
+func (c *Client) tooLate(ctx context.Context, w *waiter) error {
 	cause := c.obstacle()
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return &TimeoutError{After: waited, Cause: cause}
+		return &TimeoutError{After: link.Now() - w.since, Cause: cause}
 	}
 	return &canceledError{reason: ctx.Err(), cause: cause}
+}
+
+// outcome returns the error of a request on l, nil for none, as the client's callers know it.
+func (c *Client) outcome(ctx context.Context, w *waiter, l *link.Link, err error) error {
+	if err == nil {
+		return nil // before the variables below, which cost an allocation each
+	}
+	var unsent *link.UnsentError
+	var late *link.TimeoutError
+	switch {
+	case l == nil || !errors.As(err, &unsent) || !l.IsAway():
+	case errors.As(err, &late):
+		return &TimeoutError{After: late.After, Cause: c.obstacle()}
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return c.tooLate(ctx, w)
+	}
+	return public(err)
 }
 
 // obstacle returns why calls wait.
 func (c *Client) obstacle() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.link.Load() == nil && c.failure != nil:
+	l := c.link.Load()
+	switch away := l == nil || l.IsAway(); {
+	case away && c.failure != nil:
 		return c.failure
-	case c.link.Load() == nil:
+	case away:
 		return errConnecting
+	case l == c.leaving.Load():
+		return errLeaving
 	case c.session.failure != nil:
 		return c.session.failure
 	}
