@@ -57,6 +57,7 @@ type Client struct {
 	stopped  error           // why it did the last time
 	trying   trying
 	session  sessionState
+	loading  *keyLoad // goes on, nil if there is none
 	saving   *keySave // waits for its turn, nil if there is none
 	connects uint64
 	resumes  uint64

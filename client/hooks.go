@@ -76,11 +76,12 @@ type Hooks struct {
 	// key is the same.
 	OnSessionUpdated func(ctx context.Context, s session.Session)
 
-	// OnSessionError is called when the server cannot restore the kept session now:
-	// with protocol.ErrSessionFull, protocol.ErrInternal, a *protocol.Error, or
-	// protocol.ErrSessionsDisabled. Except after the last of these the client asks
-	// again on the same connection, with pauses between Options.MinBackoff and
-	// Options.MaxBackoff, and calls OnSessionError again only for a different error.
+	// OnSessionError is called when the kept session cannot be restored now: with
+	// protocol.ErrSessionFull, protocol.ErrInternal, a *protocol.Error, or
+	// protocol.ErrSessionsDisabled of the server, or with the error of Options.Keys if it
+	// cannot load the key. Except after ErrSessionsDisabled the client tries again on the
+	// same connection, with pauses between Options.MinBackoff and Options.MaxBackoff, and
+	// calls OnSessionError again only for a different error.
 	OnSessionError func(ctx context.Context, err error)
 
 	// OnSessionRestored is called when the session is restored after OnSessionError was

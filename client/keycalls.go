@@ -12,28 +12,45 @@ import (
 	"github.com/webwire-go/webwire/transport"
 )
 
+// keyLoad is a call of LoadKey.
+type keyLoad struct {
+	done <-chan struct{}
+	err  error // set when done is closed
+}
+
 // loadKey asks Options.Keys for the key, until that once succeeded. It waits within ctx.
-func (c *Client) loadKey(ctx context.Context) {
+func (c *Client) loadKey(ctx context.Context) error {
 	c.mu.Lock()
-	loaded := c.session.loaded || c.opts.Keys == nil
+	if c.session.loaded || c.opts.Keys == nil {
+		c.mu.Unlock()
+		return nil
+	}
+	l := c.loading
+	if l == nil {
+		l = &keyLoad{err: errKeyStorePanicked}
+		c.loading = l
+		l.done = c.callKeys("", func() { c.load(l) })
+	}
 	c.mu.Unlock()
-	if loaded {
-		return
-	}
-	var key string
-	err := errKeyStorePanicked
 	select {
-	case <-c.callKeys("", func() { key, err = c.opts.Keys.LoadKey() }):
+	case <-l.done:
+		return l.err
 	case <-c.ctx.Done():
-		return
+		return ErrClosed
 	case <-ctx.Done():
-		return
+		return fmt.Errorf("client: Options.Keys has not returned the session key: %w", ctx.Err())
 	}
-	if err != nil {
-		c.log.Write(keysFailed, "webwire: session key cannot be loaded, the next connection will try again", "error", logs.Text(err))
-		return
-	}
-	if key != "" {
+}
+
+// load calls LoadKey.
+func (c *Client) load(l *keyLoad) {
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.loading = nil
+	}()
+	key, err := c.opts.Keys.LoadKey()
+	if err == nil && key != "" {
 		if err := session.CheckKey(key); err != nil { // a server may hang up on it, again and again
 			c.log.Write(keysFailed, "webwire: stored session key is invalid; no session is restored", "error", logs.Text(err))
 			key = ""
@@ -41,10 +58,19 @@ func (c *Client) loadKey(ctx context.Context) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.session.loaded {
+	switch {
+	case c.session.loaded: // by what the client did meanwhile
+		l.err = nil
+	case err != nil:
+		l.err = err
+	default:
+		l.err = nil
 		c.session.loaded = true
 		c.session.key = key
 		c.session.number++
+		if key == "" {
+			c.session.failure = nil // there is nothing to restore
+		}
 	}
 }
 

@@ -13,7 +13,9 @@ import (
 // a secret. Its methods are called one at a time.
 type KeyStore interface {
 	// LoadKey returns the key that was saved last, or the empty string if there is none.
-	// It is called before the first connection, until it once succeeds.
+	// It is called when the client connects, until it once succeeds: after an error, or if it
+	// takes longer than Options.DialTimeout, the client connects without a session, see
+	// Hooks.OnSessionError.
 	LoadKey() (string, error)
 
 	// SaveKey replaces the key. The empty key means that there is no session any more.

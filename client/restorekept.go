@@ -7,21 +7,27 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
 )
 
 // The session whose key is kept is restored on every new connection. If the server answers
-// that it cannot be restored now the client asks again, with pauses, on the same connection.
+// that it cannot be restored now the client asks again, with pauses, on the same connection,
+// and so it does if Options.Keys cannot load the key.
 
 // restoreFirst restores the kept session on a new connection, if there is one. again
 // means that it is worth trying again. An error means that the connection is of no use.
 func (s *serving) restoreFirst() (again bool, err error) {
 	c := s.client
-	c.loadKey(c.ctx)
 	c.mu.Lock()
 	c.session.renounced = false
+	c.mu.Unlock()
+	if err := s.loadKey(); err != nil {
+		return s.settleFirstLoad(err), nil
+	}
+	c.mu.Lock()
 	key, number := c.session.key, c.session.number
 	c.session.restoring = key != ""
 	c.mu.Unlock()
@@ -38,6 +44,42 @@ func (s *serving) restoreFirst() (again bool, err error) {
 	}
 	c.log.Write(cannotRestore, "webwire: session cannot be restored now", "error", logText(err, key), "retry", again)
 	return again, nil
+}
+
+// loadKey is Client.loadKey within the time of an attempt to connect.
+func (s *serving) loadKey() error {
+	ctx, cancel := context.WithTimeout(s.link.Context(), s.client.opts.DialTimeout)
+	defer cancel()
+	return s.client.loadKey(ctx)
+}
+
+// settleFirstLoad records that the kept session cannot be restored now because its key
+// cannot be loaded, and reports whether it is worth trying again.
+func (s *serving) settleFirstLoad(err error) (again bool) {
+	c := s.client
+	if s.link.Context().Err() != nil {
+		return false
+	}
+	again = err != errKeyStorePanicked // which the next connection is early enough for
+	c.mu.Lock()
+	loaded := c.session.loaded // meanwhile
+	if !loaded {
+		s.refused(err)
+	}
+	c.mu.Unlock()
+	if !loaded {
+		c.log.Write(keysFailed, "webwire: session key cannot be loaded", "error", logs.Text(err), "retry", again)
+	}
+	return again
+}
+
+// refused records why the kept session cannot be restored now. The caller holds mu.
+func (s *serving) refused(err error) {
+	c := s.client
+	c.session.failure = err
+	if hook := c.opts.Hooks.OnSessionError; hook != nil {
+		s.restored.tell("OnSessionError", func() { hook(c.ctx, err) })
+	}
 }
 
 // attempt asks the server for the kept session once. number is its identity.
@@ -92,10 +134,7 @@ func (s *serving) settleFirst(number uint64, err error) error {
 	case refused && st.number != number: // it was given up
 		c.adopt()
 	case refused:
-		st.failure = err
-		if hook := c.opts.Hooks.OnSessionError; hook != nil {
-			s.restored.tell("OnSessionError", func() { hook(c.ctx, err) })
-		}
+		s.refused(err)
 		if st.held != nil { // its hook cannot wait for the end of the attempts
 			st.held.event.skip()
 			st.held.event = nil
@@ -109,8 +148,19 @@ func (s *serving) settleFirst(number uint64, err error) error {
 func (s *serving) restoreAgain() {
 	c := s.client
 	for tries := 0; ; tries++ {
-		key, number := s.restoreDue(c.backoff(tries, nil))
-		if key == "" {
+		key, number, due := s.restoreDue(c.backoff(tries, nil))
+		if due && key == "" {
+			err := s.loadKey()
+			if err == errKeyStorePanicked {
+				return
+			}
+			if err != nil {
+				c.notLoaded(err)
+				continue
+			}
+			key, number, due = s.restoreDue(0)
+		}
+		if !due {
 			return
 		}
 		err := s.attempt(key, number, c.opts.Timeout)
@@ -124,9 +174,18 @@ func (s *serving) restoreAgain() {
 	}
 }
 
-// restoreDue waits for the time of the next attempt, and returns what to restore; no
-// key if there is nothing to restore.
-func (s *serving) restoreDue(pause time.Duration) (key string, number uint64) {
+// notLoaded records that the key can still not be loaded.
+func (c *Client) notLoaded(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.session.loaded && c.session.failure != nil { // the connection has not ended
+		c.sessionError(err)
+	}
+}
+
+// restoreDue waits for the time of the next attempt, and returns what to restore: no key
+// if that has to be loaded. It returns false if there is nothing to restore.
+func (s *serving) restoreDue(pause time.Duration) (key string, number uint64, ok bool) {
 	c := s.client
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -134,15 +193,15 @@ func (s *serving) restoreDue(pause time.Duration) (key string, number uint64) {
 	for {
 		c.mu.Lock()
 		st := &c.session
-		if st.active || st.key == "" || st.failure == nil {
+		if st.active || st.key == "" && st.loaded || st.failure == nil {
 			c.mu.Unlock()
-			return "", 0
+			return "", 0, false
 		}
 		if due && st.asked == 0 { // two at a time count twice at some servers
-			st.restoring = true
 			key, number = st.key, st.number
+			st.restoring = key != ""
 			c.mu.Unlock()
-			return key, number
+			return key, number, true
 		}
 		changed := c.changed
 		c.mu.Unlock()
@@ -151,7 +210,7 @@ func (s *serving) restoreDue(pause time.Duration) (key string, number uint64) {
 			due = true
 		case <-changed:
 		case <-s.link.Context().Done():
-			return "", 0
+			return "", 0, false
 		}
 	}
 }

@@ -20,7 +20,8 @@ import (
 // The error is protocol.ErrSessionNotFound, also if no key is kept,
 // protocol.ErrSessionFull, protocol.ErrSessionsDisabled, a *protocol.Error with
 // protocol.CodeSessionActive if the client has another session, protocol.ErrInternal if the
-// server's look-up failed, or one of those of Request. If ctx ends before the reply has
+// server's look-up failed, the error of Options.Keys if it cannot load the key, or one of
+// those of Request. If ctx ends before the reply has
 // arrived the session may be restored nevertheless: see Session.
 func (c *Client) RestoreSession(ctx context.Context, key string) error {
 	if err := c.enter(); err != nil {
@@ -28,9 +29,8 @@ func (c *Client) RestoreSession(ctx context.Context, key string) error {
 	}
 	defer c.exit()
 	if key == "" {
-		c.loadKey(ctx)
-		if err := ctx.Err(); err != nil {
-			return &link.UnsentError{Err: err}
+		if err := c.loadWithin(ctx); err != nil {
+			return err
 		}
 	}
 	c.mu.Lock()
@@ -67,6 +67,24 @@ func (c *Client) RestoreSession(ctx context.Context, key string) error {
 			return public(err)
 		}
 	}
+}
+
+// loadWithin loads the key for a caller with the given context.
+func (c *Client) loadWithin(ctx context.Context) error {
+	limited := ctx
+	if limit := c.within(ctx); limit > 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	err := c.loadKey(limited)
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case err == nil, err == ErrClosed:
+		return err
+	}
+	return &link.UnsentError{Err: err}
 }
 
 // askFor records that a RestoreSession asks for a key, and reports whether it has to.
@@ -128,7 +146,7 @@ func (c *Client) CloseSession(ctx context.Context) error {
 		s.renounced = s.renounced || s.active
 		s.waived++
 		if !s.loaded { // there may be a key that nobody asked for yet
-			s.loaded = true
+			s.loaded, s.failure = true, nil
 			c.saveKey("", "")
 		}
 		c.forget()
