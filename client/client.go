@@ -30,8 +30,10 @@ type Client struct {
 	// link is the connection, nil while there is none that can be used.
 	link atomic.Pointer[link.Link]
 
-	// leaving is the connection whose server shuts down: it gets no new requests.
+	// leaving is the connection whose server shuts down: it gets no new requests, and signals
+	// until served, see link.Now.
 	leaving atomic.Pointer[link.Link]
+	served  atomic.Int64
 
 	// identity is the number of the session that Session returns, zero for none. It
 	// changes under mu, and before link does.
@@ -173,7 +175,8 @@ func Call[Out, In any](ctx context.Context, c *Client, name string, in In) (Out,
 
 // Signal sends a signal. It does not wait for a connection: while there is none it
 // returns ErrDisconnected or a *DisconnectedError with the cause, and begins to connect
-// unless autoconnect is disabled. It waits for room in the outbox until ctx ends, and
+// unless autoconnect is disabled. So it does while requests in flight keep the client from
+// leaving a server that shuts down and drops signals. It waits for room in the outbox until ctx ends, and
 // sends nothing if ctx has ended. If it returns nil the signal will be sent unless the
 // connection ends: it outlives its socket with servers of 3.0, see Hooks.OnGap.
 func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) error {
@@ -185,7 +188,7 @@ func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) er
 	}
 	defer c.exit()
 	l := c.link.Load()
-	if l == nil || l == c.leaving.Load() {
+	if l == nil || l == c.leaving.Load() && !c.takesSignals(l) {
 		return c.notConnected()
 	}
 	err := l.Send(ctx, protocol.Message{Kind: protocol.Signal, Name: name, Payload: p})

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -30,6 +31,7 @@ func (c *Client) leaveSoon(l *link.Link) {
 	if c.status == Closed || c.leaving.Load() == l {
 		return
 	}
+	c.served.Store(math.MinInt64) // it is refused requests already
 	c.leaving.Store(l)
 	c.owned.Go(func() {
 		limit := time.NewTimer(c.opts.Timeout)
@@ -64,6 +66,7 @@ func (c *Client) move(l *link.Link, d protocol.DrainBody) {
 		return
 	}
 	c.moving = over // however often it asks
+	c.served.Store(int64(link.Now() + d.Spread + serveTime))
 	c.owned.Go(func() {
 		if d.Spread > 0 && !passed(rand.N(d.Spread), over) {
 			return
@@ -97,6 +100,16 @@ func (c *Client) move(l *link.Link, d protocol.DrainBody) {
 			l.Disconnect(transport.StatusServiceRestart, "moving", errServerLeaves)
 		}
 	})
+}
+
+// serveTime is for how long after the spread a server handles signals: five seconds (section
+// 11.9), less a second for their way.
+const serveTime = 4 * time.Second
+
+// takesSignals reports whether signals may be sent on a connection that the client leaves:
+// on its socket as long as the server handles them, and on the next one.
+func (c *Client) takesSignals(l *link.Link) bool {
+	return l.IsAway() || link.Now() < time.Duration(c.served.Load())
 }
 
 // passed waits for d, and reports whether it has passed before over was closed.
