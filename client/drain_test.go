@@ -3,6 +3,10 @@ package client_test
 import (
 	"context"
 	"errors"
+	"math"
+	"os"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +14,7 @@ import (
 	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // While a request holds the client up that is to leave, signals go to the old server as long
@@ -70,5 +75,71 @@ func TestSignalsOfAClientThatHasLeft(t *testing.T) {
 		n.serve(server.Options{ResumeWindow: window})
 		connect(t, c)
 		d.want(t, "c: connected", "c: away", "c: disconnected", "c: gap 0 1", "c: connected")
+	})
+}
+
+// Clients of a server that drains come to the next one spread over the time that the server
+// gives them. Nothing fails.
+func TestDrainOfManyClients(t *testing.T) {
+	const spread = 20 * time.Second
+	clients := 1_000
+	if os.Getenv("WEBWIRE_SOAK") != "" {
+		clients = 10_000
+	}
+	bubble(t, func(t *testing.T) {
+		opts := server.Options{Logger: discard, ResumeWindow: window, DrainSpread: spread, Hooks: server.Hooks{
+			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+				time.Sleep(2 * time.Second)
+				return r.Payload, nil
+			},
+		}}
+		old, from := serve(t, opts)
+		_, to := serve(t, opts)
+		var mu sync.Mutex
+		target, dials := from, []time.Time(nil)
+		dialer := dialerFunc(func(ctx context.Context, opts transport.DialOptions) (transport.Conn, error) {
+			mu.Lock()
+			dials = append(dials, time.Now())
+			ln := target
+			mu.Unlock()
+			return ln.Dial(ctx, opts)
+		})
+		all := make([]*client.Client, clients)
+		for i := range all {
+			all[i] = dial(t, dialer, client.Options{Logger: discard, Hooks: client.Hooks{
+				OnConnectError: func(_ context.Context, err error) { t.Errorf("client %d: %v", i, err) },
+			}})
+			connect(t, all[i])
+		}
+		synctest.Wait()
+		mu.Lock()
+		target, dials = to, nil
+		mu.Unlock()
+		start := time.Now()
+		old.BeginShutdown()
+		var requests sync.WaitGroup
+		for i, c := range all {
+			requests.Go(func() {
+				for time.Sleep(time.Duration(i) * 5 * time.Second / time.Duration(clients)); time.Since(start) < spread+5*time.Second; time.Sleep(3 * time.Second) {
+					if _, err := c.Request(t.Context(), "r", text("x")); err != nil {
+						t.Errorf("client %d: %v", i, err)
+					}
+				}
+			})
+		}
+		requests.Wait()
+		if len(dials) != clients {
+			t.Fatalf("%d clients make %d connections", clients, len(dials))
+		}
+		peak := 0
+		for i, at := range dials {
+			j, _ := slices.BinarySearchFunc(dials, at.Add(time.Second), time.Time.Compare)
+			peak = max(peak, j-i)
+		}
+		mean := float64(clients) / spread.Seconds()
+		if last := dials[clients-1].Sub(start); last > spread+3*time.Second || float64(peak) > mean+6*math.Sqrt(mean) {
+			t.Errorf("%d clients come in a second, %.0f in the mean; the last comes after %v", peak, mean, last)
+		}
+		t.Logf("peak/mean %.2f, last %v", float64(peak)/mean, dials[clients-1].Sub(start))
 	})
 }
