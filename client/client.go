@@ -150,7 +150,7 @@ func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (
 		if c.again(&w, l, err) {
 			continue
 		}
-		err = overdue(ctx, c.outcome(ctx, &w, l, err))
+		err = c.overdue(ctx, &w, c.outcome(ctx, &w, l, err))
 		if late, ok := err.(*TimeoutError); ok {
 			late.After = c.opts.Timeout // the wait for the connection included
 		}

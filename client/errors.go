@@ -39,6 +39,9 @@ var (
 	// errNoRoom is why a request was not sent that waited for room in the outbox.
 	errNoRoom = errors.New("client: the server reads too slowly")
 
+	// errNotBegun is why a request was not executed that waited in the server.
+	errNotBegun = errors.New("client: the server did not begin with it")
+
 	errSessionForgotten = fmt.Errorf("%w: it was given up while it was restored", ErrSessionDoubtful)
 	errSessionMistaken  = fmt.Errorf("%w: a late call may have closed it instead of the one before", ErrSessionDoubtful)
 )
@@ -79,13 +82,15 @@ type TimeoutError struct {
 	Sent bool
 
 	After time.Duration // how long the request waited
-	Cause error         // why it could not be sent, for instance the last failure to connect; nil if Sent
+	Cause error         // why it was not executed, for instance the last failure to connect; nil if Sent
 }
 
 func (e *TimeoutError) Error() string {
 	switch {
 	case e.Sent:
 		return fmt.Sprintf("client: no reply within %v", e.After)
+	case e.Cause == errNotBegun:
+		return fmt.Sprintf("client: no reply within %v: %s", e.After, causeText(e.Cause))
 	case e.Cause == errNoRoom, e.Cause == errLeaving:
 		return fmt.Sprintf("client: not sent within %v: %s", e.After, causeText(e.Cause))
 	}
@@ -168,9 +173,9 @@ func reason(err error) error {
 // passed.
 const clockSlack = 100 * time.Millisecond
 
-// overdue returns err, or the error of ctx if the server noticed before the client that the
-// deadline of the request has passed.
-func overdue(ctx context.Context, err error) error {
+// overdue returns err, or the error of ctx or of Options.Timeout if the server noticed before
+// the client that the time of the request is over.
+func (c *Client) overdue(ctx context.Context, w *waiter, err error) error {
 	if err == nil {
 		return nil // before the variable below, which costs an allocation
 	}
@@ -178,11 +183,18 @@ func overdue(ctx context.Context, err error) error {
 	if !errors.As(err, &failure) || failure.Code != protocol.FailureDeadline {
 		return err
 	}
+	unsent := failure.Executed == protocol.ExecutedNo
 	deadline, ok := ctx.Deadline()
 	switch {
+	case !ok && w.timed && w.until-link.Now() <= clockSlack:
+		late := &TimeoutError{Sent: !unsent, After: c.opts.Timeout}
+		if unsent {
+			late.Cause = errNotBegun
+		}
+		return late
 	case !ok || time.Until(deadline) > clockSlack: // a deadline of the handler's own
 		return err
-	case failure.Executed == protocol.ExecutedNo:
+	case unsent:
 		return &link.UnsentError{Err: context.DeadlineExceeded}
 	}
 	return context.DeadlineExceeded

@@ -122,3 +122,44 @@ func TestWhyARequestWaited(t *testing.T) {
 		}
 	}
 }
+
+// A server may notice a moment before the client that the time of a request is over. The
+// outcome is that of the client. A handler may have deadlines of its own.
+func TestServerNoticesTheEndFirst(t *testing.T) {
+	for name, test := range map[string]struct {
+		after    time.Duration
+		executed protocol.Executed
+		own      bool // the outcome is the client's
+		text     string
+	}{
+		"running":        {5*time.Second - 50*time.Millisecond, protocol.ExecutedMaybe, true, "client: no reply within 5s"},
+		"waiting":        {5*time.Second - 50*time.Millisecond, protocol.ExecutedNo, true, "client: no reply within 5s: the server did not begin with it"},
+		"of the handler": {time.Second, protocol.ExecutedMaybe, false, "protocol: context deadline exceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				ln := memory.Listen()
+				c := dial(t, ln, client.Options{Timeout: 5 * time.Second})
+				go c.Connect(t.Context())
+				p := accept(t, ln, protocol.V3_0, protocol.Conf{})
+				synctest.Wait()
+				done := begin(t.Context(), c, "r", "x")
+				m := p.receive()
+				for !heard(m.Kind) {
+					m = p.receive()
+				}
+				time.Sleep(test.after)
+				failure := protocol.FailureError{Code: protocol.FailureDeadline, Executed: test.executed}
+				p.send(failure.Message(m.ID))
+				out := <-done
+				var late *client.TimeoutError
+				if errors.As(out.err, &late) != test.own || out.err.Error() != test.text {
+					t.Errorf("the outcome is %v", out.err)
+				}
+				if maybe := client.MaybeExecuted(out.err); maybe != (test.executed != protocol.ExecutedNo) {
+					t.Errorf("it may have been executed: %t", maybe)
+				}
+			})
+		})
+	}
+}
