@@ -15,6 +15,7 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
 )
 
 // While a request holds the client up that is to leave, signals go to the old server as long
@@ -76,6 +77,80 @@ func TestSignalsOfAClientThatHasLeft(t *testing.T) {
 		connect(t, c)
 		d.want(t, "c: connected", "c: away", "c: disconnected", "c: gap 0 1", "c: connected")
 	})
+}
+
+// drained opens a connection of 3.0 with a request in flight, and asks the client to move.
+func drained(t *testing.T, window time.Duration, opts client.Options, d protocol.DrainBody) (*client.Client, *memory.Listener, *peer, protocol.ID, <-chan outcome) {
+	t.Helper()
+	ln := memory.Listen()
+	c := dial(t, ln, opts)
+	go c.Connect(t.Context())
+	p, _ := acceptHello(t, ln)
+	p.send(protocol.WelcomeBody{Window: window, From: 1}.Message())
+	synctest.Wait()
+	done := begin(t.Context(), c, "r", "x")
+	id := p.receive().ID
+	p.send(d.Message())
+	return c, ln, p, id, done
+}
+
+// A client leaves before the server closes the socket, even if a request is in flight then,
+// whose reply comes on the next one. If there is none for this connection it stays until the
+// request is answered.
+func TestLeavingInTime(t *testing.T) {
+	drain := protocol.DrainBody{Spread: 4 * time.Second, Grace: 20 * time.Second}
+	bubble(t, func(t *testing.T) {
+		start := time.Now()
+		_, ln, p, id, done := drained(t, window, client.Options{Logger: discard}, drain)
+		var closed *transport.CloseError
+		var err error
+		for err == nil { // until then there are heartbeats
+			_, err = p.conn.Read(nil)
+		}
+		if !errors.As(err, &closed) || closed.Status != transport.StatusServiceRestart {
+			t.Errorf("the socket ends with %v", err)
+		}
+		took(t, "leaving", start, 18*time.Second, 18*time.Second)
+		p, hello := acceptHello(t, ln)
+		if hello.Resume == nil {
+			t.Fatal("the client does not ask for its connection")
+		}
+		p.send(protocol.WelcomeBody{Outcome: protocol.OutcomeResumed, Window: window, Received: 1, From: 1}.Message())
+		p.reply(id, "done")
+		if out := <-done; out.err != nil || out.reply.Text() != "done" {
+			t.Errorf("the outcome is %q, %v", out.reply.Text(), out.err)
+		}
+	})
+	for name, test := range map[string]struct {
+		window time.Duration
+		opts   client.Options
+		then   client.Status
+	}{
+		"not resumed":          {0, client.Options{Logger: discard}, client.Connecting},
+		"does not autoconnect": {window, client.Options{Logger: discard, DisableAutoconnect: true}, client.Disconnected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c, _, p, id, done := drained(t, test.window, test.opts, drain)
+				go func() {
+					for {
+						if _, err := p.conn.Read(nil); err != nil {
+							return
+						}
+					}
+				}()
+				time.Sleep(30 * time.Second)
+				p.reply(id, "done")
+				if out := <-done; out.err != nil || out.reply.Text() != "done" {
+					t.Errorf("the outcome is %q, %v", out.reply.Text(), out.err)
+				}
+				synctest.Wait()
+				if s := c.Status(); s != test.then {
+					t.Errorf("the client is %v", s)
+				}
+			})
+		})
+	}
 }
 
 // Clients of a server that drains come to the next one spread over the time that the server

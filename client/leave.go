@@ -56,8 +56,10 @@ func (c *Client) leaveSoon(l *link.Link) {
 // before it moves.
 const settleTime = 2 * time.Second
 
-// move does what a server of 3.0 asks for: it leaves the socket, once nothing is in flight,
-// and goes on with another one, or with another connection. Until then new requests wait.
+// move does what a server of 3.0 asks for: it leaves the socket, once nothing is in flight or
+// the server is about to close it, and goes on with another one, or with another connection.
+// Until then new requests wait. A client that does not connect by itself leaves, too: its
+// application learns in time that it has to connect.
 func (c *Client) move(l *link.Link, d protocol.DrainBody) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +70,14 @@ func (c *Client) move(l *link.Link, d protocol.DrainBody) {
 	c.moving = over // however often it asks
 	c.served.Store(int64(link.Now() + d.Spread + serveTime))
 	c.owned.Go(func() {
-		if d.Spread > 0 && !passed(rand.N(d.Spread), over) {
+		most := d.Grace / 10 * 9
+		late, cancel := context.WithTimeout(l.Context(), most)
+		defer cancel()
+		wait := time.Duration(0)
+		if d.Spread > 0 {
+			wait = rand.N(d.Spread)
+		}
+		if !passed(min(wait, most), over) {
 			return
 		}
 		c.mu.Lock()
@@ -77,29 +86,45 @@ func (c *Client) move(l *link.Link, d protocol.DrainBody) {
 			c.notify()
 		}
 		c.mu.Unlock()
-		select {
-		case <-l.Quiet():
-		case <-over: // the server has closed it, or it is lost
+		if !settled(late, l, over) {
 			return
 		}
-		limit, cancel := context.WithTimeout(l.Context(), settleTime)
-		defer cancel()
-		l.Flush(limit) // a server that keeps nothing acknowledges nothing
-		select {
-		case <-l.Settled():
-		case <-limit.Done():
-		case <-over:
-			return
-		}
-		if d.Spread > 0 {
+		if d.Spread > 0 && wait <= most {
 			c.mu.Lock()
 			c.trying.spread = true
 			c.mu.Unlock()
 		}
-		if !l.CloseSocket(transport.StatusServiceRestart, "moving", errServerLeaves) {
+		if l.CloseSocket(transport.StatusServiceRestart, "moving", errServerLeaves) {
+			return
+		}
+		select {
+		case <-l.Quiet(): // what is in flight would be lost
 			l.Disconnect(transport.StatusServiceRestart, "moving", errServerLeaves)
+		case <-over:
 		}
 	})
+}
+
+// settled waits until nothing is in flight and the server has acknowledged everything, or it
+// is late. It returns false if the socket is over: the server has closed it, or it is lost.
+func settled(late context.Context, l *link.Link, over <-chan struct{}) bool {
+	select {
+	case <-l.Quiet():
+	case <-late.Done():
+		return true
+	case <-over:
+		return false
+	}
+	limit, cancel := context.WithTimeout(late, settleTime)
+	defer cancel()
+	l.Flush(limit) // a server that keeps nothing acknowledges nothing
+	select {
+	case <-l.Settled():
+	case <-limit.Done():
+	case <-over:
+		return false
+	}
+	return true
 }
 
 // serveTime is for how long after the spread a server handles signals: five seconds (section
