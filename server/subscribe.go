@@ -149,7 +149,7 @@ func (s *subscribing) refusal(err *engineError) protocol.Message {
 func (s *subscribing) Panicked(value any, stack []byte) {
 	c := s.conn
 	c.panicked("OnSubscribe", value, stack)
-	c.members.detach(s.body.Ref)
+	c.unsubscribe(s.body.Ref)
 	s.call.End()
 	c.reply(c.info.Version.Failure(s.call.ID(), protocol.ErrInternal))
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/binary"
 	"errors"
+	"runtime/debug"
 	"slices"
 
 	"github.com/webwire-go/webwire/engine"
@@ -43,10 +44,39 @@ func (f *fan) flush() {
 	}
 }
 
+// arrival is a delivery with its key.
+type arrival struct {
+	engine.Delivery
+	key *string // by TopicOptions.Key; nil: it was not asked, or the publication is malformed
+}
+
+// arrive calls TopicOptions.Key if it may be needed. The caller does not hold mu.
+func (e *topic) arrive(d engine.Delivery) arrival {
+	a := arrival{Delivery: d}
+	if e.opts.Overflow == LatestPerKey && e.opts.Key != nil {
+		if m, err := protocol.V3_0.Parse(d.Data); err == nil && m.Kind == protocol.Publication {
+			key := e.keyOf(m)
+			a.key = &key
+		}
+	}
+	return a
+}
+
+func (e *topic) keyOf(m protocol.Message) (key string) {
+	defer func() {
+		if value := recover(); value != nil {
+			e.topics.server.log.panicked("TopicOptions.Key", value, debug.Stack(), "topic", loggable(e.name))
+			key = m.Name
+		}
+	}()
+	return e.opts.Key(m.Name, m.Payload)
+}
+
 // encoder encodes a publication once for each version, and once for each ref.
 type encoder struct {
 	data   []byte
 	at     engine.Position
+	key    *string          // see arrival; nil too if the publication is one of the ring
 	m      protocol.Message // parsed from data before the first use
 	parsed bool
 	last   encoderKey
@@ -116,11 +146,11 @@ func valid(data []byte) bool {
 }
 
 // send sends a publication to all live members. The caller holds mu.
-func (e *topic) send(f *fan, d engine.Delivery) {
+func (e *topic) send(f *fan, d arrival) {
 	if len(e.members) == 0 || !valid(d.Data) {
 		return
 	}
-	enc := encoder{data: d.Data, at: d.At}
+	enc := encoder{data: d.Data, at: d.At, key: d.key}
 	for _, m := range e.members {
 		e.sendTo(f, m, &enc)
 	}

@@ -39,7 +39,7 @@ type topic struct {
 	ring     []engine.Entry  // the latest, without holes up to position
 	ringFrom engine.Position // nothing is missing between it and ring
 	filling  bool            // what was missed is being read
-	ahead    []engine.Delivery
+	ahead    []arrival
 	aheadOut bool        // ahead was full
 	joining  int         // members that are catching up
 	check    *time.Timer // of the position; nil: none
@@ -90,24 +90,25 @@ func (e *topic) deliver(d engine.Delivery) {
 	if e.hear(d) {
 		return
 	}
+	a := e.arrive(d)
 	var f fan
 	defer f.flush()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case !e.opts.History || d.At.IsZero():
-		d.At = engine.Position{}
-		e.send(&f, d)
+	case !e.opts.History || a.At.IsZero():
+		a.At = engine.Position{}
+		e.send(&f, a)
 	case e.filling:
-		e.keepAhead(d)
+		e.keepAhead(a)
 	default:
-		e.step(&f, d)
+		e.step(&f, a)
 	}
 }
 
 // step handles the delivery if it is the next, and otherwise reads what is missing. The
 // caller holds mu.
-func (e *topic) step(f *fan, d engine.Delivery) {
+func (e *topic) step(f *fan, d arrival) {
 	switch d.Step(e.position) {
 	case engine.Next:
 		e.take(f, d)
@@ -119,7 +120,7 @@ func (e *topic) step(f *fan, d engine.Delivery) {
 }
 
 // take is a step of the topic.
-func (e *topic) take(f *fan, d engine.Delivery) {
+func (e *topic) take(f *fan, d arrival) {
 	if e.position.IsZero() {
 		e.ringFrom = d.Prev
 	}
@@ -138,7 +139,7 @@ func (e *topic) take(f *fan, d engine.Delivery) {
 	e.send(f, d)
 }
 
-func (e *topic) keepAhead(d engine.Delivery) {
+func (e *topic) keepAhead(d arrival) {
 	if len(e.ahead) >= maxAhead {
 		e.ahead, e.aheadOut = nil, true
 	}
@@ -180,6 +181,10 @@ func (e *topic) fillUp() {
 
 // fillWith handles a page, and reports whether nothing is missing any more.
 func (e *topic) fillWith(page engine.Page) (done bool) {
+	entries := make([]arrival, len(page.Entries))
+	for i, entry := range page.Entries {
+		entries[i] = e.arrive(engine.Delivery{Data: entry.Data, At: entry.At})
+	}
 	var f fan
 	defer f.flush()
 	e.mu.Lock()
@@ -187,9 +192,10 @@ func (e *topic) fillWith(page engine.Page) (done bool) {
 	if !page.Complete {
 		e.jump(&f, before(page))
 	}
-	for _, entry := range page.Entries {
+	for _, entry := range entries {
 		if entry.At.Offset > e.position.Offset {
-			e.take(&f, engine.Delivery{Data: entry.Data, At: entry.At, Prev: e.position})
+			entry.Prev = e.position
+			e.take(&f, entry)
 		}
 	}
 	e.position.Offset = max(e.position.Offset, page.Now.Offset)

@@ -17,8 +17,11 @@ type TopicOptions struct {
 	// Overflow is what happens to a member whose outbox is full. Zero: Disconnect.
 	Overflow Overflow
 
-	// Key returns the key of a publication for LatestPerKey. It must return soon and may
-	// be called concurrently. Nil: the name of the publication.
+	// Key returns the key of a publication for LatestPerKey. It is called for each
+	// publication, once on each node with members and perhaps again when the node reads
+	// the history, before any member gets it: it must return soon. It may be called
+	// concurrently, and may call methods of Topic. It must not modify the payload. If it
+	// panics that is logged, and the key is the name. Nil: the name of the publication.
 	Key func(name string, p protocol.Payload) string
 }
 

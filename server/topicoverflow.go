@@ -17,7 +17,7 @@ type lag struct {
 }
 
 type lagging struct {
-	key string
+	key *string // nil: it is nobody's latest
 	enc encoder
 }
 
@@ -36,12 +36,14 @@ func (l *lag) push(e *topic, enc *encoder) {
 	next := lagging{enc: encoder{data: enc.data, at: enc.at}}
 	drop := -1
 	if e.opts.Overflow == LatestPerKey {
-		m := enc.message()
-		next.key = m.Name
-		if e.opts.Key != nil {
-			next.key = e.opts.Key(m.Name, m.Payload)
+		next.key = enc.key
+		if e.opts.Key == nil {
+			name := enc.message().Name
+			next.key = &name
 		}
-		drop = slices.IndexFunc(l.waiting, func(w lagging) bool { return w.key == next.key })
+		drop = slices.IndexFunc(l.waiting, func(w lagging) bool {
+			return w.key != nil && next.key != nil && *w.key == *next.key
+		})
 	}
 	if drop < 0 && len(l.waiting) >= maxBacklog {
 		drop = 0

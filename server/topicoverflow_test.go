@@ -3,7 +3,10 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +84,82 @@ func TestTopicOverflow(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Options.Topics.Key is called once for each publication, whoever is behind, and with no lock:
+// it may ask for the members. If it panics the name is the key.
+func TestTopicKey(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var calls atomic.Int64
+		var srv *server.Server
+		var log record
+		opts := server.TopicOptions{Overflow: server.LatestPerKey, Presence: true, Key: func(name string, p protocol.Payload) string {
+			calls.Add(1)
+			if len(slices.Collect(srv.Topic("room").Conns())) != 2 {
+				t.Error("two connections are members")
+			}
+			for range srv.Topic("room").Members(context.Background()) {
+			}
+			if name == "panics" {
+				panic("no key")
+			}
+			return p.Text()[:1]
+		}}
+		srv = newTopical(t, server.Options{OutboxSize: 5000, WriteTimeout: time.Hour, ReadTimeout: 24 * time.Hour, ResumeWindow: -1,
+			Topics: func(string) server.TopicOptions { return opts }, Logger: log.logger()})
+		var slow [2]*peer
+		for i := range slow {
+			slow[i] = connectDeaf(t, context.Background(), srv, protocol.V3_0)
+			slow[i].subscribe(1, 1, "room", nil)
+		}
+		synctest.Wait()
+		last := make(map[string]string) // text by key
+		publish := func(name, key, text string) {
+			t.Helper()
+			text += strings.Repeat(".", 1000)
+			last[key] = text
+			if _, err := srv.Topic("room").Publish(t.Context(), name, protocol.Text(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const n = 300 // what the network holds too
+		for i := range n {
+			if i%3 == 2 {
+				publish("panics", "panics", fmt.Sprint(i))
+			} else {
+				publish(fmt.Sprint(i), "ab"[i%3:][:1], fmt.Sprint("ab"[i%3:][:1], i))
+			}
+		}
+		synctest.Wait()
+		if c := calls.Load(); c != n {
+			t.Errorf("%d calls for %d publications", c, n)
+		}
+		if !strings.Contains(log.take(), `msg="webwire: TopicOptions.Key panicked" topic=room panic="no key"`) {
+			t.Error("the panic is not logged")
+		}
+		for _, p := range slow {
+			p.listen()
+			p.reply(1, protocol.Reply)
+			latest := make(map[string]bool)
+			for range n {
+				synctest.Wait()
+				if len(p.got) == 0 {
+					break
+				}
+				if m := p.receive(); m.Kind == protocol.Publication {
+					latest[m.Payload.Text()] = true
+				}
+			}
+			for key, text := range last {
+				if !latest[text] {
+					t.Errorf("the latest of key %s is missing", key)
+				}
+			}
+		}
+		if srv.Stats().DroppedPublications == 0 {
+			t.Error("nothing is dropped")
+		}
+	})
 }
 
 // A publication that is too long for a client is a gap for it, however far behind it is,
