@@ -67,7 +67,8 @@ type Inlet interface {
 	// Lost reports that deliveries of subjects may be missing, or of any subject if
 	// subjects is nil, for example because the connection was lost and is back. The
 	// subscriptions are in force when it is called: the node compares its positions
-	// with Log.Tops, and reads what it missed.
+	// with Log.Tops, and reads what it missed. What it missed of a subject without a log
+	// is gone.
 	//
 	// If subjects is nil the node's records in the roster may be gone too: while it was
 	// away the others may have taken it for dead. The engine does not put them again;

@@ -306,6 +306,63 @@ func TestTopicEngineAway(t *testing.T) {
 	})
 }
 
+// A topic without history cannot find out what was lost while the engine was away: its
+// members are told of a gap, also those that are behind, which get the latest all the same.
+// Those of a topic with history learn of nothing.
+func TestTopicEngineAwayWithoutHistory(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var memory engine.Memory
+		f := enginetest.NewFaulty(memory.Node())
+		opts := server.Options{Engine: f.Engine(), OutboxSize: 5000, WriteTimeout: time.Hour, ReadTimeout: 24 * time.Hour, ResumeWindow: -1,
+			Topics: func(name string) server.TopicOptions {
+				return server.TopicOptions{History: name == "kept", Overflow: server.LatestPerKey}
+			}}
+		srv := newTopical(t, opts)
+		opts.Engine = memory.Node()
+		other := newTopical(t, opts)
+		p := connect(t, srv, protocol.V3_0)
+		p.subscribed(1, 1, "room", nil)
+		p.subscribed(2, 2, "kept", nil)
+		slow := connectDeaf(t, context.Background(), srv, protocol.V3_0)
+		slow.subscribe(1, 1, "room", nil)
+		synctest.Wait()
+		latest := ""
+		for i := range 300 {
+			latest = fmt.Sprintf("%01000d", i)
+			publish(t, other, "room", latest)
+			p.published(1, latest)
+		}
+		f.Cut()
+		publish(t, other, "room", "lost")
+		p.quiet()
+		f.Heal()
+		if g := p.gap(1); g.Lost != 0 || g.Next != (protocol.Position{}) {
+			t.Errorf("got %+v", g)
+		}
+		p.quiet()
+		if n := srv.Stats().TopicGaps; n != 1 {
+			t.Errorf("%d gaps are counted", n)
+		}
+		slow.listen()
+		slow.reply(1, protocol.Reply)
+		told := false
+		for text := ""; text != latest; {
+			m := slow.receive()
+			text = m.Payload.Text()
+			if m.Kind == protocol.Gap {
+				g, _ := m.Gap()
+				told = told || g.Lost == 0
+			}
+		}
+		if !told {
+			t.Error("a member that is behind learns of no loss")
+		}
+		publish(t, other, "room", "live")
+		p.published(1, "live")
+		slow.published(1, "live")
+	})
+}
+
 // The log loses everything: members learn of it, and get what follows.
 func TestTopicRestart(t *testing.T) {
 	bubble(t, func(t *testing.T) {

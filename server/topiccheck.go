@@ -34,7 +34,8 @@ func (e *topic) checkPosition() {
 	})
 }
 
-// recheck compares the topics with their logs after deliveries were lost; nil are all.
+// recheck compares the topics with their logs after deliveries were lost; nil are all. What
+// a topic without history has lost cannot be found out: its members are told of a gap.
 func (t *topics) recheck(names []string) {
 	var all []*topic
 	if names != nil {
@@ -49,12 +50,30 @@ func (t *topics) recheck(names []string) {
 			return true
 		})
 	}
-	t.compare(slices.DeleteFunc(slices.Clone(all), func(e *topic) bool { return !e.opts.History }))
+	var logged []*topic
+	for _, e := range all {
+		if e.opts.History {
+			logged = append(logged, e)
+		} else {
+			e.lostSome()
+		}
+	}
+	t.compare(logged)
 	if names == nil {
 		for _, e := range all {
 			e.changed() // the roster may have lost the record
 		}
 	}
+}
+
+// lostSome tells the members of a topic without history that publications may be lost.
+func (e *topic) lostSome() {
+	var f fan
+	defer f.flush()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.topics.gaps.Add(1)
+	e.sendGap(&f, engine.Position{})
 }
 
 // compare finds out which topics have missed something, and reads that.

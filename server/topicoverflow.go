@@ -56,9 +56,12 @@ func (l *lag) push(e *topic, enc *encoder) {
 	l.waiting = append(l.waiting, next)
 }
 
-// jump drops what was kept: the topic goes on elsewhere.
+// jump drops what was kept: the topic goes on elsewhere. One without history goes on where
+// it is.
 func (l *lag) jump(to engine.Position) {
-	l.waiting, l.lost = nil, 0
+	if !to.IsZero() {
+		l.waiting, l.lost = nil, 0
+	}
 	l.jumped, l.to = true, to
 }
 
