@@ -73,8 +73,9 @@ type Hooks struct {
 	// time, with the session that the connection has then. member, as JSON, is what others
 	// learn of the subscriber by Topic.Members and presence; nil: nothing. An error refuses,
 	// and the client gets it as that of a request, see RequestHandler. It runs concurrently
-	// with handlers of requests, and counts as one. Nil: clients cannot subscribe by
-	// themselves, see Topic.Join.
+	// with handlers of requests, and counts as one. The decision holds until the connection
+	// ends, also if its session is closed before: see Conn.Close to end it. Nil: clients
+	// cannot subscribe by themselves, see Topic.Join.
 	OnSubscribe func(ctx context.Context, c *Conn, topic string) (member any, err error)
 
 	// OnSignal handles signals. Nil: Options.Handler does.
