@@ -50,7 +50,7 @@ var (
 
 // Publish sends a publication to all members of the topic on all nodes, in the order of
 // the topic. It returns when the engine has taken it, which needs no members, and does not
-// wait for them: what happens to a member whose outbox is full is said by
+// wait for them: what happens to a member that does not keep up is said by
 // TopicOptions.Overflow. With TopicOptions.History it is kept, and has a position; else the
 // position is zero. Members that have subscribed get a publication; others get a signal of
 // that name, unless the version of the protocol that they speak does not allow the name or

@@ -167,7 +167,7 @@ func (e *topic) sendTo(f *fan, m *member, enc *encoder) {
 	case m.lag != nil:
 		m.lag.push(e, enc)
 	default:
-		switch err := m.conn.link.TrySendIn(&f.out, msg); {
+		switch err := m.conn.link.TrySendBelow(&f.out, msg, e.opts.Overflow.limit()); {
 		case err == nil:
 		case !errors.Is(err, outbox.ErrFull): // it has ended, or takes no message of that length
 			if m.ref != 0 && errors.Is(err, protocol.ErrTooBig) {
@@ -178,7 +178,7 @@ func (e *topic) sendTo(f *fan, m *member, enc *encoder) {
 			e.topics.dropped.Add(1)
 			f.cut(m)
 		default:
-			m.fallBehind(e, enc)
+			m.fallBehind(enc, len(msg))
 		}
 	}
 }

@@ -54,9 +54,12 @@ func (c *Conn) suspendTopics() (at []membership, ok bool) {
 // suspend ends a membership and returns where it is. It reports false if that is not known,
 // and changes nothing then. The caller releases the topic, unless there is a departure.
 func (m *member) suspend() (at membership, known bool) {
+	var f fan
+	defer f.flush()
 	e := m.topic
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	m.catchUp(&f) // an outbox that is away has room
 	if m.left || m.index < 0 || m.lag != nil || m.cut || e.presence.telling(m) {
 		return at, false
 	}

@@ -14,7 +14,7 @@ type TopicOptions struct {
 	// subscribers that ask for them. False: subscribing with presence is refused.
 	Presence bool
 
-	// Overflow is what happens to a member whose outbox is full. Zero: Disconnect.
+	// Overflow is what happens to a member that does not keep up. Zero: Disconnect.
 	Overflow Overflow
 
 	// Key returns the key of a publication for LatestPerKey. It is called for each
@@ -25,7 +25,9 @@ type TopicOptions struct {
 	Key func(name string, p protocol.Payload) string
 }
 
-// Overflow is what happens to a publication if the outbox of a member is full. A client
+// Overflow is what happens to a publication if a member does not keep up: for Disconnect if
+// its outbox is full, see Options.OutboxSize; for the others if at least 64 KiB are queued
+// there, or it is full, so that the latest publications are not behind many old ones. A client
 // that subscribed learns of what is dropped by a gap; others do not. Server.Stats counts it.
 type Overflow uint8
 
@@ -41,5 +43,5 @@ const (
 	LatestPerKey
 )
 
-// maxBacklog is the number of publications that are kept for a member with a full outbox.
+// maxBacklog is the number of publications that are kept for a member that does not keep up.
 const maxBacklog = 64

@@ -1,14 +1,30 @@
 package server
 
 import (
+	"errors"
+	"math"
 	"slices"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
 )
 
-// lag is what waits for a member whose outbox was full, if its topic drops publications. A
-// goroutine sends it. The topic's mu guards it.
+// lagFrom is how many bytes wait to be sent on a connection when its members of topics that
+// drop publications fall behind. What waits there is sent before the latest. It is what an
+// outbox holds back at most while more is to come, and what a burst may take.
+const lagFrom = 64 << 10
+
+// limit returns from how many bytes in the outbox of a member on it is applied.
+func (o Overflow) limit() int {
+	if o == Disconnect {
+		return math.MaxInt // the outbox has a limit itself
+	}
+	return lagFrom
+}
+
+// lag is what waits for a member with too much in its outbox, if its topic drops publications.
+// No goroutine waits with it: the outbox calls when it has room. The topic's mu guards it.
 type lag struct {
 	waiting []lagging
 	lost    uint64          // before the first of waiting, not told yet
@@ -21,13 +37,12 @@ type lagging struct {
 	enc encoder
 }
 
-// fallBehind begins to keep publications for a member. The caller holds mu.
-func (m *member) fallBehind(e *topic, enc *encoder) {
+// fallBehind begins to keep publications for a member, for the first of which, a message of
+// size bytes, there was no room. The caller holds mu.
+func (m *member) fallBehind(enc *encoder, size int) {
 	m.lag = &lag{}
-	m.lag.push(e, enc)
-	if !e.topics.work(func() { m.catchUp(e) }) {
-		m.lag = nil
-	}
+	m.lag.push(m.topic, enc)
+	m.awaitRoom(size)
 }
 
 // push adds a publication, and drops another if there is no room. To tell the place of
@@ -65,65 +80,91 @@ func (l *lag) jump(to engine.Position) {
 	l.jumped, l.to = true, to
 }
 
-// catchUp sends what was kept, as the member reads.
-func (m *member) catchUp(e *topic) {
-	for {
-		msg, ok := m.nextLagging(e)
-		if !ok {
-			return
-		}
-		err := m.conn.link.Send(m.conn.link.Context(), msg)
+// awaitRoom has catchUp go on when the outbox has room for a message of size bytes.
+func (m *member) awaitRoom(size int) {
+	m.conn.link.WhenRoom(lagFrom, size, func() { m.topic.topics.work(m.goOn) })
+}
+
+func (m *member) goOn() {
+	var f fan
+	defer f.flush()
+	m.topic.mu.Lock()
+	defer m.topic.mu.Unlock()
+	m.catchUp(&f)
+}
+
+// catchUp sends what was kept until there is no room. When nothing is left the member is
+// live again. The caller holds the topic's mu.
+func (m *member) catchUp(f *fan) {
+	for l := m.lag; m.lag != nil; {
+		var err error
 		switch {
-		case err == nil:
-		case m.conn.link.Cause() != nil:
-			return
-		default: // the version does not allow it, or the client takes no message of that length
-			e.topics.dropped.Add(1)
-			if msg.Kind == protocol.Publication {
-				to := engine.Position{Epoch: e.epoch(), Offset: msg.Number}
-				_ = m.conn.link.Send(m.conn.link.Context(), gapMessage(m.ref, 1, to)) // the next Send learns why not
+		case m.ref != 0 && l.jumped:
+			if err = m.sendGap(f, 0, l.to); err == nil {
+				l.jumped = false
 			}
+		case m.ref != 0 && l.lost > 0:
+			if err = m.sendGap(f, l.lost, l.end()); err == nil {
+				l.lost = 0
+			}
+		case len(l.waiting) > 0:
+			if err = m.sendKept(f, &l.waiting[0].enc); err == nil {
+				l.waiting = l.waiting[1:]
+			}
+		default:
+			m.lag = nil
+		}
+		switch {
+		case errors.Is(err, outbox.ErrFull):
+			return
+		case err != nil: // the connection has ended
+			m.lag = nil
 		}
 	}
 }
 
-func (e *topic) epoch() uint64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.position.Epoch
+// end returns the position up to which a member that is told of lost has everything.
+func (l *lag) end() engine.Position {
+	if len(l.waiting) == 0 {
+		return l.to
+	}
+	at := l.waiting[0].enc.at
+	if at.Offset <= 1 {
+		return engine.Position{}
+	}
+	return engine.Position{Epoch: at.Epoch, Offset: at.Offset - 1}
 }
 
-// nextLagging returns what is to be sent next. If there is nothing the member is live
-// again.
-func (m *member) nextLagging(e *topic) (msg protocol.Message, ok bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	l := m.lag
-	switch {
-	case m.ref != 0 && l.jumped:
-		l.jumped = false
-		return gapMessage(m.ref, 0, l.to), true
-	case m.ref != 0 && l.lost > 0:
-		lost := l.lost
-		l.lost = 0
-		to := engine.Position{Epoch: e.position.Epoch}
-		if len(l.waiting) > 0 && l.waiting[0].enc.at.Offset > 0 {
-			to.Offset = l.waiting[0].enc.at.Offset - 1
-		}
-		if to.Offset == 0 {
-			to = engine.Position{}
-		}
-		return gapMessage(m.ref, lost, to), true
-	case len(l.waiting) == 0:
-		m.lag = nil
-		return protocol.Message{}, false
+func (m *member) sendGap(f *fan, lost uint64, to engine.Position) error {
+	msg, err := protocol.V3_0.Append(nil, gapMessage(m.ref, lost, to))
+	if err != nil {
+		return err
 	}
-	enc := l.waiting[0].enc
-	l.waiting = l.waiting[1:]
-	msg = enc.message()
-	if m.ref == 0 {
-		return asSignal(msg), true
+	return m.sendBelow(f, msg)
+}
+
+// sendKept sends a publication that was kept, or notes that the client cannot take it.
+func (m *member) sendKept(f *fan, enc *encoder) error {
+	var err error
+	msg := enc.of(m)
+	if msg != nil {
+		err = m.sendBelow(f, msg)
 	}
-	msg.Ref, msg.Number = m.ref, enc.at.Offset
-	return msg, true
+	if msg != nil && !errors.Is(err, protocol.ErrTooBig) {
+		return err
+	}
+	m.topic.topics.dropped.Add(1)
+	m.lag.lost++
+	m.lag.to = enc.at
+	return nil
+}
+
+// sendBelow sends a message if there is room, and else sees to it that catchUp goes on when
+// there is.
+func (m *member) sendBelow(f *fan, msg []byte) error {
+	err := m.conn.link.TrySendBelow(&f.out, msg, lagFrom)
+	if errors.Is(err, outbox.ErrFull) {
+		m.awaitRoom(len(msg))
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +82,57 @@ func TestTopicOverflow(t *testing.T) {
 				}
 				publish(t, srv, "room", "live")
 				slow.published(1, "live")
+			})
+		})
+	}
+}
+
+// What a member that does not read gets before the latest is little, with an outbox of any
+// size: what is dropped is dropped early. Nobody waits for it meanwhile.
+func TestTopicOverflowIsEarly(t *testing.T) {
+	for _, overflow := range []server.Overflow{server.DropOldest, server.LatestPerKey} {
+		t.Run(fmt.Sprint(overflow), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				srv := newTopical(t, server.Options{WriteTimeout: time.Hour, ReadTimeout: 24 * time.Hour, ResumeWindow: -1,
+					Topics: func(string) server.TopicOptions { return server.TopicOptions{Overflow: overflow} }})
+				slow := connectDeaf(t, context.Background(), srv, protocol.V3_0)
+				const topics, n = 6, 2400 // a page with six plots, 20 points a second, two minutes
+				for i := range topics {
+					slow.subscribe(uint64(i+1), uint32(i+1), fmt.Sprint(i), nil)
+				}
+				synctest.Wait()
+				goroutines := runtime.NumGoroutine()
+				for point := range n {
+					for i := range topics {
+						publish(t, srv, fmt.Sprint(i), fmt.Sprintf(`{"T":%d,"V":12.345678}`, 1700000000000+point))
+					}
+					synctest.Wait()
+				}
+				if more := runtime.NumGoroutine() - goroutines; more >= topics { // one writes
+					t.Errorf("%d goroutines more", more)
+				}
+				dropped := int(srv.Stats().DroppedPublications)
+				slow.listen()
+				synctest.Wait()
+				got, latest := 0, 0
+				for len(slow.got) > 0 {
+					m := slow.receive()
+					if m.Kind != protocol.Publication {
+						continue
+					}
+					got++
+					if strings.Contains(m.Payload.Text(), fmt.Sprint(1700000000000+n-1)) {
+						latest++
+					}
+				}
+				kept := 1
+				if overflow == server.DropOldest {
+					kept = 64
+				}
+				t.Logf("%d of %d dropped, %d came", dropped, topics*n, got)
+				if got+dropped != topics*n || got > topics*kept+3000 || latest != topics {
+					t.Errorf("%d came, %d are dropped, of %d; the latest of %d topics", got, dropped, topics*n, latest)
+				}
 			})
 		})
 	}

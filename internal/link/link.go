@@ -255,6 +255,14 @@ func (l *Link) TrySendEncoded(msg []byte) error { return l.out.TrySend(msg) }
 // TrySendIn is TrySendEncoded as a part of a fan-out.
 func (l *Link) TrySendIn(f *outbox.Fanout, msg []byte) error { return f.TrySend(&l.out, msg) }
 
+// TrySendBelow is TrySendIn to an outbox that is full when limit bytes are queued.
+func (l *Link) TrySendBelow(f *outbox.Fanout, msg []byte, limit int) error {
+	return f.TrySendBelow(&l.out, msg, limit)
+}
+
+// WhenRoom calls f when a message of size bytes has room below limit, see outbox.WhenRoom.
+func (l *Link) WhenRoom(limit, size int, f func()) { l.out.WhenRoom(limit, size, f) }
+
 // Go runs t concurrently with others, see tasks.Runner. Only Role's methods call it, and
 // Order.
 func (l *Link) Go(size int, t tasks.Task) bool { return l.tasks.Go(size, t) }

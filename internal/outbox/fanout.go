@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -19,11 +20,14 @@ type Fanout struct {
 const patience = time.Millisecond
 
 // TrySend is Outbox.TrySend, except that msg may be sent only after Flush.
-func (f *Fanout) TrySend(o *Outbox, msg []byte) error {
+func (f *Fanout) TrySend(o *Outbox, msg []byte) error { return f.TrySendBelow(o, msg, math.MaxInt) }
+
+// TrySendBelow is TrySend to an outbox that is full when limit bytes are queued.
+func (f *Fanout) TrySendBelow(o *Outbox, msg []byte, limit int) error {
 	if err := o.check(len(msg)); err != nil {
 		return err
 	}
-	promised, flush, err := o.addPromised(msg)
+	promised, flush, err := o.addPromised(msg, limit)
 	switch {
 	case flush:
 		o.Write(0)

@@ -182,20 +182,21 @@ func (o *Outbox) over(b *batch) {
 	default:
 		o.retain(b)
 	}
-	if o.waits != nil {
-		wake(&o.waits.room)
-	}
+	o.madeRoom()
 }
 
 // addPromised is addEncoded for a caller that is about to do the same for many
-// outboxes, and does not wait. If promised is true the caller must call keep soon, and
+// outboxes, and does not wait. If limit bytes are queued there is no room. If promised is true the caller must call keep soon, and
 // until then there is no other flusher. If more and more is added meanwhile that takes
 // too long: then flush is true, and the caller must call Write now.
-func (o *Outbox) addPromised(msg []byte) (promised, flush bool, err error) {
+func (o *Outbox) addPromised(msg []byte, limit int) (promised, flush bool, err error) {
 	if err := o.lockRoom(DontWait, len(msg)); err != nil {
 		return false, false, err
 	}
 	defer o.mu.Unlock()
+	if o.bytes >= limit {
+		return false, false, ErrFull
+	}
 	waiting := o.promised
 	flush = o.appendShared(msg)
 	if flush && (!waiting || o.bytes < o.conf.Size/2) {

@@ -149,8 +149,8 @@ func (o *Outbox) acknowledge() {
 	k.free(freed)
 	k.release()
 	o.wakeSettled()
-	if o.waits != nil && !k.Displace {
-		wake(&o.waits.room)
+	if !k.Displace {
+		o.madeRoom()
 	}
 }
 
@@ -319,9 +319,7 @@ func (o *Outbox) Forgo() {
 	k.release()
 	o.kept = nil
 	o.wakeSettled()
-	if o.waits != nil {
-		wake(&o.waits.room)
-	}
+	o.madeRoom()
 }
 
 // compact takes out the messages that were removed.

@@ -272,6 +272,7 @@ func (o *Outbox) Fail(err error) {
 		wake(&w.room)
 		wake(&w.idle)
 		wake(&w.acked)
+		w.calls = nil
 	}
 }
 

@@ -56,7 +56,7 @@ func (o *Outbox) trim() {
 		}
 		o.dropLast()
 	}
-	if o.bytes < before && o.waits != nil {
-		wake(&o.waits.room)
+	if o.bytes < before {
+		o.madeRoom()
 	}
 }

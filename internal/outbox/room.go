@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -13,6 +14,13 @@ type waits struct {
 	idle    chan struct{} // closed once all is written; nil if nobody waits for that
 	acked   chan struct{} // closed once all is acknowledged; nil if nobody waits for that
 	settled chan struct{} // closed once nobody writes; nil if nobody waits for that
+	calls   []roomCall    // in no order
+}
+
+// roomCall is what WhenRoom was given.
+type roomCall struct {
+	limit, size int
+	f           func()
 }
 
 func (o *Outbox) waiters() *waits {
@@ -67,6 +75,44 @@ func (o *Outbox) lockRoom(ctx context.Context, size int) (err error) {
 func (o *Outbox) fits(size int) bool {
 	used := o.bytes + o.charge()
 	return used == 0 || used+min(addedCost+size, o.conf.Size/2) <= o.conf.Size
+}
+
+// fitsBelow reports whether there is room while less than limit bytes are queued.
+func (o *Outbox) fitsBelow(limit, size int) bool { return o.bytes < limit && o.fits(size) }
+
+// WhenRoom calls f once less than limit bytes are queued and there is room for size bytes,
+// perhaps at once, unless the outbox fails before. f must neither block nor use the outbox:
+// it starts what does.
+func (o *Outbox) WhenRoom(limit, size int, f func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.err != nil:
+	case o.fitsBelow(limit, size):
+		f()
+	default:
+		w := o.waiters()
+		w.calls = append(w.calls, roomCall{limit, size, f})
+	}
+}
+
+// madeRoom wakes those that wait for room.
+func (o *Outbox) madeRoom() {
+	w := o.waits
+	if w == nil {
+		return
+	}
+	wake(&w.room)
+	if len(w.calls) == 0 {
+		return
+	}
+	w.calls = slices.DeleteFunc(w.calls, func(c roomCall) bool {
+		ready := o.fitsBelow(c.limit, c.size)
+		if ready {
+			c.f()
+		}
+		return ready
+	})
 }
 
 // awaitTurn waits for room behind those who came before. The lock is held before and

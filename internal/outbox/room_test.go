@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,5 +99,58 @@ func TestTurnIsPassedOn(t *testing.T) {
 		if err := <-outcomes[3]; err == nil {
 			t.Error("the last one was told that its message was added")
 		}
+	})
+}
+
+// Whoever asked for room below a limit is called once: at once if there is some, when what is
+// queued has been written, and never after the outbox has failed.
+func TestWhenRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		w.gate = make(chan struct{})
+		o := open(t, w, 10_000)
+		const limit = 2000
+		calls := make(map[string]int)
+		when := func(name string, limit, size int) {
+			o.WhenRoom(limit, size, func() { calls[name]++ })
+		}
+		add := func(want error, size int) {
+			t.Helper()
+			var out Fanout
+			if err := out.TrySendBelow(&o.Outbox, make([]byte, size), limit); err != want {
+				t.Fatalf("%d bytes: %v, want %v", size, err, want)
+			}
+			out.Flush()
+			synctest.Wait()
+		}
+		when("at once", limit, 100)
+		add(nil, 100) // is being written
+		add(nil, 4800)
+		add(ErrFull, 100)
+		if err := o.TrySend(make([]byte, 100)); err != nil {
+			t.Errorf("there is room without the limit: %v", err)
+		}
+		when("below the limit", limit, 100)
+		when("without a limit", 1<<20, 100)
+		when("for much", 1<<20, 9000)
+		check := func(want map[string]int) {
+			t.Helper()
+			if !maps.Equal(calls, want) {
+				t.Errorf("called %v, want %v", calls, want)
+			}
+		}
+		check(map[string]int{"at once": 1, "without a limit": 1})
+		w.gate <- struct{}{} // the first
+		synctest.Wait()
+		check(map[string]int{"at once": 1, "without a limit": 1, "for much": 1})
+		w.gate <- struct{}{} // the others
+		synctest.Wait()
+		check(map[string]int{"at once": 1, "without a limit": 1, "for much": 1, "below the limit": 1})
+
+		add(nil, 4800)
+		when("never", limit, 100)
+		o.abort(errTestOver)
+		when("never", limit, 100)
+		check(map[string]int{"at once": 1, "without a limit": 1, "for much": 1, "below the limit": 1})
 	})
 }
