@@ -40,12 +40,13 @@ type membership struct {
 	node    *node
 	arrived chan *nats.Msg
 
-	mu   sync.Mutex
-	seen map[engine.NodeID]time.Time
+	mu      sync.Mutex
+	seen    map[engine.NodeID]time.Time
+	hearing time.Time // since when this node hears itself, and would hear others
 }
 
 func newMembership(n *node) *membership {
-	return &membership{node: n, arrived: make(chan *nats.Msg, 1024), seen: make(map[engine.NodeID]time.Time)}
+	return &membership{node: n, arrived: make(chan *nats.Msg, 1024), seen: make(map[engine.NodeID]time.Time), hearing: time.Now()}
 }
 
 func (b *membership) open(ctx context.Context) error {
@@ -103,7 +104,9 @@ func (b *membership) run() {
 		case <-records.C:
 			b.checkRecord()
 		case <-inherit.C: // who is alive has been heard by now
-			b.buryUnknown()
+			if !b.buryUnknown() {
+				inherit.Reset(ownRecordEvery)
+			}
 		}
 	}
 }
@@ -145,12 +148,16 @@ func (b *membership) alive(id engine.NodeID) bool {
 // taken for dead.
 func (b *membership) expire(now time.Time) (dead []engine.NodeID) {
 	n := b.node
-	if _, err := n.ready(n.ctx); err != nil {
-		return nil
-	}
+	_, err := n.ready(n.ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	silence := now.Sub(b.seen[n.self])
+	if err != nil || silence > 2*beatEvery {
+		b.hearing = now
+	}
+	if err != nil {
+		return nil
+	}
 	if silence > deadAfter {
 		b.seen[n.self] = now
 		n.opts.Logger.Warn("natsengine: connected, but nothing arrives; reconnecting")
@@ -176,6 +183,7 @@ func (b *membership) returned(ctx context.Context) {
 	for id := range b.seen {
 		b.seen[id] = now
 	}
+	b.hearing = now
 	b.mu.Unlock()
 	if attached, err := b.node.ready(ctx); err == nil {
 		b.send(hello)
@@ -189,11 +197,10 @@ func (b *membership) bury(dead []engine.NodeID) {
 	for _, id := range dead {
 		n.opts.Logger.Warn("natsengine: a node has died", "node", id)
 		n.asked.died(id)
-		attached, err := n.ready(n.ctx)
-		if err != nil {
-			return // checkRecord of a later node finds them
+		// What cannot be removed now is found by buryUnknown of a node that starts later.
+		if attached, err := n.ready(n.ctx); err == nil {
+			n.workers.Go(func() { b.purge(n.ctx, attached, id) })
 		}
-		n.workers.Go(func() { b.purge(n.ctx, attached, id) })
 	}
 }
 
@@ -238,25 +245,30 @@ func (b *membership) checkRecord() {
 	}
 }
 
-// buryUnknown removes the records of nodes that died before this one started.
-func (b *membership) buryUnknown() {
+// buryUnknown removes the records of nodes that died before this one started. It reports
+// whether that is done: it cannot be while this node might not hear who is alive.
+func (b *membership) buryUnknown() (done bool) {
 	n := b.node
 	attached, err := n.ready(n.ctx)
-	if err != nil {
-		return
+	b.mu.Lock()
+	heard := time.Since(b.hearing) > deadAfter
+	b.mu.Unlock()
+	if err != nil || !heard {
+		return false
 	}
 	query := struct {
 		Filter string `json:"subjects_filter"`
 	}{string(n.subjects) + "kv.n.*"}
 	var answer struct {
+		Error *apiError `json:"error"`
 		State struct {
 			Subjects map[string]uint64 `json:"subjects"`
 		} `json:"state"`
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, 2*beatEvery) // heartbeats wait meanwhile
 	defer cancel()
-	if err := n.api(ctx, attached, "clean up", "STREAM.INFO."+n.nodes.name, query, &answer); err != nil {
-		return
+	if err := n.api(ctx, attached, "clean up", "STREAM.INFO."+n.nodes.name, query, &answer); err != nil || answer.Error != nil {
+		return false
 	}
 	for subject := range answer.State.Subjects {
 		var id engine.NodeID
@@ -268,6 +280,7 @@ func (b *membership) buryUnknown() {
 			b.bury([]engine.NodeID{id})
 		}
 	}
+	return true
 }
 
 // leave says goodbye, and removes what the node has put. The node is closed already.

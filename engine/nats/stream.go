@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +33,7 @@ type stream struct {
 type streamState struct {
 	epoch       uint64
 	first, last uint64
-	keep        int64
+	keep        int64 // messages of each subject
 	leader      string
 }
 
@@ -346,6 +347,9 @@ func stateOf(info *jetstream.StreamInfo) streamState {
 		epoch: uint64(info.Created.UnixMicro()), // below 2^53
 		first: info.State.FirstSeq, last: info.State.LastSeq,
 		keep: info.Config.MaxMsgsPerSubject,
+	}
+	if st.keep <= 0 { // an operator has taken the limit away
+		st.keep = math.MaxInt64
 	}
 	if info.Cluster != nil {
 		st.leader = info.Cluster.Leader

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -41,6 +42,8 @@ func TestTraps(t *testing.T) {
 		"SlowNode":              testSlowNode,
 		"TakenForDead":          testTakenForDead,
 		"RecordsOfTheDead":      testRecordsOfTheDead,
+		"CutOffAtStart":         testCutOffAtStart,
+		"NoLimitPerTopic":       testNoLimitPerTopic,
 		"Purge":                 testPurge,
 		"StreamsAreCompared":    testStreamsAreCompared,
 		"Classes":               testClasses,
@@ -318,31 +321,83 @@ func testRecordsOfTheDead(t *testing.T, c *cluster) {
 	}
 	nc, js := c.connect(t)
 	defer nc.Close()
-	dead := engine.NewNodeID().String()
-	for _, subject := range []string{"kv.n." + dead, "kv.p." + dead + ".room", "kv.p." + dead + ".other"} {
-		if _, err := js.Publish(t.Context(), "ww."+o.App+"."+subject, []byte("x")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dead := leaveRecords(t, js, o.App)
 	open(t, o, &enginetest.Inlet{})
-	s, err := js.Stream(t.Context(), "WW_"+o.App+"_nodes")
-	if err != nil {
-		t.Fatal(err)
-	}
 	eventually(t, 15*time.Second, "the end of the records", func() bool {
-		info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(">"))
-		if err != nil {
-			return false
-		}
-		for subject := range info.State.Subjects {
-			if strings.Contains(subject, dead) {
-				return false
-			}
-		}
-		return len(info.State.Subjects) == 3
+		all := records(t, js, o.App)
+		return len(all) == 3 && !strings.Contains(fmt.Sprint(all), dead)
 	})
 	if list, err := first.Roster.List(t.Context(), "room"); err != nil || len(list) != 1 {
 		t.Errorf("those of the living: %v, %v", list, err)
+	}
+}
+
+// leaveRecords makes the records of a node that has died.
+func leaveRecords(t *testing.T, js jetstream.JetStream, app string) (dead string) {
+	t.Helper()
+	dead = engine.NewNodeID().String()
+	for _, subject := range []string{"kv.n." + dead, "kv.p." + dead + ".room", "kv.p." + dead + ".other"} {
+		if _, err := js.Publish(t.Context(), "ww."+app+"."+subject, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dead
+}
+
+// records returns the subjects of all records of nodes, nil if they are not known.
+func records(t *testing.T, js jetstream.JetStream, app string) (subjects []string) {
+	t.Helper()
+	s, err := js.Stream(t.Context(), "WW_"+app+"_nodes")
+	if err != nil {
+		return nil
+	}
+	info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		return nil
+	}
+	return slices.Collect(maps.Keys(info.State.Subjects))
+}
+
+// A node that is cut off when it would remove the records of the dead does it later.
+func testCutOffAtStart(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	p := newProxy(t, c.url)
+	o.URL = p.url()
+	open(t, o, &enginetest.Inlet{})
+	p.cut()
+	nc, js := c.connect(t)
+	defer nc.Close()
+	dead := leaveRecords(t, js, o.App)
+	time.Sleep(8 * time.Second)
+	p.heal()
+	eventually(t, 15*time.Second, "the end of the records", func() bool {
+		all := records(t, js, o.App)
+		return len(all) == 1 && !strings.Contains(all[0], dead)
+	})
+}
+
+// An operator has taken the limit of a stream away: nothing is missing because of that.
+func testNoLimitPerTopic(t *testing.T, c *cluster) {
+	nc, js := c.connect(t)
+	defer nc.Close()
+	o := c.settings(t, 0)
+	e, _ := open(t, o, &enginetest.Inlet{})
+	s, err := js.Stream(t.Context(), "WW_"+o.App+"_log_recent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := s.CachedInfo().Config
+	config.MaxMsgsPerSubject = -1
+	update(t, js, config)
+	other, err := e.Log.Append(t.Context(), "other", nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Log.Append(t.Context(), "log", []byte("1"), ""); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := e.Log.Read(t.Context(), "log", other, 10); err != nil || len(page.Entries) != 1 || !page.Complete {
+		t.Errorf("Read: %+v, %v", page, err)
 	}
 }
 
