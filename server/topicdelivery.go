@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/protocol"
 )
@@ -65,7 +66,7 @@ func (e *topic) arrive(d engine.Delivery) arrival {
 func (e *topic) keyOf(m protocol.Message) (key string) {
 	defer func() {
 		if value := recover(); value != nil {
-			e.topics.server.log.panicked("TopicOptions.Key", value, debug.Stack(), "topic", loggable(e.name))
+			logPanic(&e.topics.server.log, "TopicOptions.Key", value, debug.Stack(), "topic", logs.Clean(e.name))
 			key = m.Name
 		}
 	}()
