@@ -183,7 +183,7 @@ func TestEndIsLogged(t *testing.T) {
 		},
 		"shutdown, which asks the client to move": {
 			end:    func(e *ends) { e.server.Shutdown(context.Background()) },
-			server: "by=client reason=transport: connection closed by the peer (1012 service restart): moving status=1012 duration=1m0s remote=",
+			server: "by=client reason=transport: connection closed by the peer (1012 service restart) status=1012 duration=1m0s remote=",
 			client: "by=client reason=client: left the server: protocol: server is shutting down status=1012 duration=1m0s",
 		},
 		"the network": {

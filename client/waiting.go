@@ -39,7 +39,7 @@ const (
 
 var (
 	errConnecting = errors.New("client: no attempt to connect has ended yet")
-	errLeaving    = fmt.Errorf("client: not on the way to another server yet: %w", &protocol.PeerError{Err: protocol.ErrShutdown})
+	errLeaving    = fmt.Errorf("client: waiting to leave the server: %w", &protocol.PeerError{Err: protocol.ErrShutdown})
 	errHooksBusy  = errors.New("client: OnConnected has not returned")
 
 	errSessionChanged = errors.New("client: the session under which the request was made was closed or replaced")

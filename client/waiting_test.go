@@ -91,7 +91,7 @@ func TestWhyARequestWaited(t *testing.T) {
 				synctest.Wait()
 				srv.BeginShutdown()
 				synctest.Wait()
-			}, protocol.ErrShutdown, "client: not sent within 5s: not on the way to another server yet: "},
+			}, protocol.ErrShutdown, "client: not sent within 5s: waiting to leave the server: "},
 		} {
 			if name == "connect" && state.want == protocol.ErrShutdown {
 				continue // it is connected

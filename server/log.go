@@ -69,10 +69,13 @@ func (c *Conn) logEnd(reason error) {
 		return
 	}
 	by, status := c.link.EndedBy("server", "client")
-	if reason == ErrClientGone {
+	switch {
+	case reason == ErrClientGone:
 		by = "network"
+	case by == "client":
+		reason = withoutText(reason)
 	}
-	args := []any{"by", by, "reason", c.logText(ownWords(reason))}
+	args := []any{"by", by, "reason", c.logText(reason)}
 	if status != 0 {
 		args = append(args, "status", int(status))
 	}
@@ -82,13 +85,13 @@ func (c *Conn) logEnd(reason error) {
 // logLoss logs why the connection has lost its socket.
 func (c *Conn) logLoss(reason error) {
 	if c.server.log.Enabled(socketLost) {
-		c.log(socketLost, "webwire: connection lost its socket", "reason", c.logText(ownWords(reason)))
+		c.log(socketLost, "webwire: connection lost its socket", "reason", c.logText(withoutText(reason)))
 	}
 }
 
-// ownWords returns why a connection or socket ended without the text that a client chose: it
-// may be anything, a secret for instance.
-func ownWords(reason error) error {
+// withoutText returns why a client ended a connection or socket without the text that it chose:
+// that may be anything, a secret for instance.
+func withoutText(reason error) error {
 	var closed *transport.CloseError
 	if errors.As(reason, &closed) && !closed.Local {
 		return &transport.CloseError{Status: closed.Status}
