@@ -74,7 +74,7 @@ func slack() time.Duration {
 	if long {
 		return 0
 	}
-	return 50 * time.Second
+	return 5 * time.Second
 }
 
 // age lets everything in a stream expire, and gives it back its limits.
