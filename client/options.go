@@ -104,9 +104,9 @@ type Options struct {
 	// Nil: the session is forgotten when the program ends.
 	Keys KeyStore
 
-	// Logger gets what no caller and no hook learns: panics, errors of handlers that the
-	// server is not told, failures of Keys, connections that cannot be resumed and sessions
-	// that cannot be restored now, and the first of several failures to connect.
+	// Logger gets what no caller learns: panics, errors of handlers that the server is not
+	// told, failures of Keys, connections that cannot be resumed, the first of several
+	// failures to connect, and sessions that cannot be restored now, see OnSessionError.
 	// docs/logging.md lists the records and their levels. They are limited in number.
 	// Nil: slog.Default().
 	Logger *slog.Logger

@@ -40,6 +40,7 @@ export class Call {
   // release takes the call out of where it waits. It gets the error if there is one.
   release;
   stream; // that gets the items of a streamed reply
+  sent = false; // the server may have begun to execute it
   last; // what was said about it and is not counted: it may have to be said again
 
   #done;

@@ -71,9 +71,9 @@ export class Client extends EventTarget {
     return this.#items(composed(name, payload, options), options);
   }
 
-  async* #items(message, options) {
+  async* #items(message, { timeout = Infinity, ...options } = {}) {
     const stream = new Stream();
-    const outcome = this.#call({ timeout: Infinity, ...options, stream }, message.size, (call, connection) => {
+    const outcome = this.#call({ ...options, timeout, stream }, message.size, (call, connection) => {
       connection.request(call, REQUEST, message);
     });
     yield* stream.read(outcome);
@@ -214,8 +214,8 @@ export class Client extends EventTarget {
 
   #late(call, timeout) {
     const waiting = this.#waiting.has(call);
-    const why = waiting && (this.#failure ?? new Error(`${this.#connection ? 'the session' : 'connecting'} takes longer`));
-    call.settle(new TimeoutError(timeout, why));
+    const why = waiting && (this.#failure ?? new Error(`${this.#connection ? 'the session, or leaving the server,' : 'connecting'} takes longer`));
+    call.settle(new TimeoutError(timeout, why, !waiting && call.sent));
     if (!waiting && this.#connection?.silence >= LONG_SILENCE) this.#verify(true);
   }
 

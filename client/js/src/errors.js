@@ -72,9 +72,9 @@ export class DisconnectedError extends WebWireError {
 }
 
 export class TimeoutError extends WebWireError {
-  constructor(after, cause) {
+  constructor(after, cause, sent = !cause) {
     super(`${cause ? 'not connected' : 'no reply'} within ${after} ms`, cause);
-    this.sent = !cause;
+    this.sent = sent;
     this.after = after;
   }
 }

@@ -69,7 +69,7 @@ export class Client extends EventTarget {
    * next one. It rejects with
    *
    * - an {@link ErrorReply} or {@link InternalError} if the server answered so, or a
-   *   {@link ShutdownError} with `autoconnect: false`;
+   *   {@link ShutdownError} with `autoconnect: false`, or of a stream that has had items;
    * - a {@link DisconnectedError} if the connection was lost: its `sent` says whether
    *   the server may have executed the request;
    * - a {@link ReplyLostError} if it was executed, and the reply is gone;
@@ -169,16 +169,18 @@ export class Client extends EventTarget {
   closeSession(options?: CallOptions): Promise<void>;
 
   /**
-   * Ends the connection, or the making of one. What `signal` took is still sent; requests
-   * and `connect()` reject with a {@link DisconnectedError}. The session is not closed.
-   * The client can be used again, and connects when it is. It does nothing if the client
-   * is not connected, nor about to be.
+   * Ends the connection, or the making of one. What `signal` took is still sent if it can be
+   * written at once; otherwise `gap` has the number. Requests and `connect()` reject
+   * with a {@link DisconnectedError}. The session is not closed. The client can be used
+   * again, and connects when it is. It does nothing if the client is not connected, nor
+   * about to be.
    */
   disconnect(): void;
 
   /**
-   * Ends the client for good. What `signal` took is still sent, requests reject with
-   * a {@link ClosedError}. The session is not closed, and its key is kept.
+   * Ends the client for good. What `signal` took is still sent if it can be written at
+   * once; otherwise `gap` has the number. Requests reject with a {@link ClosedError}. The
+   * session is not closed, and its key is kept.
    */
   close(): void;
 
@@ -283,7 +285,7 @@ export interface ClientEvents {
    * Signals are lost, or may be (3.0).
    *
    * - The server could not keep all that it sent while the connection was without a socket:
-   *   `missed` is how many.
+   *   `missed` is how many, `undefined` if the server does not know.
    * - A connection ended while it was without a socket, or the server or the network ended it
    *   before the server had acknowledged all signals. Dispatched once, after `disconnected`:
    *   `missed` is `undefined`, because that is not known, and `unacknowledged` is how many of
@@ -303,7 +305,7 @@ export interface ClientEvents {
   /**
    * The client gave up connecting because trying again would not help: the server
    * speaks no common version ({@link VersionError}), refuses for good
-   * ({@link RefusedError}: 300, 402, 407, 410, 411, 413, 414, 415, 417, 431, 451, 505, or 401
+   * ({@link RefusedError}: 300 to 399, 402, 407, 410, 411, 413, 414, 415, 417, 431, 451, 505, or 401
    * twice in a row), or closed the connection with a status of 3500 to 3999 or 4500 to 4999
    * ({@link CloseError}); the browser forbids to connect, or the URL cannot be. `connect()`
    * makes the client try again, after the pause that is due.
@@ -326,14 +328,15 @@ export interface ClientOptions extends Listeners {
   /** Milliseconds for each attempt to connect; `Infinity` for no limit. Default: 10000. */
   dialTimeout?: number | undefined;
   /**
-   * Limits of the pause between attempts to connect, in milliseconds. Each pause is
-   * random: from zero to a limit that starts at `minBackoff` and quadruples with each
-   * attempt, and once it would exceed `maxBackoff`, from three quarters of `maxBackoff` to
+   * The longest first pause between attempts to connect, in milliseconds. Each pause is
+   * random: from zero to a limit that starts here and quadruples with each attempt, and
+   * once that would exceed `maxBackoff`, from three quarters of `maxBackoff` to
    * `maxBackoff`. A server may ask for a longer pause. Backoff resets after a socket has
    * lasted at least `maxBackoff`, or `minBackoff` if the server then said that it goes
-   * away. There is no pause when the device comes online. Default: 1000 and 5000.
+   * away. There is no pause when the device comes online. Default: 1000.
    */
   minBackoff?: number | undefined;
+  /** The longest pause between attempts to connect, in milliseconds. Default: 5000. */
   maxBackoff?: number | undefined;
   /**
    * False: connect only when `connect()` is called, and not again after the connection
@@ -544,7 +547,7 @@ export class InternalError extends WebWireError {
 export class ReplyLostError extends FailureError {
   constructor();
 }
-/** The server is shutting down. The request was not executed. */
+/** The server is shutting down. The request was not executed, unless it is a stream that has had items. */
 export class ShutdownError extends WebWireError {
   constructor();
 }
@@ -567,8 +570,8 @@ export class DisconnectedError extends WebWireError {
 }
 /** No reply in time; or, if there is a `cause`, no connection. */
 export class TimeoutError extends WebWireError {
-  constructor(after: number, cause?: Error);
-  /** The server may have executed the request, or may yet do so. If false it has never seen it. */
+  constructor(after: number, cause?: Error, sent?: boolean);
+  /** The server may have executed the request, or may yet do so. If false it has not, and never will. */
   readonly sent: boolean;
   /** Milliseconds. */
   readonly after: number;

@@ -56,6 +56,7 @@ export class Requests {
     const ask = () => {
       const id = this.#nextId++;
       this.#pending.set(id, call);
+      call.sent = true;
       const tell = (what, bytes) => {
         call.last = [what, { id, payload: new Payload(bytes) }];
         connection.say(...call.last);
@@ -96,8 +97,10 @@ export class Requests {
     const unknown = critical && new FailureError(UNSUPPORTED, 'maybe', 'a critical field');
     // The server's clock may be a little ahead of ours.
     if (error instanceof ShutdownError && call?.start && !call.stream?.begun) again(call, error);
-    else if (error?.code === DEADLINE && call?.until < Infinity) call.late();
-    else call?.settle(error || unknown, payload);
+    else if (error?.code === DEADLINE && call?.until < Infinity) {
+      call.sent = error.executed !== 'no';
+      call.late();
+    } else call?.settle(error || unknown, payload);
     for (const [next, [ask]] of this.#queue) {
       if (this.#full) break;
       this.#queue.delete(next);

@@ -168,6 +168,38 @@ test('errors of all kinds', async (t) => {
 
 // Cancel and deadlines.
 
+test('a request that is late says whether it may have been executed', async (t) => {
+  const { server, client, socket } = await connected(t, { timeout: 1000 }, conf(1));
+  const [first, queued] = [client.request('first', 'x'), client.request('second', 'x')];
+  await server.clock.pass(1000);
+  await assert.rejects(first, (error) => error instanceof TimeoutError && error.sent === true);
+  await assert.rejects(queued, (error) => error instanceof TimeoutError && error.sent === false);
+  const { id } = socket.take();
+  socket.take(); // the cancel
+  socket.say(FAILURE, id, [6, 2]);
+  for (const [executed, sent] of [[0, false], [1, true], [2, true]]) {
+    const request = client.request('n', 'x');
+    socket.say(FAILURE, socket.take().id, [7, executed]);
+    await assert.rejects(request, (error) => error instanceof TimeoutError && error.sent === sent, `executed is ${executed}`);
+  }
+});
+
+test('a stream has no timeout of its own', async (t) => {
+  const { server, client, socket } = await connected(t, { timeout: 1000 });
+  for (const options of [undefined, {}, { timeout: undefined }]) {
+    const stream = client.stream('tail', 'x', options);
+    const next = stream.next();
+    await settled();
+    const { id } = socket.take();
+    await server.clock.pass(2000);
+    socket.say(67, id, 'item');
+    assert.equal((await next).value.text(), 'item');
+    void stream.return();
+    await settled();
+    while (socket.take());
+  }
+});
+
 test('an aborted request is cancelled, and holds its place until it is answered', async (t) => {
   const { client, socket } = await connected(t, {}, conf(1));
   const abort = new AbortController();
