@@ -76,7 +76,7 @@ func (c *Conn) hasLeft(ctx context.Context) bool {
 	if in := link.IncomingOf(ctx); in != nil {
 		own = in.Context()
 	}
-	return own.Err() != nil && context.Cause(ctx) == context.Cause(own)
+	return own.Err() != nil && errors.Is(context.Cause(ctx), context.Cause(own))
 }
 
 // BeginShutdown starts a graceful shutdown and returns at once. Handlers and hooks may call

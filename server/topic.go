@@ -106,7 +106,7 @@ func (t Topic) Join(ctx context.Context, c *Conn) error {
 }
 
 // Leave undoes Join. It does not end subscriptions of the client. Publications that are
-// queued are still sent.
+// in the outbox are still sent, those that wait behind it are dropped.
 func (t Topic) Leave(c *Conn) {
 	if m := c.members.part(t.name); m != nil {
 		m.leave()

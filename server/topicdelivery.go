@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"runtime/debug"
 	"slices"
 
@@ -29,6 +30,7 @@ func publication(meta protocol.Head, name string, p protocol.Payload) ([]byte, e
 type fan struct {
 	out  outbox.Fanout
 	slow []*Conn // to be closed
+	old  bool    // it is about publications that were missed, and come all at once: no member is slow for that
 }
 
 // cut closes the connection of a member, which gets nothing more: there would be a hole in
@@ -168,11 +170,15 @@ func (e *topic) sendTo(f *fan, m *member, enc *encoder) {
 	case m.lag != nil:
 		m.lag.push(e, enc)
 	default:
-		switch err := m.conn.link.TrySendBelow(&f.out, msg, e.opts.Overflow.limit()); {
+		limit := e.opts.Overflow.limit()
+		if f.old {
+			limit = math.MaxInt
+		}
+		switch err := m.conn.link.TrySendBelow(&f.out, msg, limit); {
 		case err == nil:
 		case !errors.Is(err, outbox.ErrFull): // it has ended, or takes no message of that length
 			if m.ref != 0 && errors.Is(err, protocol.ErrTooBig) {
-				e.lose(f, m, 1, enc.at)
+				e.miss(f, m, 1, enc.at)
 			}
 			e.topics.dropped.Add(1)
 		case e.opts.Overflow == Disconnect:
@@ -194,19 +200,28 @@ func (e *topic) sendGap(f *fan, to engine.Position) {
 			m.lag.jump(to)
 			continue
 		}
-		e.lose(f, m, 0, to)
+		e.miss(f, m, 0, to)
 	}
 }
 
-// lose tells a member of a gap.
-func (e *topic) lose(f *fan, m *member, n uint64, to engine.Position) {
+// miss tells a live member that subscribed of a gap.
+func (e *topic) miss(f *fan, m *member, n uint64, to engine.Position) {
+	switch full := e.lose(f, m, n, to); {
+	case !full:
+	case e.opts.Overflow == Disconnect: // it must not miss that
+		f.cut(m)
+	default:
+		m.missBehind(n, to)
+	}
+}
+
+// lose tells a member of a gap, and reports whether there is no room for that.
+func (e *topic) lose(f *fan, m *member, n uint64, to engine.Position) (full bool) {
 	msg, err := protocol.V3_0.Append(nil, m.gap(n, to))
 	if err == nil {
 		err = m.conn.link.TrySendIn(&f.out, msg)
 	}
-	if errors.Is(err, outbox.ErrFull) { // it must not miss that
-		f.cut(m)
-	}
+	return errors.Is(err, outbox.ErrFull)
 }
 
 // gap returns the message that tells a member of a gap. To one that did not subscribe it is

@@ -185,7 +185,7 @@ func (e *topic) fillWith(page engine.Page) (done bool) {
 	for i, entry := range page.Entries {
 		entries[i] = e.arrive(engine.Delivery{Data: entry.Data, At: entry.At})
 	}
-	var f fan
+	f := fan{old: true}
 	defer f.flush()
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -187,6 +187,10 @@ func (e *topic) dismiss(m *member) {
 		return
 	}
 	m.left = true
+	if m.lag != nil {
+		e.topics.dropped.Add(uint64(len(m.lag.waiting)))
+		m.lag = nil
+	}
 	if m.index >= 0 {
 		e.remove(m)
 		e.exited(m)

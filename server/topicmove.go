@@ -59,7 +59,7 @@ func (m *member) suspend() (at membership, known bool) {
 	e := m.topic
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m.catchUp(&f) // an outbox that is away has room
+	m.catchUp(&f, lagFrom) // an outbox that is away has room
 	if m.left || m.index < 0 || m.lag != nil || m.cut || e.presence.telling(m) {
 		return at, false
 	}

@@ -24,17 +24,25 @@ func (o Overflow) limit() int {
 }
 
 // lag is what waits for a member with too much in its outbox, if its topic drops publications.
-// No goroutine waits with it: the outbox calls when it has room. The topic's mu guards it.
+// The outbox calls when it is time to go on. The topic's mu guards it.
 type lag struct {
 	waiting []lagging
 	lost    uint64          // before the first of waiting, not told yet
 	jumped  bool            // an unknown number was lost too
 	to      engine.Position // of the last that was lost
+	sending bool            // goOn sends what came first: nothing may overtake it
 }
 
 type lagging struct {
 	key *string // nil: it is nobody's latest
 	enc encoder
+}
+
+// missBehind begins with a gap of n publications, zero if nobody knows how many, for which there
+// was no room. The caller holds mu.
+func (m *member) missBehind(n uint64, to engine.Position) {
+	m.lag = &lag{jumped: n == 0, lost: n, to: to}
+	m.awaitRoom(0)
 }
 
 // fallBehind begins to keep publications for a member, for the first of which, a message of
@@ -80,35 +88,92 @@ func (l *lag) jump(to engine.Position) {
 	l.jumped, l.to = true, to
 }
 
-// awaitRoom has catchUp go on when the outbox has room for a message of size bytes.
+// awaitRoom has goOn called when the outbox has room for a message of size bytes, or when all
+// that is queued now is written.
 func (m *member) awaitRoom(size int) {
-	m.conn.link.WhenRoom(lagFrom, size, func() { m.topic.topics.work(m.goOn) })
+	m.conn.link.WhenRoom(lagFrom, size, func(queued int) {
+		m.topic.topics.work(func() { m.goOn(queued) })
+	})
 }
 
-func (m *member) goOn() {
+// goOn sends what was kept, as if the bytes that others have queued were not there. They may
+// keep the outbox full, so the first message waits for its turn among them.
+func (m *member) goOn(queued int) {
 	var f fan
 	defer f.flush()
-	m.topic.mu.Lock()
-	defer m.topic.mu.Unlock()
-	m.catchUp(&f)
+	e := m.topic
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := m.lag
+	if l == nil || l.sending {
+		return
+	}
+	if msg, at, ok := m.first(); ok {
+		l.sending = true
+		e.mu.Unlock()
+		err := m.conn.link.Send(m.conn.link.Context(), msg)
+		e.mu.Lock()
+		l.sending = false
+		if err != nil && !at.IsZero() {
+			m.unsendable(l, at)
+		}
+	}
+	others := queued
+	if queued < lagFrom {
+		others = 0
+	}
+	m.catchUp(&f, others+lagFrom)
 }
 
-// catchUp sends what was kept until there is no room. When nothing is left the member is
+// first takes what is to be sent first out of what was kept. at is the position of a
+// publication.
+func (m *member) first() (msg protocol.Message, at engine.Position, ok bool) {
+	l := m.lag
+	switch {
+	case m.ref != 0 && l.jumped:
+		l.jumped = false
+		return gapMessage(m.ref, 0, l.to), at, true
+	case m.ref != 0 && l.lost > 0:
+		lost := l.lost
+		l.lost = 0
+		return gapMessage(m.ref, lost, l.end()), at, true
+	case len(l.waiting) == 0:
+		return msg, at, false
+	}
+	enc := &l.waiting[0].enc
+	msg, at = enc.message(), enc.at
+	if m.ref == 0 {
+		msg = asSignal(msg)
+	} else {
+		msg.Ref, msg.Number = m.ref, at.Offset
+	}
+	l.waiting = l.waiting[1:]
+	return msg, at, true
+}
+
+// unsendable notes that the client cannot take the publication at a position.
+func (m *member) unsendable(l *lag, at engine.Position) {
+	m.topic.topics.dropped.Add(1)
+	l.lost++
+	l.to = at
+}
+
+// catchUp sends what was kept until limit bytes are queued. When nothing is left the member is
 // live again. The caller holds the topic's mu.
-func (m *member) catchUp(f *fan) {
-	for l := m.lag; m.lag != nil; {
+func (m *member) catchUp(f *fan, limit int) {
+	for l := m.lag; m.lag != nil && !l.sending; {
 		var err error
 		switch {
 		case m.ref != 0 && l.jumped:
-			if err = m.sendGap(f, 0, l.to); err == nil {
+			if err = m.sendGap(f, limit, 0, l.to); err == nil {
 				l.jumped = false
 			}
 		case m.ref != 0 && l.lost > 0:
-			if err = m.sendGap(f, l.lost, l.end()); err == nil {
+			if err = m.sendGap(f, limit, l.lost, l.end()); err == nil {
 				l.lost = 0
 			}
 		case len(l.waiting) > 0:
-			if err = m.sendKept(f, &l.waiting[0].enc); err == nil {
+			if err = m.sendKept(f, limit, &l.waiting[0].enc); err == nil {
 				l.waiting = l.waiting[1:]
 			}
 		default:
@@ -135,34 +200,32 @@ func (l *lag) end() engine.Position {
 	return engine.Position{Epoch: at.Epoch, Offset: at.Offset - 1}
 }
 
-func (m *member) sendGap(f *fan, lost uint64, to engine.Position) error {
+func (m *member) sendGap(f *fan, limit int, lost uint64, to engine.Position) error {
 	msg, err := protocol.V3_0.Append(nil, gapMessage(m.ref, lost, to))
 	if err != nil {
 		return err
 	}
-	return m.sendBelow(f, msg)
+	return m.sendBelow(f, limit, msg)
 }
 
 // sendKept sends a publication that was kept, or notes that the client cannot take it.
-func (m *member) sendKept(f *fan, enc *encoder) error {
+func (m *member) sendKept(f *fan, limit int, enc *encoder) error {
 	var err error
 	msg := enc.of(m)
 	if msg != nil {
-		err = m.sendBelow(f, msg)
+		err = m.sendBelow(f, limit, msg)
 	}
 	if msg != nil && !errors.Is(err, protocol.ErrTooBig) {
 		return err
 	}
-	m.topic.topics.dropped.Add(1)
-	m.lag.lost++
-	m.lag.to = enc.at
+	m.unsendable(m.lag, enc.at)
 	return nil
 }
 
-// sendBelow sends a message if there is room, and else sees to it that catchUp goes on when
-// there is.
-func (m *member) sendBelow(f *fan, msg []byte) error {
-	err := m.conn.link.TrySendBelow(&f.out, msg, lagFrom)
+// sendBelow sends a message unless limit bytes are queued or the outbox is full, and else sees
+// to it that goOn goes on.
+func (m *member) sendBelow(f *fan, limit int, msg []byte) error {
+	err := m.conn.link.TrySendBelow(&f.out, msg, limit)
 	if errors.Is(err, outbox.ErrFull) {
 		m.awaitRoom(len(msg))
 	}

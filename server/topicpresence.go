@@ -52,6 +52,7 @@ type presence struct {
 	known    map[string]seen    // nil: not loaded yet
 	loading  bool               // refreshPresence runs
 	early    []protocol.PresenceBody
+	again    bool // more was heard than early takes: what is being loaded is not all
 	refresh  *time.Timer
 }
 

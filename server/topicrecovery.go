@@ -115,6 +115,7 @@ func (r *recovery) tryAdmit() (rest []engine.Entry, covered, live bool) {
 		return slices.Clone(rest), true, false
 	}
 	r.answer(&f)
+	f.old = true
 	for _, entry := range rest {
 		if valid(entry.Data) {
 			e.sendTo(&f, r.m, &encoder{data: entry.Data, at: entry.At})
@@ -144,7 +145,9 @@ func (r *recovery) join() {
 func (r *recovery) answer(f *fan) {
 	if r.lost {
 		r.lost = false
-		r.topic.lose(f, r.m, 0, r.at)
+		if r.topic.lose(f, r.m, 0, r.at) {
+			f.cut(r.m) // the gap comes before the reply
+		}
 	}
 	if r.told {
 		return

@@ -16,7 +16,7 @@ const (
 	settling     = 5 * time.Second  // for which a record may contradict what was told
 	maxChanges   = maxPresent       // that wait for a watcher; above that it gets another snapshot
 	partSize     = 16 << 10         // bytes of a part of a snapshot, unless one member needs more
-	maxFlush     = time.Second      // for which a part waits, if the outbox is never empty
+	maxFlush     = time.Second      // for which a part waits until it is written
 	presenceHead = 6                // bytes of a message before its JSON
 )
 
@@ -99,10 +99,12 @@ func (e *topic) hear(d engine.Delivery) bool {
 	defer e.mu.Unlock()
 	switch p := e.presence; {
 	case p == nil || len(p.watchers) == 0 && !p.loading:
-	case p.known == nil:
+	case p.known != nil:
+		e.noticePresence(event)
+	case len(p.early) < maxChanges:
 		p.early = append(p.early, event)
 	default:
-		e.noticePresence(event)
+		p.early, p.again = nil, true
 	}
 	return true
 }
@@ -166,6 +168,7 @@ func (e *topic) loadPresence() {
 func (e *topic) refreshPresence() {
 	ctx, cancel := context.WithTimeout(e.topics.ctx, engineTimeout)
 	defer cancel()
+	asked := time.Now()
 	records, err := e.topics.records(ctx, e.name)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -185,12 +188,18 @@ func (e *topic) refreshPresence() {
 		p.refresh.Reset(refreshEvery)
 	}
 	if err != nil {
+		p.forget(asked)
+		return
+	}
+	if p.again { // too much has changed meanwhile
+		p.again = false
+		e.loadPresence()
 		return
 	}
 	if p.known == nil {
 		p.known = make(map[string]seen)
 	}
-	e.compareRecords(records)
+	e.compareRecords(records, asked)
 	for _, event := range p.early {
 		e.noticePresence(event)
 	}
@@ -198,8 +207,18 @@ func (e *topic) refreshPresence() {
 	e.showPresence()
 }
 
-// compareRecords tells the watchers what they do not know yet. The caller holds mu.
-func (e *topic) compareRecords(records map[engine.NodeID]record) {
+// forget forgets who left long before a time.
+func (p *presence) forget(at time.Time) {
+	for id, who := range p.known {
+		if !who.here && at.Sub(who.since) > settling {
+			delete(p.known, id)
+		}
+	}
+}
+
+// compareRecords tells the watchers what they do not know yet from records that were asked for at
+// a time. The caller holds mu.
+func (e *topic) compareRecords(records map[engine.NodeID]record, asked time.Time) {
 	p := e.presence
 	at := make(map[string]string)   // the node of each member that is listed
 	counts := make(map[string]bool) // nodes that do not list their members; "": there is one
@@ -215,7 +234,7 @@ func (e *topic) compareRecords(records map[engine.NodeID]record) {
 	listed := make(map[string]struct{}, len(all))
 	for _, who := range all {
 		listed[who.ID] = struct{}{}
-		if before := p.known[who.ID]; !before.here && time.Since(before.since) > settling {
+		if before := p.known[who.ID]; !before.here && asked.Sub(before.since) > settling {
 			e.notice(protocol.PresenceEnter, who)
 		}
 		if now := p.known[who.ID]; now.here {
@@ -226,7 +245,7 @@ func (e *topic) compareRecords(records map[engine.NodeID]record) {
 	for id, before := range p.known {
 		_, here := listed[id]
 		switch {
-		case here || time.Since(before.since) <= settling:
+		case here || asked.Sub(before.since) <= settling:
 		case !before.here:
 			delete(p.known, id)
 		case !counts[before.node]:
@@ -273,10 +292,14 @@ func (e *topic) show(m *member, w *watch, all []present) {
 		if all != nil && !e.sendSnapshot(m, w, all) {
 			return
 		}
+		sent := 0 // bytes since it was waited for
 		for _, c := range changes {
-			if !m.sendPresence(m.presenceOf(c)) {
+			body := m.presenceOf(c)
+			sent += len(body.Data)
+			if !m.sendPresence(body, sent >= partSize) {
 				return
 			}
+			sent %= partSize
 		}
 	}
 }
@@ -312,21 +335,29 @@ func (e *topic) sendSnapshot(m *member, w *watch, all []present) bool {
 		if all = all[n:]; len(all) == 0 {
 			op = protocol.PresenceEnd
 		}
-		if !e.isWatching(m, w) || !m.sendPresence(protocol.PresenceBody{Ref: m.ref, Op: op, Data: data}) {
+		if !e.isWatching(m, w) || !m.sendPresence(protocol.PresenceBody{Ref: m.ref, Op: op, Data: data}, true) {
 			return false
 		}
 	}
 	return true
 }
 
-// sendPresence waits until the message is written: there must be room in the outbox for what
-// does not wait. It reports false if the connection has ended.
-func (m *member) sendPresence(body protocol.PresenceBody) bool {
+// sendPresence waits for room, and if written is true until the message is written: there must be
+// room in the outbox for what does not wait. It reports false if the connection has ended.
+func (m *member) sendPresence(body protocol.PresenceBody, written bool) bool {
 	l := m.conn.link
 	_ = l.Send(l.Context(), body.Message()) // fails if the connection has ended, see below
-	ctx, cancel := context.WithTimeout(l.Context(), maxFlush)
-	defer cancel()
-	l.Flush(ctx)
+	if written {
+		done := make(chan struct{})
+		l.WhenRoom(0, 0, func(int) { close(done) }) // it has no room for anything: when all is written
+		timer := time.NewTimer(maxFlush)
+		defer timer.Stop()
+		select {
+		case <-done:
+		case <-timer.C:
+		case <-l.Context().Done():
+		}
+	}
 	return l.Cause() == nil
 }
 

@@ -260,8 +260,9 @@ func (l *Link) TrySendBelow(f *outbox.Fanout, msg []byte, limit int) error {
 	return f.TrySendBelow(&l.out, msg, limit)
 }
 
-// WhenRoom calls f when a message of size bytes has room below limit, see outbox.WhenRoom.
-func (l *Link) WhenRoom(limit, size int, f func()) { l.out.WhenRoom(limit, size, f) }
+// WhenRoom calls f when a message of size bytes has room below limit, or all that is queued
+// now is written, see outbox.WhenRoom.
+func (l *Link) WhenRoom(limit, size int, f func(queued int)) { l.out.WhenRoom(limit, size, f) }
 
 // Go runs t concurrently with others, see tasks.Runner. Only Role's methods call it, and
 // Order.

@@ -20,7 +20,8 @@ type waits struct {
 // roomCall is what WhenRoom was given.
 type roomCall struct {
 	limit, size int
-	f           func()
+	end         uint64 // of what was queued then
+	f           func(queued int)
 }
 
 func (o *Outbox) waiters() *waits {
@@ -77,23 +78,26 @@ func (o *Outbox) fits(size int) bool {
 	return used == 0 || used+min(addedCost+size, o.conf.Size/2) <= o.conf.Size
 }
 
-// fitsBelow reports whether there is room while less than limit bytes are queued.
-func (o *Outbox) fitsBelow(limit, size int) bool { return o.bytes < limit && o.fits(size) }
-
-// WhenRoom calls f once less than limit bytes are queued and there is room for size bytes,
-// perhaps at once, unless the outbox fails before. f must neither block nor use the outbox:
-// it starts what does.
-func (o *Outbox) WhenRoom(limit, size int, f func()) {
+// WhenRoom calls f with the number of bytes that are queued once these are less than limit and
+// there is room for size bytes, or else once all that is queued now is written: others may keep
+// the outbox full. It may call f at once, and never calls it if the outbox fails before. f must
+// neither block nor use the outbox: it starts what does.
+func (o *Outbox) WhenRoom(limit, size int, f func(queued int)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	c := roomCall{limit, size, o.added.end, f}
 	switch {
 	case o.err != nil:
-	case o.fitsBelow(limit, size):
-		f()
+	case o.isDue(c):
+		f(o.bytes)
 	default:
 		w := o.waiters()
-		w.calls = append(w.calls, roomCall{limit, size, f})
+		w.calls = append(w.calls, c)
 	}
+}
+
+func (o *Outbox) isDue(c roomCall) bool {
+	return o.bytes < c.limit && o.fits(c.size) || o.sent >= c.end
 }
 
 // madeRoom wakes those that wait for room.
@@ -107,11 +111,11 @@ func (o *Outbox) madeRoom() {
 		return
 	}
 	w.calls = slices.DeleteFunc(w.calls, func(c roomCall) bool {
-		ready := o.fitsBelow(c.limit, c.size)
-		if ready {
-			c.f()
+		due := o.isDue(c)
+		if due {
+			c.f(o.bytes)
 		}
-		return ready
+		return due
 	})
 }
 

@@ -112,7 +112,7 @@ func TestWhenRoom(t *testing.T) {
 		const limit = 2000
 		calls := make(map[string]int)
 		when := func(name string, limit, size int) {
-			o.WhenRoom(limit, size, func() { calls[name]++ })
+			o.WhenRoom(limit, size, func(int) { calls[name]++ })
 		}
 		add := func(want error, size int) {
 			t.Helper()
@@ -133,6 +133,7 @@ func TestWhenRoom(t *testing.T) {
 		when("below the limit", limit, 100)
 		when("without a limit", 1<<20, 100)
 		when("for much", 1<<20, 9000)
+		when("once it is written", 0, 0)
 		check := func(want map[string]int) {
 			t.Helper()
 			if !maps.Equal(calls, want) {
@@ -145,12 +146,12 @@ func TestWhenRoom(t *testing.T) {
 		check(map[string]int{"at once": 1, "without a limit": 1, "for much": 1})
 		w.gate <- struct{}{} // the others
 		synctest.Wait()
-		check(map[string]int{"at once": 1, "without a limit": 1, "for much": 1, "below the limit": 1})
+		check(map[string]int{"at once": 1, "without a limit": 1, "for much": 1, "below the limit": 1, "once it is written": 1})
 
 		add(nil, 4800)
 		when("never", limit, 100)
 		o.abort(errTestOver)
 		when("never", limit, 100)
-		check(map[string]int{"at once": 1, "without a limit": 1, "for much": 1, "below the limit": 1})
+		check(map[string]int{"at once": 1, "without a limit": 1, "for much": 1, "below the limit": 1, "once it is written": 1})
 	})
 }

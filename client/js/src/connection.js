@@ -290,7 +290,7 @@ export class Connection {
   #leave() {
     const reason = new CloseError(GOING_AWAY, 'the server is shutting down');
     if (this.#moving) this.#lose(reason);
-    else this.end(reason);
+    else this.#abandon(reason);
   }
 
   request(call, type, message) {
@@ -402,14 +402,19 @@ export class Connection {
   // lose gives up the socket, and with it the connection if that cannot go on without.
   #lose(reason) {
     if (!this.#open || !this.resumable || !(this.#moving || SURVIVES.test(reason.code ?? 1006))) {
-      if (this.#ledger.signals) this.#away = reason; // they may be lost with the socket
-      this.end(reason);
+      this.#abandon(reason);
       return;
     }
     this.#away = reason;
     this.#detach(LOST);
     this.#later('window', this.#ledger.lasts, () => this.end(reason));
     this.#events.away(reason);
+  }
+
+  // abandon ends a connection with which signals may be lost: those without an ack.
+  #abandon(reason) {
+    if (this.#ledger.signals) this.#away = reason;
+    this.end(reason);
   }
 
   #clear() {
