@@ -166,10 +166,11 @@ func TestFillingDropsNothing(t *testing.T) {
 			for i := range 200 {
 				publish(t, other, "room", fmt.Sprintf("%01000d", i))
 			}
+			synctest.Wait() // all of them are lost
 			f.Heal()
 			for i := range 200 {
 				if m := p.receive(); m.Kind != protocol.Publication {
-					t.Fatalf("a %v instead of publication %d", m.Kind, i)
+					t.Fatalf("%v: a %v instead of publication %d", o, m.Kind, i)
 				}
 			}
 		})
