@@ -151,7 +151,7 @@ func (c *Client) Request(ctx context.Context, name string, p protocol.Payload) (
 			continue
 		}
 		err = c.overdue(ctx, &w, c.outcome(ctx, &w, l, err))
-		if late, ok := err.(*TimeoutError); ok {
+		if late, ok := err.(*TimeoutError); ok && w.timed {
 			late.After = c.opts.Timeout // the wait for the connection included
 		}
 		return reply, err

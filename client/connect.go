@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -205,7 +204,7 @@ func (c *Client) reached() (recovered bool) {
 // The log tells of the first failure in a row, and of the success after it.
 
 func (c *Client) logFailing(err error) {
-	c.log.Write(cannotConnect, "webwire: cannot connect, the client tries again until it succeeds", "error", logs.Text(err))
+	c.log.Write(cannotConnect, "webwire: cannot connect, the client tries again until it succeeds", "error", logText(err, c.sessionKey()))
 }
 
 func (c *Client) logRecovered() {

@@ -109,7 +109,11 @@ type canceledError struct{ reason, cause error }
 func (e *canceledError) maybeExecuted() bool { return false }
 
 func (e *canceledError) Error() string {
-	return fmt.Sprintf("client: not connected: %v: %s", e.reason, causeText(e.cause))
+	what := "not connected"
+	if e.cause == errLeaving {
+		what = "not sent"
+	}
+	return fmt.Sprintf("client: %s: %v: %s", what, e.reason, causeText(e.cause))
 }
 
 func (e *canceledError) Unwrap() []error { return []error{e.reason, e.cause} }

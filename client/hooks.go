@@ -49,9 +49,11 @@ type Hooks struct {
 	OnBack func(ctx context.Context)
 
 	// OnGap is called when signals were lost, or may have been: when a connection goes on for
-	// which the server could not keep all, and, after OnDisconnected, when a connection of 3.0
-	// has ended while it had no socket, or with signals that the server has not acknowledged.
-	// After Close and Shutdown it is called only if signals could not be written.
+	// which the server could not keep all, and, after OnDisconnected, when a connection that
+	// could be resumed has ended while it had no socket, or with signals that the server has
+	// not acknowledged. After Close and Shutdown it is called only if signals could not be
+	// written. With DisableAutoconnect, servers that resume nothing and versions before 3.0 it
+	// is not called for connections that end: signals around their end may be lost.
 	OnGap func(ctx context.Context, g Gap)
 
 	// OnConnectError is called for each attempt to connect that failed and will be

@@ -50,6 +50,9 @@ func (s *serving) tryOpen() (opened, recovered bool) {
 	c.link.Store(s.link)
 	c.setStatus(Connected)
 	s.restored.skip() // unless there is something to tell
+	if why := s.lostBy; why != nil {
+		defer s.resuming(why) // after OnConnected
+	}
 	hook := c.opts.Hooks.OnConnected
 	if hook == nil {
 		s.connected.skip()

@@ -17,6 +17,7 @@ type serving struct {
 	link   *link.Link
 	since  time.Time // when the connection could be used, or went on, last; zero if it never could be used
 	began  time.Time // when it could be used first
+	lostBy error     // why it has had no socket since before that; nil: it has one, or was used
 	ticket ticket
 	final  error // after which the client gives up, while the connection is away; nil: none
 

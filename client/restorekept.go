@@ -53,11 +53,14 @@ func (s *serving) loadKey() error {
 	return s.client.loadKey(ctx)
 }
 
+// hasEnded reports whether the connection has ended or is about to.
+func (s *serving) hasEnded() bool { return s.link.Context().Err() != nil || s.client.ctx.Err() != nil }
+
 // settleFirstLoad records that the kept session cannot be restored now because its key
 // cannot be loaded, and reports whether it is worth trying again.
 func (s *serving) settleFirstLoad(err error) (again bool) {
 	c := s.client
-	if s.link.Context().Err() != nil {
+	if s.hasEnded() {
 		return false
 	}
 	again = err != errKeyStorePanicked // which the next connection is early enough for
@@ -151,7 +154,7 @@ func (s *serving) restoreAgain() {
 		key, number, due := s.restoreDue(c.backoff(tries, nil))
 		if due && key == "" {
 			err := s.loadKey()
-			if err == errKeyStorePanicked {
+			if err == errKeyStorePanicked || err != nil && s.hasEnded() {
 				return
 			}
 			if err != nil {
@@ -178,7 +181,7 @@ func (s *serving) restoreAgain() {
 func (c *Client) notLoaded(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.session.loaded && c.session.failure != nil { // the connection has not ended
+	if !c.session.loaded && c.session.failure != nil {
 		c.sessionError(err)
 	}
 }

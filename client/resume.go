@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
-	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/transport"
 )
@@ -189,7 +188,7 @@ func (c *Client) tryGoingOn(s *serving) (next *opening, err error) {
 	if errors.Is(err, link.ErrCannotResume) {
 		err = fmt.Errorf("%w: the server has received %d messages and goes on at number %d after %d others; the client has received %d and keeps those from %d on",
 			ErrProtocolViolation, w.Received, w.From, w.Late, received, l.FirstKept())
-		c.log.Write(cannotResume, "webwire: a connection cannot be resumed", "error", logs.Text(err))
+		c.log.Write(cannotResume, "webwire: a connection cannot be resumed", "error", logText(err, c.sessionKey()))
 	}
 	if err != nil {
 		_ = o.conf.Conn.Close(transport.StatusProtocolError, "cannot resume") // err says more
@@ -215,16 +214,24 @@ func (c *Client) away(s *serving, cause error) {
 		if time.Since(s.since) >= c.stable(cause) {
 			c.trying.retries = 0
 		}
-		c.setStatus(Resuming)
-		c.failure = why
-		if hook := c.opts.Hooks.OnAway; hook != nil {
-			c.later("OnAway", func() { hook(c.ctx, why) })
-		}
+		s.resuming(why)
+	} else {
+		s.lostBy = why
 	}
 	c.delay(cause)
 	c.mu.Unlock()
 	if used {
 		s.logLoss(why)
+	}
+}
+
+// resuming tells that a connection that is used has no socket. The caller holds mu.
+func (s *serving) resuming(why error) {
+	c := s.client
+	c.setStatus(Resuming)
+	c.failure = why
+	if hook := c.opts.Hooks.OnAway; hook != nil {
+		c.later("OnAway", func() { hook(c.ctx, why) })
 	}
 }
 
@@ -247,6 +254,7 @@ func (c *Client) back(s *serving) {
 	recovered := c.reached()
 	c.resumes++
 	c.leaving.CompareAndSwap(s.link, nil)
+	s.lostBy = nil
 	if !s.since.IsZero() {
 		s.since = time.Now()
 		c.setStatus(Connected)
