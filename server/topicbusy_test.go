@@ -247,3 +247,29 @@ func TestRejoinBehind(t *testing.T) {
 		}
 	})
 }
+
+// A publication that waits, and that the client cannot take, is counted as dropped.
+func TestTooLongBehind(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, p, conn := busy(t, server.Options{MaxMessageSize: 2000, Topics: overflowing(server.LatestPerKey, false)})
+		if err := srv.Topic("room").Join(t.Context(), conn); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go fill(ctx, conn)
+		synctest.Wait()
+		publish(t, srv, "room", "waits")
+		publish(t, srv, "room", strings.Repeat("x", 3000)) // instead of it
+		synctest.Wait()
+		if n := srv.Stats().DroppedPublications; n != 1 {
+			t.Errorf("%d are dropped while nothing can be sent", n)
+		}
+		cancel()
+		p.listen()
+		time.Sleep(time.Minute)
+		if n := srv.Stats().DroppedPublications; n != 2 {
+			t.Errorf("%d are dropped", n)
+		}
+	})
+}

@@ -114,7 +114,7 @@ func (m *member) goOn(queued int) {
 		err := m.conn.link.Send(m.conn.link.Context(), msg)
 		e.mu.Lock()
 		l.sending = false
-		if err != nil && !at.IsZero() {
+		if err != nil && msg.Kind != protocol.Gap {
 			m.unsendable(l, at)
 		}
 	}
@@ -158,31 +158,29 @@ func (m *member) unsendable(l *lag, at engine.Position) {
 	l.to = at
 }
 
-// catchUp sends what was kept until limit bytes are queued. When nothing is left the member is
-// live again. The caller holds the topic's mu.
+// catchUp sends what was kept until limit bytes are queued or the outbox is full; then goOn goes
+// on. When nothing is left the member is live again. The caller holds the topic's mu.
 func (m *member) catchUp(f *fan, limit int) {
 	for l := m.lag; m.lag != nil && !l.sending; {
-		var err error
-		switch {
-		case m.ref != 0 && l.jumped:
-			if err = m.sendGap(f, limit, 0, l.to); err == nil {
-				l.jumped = false
-			}
-		case m.ref != 0 && l.lost > 0:
-			if err = m.sendGap(f, limit, l.lost, l.end()); err == nil {
-				l.lost = 0
-			}
-		case len(l.waiting) > 0:
-			if err = m.sendKept(f, limit, &l.waiting[0].enc); err == nil {
-				l.waiting = l.waiting[1:]
-			}
-		default:
+		before := *l
+		msg, at, ok := m.first()
+		if !ok {
 			m.lag = nil
+			return
+		}
+		data, err := m.conn.info.Version.Append(nil, msg)
+		if err == nil {
+			err = m.conn.link.TrySendBelow(&f.out, data, limit)
 		}
 		switch {
+		case err == nil:
 		case errors.Is(err, outbox.ErrFull):
+			*l = before
+			m.awaitRoom(len(data))
 			return
-		case err != nil: // the connection has ended
+		case msg.Kind != protocol.Gap && m.conn.link.Cause() == nil:
+			m.unsendable(l, at)
+		default: // the connection has ended
 			m.lag = nil
 		}
 	}
@@ -198,36 +196,4 @@ func (l *lag) end() engine.Position {
 		return engine.Position{}
 	}
 	return engine.Position{Epoch: at.Epoch, Offset: at.Offset - 1}
-}
-
-func (m *member) sendGap(f *fan, limit int, lost uint64, to engine.Position) error {
-	msg, err := protocol.V3_0.Append(nil, gapMessage(m.ref, lost, to))
-	if err != nil {
-		return err
-	}
-	return m.sendBelow(f, limit, msg)
-}
-
-// sendKept sends a publication that was kept, or notes that the client cannot take it.
-func (m *member) sendKept(f *fan, limit int, enc *encoder) error {
-	var err error
-	msg := enc.of(m)
-	if msg != nil {
-		err = m.sendBelow(f, limit, msg)
-	}
-	if msg != nil && !errors.Is(err, protocol.ErrTooBig) {
-		return err
-	}
-	m.unsendable(m.lag, enc.at)
-	return nil
-}
-
-// sendBelow sends a message unless limit bytes are queued or the outbox is full, and else sees
-// to it that goOn goes on.
-func (m *member) sendBelow(f *fan, limit int, msg []byte) error {
-	err := m.conn.link.TrySendBelow(&f.out, msg, limit)
-	if errors.Is(err, outbox.ErrFull) {
-		m.awaitRoom(len(msg))
-	}
-	return err
 }
