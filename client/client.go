@@ -176,9 +176,9 @@ func Call[Out, In any](ctx context.Context, c *Client, name string, in In) (Out,
 // Signal sends a signal. It does not wait for a connection: while there is none it
 // returns ErrDisconnected or a *DisconnectedError with the cause, and begins to connect
 // unless autoconnect is disabled. So it does while requests in flight keep the client from
-// leaving a server that shuts down and drops signals. It waits for room in the outbox until ctx ends, and
-// sends nothing if ctx has ended. If it returns nil the signal will be sent unless the
-// connection ends: it outlives its socket with servers of 3.0, see Hooks.OnGap.
+// leaving a server that shuts down and drops signals. It waits for room in the outbox until
+// ctx ends, and sends nothing if ctx has ended. If it returns nil the signal will be sent
+// unless the connection ends: it outlives its socket with servers of 3.0, see Hooks.OnGap.
 func (c *Client) Signal(ctx context.Context, name string, p protocol.Payload) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -186,9 +186,10 @@ func (o *Outbox) over(b *batch) {
 }
 
 // addPromised is addEncoded for a caller that is about to do the same for many
-// outboxes, and does not wait. If limit bytes are queued there is no room. If promised is true the caller must call keep soon, and
-// until then there is no other flusher. If more and more is added meanwhile that takes
-// too long: then flush is true, and the caller must call Write now.
+// outboxes, and does not wait. If limit bytes are queued there is no room. If promised is
+// true the caller must call keep soon, and until then there is no other flusher. If more
+// and more is added meanwhile that takes too long: then flush is true, and the caller must
+// call Write now.
 func (o *Outbox) addPromised(msg []byte, limit int) (promised, flush bool, err error) {
 	if err := o.lockRoom(DontWait, len(msg)); err != nil {
 		return false, false, err
