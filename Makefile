@@ -10,6 +10,8 @@ TIMEOUT  ?= 10m
 SEEDS    ?= 10000
 FIRST    ?= 1
 OUT      ?= out
+TIMES    ?= 20
+SHUFFLED  = -shuffle=on -count=$(TIMES) -cpu=1,2,4
 
 # The race detector needs a C compiler.
 RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
@@ -27,11 +29,17 @@ MODULES = $(shell go list -m -f '{{.Dir}}')
 # own: nothing else is tested beside them.
 ALONE = $(filter %/engine/nats %/examples/cluster,$(MODULES))
 
+# tests runs the tests of all modules, with these options of go test.
+define tests
+go test $(RACE) -p $(PACKAGES) -timeout $(TIMEOUT) $(1) $(addsuffix /...,$(filter-out $(ALONE),$(MODULES)))
+$(if $(ALONE),go test $(RACE) -p 1 -timeout $(TIMEOUT) $(1) $(addsuffix /...,$(ALONE)))
+endef
+
 # in runs a command in every module.
 in = @for dir in $(MODULES); do echo "+ $(1)   (in .$${dir\#$(CURDIR)})"; (cd "$$dir" && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-dashboard run-cluster screenshot test js web sim soak soak-js bench bench-quick bench-idle bench-nodes lint docs release-check vuln fuzz cover clean
+.PHONY: help run run-dashboard run-cluster screenshot test flaky js web sim soak soak-js bench bench-quick bench-idle bench-nodes lint docs release-check vuln fuzz cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,9 +60,12 @@ screenshot: ## take the pictures of the chatroom and the dashboard in docs/ (nee
 
 test: ## vet and test everything, nearly everything with the race detector
 	go vet $(addsuffix /...,$(MODULES))
-	go test $(RACE) -p $(PACKAGES) -timeout $(TIMEOUT) $(addsuffix /...,$(filter-out $(ALONE),$(MODULES)))
-	$(if $(ALONE),go test $(RACE) -p 1 -timeout $(TIMEOUT) $(addsuffix /...,$(ALONE)))
+	$(call tests)
 	$(if $(RACE),go test -timeout $(TIMEOUT) -run FindsMistakes ./internal/check/sim)
+
+flaky: TIMEOUT = 3h
+flaky: ## look for tests that fail now and then: each TIMES (20) times on 1, 2 and 4 CPUs, for hours
+	$(call tests,$(SHUFFLED))
 
 js: ## test the JavaScript client, and check its size (needs Node, and for all of it Chromium and Firefox)
 	npm --prefix client/js ci --no-fund --no-audit
