@@ -239,11 +239,18 @@ func (c *Client) counted(err error) error {
 	return &RepeatedError{Times: a.same, Err: err}
 }
 
-// givesUp asks Options.GiveUp, without holding a lock.
+// givesUp asks Options.GiveUp, without holding a lock, on a goroutine of its own: the one that
+// connects must not end if GiveUp calls runtime.Goexit.
 func (c *Client) givesUp(err error) (final bool) {
-	if c.Status() != Closed {
-		tasks.Run(&within{hook{c, "Options.GiveUp", func() { final = c.opts.GiveUp(err) }}})
+	if c.Status() == Closed {
+		return false
 	}
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		tasks.Run(&within{hook{c, "Options.GiveUp", func() { final = c.opts.GiveUp(err) }}})
+	}()
+	<-asked
 	return final
 }
 

@@ -207,7 +207,7 @@ func (s *Server) upgradeFailed(r *http.Request, err error) {
 	if errors.Is(err, transport.ErrOrigin) {
 		e = originRefused
 	}
-	s.log.Write(e, "webwire: upgrade failed", "remote", r.RemoteAddr, "error", logs.Text(err))
+	s.log.Write(e, "webwire: upgrade failed", "remote", logs.Clean(r.RemoteAddr), "error", logs.Text(err))
 }
 
 // maxUserAgent is the number of bytes that are kept of a User-Agent.

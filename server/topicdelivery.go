@@ -4,12 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
-	"runtime/debug"
 	"slices"
 
 	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/internal/outbox"
+	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -65,14 +65,31 @@ func (e *topic) arrive(d engine.Delivery) arrival {
 	return a
 }
 
-func (e *topic) keyOf(m protocol.Message) (key string) {
-	defer func() {
-		if value := recover(); value != nil {
-			logPanic(&e.topics.server.log, "TopicOptions.Key", value, debug.Stack(), "topic", logs.Clean(e.name))
-			key = m.Name
-		}
-	}()
-	return e.opts.Key(m.Name, m.Payload)
+// keyOf calls TopicOptions.Key on a goroutine of its own: the one that delivers is the engine's,
+// and must not end if Key calls runtime.Goexit.
+func (e *topic) keyOf(m protocol.Message) string {
+	k := &keyCall{topic: e, m: m, key: m.Name, done: make(chan struct{})}
+	go tasks.Run(k)
+	<-k.done
+	return k.key
+}
+
+// keyCall is a call of TopicOptions.Key.
+type keyCall struct {
+	topic *topic
+	m     protocol.Message
+	key   string
+	done  chan struct{}
+}
+
+func (k *keyCall) Run() {
+	k.key = k.topic.opts.Key(k.m.Name, k.m.Payload)
+	close(k.done)
+}
+
+func (k *keyCall) Panicked(value any, stack []byte) {
+	defer close(k.done)
+	logPanic(&k.topic.topics.server.log, "TopicOptions.Key", value, stack, "topic", logs.Clean(k.topic.name))
 }
 
 // encoder encodes a publication once for each version, and once for each ref.

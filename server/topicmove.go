@@ -2,9 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/logs"
+	"github.com/webwire-go/webwire/internal/tasks"
 )
 
 // suspendTopics takes a connection out of its topics, whose members it cannot become before
@@ -152,9 +155,11 @@ func (c *Conn) rejoinTopic(at *membership) {
 	defer context.AfterFunc(t.ctx, cancel)()
 	pause := 50 * time.Millisecond
 	for {
-		e, err := t.hold(ctx, at.topic)
-		if err == nil {
-			c.rejoinHeld(ctx, e, at)
+		h := &holding{topics: t, ctx: ctx, name: at.topic, done: make(chan struct{})}
+		go tasks.Run(h)
+		<-h.done
+		if h.err == nil {
+			c.rejoinHeld(ctx, h.topic, at)
 			return
 		}
 		if !wait(ctx, pause) {
@@ -163,6 +168,30 @@ func (c *Conn) rejoinTopic(at *membership) {
 		pause = min(2*pause, time.Second)
 	}
 }
+
+// holding is a call of hold that no handler makes, which would recover from a panic of
+// Options.Topics.
+type holding struct {
+	topics *topics
+	ctx    context.Context
+	name   string
+	topic  *topic
+	err    error
+	done   chan struct{}
+}
+
+func (h *holding) Run() {
+	h.topic, h.err = h.topics.hold(h.ctx, h.name)
+	close(h.done)
+}
+
+func (h *holding) Panicked(value any, stack []byte) {
+	defer close(h.done)
+	h.err = errTopicsPanicked
+	logPanic(&h.topics.server.log, "Options.Topics", value, stack, "topic", logs.Clean(h.name))
+}
+
+var errTopicsPanicked = errors.New("server: Options.Topics panicked")
 
 // rejoinHeld makes the connection a member of a topic that is held for it.
 func (c *Conn) rejoinHeld(ctx context.Context, e *topic, at *membership) {

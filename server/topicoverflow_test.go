@@ -139,8 +139,14 @@ func TestTopicOverflowIsEarly(t *testing.T) {
 }
 
 // Options.Topics.Key is called once for each publication, whoever is behind, and with no lock:
-// it may ask for the members. If it panics the name is the key.
+// it may ask for the members. If it panics, or ends its goroutine, the name is the key.
 func TestTopicKey(t *testing.T) {
+	for how, end := range map[string]func(){"panic": func() { panic("no key") }, "Goexit": runtime.Goexit} {
+		t.Run(how, func(t *testing.T) { testTopicKey(t, end) })
+	}
+}
+
+func testTopicKey(t *testing.T, end func()) {
 	bubble(t, func(t *testing.T) {
 		var calls atomic.Int64
 		var srv *server.Server
@@ -153,7 +159,7 @@ func TestTopicKey(t *testing.T) {
 			for range srv.Topic("room").Members(context.Background()) {
 			}
 			if name == "panics" {
-				panic("no key")
+				end()
 			}
 			return p.Text()[:1]
 		}}
@@ -186,7 +192,7 @@ func TestTopicKey(t *testing.T) {
 		if c := calls.Load(); c != n {
 			t.Errorf("%d calls for %d publications", c, n)
 		}
-		if !strings.Contains(log.take(), `msg="webwire: TopicOptions.Key panicked" topic=room panic="no key"`) {
+		if !strings.Contains(log.take(), `msg="webwire: TopicOptions.Key panicked" topic=room panic=`) {
 			t.Error("the panic is not logged")
 		}
 		for _, p := range slow {

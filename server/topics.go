@@ -25,6 +25,10 @@ const (
 
 	// idleTopic is for how long a topic without members stays subscribed.
 	idleTopic = 2 * time.Second
+
+	// maxIdle is how many topics without members stay subscribed: a client that subscribes to one
+	// after the other must not fill the memory.
+	maxIdle = 1024
 )
 
 // topics are the topics of a server that have members, or had some lately.
@@ -48,6 +52,7 @@ type topics struct {
 	closed  bool
 	workers sync.WaitGroup
 
+	idle    atomic.Int64  // topics without members
 	numbers atomic.Uint64 // of members
 	errors  atomic.Uint64 // of the engine
 	dropped atomic.Uint64 // publications that a member did not get
@@ -213,6 +218,8 @@ func (t *topics) hold(ctx context.Context, name string) (*topic, error) {
 		}
 		s.all[name] = e
 		t.live.Store(name, e)
+	} else if e.holds == 0 {
+		t.idle.Add(-1)
 	}
 	e.holds++
 	s.mu.Unlock()
@@ -223,8 +230,8 @@ func (t *topics) hold(ctx context.Context, name string) (*topic, error) {
 	return e, nil
 }
 
-// release undoes hold. The topic is unsubscribed a little later, unless it is held again:
-// clients come back.
+// release undoes hold. The topic is unsubscribed a little later, unless it is held again, because
+// clients come back; at once if there are many that wait for that.
 func (e *topic) release() {
 	s := e.topics.shard(e.name)
 	s.mu.Lock()
@@ -234,27 +241,42 @@ func (e *topic) release() {
 		return
 	}
 	e.generation++
+	if e.topics.idle.Add(1) > maxIdle && e.retired() {
+		return
+	}
 	generation := e.generation
 	time.AfterFunc(idleTopic, func() { e.retire(generation) })
 }
 
 // retire unsubscribes a topic that nobody has held since the generation began.
 func (e *topic) retire(generation uint64) {
-	t := e.topics
-	s := t.shard(e.name)
+	s := e.topics.shard(e.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.holds > 0 || e.generation != generation || t.ctx.Err() != nil {
+	if e.holds > 0 || e.generation != generation {
 		return
+	}
+	if !e.retired() {
+		time.AfterFunc(idleTopic, func() { e.retire(generation) })
+	}
+}
+
+// retired unsubscribes a topic that nobody holds, and reports false if that has to wait. The
+// caller holds the shard's mu.
+func (e *topic) retired() bool {
+	t := e.topics
+	if t.ctx.Err() != nil {
+		return true
 	}
 	if !e.stop() { // what it puts must not come after what another topic of this name puts
-		time.AfterFunc(idleTopic, func() { e.retire(generation) })
-		return
+		return false
 	}
-	delete(s.all, e.name)
+	delete(t.shard(e.name).all, e.name)
 	t.live.Delete(e.name)
+	t.idle.Add(-1)
 	// It does not wait. While the lock is held nobody else can have subscribed again.
 	t.engine.Bus.Unsubscribe(e.name)
+	return true
 }
 
 // subscribe asks the engine for the topic's publications, once.

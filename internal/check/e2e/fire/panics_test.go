@@ -35,6 +35,14 @@ var waysOut = map[string]func() error{
 	"dies":   func() error { panic(errLong) },
 }
 
+// ways returns all of them, or in short those that differ most.
+func ways() map[string]func() error {
+	if load.Full {
+		return waysOut
+	}
+	return map[string]func() error{"goexit": waysOut["goexit"], "dies": waysOut["dies"]}
+}
+
 // mine ends badly at one place, while it is armed.
 type mine struct {
 	place string
@@ -124,19 +132,16 @@ var places = []string{
 // outcome, no place of a handler is lost, the log has the stack, and the client learns no
 // text.
 func TestApplicationsThatEndBadly(t *testing.T) {
-	if !load.Full {
-		t.Skip("long; the tests of package server have the short form")
-	}
 	blown := int64(0)
 	for _, place := range places {
-		for way, do := range waysOut {
+		for way, do := range ways() {
 			t.Run(place+"/"+way, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { blown += endBadly(t, &mine{place: place, way: do}, way) })
 			})
 		}
 	}
 	load.Figure("application code that ends badly", "alive, one reply, slot released, stack in the log, no text to the client",
-		"%d places × %d ways, %d times", len(places), len(waysOut), blown)
+		"%d places × %d ways, %d times", len(places), len(ways()), blown)
 }
 
 func endBadly(t *testing.T, m *mine, way string) int64 {
@@ -159,6 +164,9 @@ func endBadly(t *testing.T, m *mine, way string) int64 {
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s has no outcome", what)
+		}
+		if err != nil && !m.armed.Load() {
+			t.Errorf("%s: %v, though nothing ends badly any more", what, err)
 		}
 	}
 	everything := func() {

@@ -21,14 +21,21 @@ import (
 )
 
 // claimed opens a socket with a claim to a connection and returns the server's answer.
-func claimed(t *testing.T, addr string, claim *protocol.Resume) (transport.Conn, protocol.WelcomeBody) {
+func claimed(t *testing.T, addr string, resume *protocol.Resume) (transport.Conn, protocol.WelcomeBody) {
+	t.Helper()
+	conn, w := claim(t, addr, resume)
+	t.Cleanup(func() { conn.Abort() })
+	return conn, w
+}
+
+// claim is claimed for those who end the connection.
+func claim(t *testing.T, addr string, resume *protocol.Resume) (transport.Conn, protocol.WelcomeBody) {
 	t.Helper()
 	conn, err := dialSilent(addr, protocol.V3_0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Abort() })
-	hello := protocol.HelloBody{MessageSize: 1 << 20, StreamCredit: 64 << 10, Requests: 1, Resume: claim}
+	hello := protocol.HelloBody{MessageSize: 1 << 20, StreamCredit: 64 << 10, Requests: 1, Resume: resume}
 	if err := conn.Write(encode(hello.Message())); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package handover_test
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,4 +139,51 @@ func TestSubscriptionWithoutHistoryMoves(t *testing.T) {
 		b.want(t, "gap", "got 1")
 		sub.Close()
 	})
+}
+
+// Options.Topics that panics at the node that a subscription comes to ends nothing: the
+// node asks it again.
+func TestTopicsPanicsWhereASubscriptionComesTo(t *testing.T) {
+	for how, end := range map[string]func(){"panic": func() { panic("no such topic") }, "Goexit": runtime.Goexit} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var fails atomic.Bool
+				c := newCluster(t, 2, func(i int) server.Options {
+					return subscribing(func(string) server.TopicOptions {
+						if i == 1 && fails.Load() {
+							end()
+						}
+						return server.TopicOptions{History: true}
+					})(i)
+				})
+				m := c.join(0, client.Options{})
+				sub, err := m.Subscribe(t.Context(), "room", client.SubscribeOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				fails.Store(true)
+				m.move(t, 1)
+				time.Sleep(10 * time.Second)
+				if _, err := c.node(0).Topic("room").Publish(t.Context(), "meanwhile", text("x")); err != nil {
+					t.Fatal(err)
+				}
+				fails.Store(false)
+				time.Sleep(10 * time.Second)
+				if _, err := c.node(0).Topic("room").Publish(t.Context(), "later", text("x")); err != nil {
+					t.Fatal(err)
+				}
+				for _, want := range []string{"meanwhile", "later"} {
+					for msg, err := range sub.Messages(t.Context()) {
+						if err != nil || msg.Name != want {
+							t.Errorf("%q, %v, want %q", msg.Name, err, want)
+						}
+						break
+					}
+				}
+				if s := m.Stats(); s.Connects != 1 {
+					t.Errorf("%d connections", s.Connects)
+				}
+			})
+		})
+	}
 }
