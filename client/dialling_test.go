@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
 	"github.com/webwire-go/webwire/transport/memory"
@@ -249,5 +250,50 @@ func TestDialerThatExits(t *testing.T) {
 		took(t, "Connect", start, 0, 0)
 		connect(t, c)
 		request(t, c)
+	})
+}
+
+func TestServerThatNeverWelcomes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ln := memory.Listen()
+		c := dial(t, ln, client.Options{Logger: discard, DialTimeout: 5 * time.Second})
+		done := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+			defer cancel()
+			_, err := c.Request(ctx, "echo", protocol.Text("x"))
+			done <- err
+		}()
+		conn, err := ln.Accept(transport.AcceptOptions{Protocols: []string{protocol.V3_0.Token()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &peer{t, conn, protocol.V3_0}
+		p.send(protocol.Conf{Version: protocol.V3_0, StreamCredit: 1 << 16, Requests: 8}.Message())
+		go func() { // it reads, and answers pings, and nothing else
+			for {
+				if _, err := conn.Read(nil); err != nil {
+					return
+				}
+			}
+		}()
+		go func() {
+			second := accept(t, ln, protocol.V3_0, protocol.Conf{})
+			for {
+				m := second.receive()
+				if m.Kind == protocol.Request {
+					second.reply(m.ID, "y")
+					return
+				}
+			}
+		}()
+		time.Sleep(2 * time.Minute)
+		if n := c.Stats().Attempts; n < 2 {
+			t.Errorf("after two minutes with a DialTimeout of 5 s: %d attempt, status %v", n, c.Status())
+			conn.Abort() // so that the test ends
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -21,6 +21,10 @@ type serving struct {
 	ticket ticket
 	final  error // after which the client gives up, while the connection is away; nil: none
 
+	// window is for how long the connection goes on without a socket. It is set before welcome
+	// is closed.
+	window time.Duration
+
 	// welcome is closed when the server has answered the hello of a connection of 3.0: from
 	// then on the connection outlives its socket. Nil before 3.0.
 	welcome chan struct{}

@@ -166,7 +166,7 @@ func (s *serving) restoreAgain() {
 		if !due {
 			return
 		}
-		err := s.attempt(key, number, c.opts.Timeout)
+		err := s.attempt(key, number, c.opts.Timeout+s.window) // the socket may be lost before the answer comes
 		again, fatal := s.settleAgain(number, err)
 		if fatal {
 			s.link.DisconnectLater(transport.StatusNormalClosure, "", fmt.Errorf("client: restore session: %w", err))
@@ -228,9 +228,16 @@ func (s *serving) settleAgain(number uint64, err error) (again, fatal bool) {
 	st.restoring = false
 	again, refused := refusal(err)
 	var lost *link.LostError
+	var unsent *link.UnsentError
+	var late *link.TimeoutError
 	switch {
 	case err == nil, errors.As(err, &lost):
 		return false, false
+	case errors.As(err, &unsent) && errors.As(err, &late): // the connection has no socket, most likely
+		if st.number != number {
+			c.adopt()
+		}
+		return st.number == number, false
 	case errors.Is(err, protocol.ErrSessionNotFound):
 		c.gone(number)
 		c.adopt()

@@ -26,6 +26,7 @@ type Gap struct {
 var (
 	errNotResumed  = errors.New("client: the server does not go on with the connection")
 	errWindowOver  = errors.New("client: the server was out of reach for longer than it waits for its clients")
+	errNoWelcome   = fmt.Errorf("client: server did not answer hello: %w", context.DeadlineExceeded)
 	errUnavailable = errors.New("client: the server cannot tell now whether it goes on with the connection")
 )
 
@@ -84,6 +85,8 @@ func (s *serving) welcomed(w *protocol.WelcomeBody) {
 	s.ticket.take(w)
 	if w.Window <= 0 {
 		s.link.NeverResumes()
+	} else if !s.client.opts.DisableAutoconnect {
+		s.window = w.Window
 	}
 	close(s.welcome)
 }
@@ -100,17 +103,21 @@ func (s *serving) isWelcome() bool {
 
 // awaitWelcome waits until the connection outlives its socket, if it ever does, and reports
 // whether it did not end before. Nothing that an application sends goes out earlier: it
-// could be lost with the socket.
+// could be lost with the socket. A server that does not answer in time is of no use.
 func (s *serving) awaitWelcome() bool {
 	if s.welcome == nil {
 		return true
 	}
+	limit := time.NewTimer(s.client.opts.DialTimeout)
+	defer limit.Stop()
 	select {
 	case <-s.welcome:
 		return true
 	case <-s.link.Context().Done():
-		return false
+	case <-limit.C:
+		s.link.Disconnect(transport.StatusNormalClosure, "", errNoWelcome)
 	}
+	return false
 }
 
 // goOn makes attempts to give a connection that is away another socket until that

@@ -191,8 +191,8 @@ func (c *Client) closeSettled(err error) {
 // settle sends a request that changes the session and waits for its outcome within
 // ctx, and timeout if that is not zero. The request itself goes on then, because both
 // ends have to agree on the session: if there is no outcome within Options.Timeout, or
-// until the deadline of ctx if that is later, the connection is given up. then is that
-// of [link.Link.Request], over gets the outcome.
+// until the deadline of ctx if that is later, the connection is given up, unless the request
+// was not sent. then is that of [link.Link.Request], over gets the outcome.
 func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration, m protocol.Message, then func(protocol.Payload) error, over func(error)) error {
 	limit := c.opts.Timeout
 	var late <-chan time.Time
@@ -216,7 +216,8 @@ func (c *Client) settle(ctx context.Context, l *link.Link, timeout time.Duration
 		c.owned.Go(func() {
 			_, err := l.Request(context.Background(), m, limit, then)
 			var late *link.TimeoutError
-			if errors.As(err, &late) {
+			var unsent *link.UnsentError
+			if errors.As(err, &late) && !errors.As(err, &unsent) {
 				l.Disconnect(transport.StatusNormalClosure, "", public(err))
 			}
 			if errors.Is(err, protocol.ErrShutdown) {

@@ -152,7 +152,7 @@ func (s *Subscription) subscribe(ctx context.Context) (*link.Link, error) {
 			continue
 		}
 		l.Answer(protocol.Message{Kind: protocol.Unsubscribe, Ref: body.Ref}) // the server may make it yet
-		return nil, public(err)
+		return nil, c.outcome(ctx, &w, l, err)
 	}
 }
 

@@ -17,7 +17,8 @@ import (
 // What arrives waits in the subscription until Messages takes it: at most 256 messages, or
 // a quarter of Options.InboxSize. Then the client unsubscribes, so that a slow subscription
 // does not hold up the connection, and subscribes again, after the last message it has,
-// once Messages has taken them. With a history nothing is lost by that.
+// once Messages has taken them. With a history nothing is lost by that. The list of the members
+// with which presence begins does not count.
 type Subscription struct {
 	client *Client
 	topic  string
@@ -31,7 +32,9 @@ type Subscription struct {
 
 	mu       sync.Mutex
 	queue    []arrival
-	bytes    int               // of queue
+	bytes    int               // of queue, without the parts of snapshots
+	parts    int               // of snapshots, in queue
+	partial  int               // bytes of those
 	ref      uint32            // of the messages that are taken; zero: none are
 	stale    uint32            // of a subscription that the server may still have; zero: none
 	confirms int               // so far
@@ -50,7 +53,16 @@ type arrival struct {
 	cost     int
 }
 
-const maxArrivals = 256
+// isPart reports whether it is part of a snapshot of the members.
+func (a arrival) isPart() bool { return a.presence != nil && a.presence.Op <= protocol.PresenceEnd }
+
+const (
+	maxArrivals = 256
+
+	// maxSnapshot is how many bytes of snapshots wait. They do not count for what else waits: the
+	// next subscribe brings the same snapshot, and if that was too long it would have no end.
+	maxSnapshot = 16 << 20
+)
 
 func newSubscription(c *Client, topic string, o SubscribeOptions) *Subscription {
 	s := &Subscription{
@@ -169,7 +181,7 @@ func (s *Subscription) take() (a arrival, ok bool) {
 		return a, false
 	}
 	a, s.queue[0] = s.queue[0], arrival{}
-	s.bytes -= a.cost
+	s.count(a, -1)
 	if s.queue = s.queue[1:]; len(s.queue) == 0 {
 		s.queue = nil
 		if s.paused {
@@ -239,11 +251,13 @@ func (s *Subscription) receive(l *link.Link, m protocol.Message) error {
 		} else if m.Number <= s.received.Offset {
 			return nil
 		}
-		if !s.hasRoom(l, m) {
+		a := arrival{message: &Message{Position: at}, cost: link.Cost(m)}
+		if !s.hasRoom(l, a) {
 			return nil
 		}
 		m = m.Clone(nil)
-		s.append(arrival{message: &Message{at, m.Name, m.Payload, m.Head}, cost: link.Cost(m)})
+		a.message.Name, a.message.Payload, a.message.Meta = m.Name, m.Payload, m.Head
+		s.append(a)
 		if m.Number != 0 {
 			s.received = at
 		}
@@ -255,22 +269,33 @@ func (s *Subscription) receive(l *link.Link, m protocol.Message) error {
 		s.received = g.Next
 		s.appendGap(g.Lost, g.Next)
 	case protocol.Presence:
-		if !s.hasRoom(l, m) {
+		if s.opts.Presence == nil { // nobody asked for it
+			l.Drop()
 			return nil
 		}
-		p, err := m.Clone(nil).Presence()
+		p, err := m.Presence()
 		if err != nil {
 			return err
 		}
-		s.append(arrival{presence: &p, cost: link.Cost(m)})
+		a := arrival{presence: &p, cost: link.Cost(m)}
+		if !s.hasRoom(l, a) {
+			return nil
+		}
+		p.Data = append([]byte(nil), p.Data...)
+		s.append(a)
 	}
 	return nil
 }
 
-// hasRoom reports whether the queue takes a message. If not the subscription pauses. The
+// hasRoom reports whether the queue takes an arrival. If not the subscription pauses. The
 // caller holds mu.
-func (s *Subscription) hasRoom(l *link.Link, m protocol.Message) bool {
-	if n := len(s.queue); n == 0 || n < maxArrivals && s.bytes+link.Cost(m) <= s.client.opts.InboxSize/4 {
+func (s *Subscription) hasRoom(l *link.Link, a arrival) bool {
+	switch n := len(s.queue) - s.parts; {
+	case a.isPart():
+		if s.parts == 0 || s.partial+a.cost <= maxSnapshot {
+			return true
+		}
+	case n == 0, n < maxArrivals && s.bytes+a.cost <= s.client.opts.InboxSize/4:
 		return true
 	}
 	s.paused = true
@@ -284,8 +309,19 @@ func (s *Subscription) hasRoom(l *link.Link, m protocol.Message) bool {
 // append adds an arrival. The caller holds mu.
 func (s *Subscription) append(a arrival) {
 	s.queue = append(s.queue, a)
-	s.bytes += a.cost
+	s.count(a, 1)
 	wake(s.arrived)
+}
+
+// count counts an arrival that comes into the queue, or out of it if sign is -1. The caller holds
+// mu.
+func (s *Subscription) count(a arrival, sign int) {
+	if a.isPart() {
+		s.parts += sign
+		s.partial += sign * a.cost
+	} else {
+		s.bytes += sign * a.cost
+	}
 }
 
 // appendGap adds a gap, or makes the last arrival a larger one. The caller holds mu.

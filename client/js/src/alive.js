@@ -60,7 +60,8 @@ export class Liveness {
 
   // verify finds out whether the connection is still there. Pings are out of reach in
   // browsers, so something must be asked that changes nothing: a session is restored
-  // once more, or closed if there is none. In the latter case no request may be sent
+  // once more. If there is none a server that acknowledges what it gets is sent something, and
+  // another is asked to close it. In the latter case no request may be sent
   // until the answer is there, when answered is called: it might create one. Published
   // servers are not asked, they would count a session twice: the requests in flight will
   // show it, and if there is none, or the connection can be resumed, a new socket does no
@@ -71,12 +72,14 @@ export class Liveness {
     if (!connection.usable) {
       connection.giveUp();
     } else if (connection.negotiated && (key || !count)) {
-      this.quiet = !key;
-      const call = new Call(() => {
-        this.quiet = false;
-        answered();
-      }, Infinity);
-      connection.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
+      if (key || !connection.nudge()) {
+        this.quiet = !key;
+        const call = new Call(() => {
+          this.quiet = false;
+          answered();
+        }, Infinity);
+        connection.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
+      }
       this.doubtful = true;
       this.#judge();
     } else if (serious && (connection.resumable || !count)) {

@@ -13,7 +13,7 @@ import { HEADER, composed } from './payload.js';
 import { SessionState, gone } from './session.js';
 import { Stream } from './stream.js';
 import { Subscription } from './subscription.js';
-import { Waiting } from './waiting.js';
+import { Waiting, stale } from './waiting.js';
 import { watchWake } from './wake.js';
 
 const LONG_SILENCE = 10_000;
@@ -175,7 +175,7 @@ export class Client extends EventTarget {
       call.stream = stream;
       stream.call = call;
     }
-    Object.assign(call, { start, explicit, renewed, bytes, owner: bytes ? this.session?.key : undefined });
+    Object.assign(call, { start, explicit, renewed, bytes, during: this.#connection, owner: bytes ? this.session?.key : undefined });
     if (direct) start(call, connection);
     else this.#waiting.add(call);
     return call;
@@ -184,11 +184,19 @@ export class Client extends EventTarget {
   // again lets a call that was not executed wait for the next connection, in its place.
   #again(call, error) {
     if (call.over) return;
+    call.sent = false;
     if (error && !this.#options.autoconnect) {
       call.settle(error);
       return;
     }
     this.#waiting.restore(call);
+  }
+
+  // refuses reports whether the session of a call that waited is gone, which ends the call.
+  #refuses(call) {
+    const refused = stale(call, this.#session);
+    if (refused) call.settle(new DisconnectedError(false, gone()));
+    return refused;
   }
 
   #refuseClosed() {
@@ -296,6 +304,7 @@ export class Client extends EventTarget {
           silent: () => this.#verify(false),
           answered: () => this.#flush(),
           again: (call, error) => this.#again(call, error),
+          refuses: (call) => this.#refuses(call),
           gap: (missed) => this.#gap(missed),
           away: (reason) => {
             this.#ended(run, reason, connection, true);

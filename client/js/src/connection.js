@@ -28,6 +28,7 @@ const NO_CLOSE = 1_000; // after an error that the browser lets no close follow
 
 // What follows is of 3.0.
 const ACK_DELAY = 1_000;
+const NO_REF = 2 ** 32 - 1; // of no subscription
 const SETTLE = 2_000; // for the server to say what it has, before the client moves
 const FRESH = 0; // the outcomes of a hello
 const GAPS = 2;
@@ -63,7 +64,8 @@ export class Connection {
   // expect is the options of the client. events has the functions open(), received(message)
   // for what is no reply, handler(name) for requests of the server and failed(name, error)
   // for what handlers throw, silent() when the server was not heard for long, answered() when
-  // it may be asked again, again(call, error) for a call that was not executed, gap(missed)
+  // it may be asked again, again(call, error) for a call that was not executed, refuses(call)
+  // to ask whether one that waited is not to be made any more, gap(missed)
   // when signals of the server are lost, away(reason) when a socket is lost and the connection
   // is not, resumed(connection, missed) when this socket carries the connection before, and
   // end(reason, unacknowledged), which is called once and synchronously, after the requests in
@@ -98,6 +100,11 @@ export class Connection {
   // resumable tells whether the connection outlives its socket.
   get resumable() {
     return this.used && this.#ledger.lasts && this.#expect.autoconnect;
+  }
+
+  // lasts is for how long it does, in milliseconds.
+  get lasts() {
+    return this.resumable ? this.#ledger.lasts : 0;
   }
 
   // held tells whether nothing may be sent now that is not in flight: the server is asked
@@ -196,7 +203,7 @@ export class Connection {
       this.#try(() => this.#requests.stream(id)?.add(payload));
     } else if (id !== undefined) {
       if (message.error instanceof ShutdownError) this.#leaving = true;
-      this.#requests.answer(message, this.#events.again);
+      this.#requests.answer(message, this.#events);
       this.idle();
     } else if (message && !message.critical) {
       this.#events.received(message);
@@ -308,6 +315,14 @@ export class Connection {
     if (!this.#subscriptions.has(ref)) return;
     if (!keep) this.#subscriptions.delete(ref);
     if (this.modern) this.say(UNSUBSCRIBE, { payload: new Payload(little(ref, 4)) });
+  }
+
+  // nudge sends what changes nothing, if the server acknowledges that, and reports whether it
+  // does. To close a session that is not there could close one that is created meanwhile.
+  nudge() {
+    const acknowledged = this.modern && this.#ledger.lasts > 0;
+    if (acknowledged) this.send(UNSUBSCRIBE, { payload: new Payload(little(NO_REF, 4)) });
+    return acknowledged;
   }
 
   // idle ends a connection that only the requests in flight keep.

@@ -90,8 +90,8 @@ export class Requests {
 
   // answer takes the last answer to a request, and begins as many of those that wait as the
   // server takes. Late and duplicate replies find no call. again(call, error) is called with
-  // one that was not executed.
-  answer({ id, payload, error, critical }, again) {
+  // one that was not executed; refuses(call) reports whether it has ended one that waited.
+  answer({ id, payload, error, critical }, { again, refuses }) {
     const call = this.#pending.get(id);
     this.#pending.delete(id);
     const unknown = critical && new FailureError(UNSUPPORTED, 'maybe', 'a critical field');
@@ -104,7 +104,7 @@ export class Requests {
     for (const [next, [ask]] of this.#queue) {
       if (this.#full) break;
       this.#queue.delete(next);
-      ask();
+      if (!refuses(next)) ask();
     }
   }
 

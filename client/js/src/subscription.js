@@ -121,8 +121,14 @@ export class Subscription {
     }
   }
 
+  // later subscribes after a pause: at once if there is no connection, so that the client knows
+  // of those that wait for one.
   #later(error) {
-    if (this.#ref) this.#rest();
+    if (!this.#ref) {
+      this.subscribe();
+      return;
+    }
+    this.#rest();
     this.#timer = later(backoff(this.#pauses, this.#tries++, error), () => this.subscribe());
   }
 

@@ -3,6 +3,10 @@
 import { DisconnectedError } from './errors.js';
 import { gone } from './session.js';
 
+// stale reports whether a call was made under a session that the client does not have now: it is
+// not to be executed under another, but that a subscription goes on.
+export const stale = ({ owner, renewed }, session) => owner && owner !== session.key && !renewed;
+
 export class Waiting {
   bytes = 0;
 
@@ -27,16 +31,17 @@ export class Waiting {
     this.#calls = new Set([...this.#calls].sort((a, b) => a.order - b.order));
   }
 
-  // flush starts what waited for the connection, and for its session: under another than
-  // that under which it was asked for nothing is executed, but that a subscription goes on.
+  // flush starts what waited for the connection, and for its session. What was asked for when
+  // the connection was there already does not wait until it holds nothing back: that may be
+  // what its listeners wait for.
   flush(connection, session) {
-    const wait = connection?.holding || connection?.held;
     for (const call of this.#calls) {
-      const { owner, renewed } = call;
+      const { owner, explicit, during } = call;
       const awaited = owner && session.awaits(owner);
-      if (awaited || (owner && owner !== session.key && !renewed)) {
+      const held = connection?.held || (connection?.holding && during !== connection);
+      if (awaited || stale(call, session)) {
         if (!awaited) call.settle(new DisconnectedError(false, gone()));
-      } else if (connection && (call.explicit || !wait)) {
+      } else if (connection && (explicit || !held)) {
         call.release();
         try {
           call.start(call, connection);
