@@ -198,7 +198,7 @@ func (c *Conn) withdraw(task tasks.Task) (m protocol.Message, ok bool) {
 		if !t.call.Withdraw(nil) {
 			return m, false
 		}
-		c.members.detach(t.body.Ref)
+		c.members.free(t.body.Ref, t.reserved)
 		return t.body.Message(), true
 	}
 	return m, false
@@ -246,7 +246,8 @@ func (t *sessions) moveOut(c *Conn, f *frozen) bool {
 	defer t.mu.Unlock()
 	before, now := &f.slot, &c.session
 	same := now.state == before.state && now.number == before.number && now.live == before.live &&
-		string(now.session.Info) == string(before.session.Info)
+		string(now.session.Info) == string(before.session.Info) &&
+		(now.live == nil || now.live.busy == nil) // else it is about to change
 	if unwatch := c.resumption.unwatch; !same || unwatch == nil || !unwatch() {
 		return false
 	}
@@ -286,7 +287,7 @@ func (c *Conn) moveTo(f *frozen, to place) bool {
 	s, r := c.server, c.resumption
 	c.take(&r.socket)
 	defer c.give(&r.socket)
-	if !s.sessions.moveOut(c, f) {
+	if c.members.hasParted() || !s.sessions.moveOut(c, f) {
 		return false
 	}
 	r.window.Stop()

@@ -60,7 +60,9 @@ type membership struct {
 	id       string          // of its presence; empty: the topic has none
 	at       engine.Position // up to here everything has been sent; zero: not known
 
-	departure *departure // from this node; nil: there is none
+	departure *departure   // from this node; nil: there is none
+	reserved  *reservation // of ref, at this node; nil: not yet
+	parted    bool         // by Topic.Leave, since it began to move
 }
 
 // form writes the parts of questions and answers: numbers are little endian, lists begin

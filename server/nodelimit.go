@@ -34,7 +34,7 @@ func (t *sessions) places(l *live) (p places) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p.pending = l.held - len(l.conns)
+	p.pending = l.held - len(l.conns) - l.arriving
 	for c := range l.conns {
 		p.joined = append(p.joined, c.session.number)
 		if c.link.IsAway() {
@@ -89,7 +89,7 @@ func (t *sessions) holdPlace(ctx context.Context, key string) (*live, error) {
 		}
 		others, again := t.othersPlaces(ctx, l)
 		t.mu.Lock()
-		full := l.held+others > t.max
+		full := l.held-l.arriving+others > t.max
 		t.mu.Unlock()
 		if !full {
 			return l, nil
@@ -108,12 +108,22 @@ func (t *sessions) holdPlace(ctx context.Context, key string) (*live, error) {
 // connection without a socket has.
 func (t *sessions) othersPlaces(ctx context.Context, l *live) (n int, again bool) {
 	others := t.elsewhere(ctx, l)
+	counted := make(map[uint64]struct{}) // one that moves has its place on two nodes for a moment
+	for _, number := range t.places(l).joined {
+		counted[number] = struct{}{}
+	}
 	for _, p := range others {
-		n += len(p.joined) + p.pending
+		n += p.pending
 		again = again || p.pending > 0
+		for _, number := range p.joined {
+			if _, ok := counted[number]; !ok {
+				counted[number] = struct{}{}
+				n++
+			}
+		}
 	}
 	t.mu.Lock()
-	over := l.held+n > t.max
+	over := l.held-l.arriving+n > t.max
 	t.mu.Unlock()
 	if !over {
 		return n, false
@@ -165,18 +175,23 @@ func (t *sessions) replaceElsewhere(ctx context.Context, l *live, more int) (pen
 	others := t.elsewhere(ctx, l)
 	others[t.server.topics.self] = t.places(l)
 	var all []joinedAt
+	conns := make(map[uint64]struct{}) // one that moves is on two nodes for a moment
 	for node, p := range others {
 		pending = pending || p.pending > 0 && node != t.server.topics.self
 		for _, number := range p.joined {
 			all = append(all, joinedAt{number, node})
+			conns[number] = struct{}{}
 		}
 	}
-	over := min(len(all)+more-t.max, len(all))
-	if over <= 0 {
-		return pending
-	}
+	over := min(len(conns)+more-t.max, len(conns))
 	slices.SortFunc(all, joinedAt.compare)
-	for _, victim := range all[:over] {
+	for i, victim := range all {
+		if i == 0 || victim.number != all[i-1].number {
+			over--
+		}
+		if over < 0 {
+			break
+		}
 		if victim.node == t.server.topics.self {
 			t.replaceJoin(l, victim.number)
 			continue

@@ -61,8 +61,20 @@ func (s *Server) signalHere(key, name string, p protocol.Payload) (sent int, err
 	if key == "" {
 		return Broadcast(s.Conns(), name, p)
 	}
-	return Broadcast(s.SessionConns(key), name, p)
+	return Broadcast(func(yield func(*Conn) bool) {
+		for c := range s.SessionConns(key) {
+			if c.isArriving() { // it gets the signal from the node that has it
+				continue
+			}
+			if !yield(c) {
+				return
+			}
+		}
+	}, name, p)
 }
+
+// isArriving reports whether a connection is about to move here, and is still at another node.
+func (c *Conn) isArriving() bool { return c.resumption != nil && c.resumption.arriving.Load() }
 
 // answerSignal sends a signal of another node. The answer is the number of connections,
 // and the text of an error if there is one.

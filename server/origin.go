@@ -28,9 +28,9 @@ type origin struct {
 	from place
 	turn chan struct{} // held while something is taken from it
 
-	offset  uint64 // of the stream: up to here all messages were taken
-	partial []byte // what came after it
-	running map[protocol.ID]struct{}
+	offset  uint64                   // of the stream: up to here all messages were taken
+	partial []byte                   // what came after it
+	running map[protocol.ID]bool     // true: it was cancelled
 	asked   map[protocol.ID]struct{} // requests to the client
 	back    [][]byte                 // to be sent there
 	sending bool
@@ -39,10 +39,10 @@ type origin struct {
 func newOrigin(s originState) *origin {
 	o := &origin{
 		from: place{s.node, s.conn}, turn: make(chan struct{}, 1), offset: s.offset,
-		running: make(map[protocol.ID]struct{}), asked: make(map[protocol.ID]struct{}),
+		running: make(map[protocol.ID]bool), asked: make(map[protocol.ID]struct{}),
 	}
 	for _, id := range s.running {
-		o.running[id] = struct{}{}
+		o.running[id] = false
 	}
 	for _, id := range s.asked {
 		o.asked[id] = struct{}{}
@@ -149,9 +149,9 @@ func (c *Conn) elsewhere(m protocol.Message) bool {
 	os.mu.Lock()
 	defer os.mu.Unlock()
 	for _, o := range os.all {
-		known := false
+		known, cancelled := false, false
 		if m.Kind == protocol.Cancel || m.Kind == protocol.Credit {
-			_, known = o.running[m.ID]
+			cancelled, known = o.running[m.ID]
 		} else {
 			_, known = o.asked[m.ID]
 			delete(o.asked, m.ID)
@@ -159,8 +159,12 @@ func (c *Conn) elsewhere(m protocol.Message) bool {
 		if !known {
 			continue
 		}
-		if len(o.back) >= maxBack && m.Kind == protocol.Credit { // a later one says more
+		switch {
+		case m.Kind == protocol.Cancel && cancelled, // once is enough
+			m.Kind == protocol.Credit && len(o.back) >= maxBack: // a later one says more
 			return true
+		case m.Kind == protocol.Cancel:
+			o.running[m.ID] = true
 		}
 		if msg, err := protocol.V3_0.Append(nil, m); err == nil {
 			o.back = append(o.back, msg)
@@ -297,13 +301,18 @@ func (c *Conn) callOrigins(from place) {
 // a connection of another node.
 const watchEvery = 2 * time.Second
 
+// watchAgain is how long a node may be out of reach of the engine, as one is that connects to it
+// again.
+const watchAgain = time.Second
+
 // watchOrigin answers the requests whose handlers run at a node if that is gone.
 func (c *Conn) watchOrigin(o *origin) {
 	os, t := c.resumption.origins, &c.server.topics
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
-	for wait(ctx, watchEvery) {
+	missed := false
+	for pause := watchEvery; wait(ctx, pause); {
 		os.mu.Lock()
 		over := c.hasMoved() || os.all[o.from] != o || len(o.running) == 0
 		os.mu.Unlock()
@@ -313,7 +322,14 @@ func (c *Conn) watchOrigin(o *origin) {
 		asking, cancel := context.WithTimeout(ctx, askNode)
 		answer, err := t.ask(asking, o.from.node, questionHandover, handoverQuestion(opAlive, o.from.conn))
 		cancel()
-		gone := errors.Is(err, engine.ErrNoNode) || err == nil && len(answer) == 1 && answer[0] == answerNo
+		gone := err == nil && len(answer) == 1 && answer[0] == answerNo
+		pause = watchEvery
+		if errors.Is(err, engine.ErrNoNode) {
+			gone, missed = missed, true
+			pause = watchAgain
+		} else {
+			missed = false
+		}
 		if gone && c.loseOrigin(ctx, o) {
 			return
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"sync"
 	"time"
@@ -32,12 +33,13 @@ type sessions struct {
 
 // live is a session that connections have or are about to get, or that is being closed.
 type live struct {
-	key     string
-	conns   map[*Conn]struct{}
-	held    int           // places taken: by conns, and by connections about to join
-	busy    chan struct{} // closed when the attempt to close or update the session is over; nil if there is none
-	updates int           // so far
-	dead    bool          // closed or forgotten; it is in no map any more
+	key      string
+	conns    map[*Conn]struct{}
+	held     int           // places taken: by conns, and by connections about to join
+	arriving int           // of held, by connections that move here, and have their place at the node before
+	busy     chan struct{} // closed when the attempt to close or update the session is over; nil if there is none
+	updates  int           // so far
+	dead     bool          // closed or forgotten; it is in no map any more
 }
 
 // sessionSlot is the session of a connection.
@@ -157,10 +159,13 @@ func (t *sessions) forget(l *live) {
 	}
 }
 
-// number returns the number of a join: about its time, in nanoseconds, because those of
-// other nodes are compared with it. The caller holds mu.
+// number returns the number of a join, which no other has: about its time, to 66 µs,
+// because those of other nodes are compared with it, and bits of the node. The caller holds mu.
 func (t *sessions) number() uint64 {
-	t.last = max(t.last+1, uint64(time.Now().UnixNano()))
+	const bits = 16
+	node := binary.LittleEndian.Uint64(t.server.topics.self[:])
+	now := uint64(time.Now().UnixNano())
+	t.last = max(t.last+1<<bits, now>>bits<<bits|node>>(64-bits))
 	return t.last
 }
 

@@ -52,6 +52,8 @@ type resumption struct {
 	relay   atomic.Pointer[relay] // nil: this node has it
 	origins *origins              // nil: it began here
 
+	arriving atomic.Bool // the node before certainly has it still
+
 	// Guarded by server.mu:
 
 	// turn is held by the socket that is about to take the connection over, and socket by

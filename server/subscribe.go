@@ -14,9 +14,10 @@ import (
 
 // subscribing is a subscribe of a client in flight.
 type subscribing struct {
-	conn *Conn
-	body protocol.SubscribeBody
-	call link.Incoming
+	conn     *Conn
+	body     protocol.SubscribeBody
+	reserved *reservation // of its ref
+	call     link.Incoming
 }
 
 // subscribe starts the handling of a subscribe.
@@ -30,20 +31,21 @@ func (c *Conn) subscribe(m protocol.Message) {
 		c.answer((&protocol.FailureError{Code: protocol.FailureUnsupported, Text: "Hooks.OnSubscribe is nil"}).Message(m.ID))
 		return
 	}
-	free, full := false, false
+	var reserved *reservation
+	full := false
 	if err == nil {
-		free, full = c.members.reserve(body.Ref)
+		reserved, full = c.members.reserve(body.Ref)
 	}
 	switch {
 	case full:
 		c.answer(protocol.FailureTooMany.Failure().Message(m.ID))
-	case !free:
+	case reserved == nil:
 		c.link.Disconnect(transport.StatusProtocolError, "protocol error", ErrProtocolViolation)
 	default:
 		c.spoke = true
-		s := &subscribing{conn: c, body: body}
+		s := &subscribing{conn: c, body: body, reserved: reserved}
 		if !c.link.Serve(&s.call, &m, link.Cost(m), s) {
-			c.members.detach(body.Ref)
+			c.members.free(body.Ref, reserved)
 			c.refuse(m.ID)
 		}
 	}
@@ -59,7 +61,7 @@ func (c *Conn) unsubscribe(ref uint32) {
 func (s *subscribing) Run() {
 	c := s.conn
 	if !s.call.Begin() {
-		c.members.detach(s.body.Ref)
+		c.members.free(s.body.Ref, s.reserved)
 		return
 	}
 	if c.refused {
@@ -76,7 +78,7 @@ func (s *subscribing) Run() {
 	if err == nil {
 		return
 	}
-	c.members.detach(s.body.Ref)
+	c.members.free(s.body.Ref, s.reserved)
 	if !ended {
 		s.call.End()
 	}
@@ -116,7 +118,7 @@ func (s *subscribing) subscribe(ctx context.Context, end func()) error {
 	m := newMember(e, c)
 	m.ref, m.watching = s.body.Ref, s.body.Presence
 	m.tell("", encoded)
-	if !c.members.attach(m) {
+	if !c.members.attach(m, s.reserved) {
 		e.release()
 		if c.members.isMoving() {
 			return &engineError{errMoving} // the client subscribes again
@@ -149,7 +151,9 @@ func (s *subscribing) refusal(err *engineError) protocol.Message {
 func (s *subscribing) Panicked(value any, stack []byte) {
 	c := s.conn
 	c.panicked("OnSubscribe", value, stack)
-	c.unsubscribe(s.body.Ref)
+	if m := c.members.free(s.body.Ref, s.reserved); m != nil {
+		m.leave()
+	}
 	s.call.End()
 	c.reply(c.info.Version.Failure(s.call.ID(), protocol.ErrInternal))
 }

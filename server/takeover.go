@@ -211,6 +211,7 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 	}()
 	outcome, err := t.prepare(ctx, c, conn, hello, info)
 	if err == nil && outcome == protocol.OutcomeResumed {
+		r.arriving.Store(false)
 		outcome = t.commit(ctx, r.id)
 	}
 	if err != nil || outcome != protocol.OutcomeResumed {
@@ -245,9 +246,10 @@ func (t *taking) conn(ctx context.Context, conn transport.Conn, conf link.Config
 		info.UserAgent = m.userAgent
 	}
 	c := &Conn{server: s, info: info, negotiated: true, limit: conf.MaxMessage, spoke: m.spoke, fails: int32(m.fails)}
-	c.info.Request = nil
+	c.info.Request, c.members.coming = nil, true
 	conf.Conn, conf.Role = link.Nowhere, (*receiver)(c)
 	c.resumable(&conf)
+	c.resumption.arriving.Store(true)
 	c.link = link.New(context.WithValue(ctx, connKey{s}, c), conf)
 	c.link.Adopt(m.link, c.elsewhere)
 	c.resumption.origins = newOrigins(append(m.origins, originState{
@@ -284,13 +286,21 @@ func (t *sessions) adopt(ctx context.Context, c *Conn, m *move) error {
 	if err != nil {
 		return err
 	}
+	arriving := func(n int) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		l.arriving += n
+	}
+	arriving(1)
 	exists, err := t.store.has(ctx, key)
 	if err != nil {
+		arriving(-1)
 		t.release(l)
 		return fmt.Errorf("server: session of a connection of another node: %w", err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	l.arriving--
 	if !exists || l.dead {
 		l.held--
 		t.tidy(l)

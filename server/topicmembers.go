@@ -52,40 +52,64 @@ func (m *member) has(at engine.Position) bool {
 // memberships are what a connection is a member of.
 type memberships struct {
 	mu     sync.Mutex
-	over   bool               // the connection has ended
-	moving bool               // to another node: nothing is joined
-	refs   map[uint32]*member // nil: not a member yet
+	over   bool // the connection has ended
+	moving bool // to another node: nothing is joined
+	coming bool // from another node: what it is a member of is yet to come, see rejoin
+	refs   map[uint32]*reservation
 	joined map[string]*member
-	again  map[*membership]struct{} // that the connection is to become a member of again, see rejoin
+	again  map[*membership]struct{} // that the connection is to become a member of again, see rejoin; while moving or coming: that it is not
 }
 
-// reserve takes a ref for a subscription to come. It reports whether it could be taken,
-// and whether there are too many.
-func (ms *memberships) reserve(ref uint32) (ok, full bool) {
+// reservation is a ref that is taken. A client that ends a subscription before it is a member
+// may take the ref again: then there is another one.
+type reservation struct {
+	member *member // nil: not a member yet
+}
+
+// reserve takes a ref for a subscription to come. It returns nil if it is in use, or if there
+// are too many, and reports which.
+func (ms *memberships) reserve(ref uint32) (r *reservation, full bool) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if _, used := ms.refs[ref]; used {
-		return false, false
+	if ms.refs[ref] != nil {
+		return nil, false
 	}
 	if len(ms.refs) >= maxSubscriptions {
-		return false, true
+		return nil, true
 	}
-	if ms.refs == nil {
-		ms.refs = make(map[uint32]*member)
-	}
-	ms.refs[ref] = nil
-	return true, false
+	return ms.reserveLocked(ref), false
 }
 
-// attach makes m the member with its ref, and reports whether it is still wanted.
-func (ms *memberships) attach(m *member) bool {
+func (ms *memberships) reserveLocked(ref uint32) *reservation {
+	if ms.refs == nil {
+		ms.refs = make(map[uint32]*reservation)
+	}
+	r := new(reservation)
+	ms.refs[ref] = r
+	return r
+}
+
+// attach makes m the member with the ref that was reserved for it, and reports whether it is
+// still wanted.
+func (ms *memberships) attach(m *member, r *reservation) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if _, reserved := ms.refs[m.ref]; !reserved || ms.over || ms.moving {
+	if ms.refs[m.ref] != r || ms.over || ms.moving {
 		return false
 	}
-	ms.refs[m.ref] = m
+	r.member = m
 	return true
+}
+
+// free undoes reserve, and returns the member, nil if there is none.
+func (ms *memberships) free(ref uint32, r *reservation) *member {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if ms.refs[ref] != r {
+		return nil // the client has ended it
+	}
+	delete(ms.refs, ref)
+	return r.member
 }
 
 func (ms *memberships) isMoving() bool {
@@ -98,9 +122,12 @@ func (ms *memberships) isMoving() bool {
 func (ms *memberships) detach(ref uint32) *member {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	m := ms.refs[ref]
+	r := ms.refs[ref]
+	if r == nil {
+		return nil
+	}
 	delete(ms.refs, ref)
-	return m
+	return r.member
 }
 
 // join makes m a member by the server's will, unless there is one. err is why it cannot.
@@ -120,6 +147,13 @@ func (ms *memberships) join(m *member) (joined bool, err error) {
 	return true, nil
 }
 
+// hasParted reports whether a connection that moves has left a topic since it began to.
+func (ms *memberships) hasParted() bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return len(ms.again) > 0
+}
+
 func (ms *memberships) has(topic string) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -129,6 +163,15 @@ func (ms *memberships) has(topic string) bool {
 func (ms *memberships) part(topic string) *member {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
+	if ms.moving || ms.coming {
+		if ms.again == nil {
+			ms.again = make(map[*membership]struct{})
+		}
+		ms.again[&membership{topic: topic}] = struct{}{}
+	}
+	for at := range ms.again {
+		at.parted = at.parted || at.ref == 0 && at.topic == topic
+	}
 	m := ms.joined[topic]
 	delete(ms.joined, topic)
 	return m
@@ -139,9 +182,9 @@ func (ms *memberships) end() (all []*member) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	ms.over = true
-	for _, m := range ms.refs {
-		if m != nil {
-			all = append(all, m)
+	for _, r := range ms.refs {
+		if r.member != nil {
+			all = append(all, r.member)
 		}
 	}
 	for _, m := range ms.joined {

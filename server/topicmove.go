@@ -18,16 +18,16 @@ func (c *Conn) suspendTopics() (at []membership, ok bool) {
 	ms.mu.Lock()
 	ms.moving = true
 	for again := range ms.again { // it is not yet what it is to be again
-		if _, reserved := ms.refs[again.ref]; reserved || again.ref == 0 {
+		if again.ref == 0 && !again.parted || again.ref != 0 && ms.refs[again.ref] == again.reserved {
 			at = append(at, *again)
 			again.departure = nil // the copy has it
 		}
 	}
 	ms.again = nil
 	var all []*member
-	for _, m := range ms.refs {
-		if m != nil {
-			all = append(all, m)
+	for _, r := range ms.refs {
+		if r.member != nil {
+			all = append(all, r.member)
 		}
 	}
 	for _, m := range ms.joined {
@@ -90,7 +90,14 @@ func (m *member) suspend() (at membership, known bool) {
 func (c *Conn) rejoin(all []membership) {
 	ms := &c.members
 	ms.mu.Lock()
-	ms.moving = false
+	parted := make(map[string]bool)
+	if ms.moving || ms.coming {
+		for at := range ms.again {
+			parted[at.topic] = true
+		}
+		ms.again = nil
+	}
+	ms.moving, ms.coming = false, false
 	if ms.over {
 		ms.mu.Unlock()
 		for _, at := range all {
@@ -102,10 +109,9 @@ func (c *Conn) rejoin(all []membership) {
 	for i := range all {
 		again[i] = &all[i]
 		if ref := all[i].ref; ref != 0 {
-			if ms.refs == nil {
-				ms.refs = make(map[uint32]*member)
-			}
-			ms.refs[ref] = nil
+			all[i].reserved = ms.reserveLocked(ref)
+		} else {
+			all[i].parted = parted[all[i].topic]
 		}
 	}
 	if ms.again == nil && len(again) > 0 {
@@ -130,13 +136,13 @@ func (ms *memberships) settle(at *membership, m *member) (wanted, ended bool) {
 	}
 	delete(ms.again, at)
 	if at.ref != 0 {
-		if _, reserved := ms.refs[at.ref]; !reserved {
+		if ms.refs[at.ref] != at.reserved {
 			return false, true // the client has unsubscribed
 		}
-		ms.refs[at.ref] = m
+		at.reserved.member = m
 		return true, false
 	}
-	if ms.joined[at.topic] != nil {
+	if at.parted || ms.joined[at.topic] != nil {
 		return false, true // the application was first
 	}
 	if ms.joined == nil {

@@ -178,8 +178,32 @@ func (q *questions) expect(ctx context.Context, id engine.NodeID) (context.Conte
 	}
 }
 
+// A node that has just lost its connection is out of reach of NATS until it has another one:
+// usually not longer than absent. It is asked again, which delays for as long what is asked of a
+// node that has crashed.
+const (
+	absent      = 400 * time.Millisecond
+	absentAgain = 50 * time.Millisecond
+)
+
 // Ask implements [engine.Bus].
 func (n *node) Ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, error) {
+	began := time.Now()
+	for {
+		answer, err := n.ask(ctx, to, data)
+		if !errors.Is(err, engine.ErrNoNode) || time.Since(began) > absent || !n.members.alive(to) {
+			return answer, err
+		}
+		select {
+		case <-time.After(absentAgain):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// ask asks once.
+func (n *node) ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, error) {
 	attached, err := n.ready(ctx)
 	if err != nil {
 		return nil, err

@@ -120,6 +120,8 @@ func (n *node) open(ctx context.Context) error {
 		nats.CustomReconnectDelay(reconnectDelay),
 		nats.PingInterval(5*time.Second),
 		nats.MaxPingsOutstanding(2),
+		nats.FlusherTimeout(writeTimeout),
+		nats.ReconnectOnFlusherError(),
 		nats.IgnoreAuthErrorAbort(), // a user may be unknown for a while, as servers start
 		nats.ClosedHandler(func(nc *nats.Conn) { n.ended(nc.LastError()) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { n.disconnected(err) }),
@@ -157,6 +159,11 @@ func (n *node) open(ctx context.Context) error {
 	n.workers.Go(n.watch)
 	return nil
 }
+
+// writeTimeout is how long NATS may take for what is written at once, at most a message. nats.go
+// holds its lock meanwhile: no call returns, and neither pings nor heartbeats find out that the
+// connection is broken.
+const writeTimeout = 4 * time.Second
 
 // reconnectDelay grows from 100 ms to 2 s, each with up to a third more, so that the
 // nodes do not come all at once. Attempts count rounds through all servers.

@@ -156,10 +156,17 @@ func (p *proxy) passages() []*passage {
 // stallSystem holds up everything on the routes of the system account until go on is
 // called. Nothing is lost.
 func (p *proxy) stallSystem() (goOn func()) {
+	return p.stallIf(func(pass *passage) bool { return pass.system.Load() })
+}
+
+// stall holds up everything until go on is called.
+func (p *proxy) stall() (goOn func()) { return p.stallIf(func(*passage) bool { return true }) }
+
+func (p *proxy) stallIf(chosen func(*passage) bool) (goOn func()) {
 	p.mu.Lock()
 	var stalled []*passage
 	for _, pass := range p.passages() {
-		if pass.system.Load() {
+		if chosen(pass) {
 			stalled = append(stalled, pass)
 		}
 	}

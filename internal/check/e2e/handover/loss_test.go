@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -470,5 +471,52 @@ func TestStrangerAtAnotherNode(t *testing.T) {
 		}
 		h.send(protocol.Message{Kind: protocol.Request, ID: protocol.NewID(1), Name: "quick", Payload: text("x")})
 		h.receive(protocol.Reply)
+	})
+}
+
+const opBack = 6
+
+// What a client sends to a handler at the node before does not pile up if that node is slow.
+func TestFloodForTheNodeBefore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		var there *bus
+		c := newCluster(t, 1, func(i int) server.Options { return server.Options{Hooks: b.hooks(i)} })
+		c.opts = func(i int) server.Options {
+			o := server.Options{Hooks: b.hooks(i)}
+			o.Engine, there = c.failing()
+			return o
+		}
+		c.start(1)
+		h, first := c.dial(0, nil)
+		h.send(protocol.Message{Kind: protocol.Request, ID: protocol.NewID(1), Name: "long", Payload: text("x")})
+		synctest.Wait()
+		_ = h.conn.Abort()
+		synctest.Wait()
+		h, w := c.dial(1, &protocol.Resume{Conn: first.Conn, Secret: first.Secret, Attempt: 1, FirstKept: 1})
+		if w.Outcome != protocol.OutcomeResumed {
+			t.Fatalf("%+v", w)
+		}
+		var sent atomic.Int64
+		there.setFail(func(op byte) failure {
+			if op == opBack {
+				return lostAsk
+			}
+			return works
+		})
+		for range 5000 {
+			h.send(protocol.CancelBody{ID: protocol.NewID(1)}.Message())
+		}
+		synctest.Wait()
+		there.setFail(func(op byte) failure {
+			if op == opBack {
+				sent.Add(1)
+			}
+			return works
+		})
+		time.Sleep(10 * time.Second)
+		if n := sent.Load(); n > 10 {
+			t.Errorf("%d cancels of one request waited for the node where it runs", n)
+		}
 	})
 }

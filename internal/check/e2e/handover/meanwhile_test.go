@@ -1,0 +1,218 @@
+package handover_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/client"
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/session"
+)
+
+// moving is a cluster in which a connection is on its way.
+type moving struct {
+	*cluster
+	comes *server.Conn // at node 1
+}
+
+// meanwhile starts three nodes, whose OnClientBack takes a second, and returns a client with
+// a session and a topic, which is on its way from node 0 to node 1, and the key.
+func meanwhile(t *testing.T, b *book, opts server.Options) (c *moving, m *member, key string, conn *server.Conn) {
+	var mux server.Mux
+	mux.Request("login", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		if err := c.node(0).Topic("room").Join(ctx, r.Conn); err != nil {
+			return protocol.Payload{}, err
+		}
+		conn = r.Conn
+		_, err := r.Conn.CreateSession(ctx, map[string]string{"name": r.Payload.Text()})
+		return protocol.Payload{}, err
+	})
+	mux.Request("who", func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+		s, _ := r.Conn.Session()
+		return text(string(s.Info)), nil
+	})
+	opts.Handler, opts.Topics = &mux, history
+	c = new(moving)
+	back := make(chan *server.Conn, 10)
+	opts.Hooks.OnClientBack = func(ctx context.Context, c *server.Conn) error {
+		back <- c
+		return sleep(ctx, time.Second)
+	}
+	c.cluster = newCluster(t, 3, func(int) server.Options { return opts })
+	m = c.join(0, client.Options{Hooks: b.signals()})
+	if a := <-m.ask(t.Context(), "login", "ann"); a.err != nil {
+		t.Fatal(a)
+	}
+	s, _ := m.Session()
+	m.route.goTo(1)
+	m.route.cut()
+	c.comes = <-back
+	synctest.Wait()
+	return c, m, s.Key, conn
+}
+
+// A connection that moves has one place in its session, not two.
+func TestPlaceOfAConnectionThatMoves(t *testing.T) {
+	for i := range 20 { // which of the two nodes is asked first is random
+		policy := []server.SessionPolicy{server.RefuseNewest, server.ReplaceOldest}[i%2]
+		bubble(t, func(t *testing.T) {
+			b := new(book)
+			c, m, key, _ := meanwhile(t, b, server.Options{MaxSessionConns: 2, SessionPolicy: policy})
+			other := c.join(2, client.Options{})
+			if err := other.RestoreSession(t.Context(), key); err != nil {
+				t.Errorf("policy %v: the second connection: %v", policy, err)
+			}
+			m.connect(t)
+			time.Sleep(5 * time.Second)
+			if a := <-m.ask(t.Context(), "who", ""); a.String() != `{"name":"ann"}` {
+				t.Errorf("policy %v: %v", policy, a)
+			}
+			if s := m.Stats(); s.Resumes != 1 || s.Connects != 1 {
+				t.Errorf("policy %v: %d resumes, %d connections", policy, s.Resumes, s.Connects)
+			}
+			b.want(t) // the client has noticed nothing
+		})
+	}
+}
+
+// A signal to a session reaches a connection that moves once.
+func TestSignalToAConnectionThatMoves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		c, m, key, _ := meanwhile(t, b, server.Options{})
+		n, err := c.node(2).SignalSession(t.Context(), key, "hello", text(""))
+		if n != 1 || err != nil {
+			t.Errorf("SignalSession returned %d, %v", n, err)
+		}
+		m.connect(t)
+		time.Sleep(5 * time.Second)
+		b.want(t, "client: signal hello")
+	})
+}
+
+// What leaves a topic while it moves has left it, whichever node it leaves it at.
+func TestLeaveWhileMoving(t *testing.T) {
+	for _, where := range []string{"before", "there"} {
+		bubble(t, func(t *testing.T) {
+			b := new(book)
+			c, m, _, conn := meanwhile(t, b, server.Options{})
+			switch where {
+			case "before":
+				c.node(0).Topic("room").Leave(conn)
+			case "there":
+				c.node(1).Topic("room").Leave(c.comes)
+			}
+			m.connect(t)
+			time.Sleep(5 * time.Second)
+			if _, err := c.node(2).Topic("room").Publish(t.Context(), "secret", text("")); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			b.want(t)
+		})
+	}
+}
+
+// slowLoad is a store whose Load takes until it is released.
+type slowLoad struct {
+	session.Store
+	slow    atomic.Bool
+	release chan struct{}
+}
+
+func (s *slowLoad) Load(ctx context.Context, key string) (session.Session, error) {
+	if s.slow.Load() {
+		<-s.release
+	}
+	return s.Store.Load(ctx, key)
+}
+
+// taken calls a function after a connection was taken, and before it is known here.
+type taken struct {
+	engine.Bus
+	f    func()
+	once sync.Once
+}
+
+func (b *taken) Ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, error) {
+	answer, err := b.Bus.Ask(ctx, to, data)
+	if data[0] == handover && data[2] == 1 {
+		b.once.Do(b.f)
+	}
+	return answer, err
+}
+
+// A client whose connection moves while its session is updated elsewhere gets the update, also
+// if the node before is just reading it.
+func TestUpdateWhileMoving(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var mux server.Mux
+		mux.Request("login", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+			_, err := r.Conn.CreateSession(ctx, map[string]string{"name": r.Payload.Text()})
+			return protocol.Payload{}, err
+		})
+		mux.Request("rename", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+			_, err := r.Conn.UpdateSession(ctx, map[string]string{"name": r.Payload.Text()})
+			return protocol.Payload{}, err
+		})
+		mux.Request("who", func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+			s, _ := r.Conn.Session()
+			return text(string(s.Info)), nil
+		})
+		store := &slowLoad{release: make(chan struct{})}
+		there := &taken{}
+		c := newCluster(t, 0, nil)
+		c.opts = func(i int) server.Options {
+			o := server.Options{Handler: &mux, Engine: c.engine.Node()}
+			switch i {
+			case 0:
+				store.Store = o.Engine.Sessions
+				o.Engine.Sessions = store
+			case 1:
+				there.Bus = o.Engine.Bus
+				o.Engine.Bus = there
+			}
+			return o
+		}
+		for i := range 3 {
+			c.start(i)
+		}
+		m := c.join(0, client.Options{})
+		if a := <-m.ask(t.Context(), "login", "ann"); a.err != nil {
+			t.Fatal(a)
+		}
+		s, _ := m.Session()
+		other := c.join(2, client.Options{})
+		if err := other.RestoreSession(t.Context(), s.Key); err != nil {
+			t.Fatal(err)
+		}
+		renamed := make(chan (<-chan answer), 1)
+		there.f = func() {
+			store.slow.Store(true)
+			renamed <- other.ask(t.Context(), "rename", "bob")
+			synctest.Wait() // the other node reads what is new
+		}
+		m.route.goTo(1)
+		m.route.cut()
+		time.Sleep(time.Second) // the connection moves, unless it waits for that
+		store.slow.Store(false)
+		close(store.release)
+		if a := <-<-renamed; a.err != nil {
+			t.Fatal(a)
+		}
+		m.connect(t)
+		synctest.Wait()
+		if a := <-m.ask(t.Context(), "who", ""); a.String() != `{"name":"bob"}` {
+			t.Errorf("after the update the node has %v", a)
+		}
+		if s, _ := m.Session(); string(s.Info) != `{"name":"bob"}` {
+			t.Errorf("after the update the client has %s", s.Info)
+		}
+	})
+}
