@@ -331,3 +331,47 @@ func TestAwayFails(t *testing.T) {
 		})
 	}
 }
+
+func TestBackWhileConnecting(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var e events
+		srv := resuming(server.Hooks{
+			OnClientConnected: func(_ context.Context, c *server.Conn) error {
+				e.note("connecting")
+				time.Sleep(10 * time.Second)
+				e.note("connected with %s", c.Credentials())
+				return nil
+			},
+			OnClientBack: func(_ context.Context, c *server.Conn) error { e.note("back with %s", c.Credentials()); return nil },
+		})
+		p, w := welcomed(t, context.Background(), srv, protocol.HelloBody{Head: protocol.Head(nil).AppendCredentials([]byte("first"))}, protocol.OutcomeFresh)
+		synctest.Wait()
+		_ = p.conn.Abort()
+		welcomed(t, context.Background(), srv, withProof(claim(w, 1, 0), "second"), protocol.OutcomeResumed)
+		time.Sleep(time.Minute)
+		e.want(t, "connecting", "connected with first", "back with second")
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestBackErrorThatPanics(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := resuming(server.Hooks{
+			OnClientBack: func(context.Context, *server.Conn) error {
+				var typed *transport.CloseError
+				return typed
+			},
+		})
+		p, w := first(t, srv)
+		p.lose()
+		closedWith(t, srv, withProof(claim(w, 1, 0), ""), transport.StatusInternalError)
+		if n := srv.Stats().Away; n != 1 {
+			t.Errorf("%d connections are away", n)
+		}
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -233,16 +233,21 @@ func (c *Conn) Context() context.Context { return c.link.Context() }
 // Info returns what is known of the connection. After OnClientConnected has returned,
 // Info.Request and Info.TLS are nil.
 func (c *Conn) Info() Info {
-	info := c.info
-	if c.resumption != nil {
-		if present := c.resumption.info.Load(); present != nil {
-			info = *present
-		}
-	}
+	info := *c.present()
 	if r := c.hello.Load(); r != nil {
 		info.Request, info.TLS = r, r.TLS
 	}
 	return info
+}
+
+// present is Info without what only OnClientConnected gets.
+func (c *Conn) present() *Info {
+	if c.resumption != nil {
+		if info := c.resumption.info.Load(); info != nil {
+			return info
+		}
+	}
+	return &c.info
 }
 
 // Credentials returns what a client of 3.0 sent to prove who it is, for OnClientConnected

@@ -27,14 +27,22 @@ func (c *Conn) ExpiresAt(t time.Time) {
 		relay.call(opExpires, f)
 		return
 	}
-	switch {
-	case c.overdue.Load():
-	case t.IsZero():
+	if c.overdue.Load() {
+		if !c.mayRenew() {
+			return
+		}
+		c.overdue.Store(false)
+	}
+	if t.IsZero() {
 		c.neverExpires()
-	default:
+	} else {
 		c.expire(time.Until(t), c.expired)
 	}
 }
+
+// mayRenew reports whether OnClientBack is running: the time that it sets counts even if the one
+// before is over meanwhile.
+func (c *Conn) mayRenew() bool { return c.resumption != nil && c.resumption.asking.Load() }
 
 // expiresAt returns the time given to ExpiresAt, zero if there is none.
 func (c *Conn) expiresAt() time.Time {

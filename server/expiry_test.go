@@ -83,3 +83,66 @@ func TestExpiresAt(t *testing.T) {
 		})
 	}
 }
+
+func TestExpiresWhileComingBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := resuming(server.Hooks{
+			OnClientConnected: func(_ context.Context, c *server.Conn) error {
+				c.ExpiresAt(time.Now().Add(time.Minute))
+				return nil
+			},
+			OnClientBack: func(_ context.Context, c *server.Conn) error {
+				time.Sleep(2 * time.Second) // the credentials are looked up somewhere
+				c.ExpiresAt(time.Now().Add(time.Minute))
+				return nil
+			},
+		})
+		p, w := first(t, srv)
+		time.Sleep(59 * time.Second)
+		p.lose()
+		p, _ = back(t, srv, claim(w, 1, 0)) // the first minute is over meanwhile
+		began := time.Now()
+		select {
+		case err := <-p.ended:
+			if took := time.Since(began); took > 2*time.Minute {
+				t.Errorf("after %v: %v", took, err)
+			}
+		case <-time.After(time.Hour):
+			t.Error("the credentials never expire")
+		}
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestExpiredWhenComingBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := resuming(server.Hooks{
+			OnClientBack: func(_ context.Context, c *server.Conn) error {
+				c.ExpiresAt(time.Now().Add(-time.Second))
+				time.Sleep(time.Second)
+				return nil
+			},
+		})
+		p, w := first(t, srv)
+		p.lose()
+		hello := withProof(claim(w, 1, 0), "old")
+		p, _, err := sayHello(t, context.Background(), srv, hello)
+		if err == nil {
+			p.listen()
+			select {
+			case <-p.ended:
+				_, err = p.conn.Read(nil)
+			case <-time.After(time.Hour):
+			}
+		}
+		var closed *transport.CloseError
+		if !errors.As(err, &closed) || closed.Status != transport.StatusCredentialsExpired {
+			t.Errorf("the client reads %v", err)
+		}
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

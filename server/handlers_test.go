@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"strings"
 	"testing"
@@ -310,4 +311,29 @@ func TestHandlersOwnWhatTheyGet(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestErrorThatPanics(t *testing.T) {
+	for _, v := range []protocol.Version{protocol.V2_0, protocol.V3_0} {
+		bubble(t, func(t *testing.T) {
+			srv := server.New(server.Options{Version: v, Logger: discard, Hooks: server.Hooks{
+				OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+					var typed *fs.PathError
+					return r.Payload, typed
+				},
+			}})
+			p := connect(t, srv, v)
+			p.request(1, "x", "y")
+			m := p.receive()
+			if m.Kind == protocol.AcceptConf {
+				m = p.receive()
+			}
+			if err := m.Err(); m.ID.Uint64() != 1 || !errors.Is(err, protocol.ErrInternal) {
+				t.Errorf("got %v, %v", m.Kind, err)
+			}
+			if err := srv.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

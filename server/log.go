@@ -48,7 +48,7 @@ var logKinds = []logs.Kind{
 
 // panicked logs that user code panicked or called runtime.Goexit.
 func (c *Conn) panicked(what string, value any, stack []byte) {
-	logPanic(&c.server.log, what, concealed(value, c.sessionKey()), stack, "remote", logs.Text(c.info.RemoteAddr))
+	logPanic(&c.server.log, what, concealed(value, c.sessionKey()), stack, "remote", logs.Text(c.present().RemoteAddr))
 }
 
 func logPanic(log *logs.Logger, what string, value any, stack []byte, args ...any) {
@@ -105,5 +105,5 @@ func (c *Conn) logText(err error) string {
 }
 
 func (c *Conn) log(e logs.Event, msg string, args ...any) {
-	c.server.log.Write(e, msg, append(args, "remote", logs.Text(c.info.RemoteAddr))...)
+	c.server.log.Write(e, msg, append(args, "remote", logs.Text(c.present().RemoteAddr))...)
 }

@@ -261,3 +261,43 @@ func TestCloseSaysWhy(t *testing.T) {
 		})
 	}
 }
+
+func TestLogOfResumedConn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log record
+		srv := server.New(server.Options{Version: protocol.V3_0, Logger: log.logger(), Hooks: server.Hooks{
+			OnRequest: func(context.Context, *server.Request) (protocol.Payload, error) {
+				return protocol.Payload{}, errors.New("failed")
+			},
+		}})
+		from := func(ip string, hello protocol.HelloBody) (*peer, protocol.WelcomeBody) {
+			hello.Requests = 16
+			ours, theirs := pair(t, transport.Limits{}, srv.AcceptOptions())
+			p := &peer{t: t, conn: ours, version: protocol.V3_0, ended: make(chan error, 1)}
+			go func() {
+				p.ended <- srv.ServeConn(context.Background(), addressed{theirs, &net.IPAddr{IP: net.ParseIP(ip)}})
+			}()
+			t.Cleanup(func() { _ = p.conn.Abort() })
+			p.send(hello.Message())
+			p.next(protocol.AcceptConf)
+			w, err := p.next(protocol.Welcome).Welcome()
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.listen()
+			return p, w
+		}
+		p, w := from("192.0.2.1", protocol.HelloBody{})
+		p.lose()
+		r := claim(w, 1, 0)
+		p, _ = from("192.0.2.2", protocol.HelloBody{Resume: &r})
+		p.request(1, "x", "y")
+		p.receive()
+		if text := log.take(); !strings.Contains(text, "192.0.2.2") || strings.Contains(text, "192.0.2.1") {
+			t.Errorf("logged is %s", text)
+		}
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -43,6 +43,7 @@ type resumption struct {
 	unwatch func() bool
 
 	info    atomic.Pointer[Info] // of the present socket, nil if that is the first
+	asking  atomic.Bool          // OnClientBack is running
 	running *sync.WaitGroup      // counts the connection until its end; nil: nobody waits for that
 
 	// Of a connection that moves from node to node, see handover.go:
@@ -148,7 +149,8 @@ func (c *Conn) resume(ctx context.Context, conn transport.Conn, hello protocol.H
 		return nil, protocol.OutcomeExpired, nil
 	}
 	c.take(&r.socket)
-	if r.unwatch == nil || !r.unwatch() {
+	connected := s.opts.Hooks.OnClientBack == nil || c.awaitAdmitted() // OnClientConnected comes first
+	if !connected || r.unwatch == nil || !r.unwatch() {
 		c.give(&r.socket)
 		return nil, protocol.OutcomeExpired, nil // it has ended
 	}
@@ -211,21 +213,29 @@ func (c *Conn) comeBack(conn transport.Conn, hello protocol.HelloBody, info Info
 		return nil
 	}
 	c.overdue.Store(false)
+	c.resumption.asking.Store(true)
 	c.hello.Store(request)
 	if proof, ok := hello.Head.Credentials(); ok {
 		c.proof.Store(&proof)
 	}
 	err = errBackPanicked
+	status, reason := transport.StatusInternalError, ""
 	defer func() { // also if the hook ends this goroutine
+		c.resumption.asking.Store(false)
 		c.forget()
 		if err != nil {
 			c.resumption.info.Store(before)
-			status, reason := c.refusal(err, "OnClientBack")
 			_ = conn.Close(status, reason) // the error below says more
 			err = fmt.Errorf("server: OnClientBack refused: %w", err)
 		}
 	}()
-	tasks.Run(&back{c, func() { err = hook(c.Context(), c) }})
+	tasks.Run(&back{c, func() {
+		refusal := hook(c.Context(), c)
+		if refusal != nil { // its methods may panic too
+			status, reason = c.refusal(refusal, "OnClientBack")
+		}
+		err = refusal
+	}})
 	return err
 }
 
@@ -275,6 +285,9 @@ func (c *Conn) goOn(conn transport.Conn, claim *protocol.Resume) error {
 	}
 	if err == nil {
 		c.server.resumes.Add(1)
+		if c.overdue.Load() { // since OnClientBack was called, when there was no socket to close
+			c.expired()
+		}
 	}
 	return err
 }

@@ -173,13 +173,34 @@ func (s *Server) knowsOthers() bool {
 
 // endAway ends a connection that has no socket, unless another node has it.
 func (c *Conn) endAway() {
-	if c.link.IsAway() {
-		c.take(&c.resumption.turn) // it may be on its way
+	if c.link.IsAway() && c.takeTurn() { // it may be on its way
 		defer c.give(&c.resumption.turn)
 		if !c.hasMoved() {
 			c.link.EndAway(ErrServerClosed)
 		}
 	}
+}
+
+// takeTurn is take for resumption.turn. It reports false if c calls Shutdown, because OnClientBack
+// may do so while the turn is held.
+func (c *Conn) takeTurn() bool {
+	s, r := c.server, c.resumption
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for r.turn {
+		if c.callers > 0 {
+			return false
+		}
+		changed, called := await(&r.changed), await(&s.changed)
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-called:
+		}
+		s.mu.Lock()
+	}
+	r.turn = true
+	return true
 }
 
 // awaitTaken returns when another node has those of the connections that have no socket, or

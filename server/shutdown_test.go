@@ -602,3 +602,30 @@ func TestShutdownByClientThatGivesUp(t *testing.T) {
 		})
 	}
 }
+
+func TestShutdownByOnClientBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		over := make(chan error, 1)
+		var srv *server.Server
+		srv = resuming(server.Hooks{
+			OnClientBack: func(ctx context.Context, c *server.Conn) error {
+				over <- srv.Shutdown(ctx)
+				return nil
+			},
+		})
+		p, w := first(t, srv)
+		p.lose()
+		go func() { _, _, _ = sayHello(t, context.Background(), srv, withProof(claim(w, 1, 0), "")) }()
+		select {
+		case err := <-over:
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		case <-time.After(time.Hour):
+			t.Error("Shutdown does not return")
+		}
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -58,10 +58,13 @@ func (c *Conn) unsubscribe(ref uint32) {
 	}
 }
 
+// Removed frees the ref of a subscription that was cancelled while it waited.
+func (s *subscribing) Removed() { s.conn.members.free(s.body.Ref, s.reserved) }
+
 func (s *subscribing) Run() {
 	c := s.conn
 	if !s.call.Begin() {
-		c.members.free(s.body.Ref, s.reserved)
+		s.Removed()
 		return
 	}
 	if c.refused {

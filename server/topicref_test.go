@@ -50,3 +50,33 @@ func TestRefAgain(t *testing.T) {
 		})
 	}
 }
+
+func TestCancelledSubscriptions(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		srv := server.New(server.Options{Version: protocol.V3_0, Logger: discard, Concurrency: 1, Hooks: server.Hooks{
+			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+				<-release
+				return r.Payload, nil
+			},
+			OnSubscribe: func(context.Context, *server.Conn, string) (any, error) { return nil, nil },
+		}})
+		p, _ := first(t, srv)
+		p.request(1, "x", "y")
+		p.request(2, "x", "y") // it waits for the place of the first, and cannot be taken out
+		synctest.Wait()
+		for id := uint64(3); id < 4200; id++ {
+			body := protocol.SubscribeBody{ID: protocol.NewID(id), Ref: uint32(id), Topic: "t"}
+			p.send(body.Message())
+			p.send(protocol.CancelBody{ID: protocol.NewID(id)}.Message())
+			m := p.reply(id, protocol.ReplyFailure)
+			if f, err := m.Failure(); err != nil || f.Code != protocol.FailureCancelled {
+				t.Fatalf("subscription %d: %v, %v", id, f, err)
+			}
+		}
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -66,6 +66,7 @@ func (l *Link) Adopt(s State, elsewhere func(protocol.Message) bool) {
 	l.modern.acks.received.Store(s.Received)
 	l.modern.elsewhere = elsewhere
 	l.out.Adopt(s.Outbox)
+	l.pulse.heard.Store(int64(now())) // the deadlines of requests that waited count from here
 }
 
 var errAdopted = errors.New("webwire: the connection comes from another process")
@@ -76,6 +77,7 @@ var errAdopted = errors.New("webwire: the connection comes from another process"
 // afterwards, as the goroutine that reads does.
 func (l *Link) Withdraw() (waiting []tasks.Task, ordered <-chan struct{}) {
 	l.tasks.BecomeReader(false)
+	l.pulse.heard.Store(int64(now())) // Incoming.Withdraw leaves what is left of a deadline from here on
 	return l.tasks.Withdraw(), l.tasks.Ordered()
 }
 

@@ -36,6 +36,16 @@ type Incoming struct {
 	flow        *outflow // of the items; nil if the requester takes none
 }
 
+// Remover is what the task of a request may be, too. Removed is called instead of Run if the peer
+// cancelled the request while it waited, or sends too many at once.
+type Remover interface{ Removed() }
+
+func (in *Incoming) removed() {
+	if t, ok := in.task.(Remover); ok {
+		t.Removed()
+	}
+}
+
 // The states of an Incoming. Whoever changes one to over answers the request.
 const (
 	stateWaiting uint32 = iota
@@ -63,6 +73,7 @@ func (l *Link) Serve(in *Incoming, m *protocol.Message, size int, t tasks.Task) 
 		}
 	}
 	if !x.register(in) { // before it can be over
+		in.removed()
 		l.Answer(protocol.FailureTooMany.Failure().Message(m.ID))
 		return true
 	}
@@ -94,13 +105,17 @@ func (in *Incoming) Begin() bool {
 }
 
 // End records that the handler has returned: the request cannot be cancelled any more, and
-// its context ends if the request has one of its own. The caller answers the request.
+// its context ends if the request has one of its own. The caller answers the request. Another
+// call does nothing: what the handler returned may panic when it is looked at.
 func (in *Incoming) End() {
 	if in.link.modern == nil {
 		return
 	}
-	invariant.Check(in.state.Load() == stateRunning, "a request ends that did not begin")
-	in.state.Store(stateOver)
+	before := in.state.Swap(stateOver)
+	invariant.Check(before != stateWaiting, "a request ends that did not begin")
+	if before == stateOver {
+		return
+	}
 	in.link.modern.unregister(in)
 	if own := in.own.Load(); own != nil {
 		own.cancel(context.Canceled)
@@ -170,7 +185,9 @@ func (x *modern) cancel(l *Link, c protocol.CancelBody) bool {
 		return false
 	case in.state.CompareAndSwap(stateWaiting, stateOver):
 		x.unregister(in)
-		l.tasks.Remove(in.task) // if it is about to run instead, Begin stops it
+		if l.tasks.Remove(in.task) { // if it is about to run instead, Begin stops it
+			in.removed()
+		}
 		l.Answer(in.refusal(protocol.FailureCancelled))
 	default:
 		in.cancel(&CancelError{Reason: c.Reason})

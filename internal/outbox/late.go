@@ -13,7 +13,7 @@ type late struct {
 	messages []numbered
 	bytes    int
 	total    *Total // that bytes count for too; nil: none
-	failed   uint64 // the number of the last message for which there was no room; zero: none
+	failed   uint64 // the number of the last message, or item, for which there was no room; zero: none
 
 	// items are the numbers of the last items, of each streamed reply, that are not kept
 	// any more. If the peer has not received them when it comes back the stream is broken.
@@ -36,6 +36,7 @@ type numbered struct {
 const (
 	lateBytes    = 256 << 10
 	lateMessages = 512
+	lateStreams  = 1024 // more than there are at once and have their last message among lateMessages
 )
 
 func (l *late) clear() {
@@ -78,10 +79,26 @@ func (l *late) add(n numbered) {
 		l.shorten(i)
 	}
 	if l.bytes > lateBytes || len(l.messages) > lateMessages {
-		l.messages = nil
-		l.count(-l.bytes)
-		l.failed = n.number
+		l.fail(n.number)
 	}
+}
+
+// addItem notes the number of an item that is not kept.
+func (l *late) addItem(id protocol.ID, number uint64) {
+	if l.items == nil {
+		l.items = make(map[protocol.ID]uint64)
+	}
+	if l.items[id] = number; len(l.items) > lateStreams { // the peer acknowledges nothing
+		l.fail(number)
+	}
+}
+
+// fail drops what is set aside: a peer that has not received the message with a number cannot
+// come back.
+func (l *late) fail(number uint64) {
+	l.messages, l.items = nil, nil
+	l.count(-l.bytes)
+	l.failed = number
 }
 
 // shorten makes a reply the failure that says that it is lost.
@@ -122,10 +139,7 @@ func (o *Outbox) setAside(n numbered) {
 	switch {
 	case err != nil:
 	case m.Kind == protocol.Item:
-		if k.late.items == nil {
-			k.late.items = make(map[protocol.ID]uint64)
-		}
-		k.late.items[m.ID] = n.number
+		k.late.addItem(m.ID, n.number)
 	case m.Kind == protocol.Signal, m.Kind == protocol.Publication, m.Kind == protocol.Presence, m.Kind == protocol.Gap:
 	case k.late.failed > 0:
 		k.late.failed = n.number

@@ -470,3 +470,23 @@ type ticking struct {
 func (c *ticking) Now() time.Duration { return c.now }
 
 func (c *ticking) Writing() time.Duration { return c.now }
+
+func TestItemsOfManyStreams(t *testing.T) {
+	d := newDisplacing(t)
+	const streams = 20_000
+	for id := range uint64(streams) {
+		d.add(item(id, "x"))
+		d.add(reply(id, ""))
+	}
+	if n := len(d.kept.late.items); n > lateStreams {
+		t.Errorf("the items of %d streams are remembered", n)
+	}
+	// Once the peer has caught up the connection can go on again.
+	if !d.Acknowledged(2 * streams) {
+		t.Fatal("not acknowledged")
+	}
+	d.add(item(streams, "y"))
+	if plan, msgs := d.again(2 * streams); plan.Lost != 0 || len(msgs) != 1 {
+		t.Errorf("%+v, %q", plan, msgs)
+	}
+}

@@ -1,6 +1,10 @@
 package outbox
 
-import "github.com/webwire-go/webwire/protocol"
+import (
+	"encoding/binary"
+
+	"github.com/webwire-go/webwire/protocol"
+)
 
 // Urge adds a short message that is written before all that is queued. It neither waits
 // for room nor counts against the budget, so that a full outbox does not hold it up: the
@@ -16,6 +20,9 @@ func (o *Outbox) Urge(m *protocol.Message) (flush bool, err error) {
 		return false, nil
 	}
 	b := o.urgent
+	if b != nil && m.Kind == protocol.Ack && b.renewAck(m.Number) {
+		return o.begin(), nil
+	}
 	if b == nil {
 		b = batches.Get().(*batch)
 		b.urgent = true
@@ -30,6 +37,18 @@ func (o *Outbox) Urge(m *protocol.Message) (flush bool, err error) {
 	b.add(msg)
 	o.urgent = b
 	return o.begin(), nil
+}
+
+// renewAck makes the acknowledgement that was added last, if there is one, that of a number: a
+// peer that sends, and does not read, would otherwise fill the memory with them.
+func (b *batch) renewAck(number uint64) bool {
+	last := b.msgs[len(b.msgs)-1]
+	m, err := protocol.V3_0.Parse(last)
+	if err != nil || m.Kind != protocol.Ack {
+		return false
+	}
+	binary.LittleEndian.PutUint64(last[1:], max(number, m.Number))
+	return true
 }
 
 // Beyond is by how many bytes AddBeyond may exceed the budget.

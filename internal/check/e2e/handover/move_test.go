@@ -341,3 +341,25 @@ func TestHandlerOfBeforeEndsTheConnection(t *testing.T) {
 		})
 	}
 }
+
+func TestDeadlineOfWaitingRequest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))) // processes are older than deadlines
+		b := new(book)
+		c := newCluster(t, 2, func(i int) server.Options { return server.Options{Hooks: b.hooks(i), Concurrency: 1} })
+		m := c.join(0, client.Options{Hooks: b.signals()})
+		asked := m.ask(t.Context(), "long", "x")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		waits := m.ask(ctx, "slow", "y")
+		synctest.Wait()
+		m.move(t, 1)
+		if a := <-waits; a.String() != "y from 1" {
+			t.Error(a)
+		}
+		if a := <-asked; a.String() != "x from 0" {
+			t.Error(a)
+		}
+	})
+}
