@@ -3,6 +3,7 @@ package soak_test
 import (
 	"context"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ func TestSleepingConsumer(t *testing.T) {
 	const credit, more = 64 << 10, 64 << 10
 	count, naps := load.Either(1_000_000, 100_000), load.Either(20, 4)
 	before := runtime.NumGoroutine()
+	var sent atomic.Int64
 	var mux server.Mux
 	mux.Stream("count", func(_ context.Context, _ *server.Request, send func(protocol.Payload) error) error {
 		for i := range count {
@@ -26,6 +28,7 @@ func TestSleepingConsumer(t *testing.T) {
 			if err := send(protocol.Bytes(item)); err != nil {
 				return err
 			}
+			sent.Add(1)
 		}
 		return nil
 	})
@@ -55,7 +58,14 @@ func TestSleepingConsumer(t *testing.T) {
 	first := load.Objects()
 	var most int64
 	read(func() {
-		time.Sleep(100 * time.Millisecond) // the sender sends what it may
+		// The sender sends what it may, and the client receives that.
+		for last, same := [2]int64{-1}, 0; same < 5; time.Sleep(20 * time.Millisecond) {
+			if now := [2]int64{sent.Load(), int64(c.Stats().BytesReceived)}; now != last {
+				last, same = now, 0
+			} else {
+				same++
+			}
+		}
 		most = max(most, load.Objects()-first)
 	})
 	_ = c.Close()
