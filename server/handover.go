@@ -132,9 +132,7 @@ func (c *Conn) freeze(ctx context.Context) (*frozen, protocol.Outcome) {
 	r.frozen = f
 	waiting, ordered := c.link.Withdraw()
 	for _, task := range waiting {
-		if m, ok := c.withdraw(task); ok {
-			f.queued = append(f.queued, m)
-		}
+		f.queued = c.withdraw(f.queued, task)
 	}
 	timer := time.NewTimer(orderedTime)
 	defer timer.Stop()
@@ -184,24 +182,28 @@ func (c *Conn) freeze(ctx context.Context) (*frozen, protocol.Outcome) {
 	return f, protocol.OutcomeResumed
 }
 
-// withdraw returns the message that a task is about, unless it is about none any more.
-func (c *Conn) withdraw(task tasks.Task) (m protocol.Message, ok bool) {
+// withdraw appends to all the message that a task is about, unless it is about none any more.
+func (c *Conn) withdraw(all []protocol.Message, task tasks.Task) []protocol.Message {
 	switch t := task.(type) {
 	case *request:
-		m = protocol.Message{Kind: protocol.Request, ID: t.call.ID(), Name: t.Name, Head: t.Meta, Payload: t.Payload}
-		return m, t.call.Withdraw(t.Meta)
-	case *signal:
-		return protocol.Message{Kind: protocol.Signal, Name: t.Name, Head: t.Meta, Payload: t.Payload}, true
-	case *sessionRequest:
-		return t.msg, true
-	case *subscribing:
-		if !t.call.Withdraw(nil) {
-			return m, false
+		if t.call.Withdraw(t.Meta) {
+			all = append(all, protocol.Message{Kind: protocol.Request, ID: t.call.ID(), Name: t.Name, Head: t.Meta, Payload: t.Payload})
 		}
-		c.members.free(t.body.Ref, t.reserved)
-		return t.body.Message(), true
+	case *signal:
+		all = append(all, protocol.Message{Kind: protocol.Signal, Name: t.Name, Head: t.Meta, Payload: t.Payload})
+	case *sessionRequest:
+		all = append(all, t.msg)
+	case *subscribing:
+		_, wanted := c.members.free(t.body.Ref, t.reserved)
+		if !t.call.Withdraw(nil) {
+			break
+		}
+		all = append(all, t.body.Message())
+		if !wanted { // the client has unsubscribed meanwhile
+			all = append(all, protocol.Message{Kind: protocol.Unsubscribe, Ref: t.body.Ref})
+		}
 	}
-	return m, false
+	return all
 }
 
 // thaw goes on with a connection that was not given up. The caller holds resumption.turn.

@@ -154,7 +154,7 @@ func (s *subscribing) refusal(err *engineError) protocol.Message {
 func (s *subscribing) Panicked(value any, stack []byte) {
 	c := s.conn
 	c.panicked("OnSubscribe", value, stack)
-	if m := c.members.free(s.body.Ref, s.reserved); m != nil {
+	if m, _ := c.members.free(s.body.Ref, s.reserved); m != nil {
 		m.leave()
 	}
 	s.call.End()

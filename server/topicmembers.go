@@ -101,15 +101,16 @@ func (ms *memberships) attach(m *member, r *reservation) bool {
 	return true
 }
 
-// free undoes reserve, and returns the member, nil if there is none.
-func (ms *memberships) free(ref uint32, r *reservation) *member {
+// free undoes reserve, and returns the member, nil if there is none. It reports false, and does
+// nothing, if the client has ended the subscription.
+func (ms *memberships) free(ref uint32, r *reservation) (m *member, wanted bool) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if ms.refs[ref] != r {
-		return nil // the client has ended it
+		return nil, false
 	}
 	delete(ms.refs, ref)
-	return r.member
+	return r.member, true
 }
 
 func (ms *memberships) isMoving() bool {

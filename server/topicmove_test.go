@@ -1,0 +1,93 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+)
+
+// A client may unsubscribe, or cancel a subscribe, while the subscribe waits for its turn, and
+// take the ref again. That is so, too, if the connection goes on at another node, or is handed over
+// and goes on where it was.
+func TestUnsubscribedWhenMoving(t *testing.T) {
+	for _, how := range []string{"unsubscribed", "cancelled"} {
+		for _, stays := range []bool{false, true} {
+			t.Run(fmt.Sprint(how, ", stays ", stays), func(t *testing.T) {
+				bubble(t, func(t *testing.T) { testUnsubscribedWhenMoving(t, how == "cancelled", stays) })
+			})
+		}
+	}
+}
+
+func testUnsubscribedWhenMoving(t *testing.T, cancelled, stays bool) {
+	over := make(chan struct{})
+	release := sync.OnceFunc(func() { close(over) })
+	defer release()
+	var memory engine.Memory
+	var all []*server.Server
+	for i := range 2 {
+		srv := newTopical(t, server.Options{Engine: memory.Node(), Concurrency: 1, Hooks: server.Hooks{
+			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+				<-over
+				return r.Payload, nil
+			},
+			OnClientBack: func(context.Context, *server.Conn) error {
+				if i == 1 && stays {
+					return fmt.Errorf("no")
+				}
+				return nil
+			},
+		}})
+		if err := srv.OpenEngine(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, srv)
+	}
+	p, w := first(t, all[0])
+	p.request(1, "x", "y")
+	synctest.Wait()
+	received := uint64(0)
+	p.subscribe(2, 7, "first", nil) // it waits for the place of the request
+	synctest.Wait()
+	if cancelled {
+		p.send(protocol.CancelBody{ID: protocol.NewID(2)}.Message())
+		p.reply(2, protocol.ReplyFailure)
+		received++
+	} else {
+		p.send(protocol.Message{Kind: protocol.Unsubscribe, Ref: 7})
+		p.subscribe(3, 7, "second", nil)
+	}
+	p.lose()
+	c := claim(w, 1, received)
+	at := all[1]
+	if stays {
+		if _, _, err := sayHello(t, context.Background(), at, protocol.HelloBody{Resume: &c}); err == nil {
+			t.Fatal("the other node takes the connection")
+		}
+		synctest.Wait()
+		at, c.Attempt = all[0], 2
+	}
+	p, _ = back(t, at, c)
+	if cancelled {
+		p.subscribe(3, 7, "second", nil)
+	}
+	synctest.Wait()
+	release()
+	time.Sleep(time.Second)
+	for _, srv := range all {
+		if n := len(slices.Collect(srv.Topic("first").Conns())); n != 0 {
+			t.Error("the subscription goes on that the client has ended")
+		}
+	}
+	if n := len(slices.Collect(at.Topic("second").Conns())); n != 1 {
+		t.Errorf("%d connections have the ref again, want 1", n)
+	}
+}
