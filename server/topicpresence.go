@@ -129,6 +129,7 @@ func (e *topic) announce() {
 		if len(events) == 0 && !dirty {
 			p.running = false
 			e.mu.Unlock()
+			e.retireEarly() // it has waited for that
 			return
 		}
 		data := e.record()

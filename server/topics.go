@@ -26,8 +26,8 @@ const (
 	// idleTopic is for how long a topic without members stays subscribed.
 	idleTopic = 2 * time.Second
 
-	// maxIdle is how many topics without members stay subscribed: a client that subscribes to one
-	// after the other must not fill the memory.
+	// maxIdle is how many topics without members stay subscribed, apart from those whose presence
+	// has yet to be told: a client that subscribes to one after the other must not fill the memory.
 	maxIdle = 1024
 )
 
@@ -258,6 +258,16 @@ func (e *topic) retire(generation uint64) {
 	}
 	if !e.retired() {
 		time.AfterFunc(idleTopic, func() { e.retire(generation) })
+	}
+}
+
+// retireEarly unsubscribes a topic that nobody holds if there are many.
+func (e *topic) retireEarly() {
+	s := e.topics.shard(e.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[e.name] == e && e.holds == 0 && e.topics.idle.Load() > maxIdle && e.retired() {
+		e.generation++ // retire is not to do it again
 	}
 }
 
