@@ -87,10 +87,7 @@ func (t *sessions) holdPlace(ctx context.Context, key string) (*live, error) {
 		if err != nil || t.max <= 0 || t.replace || t.hashes == nil {
 			return l, err
 		}
-		others, again := t.othersPlaces(ctx, l)
-		t.mu.Lock()
-		full := l.held-l.arriving+others > t.max
-		t.mu.Unlock()
+		full, again := t.isFull(ctx, l)
 		if !full {
 			return l, nil
 		}
@@ -103,15 +100,18 @@ func (t *sessions) holdPlace(ctx context.Context, key string) (*live, error) {
 	}
 }
 
-// othersPlaces returns the number of places that connections of other nodes have taken, and
-// reports whether that may change soon. If there are too many it has one given up that a
-// connection without a socket has.
-func (t *sessions) othersPlaces(ctx context.Context, l *live) (n int, again bool) {
+// isFull reports whether more than max connections of all nodes have the session or are about to,
+// and whether that may change soon. If so it has a place given up that a connection of another node
+// without a socket has.
+func (t *sessions) isFull(ctx context.Context, l *live) (full, again bool) {
 	others := t.elsewhere(ctx, l)
 	counted := make(map[uint64]struct{}) // one that moves has its place on two nodes for a moment
-	for _, number := range t.places(l).joined {
-		counted[number] = struct{}{}
+	t.mu.Lock()
+	n := l.held - l.arriving
+	for c := range l.conns {
+		counted[c.session.number] = struct{}{}
 	}
+	t.mu.Unlock()
 	for _, p := range others {
 		n += p.pending
 		again = again || p.pending > 0
@@ -122,11 +122,8 @@ func (t *sessions) othersPlaces(ctx context.Context, l *live) (n int, again bool
 			}
 		}
 	}
-	t.mu.Lock()
-	over := l.held-l.arriving+n > t.max
-	t.mu.Unlock()
-	if !over {
-		return n, false
+	if n <= t.max {
+		return false, false
 	}
 	for node, p := range others {
 		if p.away == 0 {
@@ -134,10 +131,10 @@ func (t *sessions) othersPlaces(ctx context.Context, l *live) (n int, again bool
 		}
 		answer, err := t.server.topics.ask(ctx, node, questionSession, sessionQuestion(opGiveUp, session.Hash(l.key), nil))
 		if err == nil && string(answer) == gaveUp {
-			return n - 1, true
+			return n-1 > t.max, true
 		}
 	}
-	return n, again
+	return true, again
 }
 
 const gaveUp = "y"
