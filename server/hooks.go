@@ -56,12 +56,13 @@ type Hooks struct {
 	OnClientAway func(c *Conn, reason error)
 
 	// OnClientBack is called when a client has come back to a connection on another socket,
-	// before anything that it sends there is executed. Conn.Info and Conn.Credentials are
-	// those of the new socket. ctx is that of the connection. An error refuses the socket as
-	// an error of OnClientConnected does; the connection stays away, and ends when it would
-	// have ended without the attempt. Clients prove with a secret that the connection is
-	// theirs, so the hook is needed only where credentials expire, or where there are several
-	// nodes: without it a connection does not outlive Conn.ExpiresAt.
+	// after OnClientConnected has returned, and before anything that the client sends there is
+	// executed. Conn.Info and Conn.Credentials are those of the new socket. ctx is that of the
+	// connection. An error refuses the socket as an error of OnClientConnected does; the
+	// connection stays away, and ends when it would have ended without the attempt. Clients
+	// prove with a secret that the connection is theirs, so the hook is needed only where
+	// credentials expire, or where there are several nodes: without it a connection does not
+	// outlive Conn.ExpiresAt.
 	//
 	// If nodes share Options.Engine, a client may come back to another node, which goes on with
 	// the connection. There it has a Conn of its own: Info.Moved is true, Value is nil the first
