@@ -108,6 +108,7 @@ func (o *Outbox) Adopt(s State) {
 		}
 		first += uint64(len(msgs))
 		k.batches = append(k.batches, b)
+		k.weigh(b)
 	}
 	k.Total.add(k.bytes)
 }

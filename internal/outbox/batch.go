@@ -13,6 +13,7 @@ type batch struct {
 	msgs    [][]byte // those that were removed have the length zero; their capacity is what they had
 	removed int      // of msgs
 	size    int      // of all msgs, removed or not, in bytes
+	limit   int      // the size from which nothing is added; zero: it is not known
 	pieces  [][]byte // of memory, which most of msgs alias
 	piece   int      // index of the one that is filled; those behind it are empty
 	urgent  bool     // the messages are those of Urge, or of Resume: they have no marks and no cost
@@ -24,12 +25,16 @@ type batch struct {
 	shared  bool          // not all messages are in the memory of the batch
 	began   time.Duration // when the first message was written, by the owner's clock
 	written time.Duration // when the last one was; the deadlines of requests count from then
+	holds   int           // what kept.holds counts for it
+	fitted  bool          // see kept.fit
 }
 
 // keptBatch is how much memory, in bytes, a batch may have that is reused.
 const keptBatch = 256 << 10
 
-// Pieces double in size from minPiece to maxPiece. A longer message has one of its own.
+// Pieces double in size from minPiece to maxPiece, but are no longer than what the batch has
+// yet to take. A message of more than a quarter of maxPiece has one of its own, unless there
+// is room in another.
 const (
 	minPiece = 512
 	maxPiece = 64 << 10
@@ -44,8 +49,17 @@ func (b *batch) room(size int) int {
 			return i
 		}
 	}
-	b.pieces = append(b.pieces, make([]byte, 0, max(size, min(2*last, maxPiece), minPiece)))
+	b.pieces = append(b.pieces, newPiece(size, max(minPiece, min(2*last, b.limit-b.size))))
 	return len(b.pieces) - 1
+}
+
+// newPiece returns a piece for a message of the given size. want is how long the piece is to
+// be if it is not only for this message.
+func newPiece(size, want int) []byte {
+	if size > maxPiece/4 {
+		want = 0
+	}
+	return make([]byte, 0, max(size, min(want, maxPiece)))
 }
 
 // add appends a message to msgs, which must outlive the batch.
@@ -148,7 +162,7 @@ func (b *batch) release() {
 	clear(b.msgs)
 	clear(b.kept)
 	b.msgs, b.kept, b.removed = b.msgs[:0], b.kept[:0], 0
-	b.size, b.piece, b.urgent = 0, 0, false
-	b.first, b.shared, b.began, b.written = 0, false, 0, 0
+	b.size, b.limit, b.piece, b.urgent = 0, 0, 0, false
+	b.first, b.shared, b.began, b.written, b.fitted = 0, false, 0, 0, false
 	batches.Put(b)
 }

@@ -60,6 +60,7 @@ type kept struct {
 	next     uint64   // the number of the message that is written first next
 	acked    uint64   // number of messages that the peer has acknowledged
 	bytes    int      // cost of the messages from first on
+	holds    int      // memory of batches, in bytes, without messages that others share
 	away     bool     // there is no socket
 	replay   []*batch // to be written before all others, of messages whose memory must stay
 	writing  *batch   // given to the connection, which has not returned it; nil: none
@@ -99,10 +100,12 @@ func (o *Outbox) retain(b *batch) {
 	if n := len(k.batches); n == 0 || !k.batches[n-1].absorb(b) {
 		k.batches = append(k.batches, b)
 	}
+	k.weigh(k.batches[len(k.batches)-1])
 	o.acknowledge()
 	if k.Displace {
 		o.displace()
 	}
+	k.fit()
 }
 
 // Acknowledged records how many messages the peer has received. It reports false if that
@@ -197,6 +200,8 @@ func (k *kept) release() {
 	}
 	n := 0
 	for n < len(k.batches) && k.batches[n].first+uint64(len(k.batches[n].msgs)) <= k.first {
+		k.holds -= k.batches[n].holds
+		k.batches[n].holds = 0
 		k.batches[n].release()
 		n++
 	}

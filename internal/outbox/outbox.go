@@ -9,6 +9,7 @@
 //   - outbox.go: the Outbox, and what is done with it;
 //   - room.go: how senders wait for room, in turn;
 //   - batch.go: the memory of the messages that are written together;
+//   - fit.go: the memory of what is kept;
 //   - flush.go: the flusher, and holding back for a larger batch;
 //   - marks.go: how far the peer has read, and what it cannot have got;
 //   - remove.go: taking out a message that was not written;
@@ -35,9 +36,12 @@ import (
 var ErrFull = errors.New("webwire: outbox is full: the peer reads too slowly")
 
 const (
-	// maxBatch is the size in bytes from which a batch takes no further message:
-	// one batch is one Write, which has a time limit.
+	// maxBatch is the size in bytes from which a batch takes no further message: one batch
+	// is one Write, which has a time limit. A small budget has smaller batches: an eighth of
+	// it, but no smaller than minBatch. Batches are freed as a whole, and transports copy
+	// what they write.
 	maxBatch = 128 << 10
+	minBatch = 8 << 10
 
 	// overhead is the most that a message may have besides its name and payload before
 	// 3.0: type byte, id, length of the name, pad byte. overhead3 is the most that it may
@@ -222,10 +226,11 @@ func tooBig(size, limit int) error {
 
 // last returns the batch to add to.
 func (o *Outbox) last() *batch {
-	if n := len(o.queue); n > 0 && o.queue[n-1].size < maxBatch {
+	if n := len(o.queue); n > 0 && o.queue[n-1].size < o.queue[n-1].limit {
 		return o.queue[n-1]
 	}
 	b := batches.Get().(*batch)
+	b.limit = min(max(o.conf.Size/8, minBatch), maxBatch)
 	invariant.Check(len(b.msgs) == 0 && b.size == 0, "a batch is reused before it was cleared")
 	o.queue = append(o.queue, b)
 	return b
