@@ -18,6 +18,7 @@ type batch struct {
 	piece   int      // index of the one that is filled; those behind it are empty
 	urgent  bool     // the messages are those of Urge, or of Resume: they have no marks and no cost
 	kept    [][]byte // memory for live
+	space   int      // of pieces, in bytes, when it was released
 
 	// For an outbox that keeps what it has written:
 
@@ -159,6 +160,7 @@ func (b *batch) release() {
 	if memory > keptBatch {
 		return
 	}
+	b.space = memory
 	clear(b.msgs)
 	clear(b.kept)
 	b.msgs, b.kept, b.removed = b.msgs[:0], b.kept[:0], 0

@@ -60,7 +60,7 @@ type kept struct {
 	next     uint64   // the number of the message that is written first next
 	acked    uint64   // number of messages that the peer has acknowledged
 	bytes    int      // cost of the messages from first on
-	holds    int      // memory of batches, in bytes, without messages that others share
+	holds    int      // memory of batches, in bytes, see weigh
 	away     bool     // there is no socket
 	replay   []*batch // to be written before all others, of messages whose memory must stay
 	writing  *batch   // given to the connection, which has not returned it; nil: none
@@ -104,8 +104,9 @@ func (o *Outbox) retain(b *batch) {
 	o.acknowledge()
 	if k.Displace {
 		o.displace()
+	} else {
+		k.fit()
 	}
-	k.fit()
 }
 
 // Acknowledged records how many messages the peer has received. It reports false if that
@@ -212,15 +213,30 @@ func (k *kept) release() {
 	}
 }
 
-// displace forgets the oldest messages if too many are kept.
+// displace forgets the oldest messages if too many are kept. If they are in so much memory
+// that the limit is exceeded it forgets whole batches, but only small ones.
 func (o *Outbox) displace() {
 	k := o.kept
 	for k.first < k.end && (k.bytes > RingBytes || k.end-k.first > ringMessages || k.Total.exceeded()) {
-		number := k.first
-		msg, written := k.drop()
-		o.setAside(numbered{number, msg, written})
+		o.forgetOldest()
 	}
 	k.release()
+	k.fit()
+	for len(k.batches) > 1 && k.fittedHolds() > RingBytes && k.batches[0].holds <= 2*minBatch {
+		for range k.live(k.batches[0]) {
+			o.forgetOldest()
+		}
+		n := len(k.batches)
+		if k.release(); len(k.batches) == n { // it is being written again
+			break
+		}
+	}
+}
+
+func (o *Outbox) forgetOldest() {
+	number := o.kept.first
+	msg, written := o.kept.drop()
+	o.setAside(numbered{number, msg, written})
 }
 
 // charge returns what is kept as far as it counts against the budget. What a peer need not
@@ -341,50 +357,6 @@ func (b *batch) compact() {
 	}
 	clear(b.msgs[n:])
 	b.msgs, b.removed = b.msgs[:n], 0
-}
-
-// Messages that were written one by one would each hold the memory of a batch. So a batch
-// of at most maxAbsorbed bytes is copied to the one before it, unless that has maxMessages
-// or was begun more than maxApart earlier: the deadlines of its requests are late by as much,
-// see batch.written.
-const (
-	maxAbsorbed = 1 << 10
-	maxMessages = 256
-	maxApart    = 20 * time.Millisecond
-)
-
-// absorb moves the messages of another batch, which were written soon after, to the end of
-// b, and reports whether it did. Then the other batch is released.
-func (b *batch) absorb(other *batch) bool {
-	size := 0
-	for _, msg := range other.msgs {
-		size += len(msg)
-	}
-	switch {
-	case other.written-b.began > maxApart, len(b.msgs) >= maxMessages:
-		return false
-	case other.shared && other.holdsNothing() || len(other.msgs) == 0:
-		b.msgs = append(b.msgs, other.msgs...)
-		b.shared = b.shared || other.shared
-	case size > maxAbsorbed || other.shared:
-		return false
-	default:
-		i := b.room(size)
-		for _, msg := range other.msgs {
-			start := len(b.pieces[i])
-			b.pieces[i] = append(b.pieces[i], msg...)
-			b.msgs = append(b.msgs, b.pieces[i][start:len(b.pieces[i]):len(b.pieces[i])])
-		}
-		b.piece = i
-	}
-	b.written = other.written
-	other.release()
-	return true
-}
-
-// holdsNothing reports whether none of the messages are in the memory of the batch.
-func (b *batch) holdsNothing() bool {
-	return b.piece == 0 && (len(b.pieces) == 0 || len(b.pieces[0]) == 0)
 }
 
 // signals returns the number of signals among messages.

@@ -231,6 +231,10 @@ func (o *Outbox) last() *batch {
 	}
 	b := batches.Get().(*batch)
 	b.limit = min(max(o.conf.Size/8, minBatch), maxBatch)
+	if b.limit < maxBatch && b.space > b.limit+b.limit/2 { // it was another outbox's
+		clear(b.pieces)
+		b.pieces = b.pieces[:0]
+	}
 	invariant.Check(len(b.msgs) == 0 && b.size == 0, "a batch is reused before it was cleared")
 	o.queue = append(o.queue, b)
 	return b
