@@ -93,7 +93,10 @@ type Options struct {
 
 	// OutboxSize limits the bytes queued for sending on one connection. An empty
 	// outbox takes a message of any size; otherwise a message is charged at most
-	// OutboxSize/2, so that short messages cannot starve a long one.
+	// OutboxSize/2, so that short messages cannot starve a long one. Messages are
+	// written in batches of about OutboxSize/8, at least 8 KiB and at most 128 KiB. A
+	// write in progress may hold a copy of its batch. What connections of 3.0 keep counts
+	// apart, see ResumeWindow.
 	//
 	// InboxSize limits the bytes of the messages of one connection that wait for a
 	// handler or are being handled. Each is charged its size plus 256 bytes, at most
@@ -118,12 +121,15 @@ type Options struct {
 	// ResumeWindow is for how long a connection of 3.0 that lost its socket waits for its
 	// client to come back on another one. Meanwhile handlers run on, and what is sent to the
 	// client is kept: at most 256 KiB or 1024 messages for one connection, and 256 MiB for
-	// all. Above that the oldest signals are dropped and the client learns how many. Replies
-	// are kept apart, with the same limits but 512 messages; above 256 KiB, or 256 MiB for all,
-	// the client learns that the reply to an executed request is lost. See section 11.10 of
-	// PROTOCOL.md, and Hooks.OnClientAway. Clients may come back to any node that shares
-	// Engine, see Hooks.OnClientBack. Zero: two minutes. Negative: connections end with their
-	// sockets.
+	// all. The 256 KiB include about the memory that each message occupies besides its
+	// bytes. Memory is freed in the batches in which messages were written, see OutboxSize:
+	// if these are longer than 16 KiB one connection holds up to a batch and a quarter of
+	// 256 KiB more. Above the limits the oldest signals are dropped and the client learns how
+	// many. Replies are kept apart, with the same limits but 512 messages; above 256 KiB, or
+	// 256 MiB for all, the client learns that the reply to an executed request is lost. See
+	// section 11.10 of PROTOCOL.md, and Hooks.OnClientAway. Clients may come back to any node
+	// that shares Engine, see Hooks.OnClientBack. Zero: two minutes. Negative: connections end
+	// with their sockets.
 	ResumeWindow time.Duration
 
 	// DrainSpread is the time over which Shutdown spreads the clients of 3.0 that it asks to

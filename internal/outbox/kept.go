@@ -31,7 +31,7 @@ type Keeping struct {
 	Total, Late *Total
 }
 
-// The limits of what an Outbox keeps that displaces.
+// The limits of what an Outbox keeps that displaces. See displace for the memory.
 const (
 	RingBytes    = 256 << 10
 	ringMessages = 1024
