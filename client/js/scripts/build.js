@@ -14,10 +14,10 @@ const LIMIT = 13300; // bytes, minified and compressed
 const INTERNAL = [
   'ack', 'acknowledge', 'again', 'answer', 'answered', 'attempt', 'awaits', 'away', 'beat', 'begun', 'call', 'change',
   'changes', 'closeBegins', 'closedByServer', 'compose', 'configure', 'cost', 'count', 'createdByServer', 'critical',
-  'current', 'deadline', 'doubt', 'doubtful', 'drop', 'due', 'end', 'ended', 'epoch', 'explicit', 'fail', 'failed',
+  'current', 'deadline', 'doubt', 'doubtful', 'drop', 'due', 'during', 'end', 'ended', 'epoch', 'explicit', 'fail', 'failed',
   'flush', 'free', 'gap', 'giveUp', 'grace', 'guessed', 'handler', 'head', 'heard', 'held', 'hello', 'holding', 'idle',
   'keep', 'keptKey', 'last', 'lasted', 'lasts', 'late', 'left', 'load', 'longest', 'major', 'minor', 'modern', 'most',
-  'negotiated', 'offset', 'open', 'order', 'outcome', 'over', 'owner', 'pause', 'probeKey', 'proof', 'queued', 'quiet',
+  'negotiated', 'nudge', 'offset', 'open', 'order', 'outcome', 'over', 'owner', 'pause', 'probeKey', 'proof', 'queued', 'quiet',
   'raise', 'read', 'readTimeout', 'received', 'ref', 'release', 'renewed', 'renounce', 'repeat', 'repeated',
   'requests', 'restore', 'restored', 'resumable', 'resume', 'resumed', 'save', 'say', 'settle', 'signals', 'silence',
   'silent', 'skip', 'skipPause', 'spread', 'start', 'stop', 'stopped', 'suspend', 'take', 'tokens', 'uncounted',
@@ -40,7 +40,9 @@ const { outputFiles: [bundle] } = await build({
 const { code } = await minify(bundle.text, {
   module: true,
   ecma: 2020,
-  compress: { passes: 3, sequences: false, unsafe_arrows: true, keep_fargs: false, lhs_constants: false, pure_getters: true },
+  compress: {
+    passes: 3, inline: 1, hoist_funs: true, sequences: false, unsafe_arrows: true, keep_fargs: false, lhs_constants: false, pure_getters: true,
+  },
 });
 await mkdir(at('dist'), { recursive: true });
 await writeFile(at('dist/webwire.min.js'), code);

@@ -13,7 +13,7 @@ import { HEADER, composed } from './payload.js';
 import { SessionState, gone } from './session.js';
 import { Stream } from './stream.js';
 import { Subscription } from './subscription.js';
-import { Waiting, stale } from './waiting.js';
+import { Waiting } from './waiting.js';
 import { watchWake } from './wake.js';
 
 const LONG_SILENCE = 10_000;
@@ -181,24 +181,6 @@ export class Client extends EventTarget {
     return call;
   }
 
-  // again lets a call that was not executed wait for the next connection, in its place.
-  #again(call, error) {
-    if (call.over) return;
-    call.sent = false;
-    if (error && !this.#options.autoconnect) {
-      call.settle(error);
-      return;
-    }
-    this.#waiting.restore(call);
-  }
-
-  // refuses reports whether the session of a call that waited is gone, which ends the call.
-  #refuses(call) {
-    const refused = stale(call, this.#session);
-    if (refused) call.settle(new DisconnectedError(false, gone()));
-    return refused;
-  }
-
   #refuseClosed() {
     if (this.#status === 'closed') throw new ClosedError();
   }
@@ -303,8 +285,12 @@ export class Client extends EventTarget {
           failed: (name, error) => this.#tell('handlererror', { name, error }),
           silent: () => this.#verify(false),
           answered: () => this.#flush(),
-          again: (call, error) => this.#again(call, error),
-          refuses: (call) => this.#refuses(call),
+          again: (call, error) => {
+            // A call that was not executed waits for the next connection, in its place.
+            call.sent = false;
+            if (error && !this.#options.autoconnect) call.settle(error);
+            else if (!call.over) this.#waiting.restore(call);
+          },
           gap: (missed) => this.#gap(missed),
           away: (reason) => {
             this.#ended(run, reason, connection, true);

@@ -124,7 +124,7 @@ export function compose(version, type, { id, head: fields, name, payload = Paylo
   return message;
 }
 
-// counted reports whether 3.0 counts messages of a type (11.10), given their first byte.
+// counted reports whether 3.0 counts messages of a type (11.10).
 export const counted = (type) => !/^(8|9|1[01]|2[35])$/.test(type);
 
 // parse takes a message of the server apart. It returns undefined for types that a

@@ -64,8 +64,7 @@ export class Connection {
   // expect is the options of the client. events has the functions open(), received(message)
   // for what is no reply, handler(name) for requests of the server and failed(name, error)
   // for what handlers throw, silent() when the server was not heard for long, answered() when
-  // it may be asked again, again(call, error) for a call that was not executed, refuses(call)
-  // to ask whether one that waited is not to be made any more, gap(missed)
+  // it may be asked again, again(call, error) for a call that was not executed, gap(missed)
   // when signals of the server are lost, away(reason) when a socket is lost and the connection
   // is not, resumed(connection, missed) when this socket carries the connection before, and
   // end(reason, unacknowledged), which is called once and synchronously, after the requests in
@@ -97,14 +96,9 @@ export class Connection {
     return this.#open && this.#socket.readyState === OPEN;
   }
 
-  // resumable tells whether the connection outlives its socket.
+  // resumable is for how many milliseconds the connection outlives its socket.
   get resumable() {
-    return this.used && this.#ledger.lasts && this.#expect.autoconnect;
-  }
-
-  // lasts is for how long it does, in milliseconds.
-  get lasts() {
-    return this.resumable ? this.#ledger.lasts : 0;
+    return this.used && this.#expect.autoconnect ? this.#ledger.lasts : 0;
   }
 
   // held tells whether nothing may be sent now that is not in flight: the server is asked
@@ -175,7 +169,7 @@ export class Connection {
         this.end(message.error);
         return;
       }
-      if (counted(new Uint8Array(data)[0])) {
+      if (counted(message.type)) {
         const again = this.#ledger.repeated;
         if (this.#ledger.count(data.byteLength)) this.#ack();
         else this.#timers.ack ??= later(ACK_DELAY, () => this.#ack());
@@ -314,15 +308,19 @@ export class Connection {
   unsubscribe(ref, keep) {
     if (!this.#subscriptions.has(ref)) return;
     if (!keep) this.#subscriptions.delete(ref);
-    if (this.modern) this.say(UNSUBSCRIBE, { payload: new Payload(little(ref, 4)) });
+    if (this.modern) this.#cut(ref);
   }
 
   // nudge sends what changes nothing, if the server acknowledges that, and reports whether it
   // does. To close a session that is not there could close one that is created meanwhile.
   nudge() {
-    const acknowledged = this.modern && this.#ledger.lasts > 0;
-    if (acknowledged) this.send(UNSUBSCRIBE, { payload: new Payload(little(NO_REF, 4)) });
-    return acknowledged;
+    const { lasts } = this.#ledger;
+    if (lasts) this.#cut(NO_REF);
+    return lasts;
+  }
+
+  #cut(ref) {
+    this.say(UNSUBSCRIBE, { payload: new Payload(little(ref, 4)) });
   }
 
   // idle ends a connection that only the requests in flight keep.
@@ -422,7 +420,7 @@ export class Connection {
     }
     this.#away = reason;
     this.#detach(LOST);
-    this.#later('window', this.#ledger.lasts, () => this.end(reason));
+    this.#later('window', this.resumable, () => this.end(reason));
     this.#events.away(reason);
   }
 

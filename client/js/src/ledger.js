@@ -15,7 +15,7 @@ function disagrees(wrong) {
 }
 
 export class Ledger {
-  lasts; // for how many milliseconds the connection lasts without a socket, zero for none
+  lasts = 0; // for how many milliseconds the connection lasts without a socket, zero for none
   size = 0; // of the messages that are kept, in bytes
 
   #proof; // id and secret of the connection

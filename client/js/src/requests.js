@@ -17,7 +17,7 @@ export class Requests {
 
   #connection;
   #pending = new Map(); // calls by id, in 3.0 until their last answer
-  #queue = new Map(); // calls that wait, and how to begin them
+  #queue = new Set(); // calls that wait
   #nextId = 1;
 
   constructor(connection) {
@@ -31,7 +31,7 @@ export class Requests {
   // bytes is how many bytes wait.
   get bytes() {
     let bytes = 0;
-    for (const [, size] of this.#queue.values()) bytes += size;
+    for (const call of this.#queue) bytes += call.bytes;
     return bytes;
   }
 
@@ -53,45 +53,42 @@ export class Requests {
       call.settle(new FailureError(UNSUPPORTED, 'no', `${connection.version} has no ${stream ? 'streams' : 'topics'}`));
       return;
     }
-    const ask = () => {
-      const id = this.#nextId++;
-      this.#pending.set(id, call);
-      call.sent = true;
-      const tell = (what, bytes) => {
-        call.last = [what, { id, payload: new Payload(bytes) }];
-        connection.say(...call.last);
-      };
-      call.release = (error) => {
-        if (modern && this.#pending.has(id)) {
-          // The caller gave up. Its place is free when the last answer has come.
-          const reason = error instanceof TimeoutError ? LATE_REPLY : GAVE_UP;
-          tell(CANCEL, [stream?.left ? ENOUGH : reason]);
-        } else {
-          this.#pending.delete(id);
-        }
-        connection.idle();
-      };
-      if (stream) stream.raise = (limit) => tell(CREDIT, little(limit, 8));
-      try {
-        const deadline = Math.max(0, call.until - now());
-        connection.send(type, { ...message, id, head: { ...message.head, stream, deadline } }, call);
-      } catch (error) {
-        this.#pending.delete(id);
-        call.settle(error);
-      }
-    };
     if (type === REQUEST && this.#full) {
       call.release = () => this.#queue.delete(call);
-      this.#queue.set(call, [ask, message.size]);
-    } else {
-      ask();
+      this.#queue.add(call);
+      return;
+    }
+    const id = this.#nextId++;
+    this.#pending.set(id, call);
+    call.sent = true;
+    const tell = (what, bytes) => {
+      call.last = [what, { id, payload: new Payload(bytes) }];
+      connection.say(...call.last);
+    };
+    call.release = (error) => {
+      if (modern && this.#pending.has(id)) {
+        // The caller gave up. Its place is free when the last answer has come.
+        const reason = error instanceof TimeoutError ? LATE_REPLY : GAVE_UP;
+        tell(CANCEL, [stream?.left ? ENOUGH : reason]);
+      } else {
+        this.#pending.delete(id);
+      }
+      connection.idle();
+    };
+    if (stream) stream.raise = (limit) => tell(CREDIT, little(limit, 8));
+    try {
+      const deadline = Math.max(0, call.until - now());
+      connection.send(type, { ...message, id, head: { ...message.head, stream, deadline } }, call);
+    } catch (error) {
+      this.#pending.delete(id);
+      call.settle(error);
     }
   }
 
-  // answer takes the last answer to a request, and begins as many of those that wait as the
-  // server takes. Late and duplicate replies find no call. again(call, error) is called with
-  // one that was not executed; refuses(call) reports whether it has ended one that waited.
-  answer({ id, payload, error, critical }, { again, refuses }) {
+  // answer takes the last answer to a request. Late and duplicate replies find no call.
+  // again(call, error) is called with one that was not executed, and with as many of those that
+  // wait as the server takes; answered() makes them go on.
+  answer({ id, payload, error, critical }, { again, answered }) {
     const call = this.#pending.get(id);
     this.#pending.delete(id);
     const unknown = critical && new FailureError(UNSUPPORTED, 'maybe', 'a critical field');
@@ -101,10 +98,11 @@ export class Requests {
       call.sent = error.executed !== 'no';
       call.late();
     } else call?.settle(error || unknown, payload);
-    for (const [next, [ask]] of this.#queue) {
+    for (const next of this.#queue) {
       if (this.#full) break;
       this.#queue.delete(next);
-      if (!refuses(next)) ask();
+      again(next);
+      answered();
     }
   }
 
@@ -117,7 +115,7 @@ export class Requests {
 
   // end ends all: those that wait were not executed.
   end(lost, again) {
-    for (const call of this.#queue.keys()) again(call);
+    for (const call of this.#queue) again(call);
     for (const call of this.#pending.values()) call.settle(lost);
   }
 }

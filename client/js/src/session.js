@@ -143,7 +143,7 @@ export class SessionState {
       else ready?.();
       for (const each of callers) each?.settle(error);
       if (adopt) this.#adopt(this.#held);
-    }, timeout + connection.lasts); // the socket may be lost before the answer comes
+    }, timeout + connection.resumable); // the socket may be lost before the answer comes
     this.#asked = !ready;
     connection.request(call, RESTORE_SESSION, { payload: Payload.from(key) });
   }

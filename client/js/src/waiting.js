@@ -3,10 +3,6 @@
 import { DisconnectedError } from './errors.js';
 import { gone } from './session.js';
 
-// stale reports whether a call was made under a session that the client does not have now: it is
-// not to be executed under another, but that a subscription goes on.
-export const stale = ({ owner, renewed }, session) => owner && owner !== session.key && !renewed;
-
 export class Waiting {
   bytes = 0;
 
@@ -31,17 +27,17 @@ export class Waiting {
     this.#calls = new Set([...this.#calls].sort((a, b) => a.order - b.order));
   }
 
-  // flush starts what waited for the connection, and for its session. What was asked for when
-  // the connection was there already does not wait until it holds nothing back: that may be
-  // what its listeners wait for.
+  // flush starts what waited for the connection, and for its session: under another than
+  // that under which it was asked for nothing is executed, but that a subscription goes on. What
+  // was asked for when the connection was there already does not wait until it holds nothing
+  // back: that may be what its listeners wait for.
   flush(connection, session) {
     for (const call of this.#calls) {
-      const { owner, explicit, during } = call;
-      const awaited = owner && session.awaits(owner);
-      const held = connection?.held || (connection?.holding && during !== connection);
-      if (awaited || stale(call, session)) {
-        if (!awaited) call.settle(new DisconnectedError(false, gone()));
-      } else if (connection && (explicit || !held)) {
+      const { owner, explicit, renewed, during } = call;
+      if (owner && session.awaits(owner)) continue;
+      if (owner && owner !== session.key && !renewed) {
+        call.settle(new DisconnectedError(false, gone()));
+      } else if (connection && (explicit || !(connection.held || (connection.holding && during !== connection)))) {
         call.release();
         try {
           call.start(call, connection);
