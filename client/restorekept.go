@@ -229,11 +229,10 @@ func (s *serving) settleAgain(number uint64, err error) (again, fatal bool) {
 	again, refused := refusal(err)
 	var lost *link.LostError
 	var unsent *link.UnsentError
-	var late *link.TimeoutError
 	switch {
 	case err == nil, errors.As(err, &lost):
 		return false, false
-	case errors.As(err, &unsent) && errors.As(err, &late): // the connection has no socket, most likely
+	case errors.As(err, &unsent) && !refused: // there is no socket, or the server takes no more requests
 		if st.number != number {
 			c.adopt()
 		}
