@@ -125,9 +125,8 @@ func (s *Subscription) subscribe(ctx context.Context) (*link.Link, error) {
 			return nil, &link.UnsentError{Err: fmt.Errorf("client: server speaks protocol %v, topics need 3.0: %w", v, protocol.ErrUnsupported)}
 		}
 		stale, body := s.begin()
-		if stale != 0 {
-			// If this cannot be sent the next does not either.
-			_ = l.Send(ctx, protocol.Message{Kind: protocol.Unsubscribe, Ref: stale})
+		if m := (protocol.Message{Kind: protocol.Unsubscribe, Ref: stale}); stale != 0 && l.Send(ctx, m) != nil {
+			l.Answer(m) // ctx has ended, or the connection
 		}
 		_, err = l.Request(ctx, body.Message(), timeout, func(p protocol.Payload) error {
 			at, err := p.Position()
@@ -174,6 +173,9 @@ func (s *Subscription) keep(l *link.Link) {
 		}
 		next, err := s.subscribeAgain()
 		if err != nil {
+			if l := s.client.link.Load(); l != nil {
+				s.leave(l) // the server may have the one that was to be replaced
+			}
 			s.fail(err)
 			return
 		}
