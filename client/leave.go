@@ -80,13 +80,7 @@ func (c *Client) move(l *link.Link, d protocol.DrainBody) {
 		if !passed(min(wait, most), over) {
 			return
 		}
-		c.mu.Lock()
-		if c.link.Load() == l {
-			c.leaving.Store(l)
-			c.notify()
-		}
-		c.mu.Unlock()
-		if !settled(late, l, over) {
+		if !c.leaveSocket(l, over) || !settled(late, l, over) {
 			return
 		}
 		if d.Spread > 0 && wait <= most {
@@ -103,6 +97,23 @@ func (c *Client) move(l *link.Link, d protocol.DrainBody) {
 		case <-over:
 		}
 	})
+}
+
+// leaveSocket holds new requests back, and reports whether the socket is not over: after that
+// the connection goes on with another one, which is not to be left.
+func (c *Client) leaveSocket(l *link.Link, over <-chan struct{}) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-over:
+		return false
+	default:
+	}
+	if c.link.Load() == l {
+		c.leaving.Store(l)
+		c.notify()
+	}
+	return true
 }
 
 // settled waits until nothing is in flight and the server has acknowledged everything, or it
