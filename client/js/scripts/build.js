@@ -14,8 +14,8 @@ const LIMIT = 13300; // bytes, minified and compressed
 const INTERNAL = [
   'ack', 'acknowledge', 'again', 'answer', 'answered', 'attempt', 'awaits', 'away', 'beat', 'begun', 'call', 'change',
   'changes', 'closeBegins', 'closedByServer', 'compose', 'configure', 'cost', 'count', 'createdByServer', 'critical',
-  'current', 'deadline', 'doubt', 'doubtful', 'drop', 'due', 'during', 'end', 'ended', 'epoch', 'explicit', 'fail', 'failed',
-  'flush', 'free', 'gap', 'giveUp', 'grace', 'guessed', 'handler', 'head', 'heard', 'held', 'hello', 'holding', 'idle',
+  'current', 'deadline', 'doubt', 'drop', 'due', 'during', 'end', 'ended', 'epoch', 'explicit', 'fail', 'failed',
+  'flush', 'free', 'gap', 'giveUp', 'grace', 'guessed', 'handler', 'head', 'heard', 'held', 'hello', 'holding', 'hopeless', 'idle',
   'keep', 'keptKey', 'last', 'lasted', 'lasts', 'late', 'left', 'load', 'longest', 'major', 'minor', 'modern', 'most',
   'negotiated', 'nudge', 'offset', 'open', 'order', 'outcome', 'over', 'owner', 'pause', 'probeKey', 'proof', 'queued', 'quiet',
   'raise', 'read', 'readTimeout', 'received', 'ref', 'release', 'renewed', 'renounce', 'repeat', 'repeated',

@@ -9,10 +9,10 @@ const PROBE_TIMEOUT = 5_000;
 const LATE = 1_000; // of a timer: the page was frozen, or the device slept
 
 export class Liveness {
-  doubtful = false; // whether it is there will show when a reply comes or is late
   quiet = false; // see verify
 
   #connection;
+  #doubtful = false; // whether it is there will show when something comes or is late
   #heard = now();
   #heartbeat = 0; // milliseconds of silence before one is due, zero for none
   #patience = SILENCE; // the silence of the server after which it is asked
@@ -33,7 +33,7 @@ export class Liveness {
   // heard takes note that something came.
   heard() {
     this.#heard = now();
-    this.doubtful = false;
+    this.#doubtful = false;
   }
 
   // wrote takes note that something was sent.
@@ -46,6 +46,11 @@ export class Liveness {
   // silence is how long the server was not heard, in milliseconds.
   get silence() {
     return Math.round(now() - this.#heard);
+  }
+
+  // hopeless tells that the server is in doubt and was not asked.
+  get hopeless() {
+    return this.#doubtful && !this.#probing;
   }
 
   // watch calls silent whenever the server was not heard for long.
@@ -80,12 +85,12 @@ export class Liveness {
         }, Infinity);
         connection.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
       }
-      this.doubtful = true;
+      this.#doubtful = true;
       this.#judge();
     } else if (serious && (connection.resumable || !count)) {
       connection.giveUp();
     } else {
-      this.doubtful = count > 0;
+      this.#doubtful = count > 0;
     }
   }
 
@@ -95,7 +100,7 @@ export class Liveness {
     const asked = now();
     this.#probing = later(PROBE_TIMEOUT, () => {
       this.#probing = undefined;
-      if (!this.doubtful) return;
+      if (!this.#doubtful) return;
       if (now() - asked > PROBE_TIMEOUT + LATE) this.#judge();
       else this.#connection.giveUp();
     });
@@ -105,6 +110,6 @@ export class Liveness {
   stop() {
     [this.#beating, this.#watching, this.#probing].forEach(clearTimeout);
     this.#probing = undefined;
-    this.doubtful = false;
+    this.#doubtful = false;
   }
 }

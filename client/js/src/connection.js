@@ -326,7 +326,7 @@ export class Connection {
   // idle ends a connection that only the requests in flight keep.
   idle() {
     if (this.#requests.count || !this.#open) return;
-    if (this.#liveness.doubtful) {
+    if (this.#liveness.hopeless) {
       this.giveUp();
     } else if (this.#moving) {
       if (this.#tasks.size) return;

@@ -225,3 +225,20 @@ test('an attempt to restore the session that loses its socket does not cost the 
   assert.equal(client.status, 'resuming', 'for two minutes');
   assert.equal(await outcome(reply), undefined);
 });
+
+test('a handler that returns while the server is asked whether it is there does not cost the socket', async (t) => {
+  const { server, client, socket } = await connected(t, {});
+  let finish;
+  client.handle('slow', () => new Promise((resolve) => { finish = resolve; }));
+  socket.say(128, [1, 0, 0, 0, 0, 0, 0, 0], [0, 0], [4], 'slow', 'x');
+  await server.clock.pass(1_000);
+  socket.take(); // an ack
+  await server.clock.pass(29_000);
+  assert.equal(socket.take().type, 35);
+  finish('y');
+  await settled();
+  assert.equal(client.status, 'connected');
+  assert.equal(socket.take()?.type, 192, 'the reply');
+  await server.clock.pass(5_000);
+  assert.equal(client.status, 'resuming', 'and that the server is not there is noticed');
+});
