@@ -297,3 +297,42 @@ func TestServerThatNeverWelcomes(t *testing.T) {
 		}
 	})
 }
+
+func TestServerThatNeverWelcomesAClientThatConnectsOnce(t *testing.T) {
+	for name, closes := range map[string]bool{"waits": false, "closes": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				ln := memory.Listen()
+				c := dial(t, ln, client.Options{Logger: discard, DialTimeout: 5 * time.Second, DisableAutoconnect: true})
+				began := time.Now()
+				done := make(chan error, 1)
+				go func() { done <- c.Connect(t.Context()) }()
+				conn, err := ln.Accept(transport.AcceptOptions{Protocols: []string{protocol.V3_0.Token()}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := &peer{t, conn, protocol.V3_0}
+				p.send(protocol.Conf{Version: protocol.V3_0, StreamCredit: 1 << 16, Requests: 8}.Message())
+				go func() {
+					for {
+						if _, err := conn.Read(nil); err != nil {
+							return
+						}
+					}
+				}()
+				want := context.DeadlineExceeded
+				if closes {
+					time.Sleep(4 * time.Second)
+					want = client.ErrClosed
+					_ = c.Close()
+				}
+				if err := <-done; !errors.Is(err, want) {
+					t.Errorf("Connect: %v, want %v", err, want)
+				}
+				if took := time.Since(began); took > 6*time.Second {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+}
