@@ -274,12 +274,12 @@ export class Client extends EventTarget {
           received: (message) => {
             if (message.type !== SIGNAL || this.#connection === connection) {
               this.#received(connection, message);
-              return;
+            } else if (!message.error) {
+              // Signals that come before the connection can be used are told after that.
+              early.push(message);
+              bytes += HEADER + message.payload.bytes.length;
+              if (bytes > maxQueue) connection.end(new QueueFullError(maxQueue));
             }
-            // Signals that come before the connection can be used are told after that.
-            early.push(message);
-            bytes += HEADER + (message.payload?.bytes.length ?? 0);
-            if (bytes > maxQueue) connection.end(new QueueFullError(maxQueue));
           },
           handler: (name) => this.#handlers.get(name),
           failed: (name, error) => this.#tell('handlererror', { name, error }),
