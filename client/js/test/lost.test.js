@@ -242,3 +242,23 @@ test('a handler that returns while the server is asked whether it is there does 
   await server.clock.pass(5_000);
   assert.equal(client.status, 'resuming', 'and that the server is not there is noticed');
 });
+
+test('requests that wait for a place go on where the client moves to, in their order', async (t) => {
+  const { server, client, socket } = await connected(t, {}, conf(1));
+  for (const name of ['a', 'b', 'c', 'd']) client.request(name, 'x');
+  const first = socket.take();
+  assert.equal(first.name, 'a');
+  socket.say(11, 1, [0, 0, 0, 0], [0x60, 0xea, 0, 0]);
+  await server.clock.pass(10);
+  socket.reply(first);
+  await settled();
+  assert.equal(socket.take()?.name, undefined, 'nothing more is sent to a server that is left');
+  socket.say(8, [1, 0, 0, 0, 0, 0, 0, 0]);
+  const second = await resumed(server, 1, { received: 1, from: 2 });
+  for (const name of ['b', 'c', 'd']) {
+    const request = second.take();
+    assert.equal(request?.name, name);
+    second.reply(request);
+    await settled();
+  }
+});
