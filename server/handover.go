@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"time"
 
@@ -42,6 +43,7 @@ type frozen struct {
 	queued  []protocol.Message
 	members []membership
 	slot    sessionSlot
+	updates int // of the session
 	timer   *time.Timer
 }
 
@@ -151,10 +153,13 @@ func (c *Conn) freeze(ctx context.Context) (*frozen, protocol.Outcome) {
 		expires: c.expiresAt(), spoke: c.spoke, fails: uint32(c.fails),
 	}
 	if ok = calm && known && c.moveOrigins(m); ok {
-		f.slot, ok = c.moveSession(m)
+		ok = c.moveSession(m, f)
 	}
 	if ok {
 		m.link, ok = c.link.State()
+	}
+	if live := f.slot.live; ok && live != nil {
+		ok = c.server.sessions.updates(live) == f.updates // else the client may know another info than m has
 	}
 	if !ok {
 		c.thaw()
@@ -224,31 +229,35 @@ func (c *Conn) thaw() {
 	c.rejoin(f.members)
 }
 
-// moveSession adds the session to m. It reports false if it is about to change.
-func (c *Conn) moveSession(m *move) (slot sessionSlot, ok bool) {
+// moveSession adds the session to m and f. It reports false if it is about to change.
+func (c *Conn) moveSession(m *move, f *frozen) (ok bool) {
 	t := &c.server.sessions
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	slot = c.session
-	switch slot.state {
+	f.slot = c.session
+	switch slot := &f.slot; slot.state {
 	case taken:
 		s := slot.session
-		m.session, m.made, m.joined = &s, slot.made, slot.number
-		return slot, slot.live.busy == nil
+		m.session, m.stored = &s, sha256.Sum256(slot.stored)
+		m.made, m.joined = slot.made, slot.number
+		f.updates = slot.live.updates
+		return slot.live.busy == nil
 	case free:
-		return slot, true
+		return true
 	}
-	return slot, false
+	return false
 }
 
 // moveOut takes the session from a connection that moves, and ends the watch over its end. It
-// reports false, and does neither, if the session has changed or the connection has ended.
+// reports false, and does neither, if it has another session or none, if its session is about
+// to change, or if the connection has ended. If there is a store, another info is no reason: the
+// other node has read the store since it has the session, and learns of later updates itself.
 func (t *sessions) moveOut(c *Conn, f *frozen) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before, now := &f.slot, &c.session
 	same := now.state == before.state && now.number == before.number && now.live == before.live &&
-		string(now.session.Info) == string(before.session.Info) &&
+		(t.canReload() || string(now.session.Info) == string(before.session.Info)) &&
 		(now.live == nil || now.live.busy == nil) // else it is about to change
 	if unwatch := c.resumption.unwatch; !same || unwatch == nil || !unwatch() {
 		return false

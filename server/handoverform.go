@@ -16,7 +16,7 @@ import (
 // handoverVersion is the version of what nodes tell one another about a connection that
 // moves. It is the first byte of each question. A node that does not know the version of a
 // question refuses it, and the connection does not move.
-const handoverVersion = 2
+const handoverVersion = 3
 
 var (
 	errForm        = errors.New("server: malformed hand-over")
@@ -32,6 +32,7 @@ type move struct {
 	members []membership
 
 	session *session.Session // nil: none
+	stored  [32]byte         // SHA-256 of the info in the store, as far as the node knows
 	made    bool             // by CreateSession
 	joined  uint64           // number of the join
 
@@ -149,6 +150,7 @@ func (m *move) encode() []byte {
 		f.time(s.Created)
 		f.time(s.LastSeen)
 		f.bytes(s.Info)
+		f.raw(m.stored[:])
 		f.bool(m.made)
 		f.u64(m.joined)
 	}
@@ -193,7 +195,7 @@ func decodeMove(data []byte) (*move, error) {
 	}
 	if r.bool() {
 		m.session = &session.Session{Key: string(r.bytes()), Created: r.time(), LastSeen: r.time(), Info: r.bytes()}
-		m.made, m.joined = r.bool(), r.u64()
+		m.stored, m.made, m.joined = [32]byte(r.take(32)), r.bool(), r.u64()
 	}
 	m.connected, m.expires, m.userAgent = r.time(), r.time(), string(r.bytes())
 	m.spoke, m.fails = r.bool(), r.u32()
@@ -215,7 +217,7 @@ type formReader struct {
 func (r *formReader) take(n int) []byte {
 	if n < 0 || n > len(r.rest) {
 		r.bad, r.rest = true, nil
-		return make([]byte, 16)[:min(max(n, 0), 16)]
+		return make([]byte, 32)[:min(max(n, 0), 32)]
 	}
 	b := r.rest[:n:n]
 	r.rest = r.rest[n:]

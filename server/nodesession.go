@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 
 	"github.com/webwire-go/webwire/session"
@@ -131,10 +132,13 @@ func (t *sessions) finish(l *live, quiet *Conn) {
 	clear(l.conns)
 }
 
+// canReload reports whether there is a store in which a node finds what another has changed.
+func (t *sessions) canReload() bool { return t.store != nil && t.store.store != nil }
+
 // reload reads the info of a session that another node has updated, and tells the clients
 // of its connections. Without a store there is nothing to read. l may be nil.
 func (t *sessions) reload(ctx context.Context, l *live) error {
-	if l == nil || t.store.store == nil {
+	if l == nil || !t.canReload() {
 		return nil
 	}
 	t.mu.Lock()
@@ -159,12 +163,19 @@ func (t *sessions) reload(ctx context.Context, l *live) error {
 	case err == nil:
 		l.updates++
 		for c := range l.conns {
-			if !bytes.Equal(c.session.session.Info, s.Info) {
-				c.session.session.Info = s.Info
-				c.tellSession()
-			}
+			c.nowHas(s.Info)
 		}
 	}
 	t.tidy(l)
 	return err
+}
+
+// nowHas gives the connection the info that its session has in the store, and tells the client
+// if that is another one. The caller holds mu of the registry.
+func (c *Conn) nowHas(info json.RawMessage) {
+	same := bytes.Equal(c.session.session.Info, info)
+	c.session.hasInfo(info)
+	if !same {
+		c.tellSession()
+	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type live struct {
 type sessionSlot struct {
 	state   slotState
 	session session.Session // if taken; if left, the last one
+	stored  json.RawMessage // if taken, the info in the store, which OnSessionLookup may have replaced
 	live    *live           // if taken
 	number  uint64          // of the join, if taken; see number
 	made    bool            // if taken, by CreateSession
@@ -186,10 +188,11 @@ func (t *sessions) tidy(l *live) {
 // joining is what join gives to a connection.
 type joining struct {
 	session session.Session
-	msg     []byte // for the client
-	made    bool   // by CreateSession
-	instead *live  // the session that the connection has until then; nil: none
-	updates int    // of the session when it was loaded
+	stored  json.RawMessage // the info in the store
+	msg     []byte          // for the client
+	made    bool            // by CreateSession
+	instead *live           // the session that the connection has until then; nil: none
+	updates int             // of the session when it was loaded
 }
 
 // join gives the connection the session whose place it holds, and tells the client. It
@@ -215,7 +218,7 @@ func (t *sessions) join(c *Conn, l *live, j joining) error {
 	if c.session.state == taken {
 		t.detach(c)
 	}
-	c.session = sessionSlot{taken, j.session, l, t.number(), j.made}
+	c.session = sessionSlot{taken, j.session, j.stored, l, t.number(), j.made}
 	l.conns[c] = struct{}{}
 	t.watchUse()
 	return nil

@@ -32,6 +32,8 @@ const (
 // run here goes to that node, as a stream of messages with their lengths in front: the
 // position in the stream tells what was forwarded already. What the client sends to them
 // comes back. Only what is counted, and cancels, are forwarded: the rest is about the socket.
+// So is not what was to tell the client of its session: that goes with the connection, and
+// the other node tells of it what is newer.
 type relay struct {
 	conn  *Conn
 	first place // to which it moved first
@@ -74,7 +76,7 @@ func (r *relay) follow(to place) {
 func (r *relay) Write(msgs ...[]byte) error {
 	var stream []byte
 	for _, msg := range msgs {
-		if m, err := protocol.V3_0.Parse(msg); err != nil || !protocol.V3_0.Counted(m.Kind) && m.Kind != protocol.Cancel {
+		if m, err := protocol.V3_0.Parse(msg); err != nil || !forwards(m.Kind) {
 			continue
 		}
 		stream = binary.LittleEndian.AppendUint32(stream, uint32(len(msg)))
@@ -92,6 +94,17 @@ func (r *relay) Write(msgs ...[]byte) error {
 		r.offset = at
 	}
 	return nil
+}
+
+// forwards reports whether messages of this kind are forwarded.
+func forwards(k protocol.Kind) bool {
+	switch k {
+	case protocol.SessionCreated, protocol.SessionClosed:
+		return false
+	case protocol.Cancel:
+		return true
+	}
+	return protocol.V3_0.Counted(k)
 }
 
 // forward forwards the beginning of rest, which is at a position in the stream, and returns

@@ -53,7 +53,7 @@ func (c *Conn) restore(ctx context.Context, id protocol.ID, key string, early bo
 	}()
 	for {
 		updates := t.updates(l)
-		s, err := t.store.load(ctx, c, key)
+		s, stored, err := t.store.load(ctx, c, key)
 		if err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (c *Conn) restore(ctx context.Context, id protocol.ID, key string, early bo
 			return err
 		}
 		pending := t.replaceElsewhere(ctx, l, 1)
-		err = t.join(c, l, joining{session: s, msg: msg, instead: made, updates: updates})
+		err = t.join(c, l, joining{session: s, stored: stored, msg: msg, instead: made, updates: updates})
 		if err == errUpdated {
 			continue
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -110,9 +111,9 @@ func (h *hookedStore) update(ctx context.Context, c *Conn, s session.Session) er
 
 var errNoUpdates = fmt.Errorf("server: session updates need a store or OnSessionUpdated: %w", errors.ErrUnsupported)
 
-// load returns the session of key and notes its use.
-func (h *hookedStore) load(ctx context.Context, c *Conn, key string) (session.Session, error) {
-	s := session.Session{Key: key}
+// load returns the session of key, and the info that it has in the store, and notes its use.
+func (h *hookedStore) load(ctx context.Context, c *Conn, key string) (s session.Session, stored json.RawMessage, err error) {
+	s.Key = key
 	now := time.Now()
 	if h.store != nil {
 		err := h.run("session store", key, func() (err error) {
@@ -121,25 +122,26 @@ func (h *hookedStore) load(ctx context.Context, c *Conn, key string) (session.Se
 		})
 		switch {
 		case err != nil:
-			return session.Session{}, err
+			return session.Session{}, nil, err
 		case s.Key != key:
-			return session.Session{}, errOtherSession
+			return session.Session{}, nil, errOtherSession
 		}
 		if err := h.touch(ctx, key, now); err != nil { // closed meanwhile
-			return session.Session{}, err
+			return session.Session{}, nil, err
 		}
 	}
+	stored = s.Info
 	if h.hooks.OnSessionLookup != nil {
 		err := h.run("OnSessionLookup", key, func() (err error) {
 			s, err = h.hooks.OnSessionLookup(ctx, c, s)
 			return err
 		})
 		if err != nil {
-			return session.Session{}, err
+			return session.Session{}, nil, err
 		}
 	}
 	s.Key, s.LastSeen = key, now
-	return s, nil
+	return s, stored, nil
 }
 
 var errOtherSession = fmt.Errorf("server: the session store returned another session: %w", session.ErrDamaged)
@@ -163,20 +165,29 @@ func (h *hookedStore) touch(ctx context.Context, key string, seen time.Time) err
 
 // has reports whether there is a session of key that can be deleted.
 func (h *hookedStore) has(ctx context.Context, key string) (bool, error) {
+	_, exists, err := h.look(ctx, key)
+	return exists, err
+}
+
+// look is has, and returns the session as the store has it, nil if that is not known.
+func (h *hookedStore) look(ctx context.Context, key string) (s *session.Session, exists bool, err error) {
 	if h.store == nil {
-		return true, nil // OnSessionClosed finds out
+		return nil, true, nil // OnSessionClosed finds out
 	}
-	err := h.run("session store", key, func() error {
-		_, err := h.store.Load(ctx, key)
+	var found session.Session
+	err = h.run("session store", key, func() (err error) {
+		found, err = h.store.Load(ctx, key)
 		return err
 	})
 	switch {
-	case err == nil, errors.Is(err, session.ErrDamaged):
-		return true, nil
+	case errors.Is(err, session.ErrDamaged), err == nil && found.Key != key:
+		return nil, true, nil
 	case errors.Is(err, session.ErrNotFound):
-		return false, nil
+		return nil, false, nil
+	case err != nil:
+		return nil, false, err
 	}
-	return false, err
+	return &found, true, nil
 }
 
 // remove deletes a session. Without a store that is what OnSessionClosed does.

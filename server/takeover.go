@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/internal/logs"
 	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/session"
 	"github.com/webwire-go/webwire/transport"
 )
 
@@ -276,7 +278,8 @@ func (t *taking) prepare(ctx context.Context, c *Conn, conn transport.Conn, hell
 }
 
 // adopt gives a connection that comes from another node the session that it had there. If
-// that was closed meanwhile the client is told.
+// that was closed or updated meanwhile the client is told. What the store has decides: this node
+// learns of an update only once it has the session, and the other one perhaps too late.
 func (t *sessions) adopt(ctx context.Context, c *Conn, m *move) error {
 	if m.session == nil || t.store == nil {
 		return nil
@@ -292,26 +295,48 @@ func (t *sessions) adopt(ctx context.Context, c *Conn, m *move) error {
 		l.arriving += n
 	}
 	arriving(1)
-	exists, err := t.store.has(ctx, key)
-	if err != nil {
-		arriving(-1)
-		t.release(l)
-		return fmt.Errorf("server: session of a connection of another node: %w", err)
+	for {
+		updates := t.updates(l)
+		now, exists, err := t.store.look(ctx, key)
+		if err != nil {
+			arriving(-1)
+			t.release(l)
+			return fmt.Errorf("server: session of a connection of another node: %w", err)
+		}
+		if t.arrive(c, l, m, now, exists, updates) {
+			return nil
+		}
 	}
+}
+
+// arrive is the last step of adopt. now is the session as the store had it when there were that
+// many updates, nil if that is not known. It reports false, and does nothing, if there were more
+// meanwhile.
+func (t *sessions) arrive(c *Conn, l *live, m *move, now *session.Session, exists bool, updates int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if l.updates != updates {
+		return false
+	}
 	l.arriving--
 	if !exists || l.dead {
 		l.held--
 		t.tidy(l)
 		c.tellClosed()
-		return nil
+		return true
 	}
 	t.makeRoom(l)
-	c.session = sessionSlot{taken, *m.session, l, m.joined, m.made}
+	c.session = sessionSlot{taken, *m.session, m.session.Info, l, m.joined, m.made}
 	l.conns[c] = struct{}{}
+	switch {
+	case now == nil:
+	case sha256.Sum256(now.Info) == m.stored: // the client has what was made of it
+		c.session.stored = now.Info
+	default:
+		c.nowHas(now.Info)
+	}
 	t.watchUse()
-	return nil
+	return true
 }
 
 // silentNodes are connections whose node did not answer lately.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
@@ -12,9 +13,9 @@ import (
 // The change is saved, and then every connection that has the session gets it, on all
 // nodes, as a SessionCreated message with the same key, before the reply to the request that
 // is being handled. A node that cannot be reached keeps the old Info until the next update
-// or restore. Section 8 of PROTOCOL.md says what clients of each version do with
-// it. Concurrent updates of a session take effect one after the other, in the same order
-// everywhere.
+// or restore, or until the connection moves to another node. Section 8 of PROTOCOL.md says
+// what clients of each version do with it. Concurrent updates of a session take effect one
+// after the other, in the same order everywhere.
 //
 // After an error the session is unchanged, except that a store may have saved a change
 // whose confirmation was lost. The error is ErrNoSession if the connection has no session,
@@ -67,11 +68,14 @@ func (t *sessions) update(ctx context.Context, c *Conn, info []byte) (session.Se
 	defer t.mu.Unlock()
 	l.updates++
 	for other := range l.conns {
-		other.session.session.Info = info
+		other.session.hasInfo(info)
 		other.tellSession()
 	}
 	return s, nil
 }
+
+// hasInfo replaces the info of the session by one that is in the store.
+func (s *sessionSlot) hasInfo(info json.RawMessage) { s.session.Info, s.stored = info, info }
 
 // occupy makes the session of the connection busy, after another attempt to close or
 // update it is over.

@@ -2,6 +2,7 @@ package handover_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -148,28 +149,33 @@ func (b *taken) Ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte,
 	return answer, err
 }
 
+// named is a handler that creates a session, and updates it.
+func named() *server.Mux {
+	var mux server.Mux
+	mux.Request("login", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		_, err := r.Conn.CreateSession(ctx, map[string]string{"name": r.Payload.Text()})
+		return protocol.Payload{}, err
+	})
+	mux.Request("rename", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+		_, err := r.Conn.UpdateSession(ctx, map[string]string{"name": r.Payload.Text()})
+		return protocol.Payload{}, err
+	})
+	mux.Request("who", func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+		s, _ := r.Conn.Session()
+		return text(string(s.Info)), nil
+	})
+	return &mux
+}
+
 // A client whose connection moves while its session is updated elsewhere gets the update, also
 // if the node before is just reading it.
 func TestUpdateWhileMoving(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var mux server.Mux
-		mux.Request("login", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
-			_, err := r.Conn.CreateSession(ctx, map[string]string{"name": r.Payload.Text()})
-			return protocol.Payload{}, err
-		})
-		mux.Request("rename", func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
-			_, err := r.Conn.UpdateSession(ctx, map[string]string{"name": r.Payload.Text()})
-			return protocol.Payload{}, err
-		})
-		mux.Request("who", func(_ context.Context, r *server.Request) (protocol.Payload, error) {
-			s, _ := r.Conn.Session()
-			return text(string(s.Info)), nil
-		})
 		store := &slowLoad{release: make(chan struct{})}
 		there := &taken{}
 		c := newCluster(t, 0, nil)
 		c.opts = func(i int) server.Options {
-			o := server.Options{Handler: &mux, Engine: c.engine.Node()}
+			o := server.Options{Handler: named(), Engine: c.engine.Node()}
 			switch i {
 			case 0:
 				store.Store = o.Engine.Sessions
@@ -213,6 +219,240 @@ func TestUpdateWhileMoving(t *testing.T) {
 		}
 		if s, _ := m.Session(); string(s.Info) != `{"name":"bob"}` {
 			t.Errorf("after the update the client has %s", s.Info)
+		}
+	})
+}
+
+// updates are hooks that note which updates of its session a client gets.
+func (b *book) updates() client.Hooks {
+	h := b.signals()
+	h.OnSessionUpdated = func(_ context.Context, s session.Session) { b.note("client: %s", s.Info) }
+	return h
+}
+
+// OnClientBack may update the session: the connection moves all the same, and its client gets
+// each update once, from the node where it is.
+func TestOnClientBackUpdatesTheSession(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		c := newCluster(t, 3, func(i int) server.Options {
+			return server.Options{Handler: named(), Hooks: server.Hooks{OnClientBack: func(ctx context.Context, c *server.Conn) error {
+				for step := range 3 {
+					if _, err := c.UpdateSession(ctx, map[string]int{"node": i, "step": step}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}}}
+		})
+		m := c.join(0, client.Options{Hooks: b.updates()})
+		if a := <-m.ask(t.Context(), "login", "ann"); a.err != nil {
+			t.Fatal(a)
+		}
+		for _, to := range []int{1, 2, 0} {
+			m.move(t, to)
+			n := string(rune('0' + to))
+			b.want(t, `client: {"node":`+n+`,"step":0}`, `client: {"node":`+n+`,"step":1}`, `client: {"node":`+n+`,"step":2}`)
+			if a := <-m.ask(t.Context(), "who", ""); a.String() != `{"node":`+n+`,"step":2}` {
+				t.Errorf("node %d has %v", to, a)
+			}
+		}
+		if s := m.Stats(); s.Resumes != 3 || s.Connects != 1 {
+			t.Errorf("%d resumes, %d connections", s.Resumes, s.Connects)
+		}
+	})
+}
+
+// If the connection stays at the node that it had, because the other one does not want it, the
+// client gets there what it has missed.
+func TestUpdateOfAConnectionThatStays(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		c := newCluster(t, 2, func(i int) server.Options {
+			o := server.Options{Handler: named()}
+			if i == 1 {
+				o.Hooks.OnClientBack = func(ctx context.Context, c *server.Conn) error {
+					_, err := c.UpdateSession(ctx, map[string]string{"name": "bob"})
+					return errors.Join(err, errors.New("no"))
+				}
+			}
+			return o
+		})
+		m := c.join(0, client.Options{Hooks: b.updates()})
+		if a := <-m.ask(t.Context(), "login", "ann"); a.err != nil {
+			t.Fatal(a)
+		}
+		m.route.goTo(1)
+		m.route.cut()
+		time.Sleep(time.Second) // it may have tried more than once
+		m.route.goTo(0)
+		m.connect(t)
+		b.want(t, `client: {"name":"bob"}`)
+		if s := m.Stats(); s.Resumes != 1 || s.Connects != 1 {
+			t.Errorf("%d resumes, %d connections", s.Resumes, s.Connects)
+		}
+	})
+}
+
+// known is a Bus whose node is known.
+type known struct {
+	engine.Bus
+	id engine.NodeID
+}
+
+func (b *known) Open(ctx context.Context, self engine.NodeID, in engine.Inlet) error {
+	b.id = self
+	return b.Bus.Open(ctx, self, in)
+}
+
+// late is a Bus that tells a node of updates of sessions late.
+type late struct {
+	engine.Bus
+	to      *known
+	release chan struct{}
+}
+
+func (b *late) Ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, error) {
+	if to == b.to.id && data[0] == 2 && data[1] == 2 {
+		<-b.release
+	}
+	return b.Bus.Ask(ctx, to, data)
+}
+
+// A connection moves while its session is updated. The node that it comes to is told when it does
+// not know the session yet, and the one before only after the move. OnSessionLookup gives each client
+// an info of its own, which it keeps if there is no update.
+func TestUpdateThatTheOldNodeLearnsLate(t *testing.T) {
+	for name, test := range map[string]struct {
+		update bool
+		lookup func(context.Context, *server.Conn, session.Session) (session.Session, error)
+		before string
+		after  string
+	}{
+		"update":            {true, nil, `{"name":"ann"}`, `{"name":"bob"}`},
+		"lookup":            {false, own, `{"name":"ann's own"}`, `{"name":"ann's own"}`},
+		"update and lookup": {true, own, `{"name":"ann's own"}`, `{"name":"bob"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := new(book)
+				behind, there := &late{to: new(known), release: make(chan struct{})}, new(taken)
+				c := newCluster(t, 0, nil)
+				c.opts = func(i int) server.Options {
+					o := server.Options{Handler: named(), Engine: c.engine.Node(), Hooks: server.Hooks{OnSessionLookup: test.lookup}}
+					switch i {
+					case 0:
+						behind.to.Bus, o.Engine.Bus = o.Engine.Bus, behind.to
+					case 1:
+						there.Bus, o.Engine.Bus = o.Engine.Bus, there
+					case 2:
+						behind.Bus, o.Engine.Bus = o.Engine.Bus, behind
+					}
+					return o
+				}
+				for i := range 3 {
+					c.start(i)
+				}
+				other := c.join(2, client.Options{})
+				if a := <-other.ask(t.Context(), "login", "ann"); a.err != nil {
+					t.Fatal(a)
+				}
+				s, _ := other.Session()
+				m := c.join(0, client.Options{Hooks: b.updates()})
+				if err := m.RestoreSession(t.Context(), s.Key); err != nil {
+					t.Fatal(err)
+				}
+				if s, _ := m.Session(); string(s.Info) != test.before {
+					t.Errorf("before the move the client has %s", s.Info)
+				}
+				there.f = func() {
+					if test.update {
+						other.ask(t.Context(), "rename", "bob")
+						synctest.Wait() // the new node has been told, the other one not
+					}
+				}
+				m.move(t, 1)
+				close(behind.release)
+				synctest.Wait()
+				if s, _ := m.Session(); string(s.Info) != test.after {
+					t.Errorf("after the move the client has %s", s.Info)
+				}
+				if a := <-m.ask(t.Context(), "who", ""); a.String() != test.after {
+					t.Errorf("after the move the node has %v", a)
+				}
+				m.move(t, 2)
+				if a := <-m.ask(t.Context(), "who", ""); a.String() != test.after {
+					t.Errorf("after another move the node has %v", a)
+				}
+				var want []string
+				if test.update {
+					want = append(want, "client: "+test.after)
+				}
+				b.want(t, want...)
+			})
+		})
+	}
+}
+
+func own(_ context.Context, _ *server.Conn, s session.Session) (session.Session, error) {
+	s.Info = []byte(`{"name":"ann's own"}`)
+	return s, nil
+}
+
+// oldLoad is a store whose first Load returns, once it is released, what there was when it was called.
+type oldLoad struct {
+	session.Store
+	called  atomic.Bool
+	release chan struct{}
+}
+
+func (s *oldLoad) Load(ctx context.Context, key string) (session.Session, error) {
+	found, err := s.Store.Load(ctx, key)
+	if !s.called.Swap(true) {
+		<-s.release
+	}
+	return found, err
+}
+
+// The node that a connection comes to is told of an update while it reads the session.
+func TestUpdateWhileTheNewNodeReads(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		store := &oldLoad{release: make(chan struct{})}
+		c := newCluster(t, 0, nil)
+		c.opts = func(i int) server.Options {
+			o := server.Options{Handler: named(), Engine: c.engine.Node()}
+			if i == 1 {
+				store.Store, o.Engine.Sessions = o.Engine.Sessions, store
+			}
+			return o
+		}
+		for i := range 3 {
+			c.start(i)
+		}
+		m := c.join(0, client.Options{Hooks: b.updates()})
+		if a := <-m.ask(t.Context(), "login", "ann"); a.err != nil {
+			t.Fatal(a)
+		}
+		s, _ := m.Session()
+		other := c.join(2, client.Options{})
+		if err := other.RestoreSession(t.Context(), s.Key); err != nil {
+			t.Fatal(err)
+		}
+		m.route.goTo(1)
+		m.route.cut()
+		time.Sleep(time.Second) // the connection moves
+		if a := <-other.ask(t.Context(), "rename", "bob"); a.err != nil {
+			t.Fatal(a)
+		}
+		close(store.release)
+		m.connect(t)
+		b.want(t, `client: {"name":"bob"}`)
+		if a := <-m.ask(t.Context(), "who", ""); a.String() != `{"name":"bob"}` {
+			t.Errorf("after the update the node has %v", a)
+		}
+		if s := m.Stats(); s.Resumes != 1 || s.Connects != 1 {
+			t.Errorf("%d resumes, %d connections", s.Resumes, s.Connects)
 		}
 	})
 }
