@@ -34,6 +34,10 @@ var (
 	// restores the client's session, if there is one.
 	ErrSessionDoubtful = errors.New("client: client and server may disagree about the session")
 
+	// ErrTooManyMembers is why a subscription ends if the server tells of more members of the
+	// topic than it keeps, see SubscribeOptions.Presence.
+	ErrTooManyMembers = errors.New("client: the members of the topic exceed 5 MiB, the most that a subscription keeps of them: subscribe without SubscribeOptions.Presence")
+
 	errStreamUsed = errors.New("client: a stream is iterated a second time")
 
 	// errNoRoom is why a request was not sent that waited for room in the outbox.

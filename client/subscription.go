@@ -412,6 +412,14 @@ func (s *Subscription) fail(err error) {
 	s.end()
 }
 
+// forsake ends the subscription as fail does, and drops what has arrived.
+func (s *Subscription) forsake(err error) {
+	s.fail(err) // nothing arrives any more
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue, s.bytes = nil, 0
+}
+
 // isDoubtful reports whether the server's subscription is to be replaced.
 func (s *Subscription) isDoubtful() bool {
 	s.mu.Lock()

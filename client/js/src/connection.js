@@ -453,10 +453,10 @@ export class Connection {
     this.#detach(this.#before?.ended === false ? LOST : NORMAL);
     const lost = reason instanceof ClosedError ? reason : new DisconnectedError(true, reason);
     this.#requests.end(lost, this.#events.again);
-    const subscriptions = [...this.#subscriptions.values()];
-    this.#subscriptions.clear();
-    for (const each of subscriptions) each.subscribe(); // on the next connection
-    for (const abort of this.#tasks.values()) abort(reason);
+    const subscriptions = this.#subscriptions;
+    this.#subscriptions = new Map();
+    subscriptions.forEach((each) => each.subscribe()); // on the next connection
+    this.#tasks.forEach((abort) => abort(reason));
     this.#events.end(reason, this.#away && this.#ledger.signals);
   }
 }

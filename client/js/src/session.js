@@ -110,8 +110,7 @@ export class SessionState {
       return;
     }
     clearTimeout(this.#timer);
-    const callers = [caller];
-    this.#restoring = callers;
+    const callers = this.#restoring = [caller];
     const changes = this.#changes;
     const call = new Call((failure, payload) => {
       let error = failure;

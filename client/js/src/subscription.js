@@ -80,7 +80,7 @@ export class Subscription {
         this.#bytes -= cost;
         if (this.#paused && !feed.length) this.subscribe();
         if (message) yield message;
-        else if (op !== undefined) this.#members.changes(next).forEach((event) => presence?.(event));
+        else if (op !== undefined) this.#members.take(next, presence);
         else {
           const gap = new GapError(this.#topic, lost, position);
           if (!onGap) throw gap;

@@ -588,6 +588,74 @@ test('members come, change and leave', async (t) => {
   assert.deepEqual(seen.splice(0), [['leave', 'a', undefined], ['enter', 'c', undefined]]);
 });
 
+const named = (from, n) => Array.from({ length: n }, (_, i) => ({ id: String(from + i).padStart(32, '0'), data: { name: `somebody with the number ${from + i}` } }));
+
+// snapshot tells of all members, 500 at a time.
+async function snapshot(socket, s, members) {
+  for (let i = 0; i < members.length; i += 500) {
+    presence(socket, s, 0, members.slice(i, i + 500));
+    await settled();
+  }
+  presence(socket, s, 1);
+  await settled();
+}
+
+test('20,000 members are no attack, also if all are replaced or many come and go', async (t) => {
+  const { client, socket } = await connected(t);
+  const counts = { enter: 0, update: 0, leave: 0 };
+  const loop = subscribe(client, { presence: ({ op }) => counts[op]++ });
+  const s = asked(socket);
+  confirm(socket, s, 5, 1);
+  await snapshot(socket, s, named(0, 20_000));
+  assert.deepEqual(counts, { enter: 20_000, update: 0, leave: 0 });
+  await snapshot(socket, s, named(20_000, 20_000));
+  assert.deepEqual(counts, { enter: 40_000, update: 0, leave: 20_000 });
+  const long = 'x'.repeat(10_000);
+  for (let i = 0; i < 600; i++) {
+    presence(socket, s, 2, { id: `${i}`, data: long });
+    presence(socket, s, 4, { id: `${i}`, data: i + long });
+    presence(socket, s, 3, { id: `${i}` });
+    await settled();
+  }
+  assert.deepEqual(counts, { enter: 40_600, update: 600, leave: 20_600 });
+  await snapshot(socket, s, []);
+  assert.deepEqual(counts, { enter: 40_600, update: 600, leave: 40_600 });
+  assert.equal(loop.ended, false);
+});
+
+const long = 'x'.repeat(10_000);
+for (const [name, attack] of Object.entries({
+  'members that enter': (i) => [2, { id: `${i}`, data: long }],
+  'members with long ids': (i) => [2, { id: i + long }],
+  'members whose ids are no strings': (i) => [2, { id: i + 0.5, data: long }],
+  'infos that grow': (i) => [4, { id: `${i % 10}`, data: i < 10 ? long : long.repeat(60) }],
+  'a snapshot that does not end': (i) => [0, [{ id: `${i}`, data: long }]],
+  'a snapshot of members without anything': (i) => [0, Array.from({ length: 500 }, (_, j) => ({ id: `${i} ${j}` }))],
+})) {
+  test(`too many members end a subscription: ${name}`, async (t) => {
+    const { client, socket } = await connected(t);
+    let events = 0;
+    const loop = subscribe(client, { presence: () => events++ });
+    const s = asked(socket);
+    confirm(socket, s, 5, 1);
+    let i = 0;
+    for (; !loop.ended; i++) {
+      assert.ok(i < 1000, 'the subscription goes on');
+      presence(socket, s, ...attack(i));
+      await settled();
+    }
+    assert.equal(loop.end.name, 'WebWireError');
+    assert.equal(loop.end.message, 'the topic has too many members (5 MiB): subscribe without presence');
+    left(socket, s.ref);
+    const before = events;
+    presence(socket, s, ...attack(i));
+    presence(socket, s, 2, { id: 'late' });
+    await settled();
+    assert.equal(events, before);
+    assert.equal(client.status, 'connected');
+  });
+}
+
 test('a subscription goes on under another session', async (t) => {
   const { server, client, socket } = await connected(t, { storage: null });
   socket.say(21, JSON.stringify({ k: 'key', c: '2026-01-02T03:04:05Z' }));
