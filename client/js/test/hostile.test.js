@@ -19,6 +19,7 @@ const ATTACKS = [
   'accept and close', 'open and close', 'never conf', 'never welcome', 'garbage', 'conf again and again', 'signals', 'sessions created',
   'another session each time', 'replies to nothing', 'items of nothing', 'publications of nothing', 'requests', 'requests, and reads no answer',
   'the same, and the connection can be resumed', 'cancels', 'drain over an hour in a loop', 'drain in a loop',
+  'presence: members that enter', 'presence: a snapshot that does not end', 'presence: members without anything',
 ];
 
 // within resolves or rejects as a promise does, and rejects with what was waited for if that takes too long.
@@ -48,6 +49,19 @@ async function memory() {
     seen.push(heapUsed + external);
   }
   return Math.min(...seen);
+}
+
+// watch subscribes with presence, again and again until the client is closed, and returns how
+// often there were too many members.
+async function watch(client) {
+  for (let ended = 0; ;) {
+    try {
+      for await (const m of client.subscribe('t', { presence() {}, onGap() {} })) assert.fail(m.name);
+    } catch (error) {
+      if (error instanceof ClosedError) return ended;
+      if (/too many members/.test(error.message)) ended++;
+    }
+  }
 }
 
 describe('hostile servers', { skip }, () => {
@@ -90,6 +104,7 @@ describe('hostile servers', { skip }, () => {
         assert.ok(performance.now() - began < PATIENCE, `no connection within ${PATIENCE / 1000} s`);
         await sleep(5);
       }
+      const watching = name.startsWith('presence') && watch(client);
       asking = setInterval(() => client.request('r', 'x', { timeout: 1000 }).catch(() => {}), 20); // no answer comes
       let peak = 0;
       for (const end = performance.now() + DURING; performance.now() < end;) {
@@ -102,6 +117,7 @@ describe('hostile servers', { skip }, () => {
       const last = client.request('r', 'x');
       await within('the last request', assert.rejects(last, ClosedError));
       await within('the pending request', assert.rejects(pending)); // before, if its connection had ended
+      if (watching) assert.ok(await within('the last subscription', watching) > 0, 'no subscription ended');
       const took = performance.now() - closing;
       const lasted = (performance.now() - began) / 1000;
       const { connections, messages } = await counts(name);

@@ -2,6 +2,7 @@
 // 3.0. GET of a path tells how many connections came there, and how many messages were sent.
 
 import http from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
 
 const little = (n, size) => Array.from({ length: size }, (_, i) => Math.floor(n / 256 ** i) % 256);
@@ -42,6 +43,24 @@ const greeted = (then) => async (socket, counts) => {
   if (await open(socket)) await then(socket, counts);
 };
 
+// presence confirms subscriptions, and tells the last one of members: message i of those that
+// come to it.
+const presence = (op, said) => greeted(async (socket, counts) => {
+  let ref = 0;
+  let i = 0;
+  socket.on('message', (data) => {
+    if (data[0] !== 34) return; // a subscribe
+    ref = data.readUInt32LE(9);
+    i = 0;
+    socket.send(message([191], data.subarray(1, 9), HEAD, zeros(16)));
+  });
+  do {
+    counts.messages++;
+    await sleep(1); // else what is measured is garbage
+  } while (await send(socket, message([72], little(ref, 4), [op], JSON.stringify(said(i++)))));
+});
+const INFO = 'x'.repeat(10_000);
+
 const request = (i) => message([128], little(i, 8), HEAD, [1], 'r', BULK);
 
 const attacks = {
@@ -74,6 +93,9 @@ const attacks = {
   cancels: repeat(message([9], ID, [0])),
   'drain over an hour in a loop': repeat(drain(3_600_000)),
   'drain in a loop': repeat(drain(0)),
+  'presence: members that enter': presence(2, (i) => ({ id: `${i}`, data: INFO })),
+  'presence: a snapshot that does not end': presence(0, (i) => [{ id: `${i}`, data: INFO }]),
+  'presence: members without anything': presence(0, (i) => Array.from({ length: 1000 }, (_, j) => ({ id: `${1000 * i + j}` }))),
 };
 
 const all = new Map(Object.keys(attacks).map((name) => [name, { connections: 0, messages: 0 }]));

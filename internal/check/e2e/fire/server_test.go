@@ -2,10 +2,12 @@ package fire_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,6 +26,7 @@ type villain struct {
 	addr     string
 	accepted atomic.Int64
 	sent     atomic.Int64
+	ref      atomic.Uint32 // of the last subscription, which it has confirmed
 	http     *http.Server
 	done     chan struct{}
 	conns    sync.WaitGroup
@@ -47,7 +50,7 @@ func startVillain(t *testing.T, attack func(v *villain, conn transport.Conn)) *v
 		}
 		v.accepted.Add(1)
 		var reading sync.WaitGroup
-		reading.Go(func() { _ = discard(conn) })
+		reading.Go(func() { v.read(conn) })
 		attack(v, conn)
 		_ = conn.Abort()
 		reading.Wait()
@@ -57,6 +60,36 @@ func startVillain(t *testing.T, attack func(v *villain, conn transport.Conn)) *v
 		_ = v.http.Serve(ln)
 	}()
 	return v
+}
+
+// read confirms subscriptions, and drops what else the client sends.
+func (v *villain) read(conn transport.Conn) {
+	var buf []byte
+	for {
+		var err error
+		if buf, err = conn.Read(buf[:0]); err != nil {
+			return
+		}
+		m, err := protocol.V3_0.Parse(buf)
+		if err != nil || m.Kind != protocol.Subscribe {
+			continue
+		}
+		if body, err := m.Subscribe(); err == nil {
+			_ = conn.Write(encode(protocol.Message{Kind: protocol.Reply, ID: m.ID, Payload: protocol.Position{}.Payload()}))
+			v.ref.Store(body.Ref)
+		}
+	}
+}
+
+// tell tells the last subscription of members: message i of those that come to it.
+func tell(op protocol.PresenceOp, data func(i int) []byte) func(*villain, transport.Conn) {
+	return func(v *villain, conn transport.Conn) {
+		for ok, i := open(conn), 0; ok; i++ {
+			ok = conn.Write(encode(protocol.PresenceBody{Ref: max(1, v.ref.Load()), Op: op, Data: data(i)}.Message())) == nil
+			v.sent.Add(1)
+			time.Sleep(time.Millisecond) // else what is measured is garbage
+		}
+	}
 }
 
 func (v *villain) stop() {
@@ -92,6 +125,7 @@ func repeat(msgs ...protocol.Message) func(*villain, transport.Conn) {
 func TestHostileServers(t *testing.T) {
 	during := load.Either(10*time.Second, 50*time.Millisecond)
 	id := protocol.NewID(1)
+	info := strings.Repeat("x", 10_000)
 	for _, c := range []struct {
 		name   string
 		attack func(*villain, transport.Conn)
@@ -124,6 +158,19 @@ func TestHostileServers(t *testing.T) {
 				v.sent.Add(1)
 			}
 		}},
+		{"presence: members that enter", tell(protocol.PresenceEnter, func(i int) []byte {
+			return fmt.Appendf(nil, `{"id":"%d","data":"%s"}`, i, info)
+		})},
+		{"presence: a snapshot that does not end", tell(protocol.PresencePart, func(i int) []byte {
+			return fmt.Appendf(nil, `[{"id":"%d","data":"%s"}]`, i, info)
+		})},
+		{"presence: members without anything", tell(protocol.PresencePart, func(i int) []byte {
+			list := []byte(`[{}`)
+			for j := range 1000 {
+				list = fmt.Appendf(list, `,{"id":"%d"}`, 1000*i+j)
+			}
+			return append(list, ']')
+		})},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := runtime.NumGoroutine()
@@ -149,6 +196,9 @@ func TestHostileServers(t *testing.T) {
 					_, _ = cl.Request(ctx, "r", protocol.Text("x")) // no answer comes
 				}
 			})
+			if strings.HasPrefix(c.name, "presence") {
+				asking.Go(func() { watch(ctx, cl) })
+			}
 			for ctx.Err() == nil {
 				time.Sleep(during / 5)
 				peak = max(peak, load.Heap()-first)
@@ -182,5 +232,18 @@ func TestHostileServers(t *testing.T) {
 			}
 			load.WantGoroutines(t, before)
 		})
+	}
+}
+
+// watch subscribes with presence, again and again.
+func watch(ctx context.Context, c *client.Client) {
+	for ctx.Err() == nil {
+		sub, err := c.Subscribe(ctx, "t", client.SubscribeOptions{Presence: func(client.PresenceEvent) {}, OnGap: func(*client.GapError) {}})
+		if err != nil {
+			continue
+		}
+		for range sub.Messages(ctx) {
+		}
+		sub.Close()
 	}
 }
