@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	maxMembers = 5 << 20 // bytes of a set of members
+	maxMembers = 5 << 20 // bytes of a set of members; the documentation names the limit
 	memberCost = 96      // bytes of a member besides its id and info: its place in the map, and rounding
 )
 

@@ -27,8 +27,10 @@ type SubscribeOptions struct {
 	// iterates over Messages; first of all for each member that is there. After a loss of
 	// the connection it is called for what has changed. On a server or node with more than
 	// 1000 members of the topic those that were there before are not known, only their
-	// number, to server.Topic.Count. The topic needs presence at the server. Nil: the
-	// server is not asked.
+	// number, to server.Topic.Count. The subscription keeps at most 5 MiB of the members that
+	// it knows, about 30,000 of them: their ids and infos, and 96 bytes for each. A snapshot
+	// of the server has the same limit. If there are more the subscription ends with
+	// ErrTooManyMembers. The topic needs presence at the server. Nil: the server is not asked.
 	Presence func(e PresenceEvent)
 }
 

@@ -431,7 +431,9 @@ export interface SubscribeOptions extends CallOptions {
   onGap?: ((gap: GapError) => void) | undefined;
   /**
    * Called when a member of the topic comes or leaves, at first for each that is there; by
-   * the loop, between messages. The topic needs presence at the server.
+   * the loop, between messages. The topic needs presence at the server. The loop throws a
+   * `WebWireError` if the members exceed 5 MiB: the characters of their ids and infos, and 96
+   * for each.
    */
   presence?: ((event: PresenceEvent) => void) | undefined;
   /** Ends the subscription. */
