@@ -59,9 +59,9 @@ func (a arrival) isPart() bool { return a.presence != nil && a.presence.Op <= pr
 const (
 	maxArrivals = 256
 
-	// maxSnapshot is how many bytes of snapshots wait. They do not count for what else waits: the
-	// next subscribe brings the same snapshot, and if that was too long it would have no end.
-	maxSnapshot = 16 << 20
+	// maxSnapshot is how many bytes of snapshots wait, no fewer than their members may have. They do
+	// not count for what else waits: the next subscribe brings the same snapshot.
+	maxSnapshot = maxMembers
 )
 
 func newSubscription(c *Client, topic string, o SubscribeOptions) *Subscription {
@@ -292,7 +292,7 @@ func (s *Subscription) receive(l *link.Link, m protocol.Message) error {
 func (s *Subscription) hasRoom(l *link.Link, a arrival) bool {
 	switch n := len(s.queue) - s.parts; {
 	case a.isPart():
-		if s.parts == 0 || s.partial+a.cost <= maxSnapshot {
+		if s.partial <= maxSnapshot { // one more, so that it is too long for tellPresence too
 			return true
 		}
 	case n == 0, n < maxArrivals && s.bytes+a.cost <= s.client.opts.InboxSize/4:
@@ -417,7 +417,7 @@ func (s *Subscription) forsake(err error) {
 	s.fail(err) // nothing arrives any more
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queue, s.bytes = nil, 0
+	s.queue, s.bytes, s.parts, s.partial = nil, 0, 0, 0
 }
 
 // isDoubtful reports whether the server's subscription is to be replaced.

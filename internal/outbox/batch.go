@@ -42,7 +42,7 @@ const (
 )
 
 // room returns the index of a piece with room for size bytes. What is in the pieces
-// is not moved.
+// is not moved. If none has room, those that are empty give way to one that has.
 func (b *batch) room(size int) int {
 	last := 0
 	for i := b.piece; i < len(b.pieces); i++ {
@@ -50,8 +50,13 @@ func (b *batch) room(size int) int {
 			return i
 		}
 	}
-	b.pieces = append(b.pieces, newPiece(size, max(minPiece, min(2*last, b.limit-b.size))))
-	return len(b.pieces) - 1
+	n := b.piece
+	if n < len(b.pieces) && len(b.pieces[n]) > 0 {
+		n++
+	}
+	clear(b.pieces[n:])
+	b.pieces = append(b.pieces[:n], newPiece(size, max(minPiece, min(2*last, b.limit-b.size))))
+	return n
 }
 
 // newPiece returns a piece for a message of the given size. want is how long the piece is to

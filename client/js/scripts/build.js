@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { minify } from 'terser';
 
-const LIMIT = 13300; // bytes, minified and compressed
+const LIMIT = 13340; // bytes, minified and compressed
 
 // Properties that nobody outside of this package sees, and that have no namesake in
 // the platform.
@@ -41,7 +41,7 @@ const { code } = await minify(bundle.text, {
   module: true,
   ecma: 2020,
   compress: {
-    passes: 3, inline: 1, hoist_funs: true, sequences: false, unsafe_arrows: true, keep_fargs: false, lhs_constants: false, pure_getters: true,
+    passes: 3, inline: 1, hoist_funs: true, sequences: false, unsafe_arrows: true, keep_fargs: false, pure_getters: true,
   },
 });
 await mkdir(at('dist'), { recursive: true });
