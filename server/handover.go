@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"time"
 
@@ -238,7 +237,7 @@ func (c *Conn) moveSession(m *move, f *frozen) (ok bool) {
 	switch slot := &f.slot; slot.state {
 	case taken:
 		s := slot.session
-		m.session, m.stored = &s, sha256.Sum256(slot.stored)
+		m.session, m.stored = &s, slot.inStore()
 		m.made, m.joined = slot.made, slot.number
 		f.updates = slot.live.updates
 		return slot.live.busy == nil

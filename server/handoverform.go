@@ -32,7 +32,7 @@ type move struct {
 	members []membership
 
 	session *session.Session // nil: none
-	stored  [32]byte         // SHA-256 of the info in the store, as far as the node knows
+	stored  infoHash         // of the info in the store, as far as the node knows
 	made    bool             // by CreateSession
 	joined  uint64           // number of the join
 
@@ -195,7 +195,7 @@ func decodeMove(data []byte) (*move, error) {
 	}
 	if r.bool() {
 		m.session = &session.Session{Key: string(r.bytes()), Created: r.time(), LastSeen: r.time(), Info: r.bytes()}
-		m.stored, m.made, m.joined = [32]byte(r.take(32)), r.bool(), r.u64()
+		m.stored, m.made, m.joined = r.hash(), r.bool(), r.u64()
 	}
 	m.connected, m.expires, m.userAgent = r.time(), r.time(), string(r.bytes())
 	m.spoke, m.fails = r.bool(), r.u32()
@@ -230,6 +230,7 @@ func (r *formReader) u64() uint64           { return binary.LittleEndian.Uint64(
 func (r *formReader) id() protocol.ID       { return protocol.ID(r.take(8)) }
 func (r *formReader) node() engine.NodeID   { return engine.NodeID(r.take(8)) }
 func (r *formReader) conn() protocol.ConnID { return protocol.ConnID(r.take(16)) }
+func (r *formReader) hash() infoHash        { return infoHash(r.take(len(infoHash{}))) }
 
 func (r *formReader) bool() bool {
 	v := r.u8()

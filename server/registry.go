@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -46,11 +47,25 @@ type live struct {
 // sessionSlot is the session of a connection.
 type sessionSlot struct {
 	state   slotState
+	made    bool            // if taken, by CreateSession
 	session session.Session // if taken; if left, the last one
-	stored  json.RawMessage // if taken, the info in the store, which OnSessionLookup may have replaced
+	stored  *infoHash       // if taken, of the info in the store; nil: that is the session's
 	live    *live           // if taken
 	number  uint64          // of the join, if taken; see number
-	made    bool            // if taken, by CreateSession
+}
+
+// infoHash is the SHA-256 of the info of a session.
+type infoHash = [sha256.Size]byte
+
+// hasInfo replaces the info of the session by that in the store.
+func (s *sessionSlot) hasInfo(info json.RawMessage) { s.session.Info, s.stored = info, nil }
+
+// inStore returns the hash of the info in the store.
+func (s *sessionSlot) inStore() infoHash {
+	if s.stored != nil {
+		return *s.stored
+	}
+	return sha256.Sum256(s.session.Info)
 }
 
 type slotState uint8
@@ -188,11 +203,11 @@ func (t *sessions) tidy(l *live) {
 // joining is what join gives to a connection.
 type joining struct {
 	session session.Session
-	stored  json.RawMessage // the info in the store
-	msg     []byte          // for the client
-	made    bool            // by CreateSession
-	instead *live           // the session that the connection has until then; nil: none
-	updates int             // of the session when it was loaded
+	stored  *infoHash // see sessionSlot
+	msg     []byte    // for the client
+	made    bool      // by CreateSession
+	instead *live     // the session that the connection has until then; nil: none
+	updates int       // of the session when it was loaded
 }
 
 // join gives the connection the session whose place it holds, and tells the client. It
@@ -218,7 +233,7 @@ func (t *sessions) join(c *Conn, l *live, j joining) error {
 	if c.session.state == taken {
 		t.detach(c)
 	}
-	c.session = sessionSlot{taken, j.session, j.stored, l, t.number(), j.made}
+	c.session = sessionSlot{taken, j.made, j.session, j.stored, l, t.number()}
 	l.conns[c] = struct{}{}
 	t.watchUse()
 	return nil

@@ -85,7 +85,7 @@ func (c *Conn) CreateSession(ctx context.Context, info any) (session.Session, er
 	}
 	msg, err := c.sessionMessage(protocol.SessionCreated, protocol.ID{}, s)
 	if err == nil {
-		err = t.join(c, l, joining{session: s, stored: data, msg: msg, made: true})
+		err = t.join(c, l, joining{session: s, msg: msg, made: true})
 	}
 	if err != nil {
 		if errors.Is(err, protocol.ErrSessionNotFound) { // closed already

@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -111,8 +111,8 @@ func (h *hookedStore) update(ctx context.Context, c *Conn, s session.Session) er
 
 var errNoUpdates = fmt.Errorf("server: session updates need a store or OnSessionUpdated: %w", errors.ErrUnsupported)
 
-// load returns the session of key, and the info that it has in the store, and notes its use.
-func (h *hookedStore) load(ctx context.Context, c *Conn, key string) (s session.Session, stored json.RawMessage, err error) {
+// load returns the session of key, and notes its use. stored is that of its sessionSlot.
+func (h *hookedStore) load(ctx context.Context, c *Conn, key string) (s session.Session, stored *infoHash, err error) {
 	s.Key = key
 	now := time.Now()
 	if h.store != nil {
@@ -130,14 +130,17 @@ func (h *hookedStore) load(ctx context.Context, c *Conn, key string) (s session.
 			return session.Session{}, nil, err
 		}
 	}
-	stored = s.Info
 	if h.hooks.OnSessionLookup != nil {
+		before := sha256.Sum256(s.Info)
 		err := h.run("OnSessionLookup", key, func() (err error) {
 			s, err = h.hooks.OnSessionLookup(ctx, c, s)
 			return err
 		})
 		if err != nil {
 			return session.Session{}, nil, err
+		}
+		if h.store != nil && sha256.Sum256(s.Info) != before {
+			stored = &before
 		}
 	}
 	s.Key, s.LastSeen = key, now

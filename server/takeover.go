@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -326,13 +327,12 @@ func (t *sessions) arrive(c *Conn, l *live, m *move, now *session.Session, exist
 		return true
 	}
 	t.makeRoom(l)
-	c.session = sessionSlot{taken, *m.session, m.session.Info, l, m.joined, m.made}
+	s, stored := *m.session, m.stored
+	s.Info = bytes.Clone(s.Info) // all of m would be kept for it
+	c.session = sessionSlot{taken, m.made, s, &stored, l, m.joined}
 	l.conns[c] = struct{}{}
-	switch {
-	case now == nil:
-	case sha256.Sum256(now.Info) == m.stored: // the client has what was made of it
-		c.session.stored = now.Info
-	default:
+	// If neither holds, the client has what OnSessionLookup has made of that info.
+	if now != nil && (sha256.Sum256(now.Info) != stored || bytes.Equal(now.Info, s.Info)) {
 		c.nowHas(now.Info)
 	}
 	t.watchUse()

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
@@ -73,9 +72,6 @@ func (t *sessions) update(ctx context.Context, c *Conn, info []byte) (session.Se
 	}
 	return s, nil
 }
-
-// hasInfo replaces the info of the session by one that is in the store.
-func (s *sessionSlot) hasInfo(info json.RawMessage) { s.session.Info, s.stored = info, info }
 
 // occupy makes the session of the connection busy, after another attempt to close or
 // update it is over.
