@@ -1,4 +1,4 @@
-package server_test
+package fire_test
 
 import (
 	"context"
