@@ -123,7 +123,7 @@ type Options struct {
 	// client is kept: at most 256 KiB or 1024 messages for one connection, and 256 MiB for
 	// all. The 256 KiB include about the memory that each message occupies besides its
 	// bytes. Memory is freed in the batches in which messages were written, see OutboxSize:
-	// if these are longer than 16 KiB one connection holds up to a batch and a quarter of
+	// if these are longer than 16 KiB one connection holds up to three of them and a quarter of
 	// 256 KiB more. Above the limits the oldest signals are dropped and the client learns how
 	// many. Replies are kept apart, with the same limits but 512 messages; above 256 KiB, or
 	// 256 MiB for all, the client learns that the reply to an executed request is lost. See

@@ -55,7 +55,11 @@ func (b *batch) room(size int) int {
 		n++
 	}
 	clear(b.pieces[n:])
-	b.pieces = append(b.pieces[:n], newPiece(size, max(minPiece, min(2*last, b.limit-b.size))))
+	want := 2 * last
+	if b.limit < maxBatch {
+		want = min(want, b.limit-b.size)
+	}
+	b.pieces = append(b.pieces[:n], newPiece(size, max(minPiece, want)))
 	return n
 }
 

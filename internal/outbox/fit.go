@@ -4,8 +4,17 @@ import "time"
 
 // The messages that are kept may be few in much memory: a batch has room to spare, all of
 // it if it was reused, and is freed as a whole. As long as they hold little memory that
-// does not matter, and batches are reused. Once it is more than RingBytes, each batch but
-// the youngest gives back what it has to spare.
+// does not matter. Once it is more than mostHeld, each batch but the youngest gives back what it
+// has to spare.
+
+// mostHeld is from how many bytes on. Less costs streams of short items some of their speed, so
+// only small budgets have less: RingBytes with the youngest batch and what allocation rounds up.
+func (o *Outbox) mostHeld() int {
+	if o.batchSize() < maxBatch {
+		return RingBytes - 3*minBatch
+	}
+	return RingBytes + 2*maxBatch
+}
 
 // batchCost is about the memory, in bytes, of a batch without anything in it.
 const batchCost = 256
@@ -23,58 +32,48 @@ func (k *kept) weigh(b *batch) {
 // fittedHolds returns holds without the youngest batch, of which there must be one.
 func (k *kept) fittedHolds() int { return k.holds - k.batches[len(k.batches)-1].holds }
 
-// fit makes the batches hold little more memory than their messages need, if they hold too
-// much. The youngest may grow, see absorb, and is left alone.
-func (k *kept) fit() {
-	if len(k.batches) < 2 || k.holds <= RingBytes {
+// fit makes the batches hold little more memory than their messages need, if they hold more than
+// most: what is in much memory moves to a batch of its own size, and the memory is used again.
+// The youngest may grow, see absorb, and is left alone.
+func (k *kept) fit(most int) {
+	if len(k.batches) < 2 || k.holds <= most || len(k.replay) > 0 || k.writing != nil { // they may be about to be written again
 		return
 	}
 	for i := len(k.batches) - 2; i >= 0 && !k.batches[i].fitted; i-- {
 		b := k.batches[i]
-		b.fit(k.live(b))
-		k.weigh(b)
+		b.fitted = true
+		if small := b.fit(k.live(b)); small != nil {
+			k.batches[i] = small
+			k.holds -= b.holds
+			b.holds = 0
+			b.release()
+			k.weigh(small)
+		}
 	}
 }
 
-// fit frees the memory of b that its last messages, those that are still kept, do not need,
-// if it is much. It overwrites nothing: the messages may be about to be written again.
-func (b *batch) fit(msgs [][]byte) {
-	b.fitted = true
-	size, used, n := 0, 0, 0
+// fit returns a batch of the last messages of b, those that are still kept, that has the memory
+// which they need. It returns nil if b has little more, or if outboxes share its messages.
+func (b *batch) fit(msgs [][]byte) *batch {
+	size := 0
 	for _, msg := range msgs {
 		size += len(msg)
 	}
-	for _, p := range b.pieces {
-		if len(p) > 0 {
-			used += cap(p)
-			b.pieces[n] = p
-			n++
-		}
+	need := batchCost + size + addedCost*len(msgs)
+	if b.shared || b.holds <= need+need/8 {
+		return nil
 	}
-	clear(b.pieces[n:])
-	b.pieces, b.piece = b.pieces[:n], max(0, n-1)
-	copies := used > size+size/4
-	if copies || cap(b.msgs) > len(msgs)+len(msgs)/4 {
-		b.first += uint64(len(b.msgs) - len(msgs))
-		b.msgs = append(make([][]byte, 0, len(msgs)), msgs...)
-		b.kept = nil
+	c := &batch{
+		first: b.first + uint64(len(b.msgs)-len(msgs)), began: b.began, written: b.written, fitted: true,
+		msgs: make([][]byte, 0, len(msgs)), pieces: [][]byte{make([]byte, 0, size)},
 	}
-	if !copies {
-		return
+	for _, msg := range msgs {
+		start := len(c.pieces[0])
+		c.pieces[0] = append(c.pieces[0], msg...)
+		c.msgs = append(c.msgs, c.pieces[0][start:len(c.pieces[0]):len(c.pieces[0])])
 	}
-	b.pieces = nil
-	var piece []byte
-	for i, msg := range b.msgs {
-		if cap(piece)-len(piece) < len(msg) {
-			piece = newPiece(len(msg), size)
-			b.pieces = append(b.pieces, piece)
-		}
-		start := len(piece)
-		piece = append(piece, msg...)
-		b.msgs[i] = piece[start:len(piece):len(piece)]
-		b.pieces[len(b.pieces)-1] = piece
-		size -= len(msg)
-	}
+	c.size = size
+	return c
 }
 
 // Messages that were written one by one would each hold the memory of a batch. So a batch
@@ -100,7 +99,7 @@ func (b *batch) absorb(other *batch) bool {
 	case other.shared && other.holdsNothing() || len(other.msgs) == 0:
 		b.msgs = append(b.msgs, other.msgs...)
 		b.shared = b.shared || other.shared
-	case size > maxAbsorbed || other.shared || b.filled()+size > minBatch:
+	case size > maxAbsorbed || other.shared || b.limit < maxBatch && b.filled()+size > minBatch:
 		return false
 	default:
 		i := b.room(size)

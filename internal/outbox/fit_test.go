@@ -59,7 +59,7 @@ func TestMemoryOfWhatIsKept(t *testing.T) {
 				held += memoryOf(b)
 			}
 			youngest := memoryOf(k.batches[len(k.batches)-1])
-			if most := RingBytes + RingBytes/4; held-youngest > most || youngest > 4*piece {
+			if most := d.mostHeld() + RingBytes/4; held-youngest > most || youngest > 4*piece {
 				t.Errorf("%d bytes in %d batches, and %d in the youngest", held-youngest, len(k.batches)-1, youngest)
 			}
 			if n := int(k.end - k.first); n < c.least {

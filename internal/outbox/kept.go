@@ -105,7 +105,7 @@ func (o *Outbox) retain(b *batch) {
 	if k.Displace {
 		o.displace()
 	} else {
-		k.fit()
+		k.fit(o.mostHeld())
 	}
 }
 
@@ -221,8 +221,9 @@ func (o *Outbox) displace() {
 		o.forgetOldest()
 	}
 	k.release()
-	k.fit()
-	for len(k.batches) > 1 && k.fittedHolds() > RingBytes && k.batches[0].holds <= 2*minBatch {
+	most := o.mostHeld()
+	k.fit(most)
+	for len(k.batches) > 1 && k.fittedHolds() > most && k.batches[0].holds <= 2*minBatch {
 		for range k.live(k.batches[0]) {
 			o.forgetOldest()
 		}

@@ -224,13 +224,16 @@ func tooBig(size, limit int) error {
 	return nil
 }
 
+// batchSize is the size in bytes from which a batch takes no further message.
+func (o *Outbox) batchSize() int { return min(max(o.conf.Size/8, minBatch), maxBatch) }
+
 // last returns the batch to add to.
 func (o *Outbox) last() *batch {
 	if n := len(o.queue); n > 0 && o.queue[n-1].size < o.queue[n-1].limit {
 		return o.queue[n-1]
 	}
 	b := batches.Get().(*batch)
-	b.limit = min(max(o.conf.Size/8, minBatch), maxBatch)
+	b.limit = o.batchSize()
 	if b.limit < maxBatch && b.space > b.limit+b.limit/2 { // it was another outbox's
 		clear(b.pieces)
 		b.pieces = b.pieces[:0]
