@@ -234,9 +234,14 @@ func (o *Outbox) last() *batch {
 	}
 	b := batches.Get().(*batch)
 	b.limit = o.batchSize()
-	if b.limit < maxBatch && b.space > b.limit+b.limit/2 { // it was another outbox's
-		clear(b.pieces)
-		b.pieces = b.pieces[:0]
+	if b.limit < maxBatch { // it may have been another outbox's
+		if b.space > b.limit+b.limit/4 {
+			clear(b.pieces)
+			b.pieces = b.pieces[:0]
+		}
+		if addedCost*cap(b.msgs) > b.limit/2 {
+			b.msgs = nil
+		}
 	}
 	invariant.Check(len(b.msgs) == 0 && b.size == 0, "a batch is reused before it was cleared")
 	o.queue = append(o.queue, b)
