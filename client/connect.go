@@ -239,18 +239,12 @@ func (c *Client) counted(err error) error {
 	return &RepeatedError{Times: a.same, Err: err}
 }
 
-// givesUp asks Options.GiveUp, without holding a lock, on a goroutine of its own: the one that
-// connects must not end if GiveUp calls runtime.Goexit.
+// givesUp asks Options.GiveUp, without holding a lock. The goroutine that connects does not end
+// with it.
 func (c *Client) givesUp(err error) (final bool) {
-	if c.Status() == Closed {
-		return false
+	if c.Status() != Closed {
+		tasks.RunApart(&within{hook{c, "Options.GiveUp", func() { final = c.opts.GiveUp(err) }}})
 	}
-	asked := make(chan struct{})
-	go func() {
-		defer close(asked)
-		tasks.Run(&within{hook{c, "Options.GiveUp", func() { final = c.opts.GiveUp(err) }}})
-	}()
-	<-asked
 	return final
 }
 

@@ -81,16 +81,7 @@ func TestRestoreThatWasNotSent(t *testing.T) {
 		if asked.Kind != protocol.Request {
 			t.Fatalf("%v", asked.Kind)
 		}
-		_ = first.conn.Abort()
-		time.Sleep(30 * time.Second)
-		if s := c.Status(); s != client.Resuming {
-			t.Errorf("after 30 s of 2 min the client is %v", s)
-		}
-		p, hello := acceptHello(t, ln)
-		if hello.Resume == nil {
-			t.Error("the client does not ask for its connection")
-		}
-		p.send(protocol.WelcomeBody{Outcome: protocol.OutcomeResumed, Window: 2 * time.Minute, Received: 2, From: 2}.Message())
+		p := resumedLate(t, ln, c, first, 2)
 		p.reply(asked.ID, "y")
 		if o := <-done; o.err != nil || o.reply.Text() != "y" {
 			t.Errorf("the request in flight: %q, %v", o.reply.Text(), o.err)
@@ -114,19 +105,27 @@ func TestRestoreThatIsLostWithItsSocket(t *testing.T) {
 		asked := first.receive()
 		for m := first.receive(); m.Kind != protocol.RestoreSession; m = first.receive() {
 		}
-		_ = first.conn.Abort()
-		time.Sleep(30 * time.Second)
-		if s := c.Status(); s != client.Resuming {
-			t.Errorf("after 30 s of 2 min the client is %v", s)
-		}
-		p, hello := acceptHello(t, ln)
-		if hello.Resume == nil {
-			t.Error("the client does not ask for its connection")
-		}
-		p.send(protocol.WelcomeBody{Outcome: protocol.OutcomeResumed, Window: 2 * time.Minute, Received: 3, From: 2}.Message())
+		p := resumedLate(t, ln, c, first, 3)
 		p.reply(asked.ID, "y")
 		if o := <-done; o.err != nil || o.reply.Text() != "y" {
 			t.Errorf("the request in flight: %q, %v", o.reply.Text(), o.err)
 		}
 	})
+}
+
+// resumedLate cuts the connection off for 30 s of the 2 min that it lasts without a socket, and
+// resumes it: the server has received a number of messages.
+func resumedLate(t *testing.T, ln *memory.Listener, c *client.Client, first *peer, received uint64) *peer {
+	t.Helper()
+	_ = first.conn.Abort()
+	time.Sleep(30 * time.Second)
+	if s := c.Status(); s != client.Resuming {
+		t.Errorf("after 30 s of 2 min the client is %v", s)
+	}
+	p, hello := acceptHello(t, ln)
+	if hello.Resume == nil {
+		t.Error("the client does not ask for its connection")
+	}
+	p.send(protocol.WelcomeBody{Outcome: protocol.OutcomeResumed, Window: 2 * time.Minute, Received: received, From: 2}.Message())
+	return p
 }

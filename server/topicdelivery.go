@@ -65,12 +65,11 @@ func (e *topic) arrive(d engine.Delivery) arrival {
 	return a
 }
 
-// keyOf calls TopicOptions.Key on a goroutine of its own: the one that delivers is the engine's,
-// and must not end if Key calls runtime.Goexit.
+// keyOf calls TopicOptions.Key. The goroutine that delivers is the engine's, and does not end
+// with it.
 func (e *topic) keyOf(m protocol.Message) string {
-	k := &keyCall{topic: e, m: m, key: m.Name, done: make(chan struct{})}
-	go tasks.Run(k)
-	<-k.done
+	k := &keyCall{topic: e, m: m, key: m.Name}
+	tasks.RunApart(k)
 	return k.key
 }
 
@@ -79,16 +78,11 @@ type keyCall struct {
 	topic *topic
 	m     protocol.Message
 	key   string
-	done  chan struct{}
 }
 
-func (k *keyCall) Run() {
-	k.key = k.topic.opts.Key(k.m.Name, k.m.Payload)
-	close(k.done)
-}
+func (k *keyCall) Run() { k.key = k.topic.opts.Key(k.m.Name, k.m.Payload) }
 
 func (k *keyCall) Panicked(value any, stack []byte) {
-	defer close(k.done)
 	logPanic(&k.topic.topics.server.log, "TopicOptions.Key", value, stack, "topic", logs.Clean(k.topic.name))
 }
 

@@ -161,9 +161,8 @@ func (c *Conn) rejoinTopic(at *membership) {
 	defer context.AfterFunc(t.ctx, cancel)()
 	pause := 50 * time.Millisecond
 	for {
-		h := &holding{topics: t, ctx: ctx, name: at.topic, done: make(chan struct{})}
-		go tasks.Run(h)
-		<-h.done
+		h := &holding{topics: t, ctx: ctx, name: at.topic}
+		tasks.RunApart(h)
 		if h.err == nil {
 			c.rejoinHeld(ctx, h.topic, at)
 			return
@@ -183,16 +182,11 @@ type holding struct {
 	name   string
 	topic  *topic
 	err    error
-	done   chan struct{}
 }
 
-func (h *holding) Run() {
-	h.topic, h.err = h.topics.hold(h.ctx, h.name)
-	close(h.done)
-}
+func (h *holding) Run() { h.topic, h.err = h.topics.hold(h.ctx, h.name) }
 
 func (h *holding) Panicked(value any, stack []byte) {
-	defer close(h.done)
 	h.err = errTopicsPanicked
 	logPanic(&h.topics.server.log, "Options.Topics", value, stack, "topic", logs.Clean(h.name))
 }

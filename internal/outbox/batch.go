@@ -33,8 +33,8 @@ type batch struct {
 // keptBatch is how much memory, in bytes, a batch may have that is reused.
 const keptBatch = 256 << 10
 
-// Pieces double in size from minPiece to maxPiece, but are no longer than what the batch has
-// yet to take. A message of more than a quarter of maxPiece has one of its own, unless there
+// Pieces double in size from minPiece to maxPiece. Those of a small budget are no longer than what
+// the batch has yet to take. A message of more than a quarter of maxPiece has one of its own, unless there
 // is room in another.
 const (
 	minPiece = 512
@@ -55,21 +55,16 @@ func (b *batch) room(size int) int {
 		n++
 	}
 	clear(b.pieces[n:])
-	want := 2 * last
-	if b.limit < maxBatch {
-		want = min(want, b.limit-b.size)
+	want := size
+	if size <= maxPiece/4 {
+		want = 2 * last
+		if b.limit < maxBatch {
+			want = min(want, b.limit-b.size)
+		}
+		want = min(max(size, minPiece, want), maxPiece)
 	}
-	b.pieces = append(b.pieces[:n], newPiece(size, max(minPiece, want)))
+	b.pieces = append(b.pieces[:n], make([]byte, 0, want))
 	return n
-}
-
-// newPiece returns a piece for a message of the given size. want is how long the piece is to
-// be if it is not only for this message.
-func newPiece(size, want int) []byte {
-	if size > maxPiece/4 {
-		want = 0
-	}
-	return make([]byte, 0, max(size, min(want, maxPiece)))
 }
 
 // add appends a message to msgs, which must outlive the batch.

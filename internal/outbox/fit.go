@@ -77,9 +77,8 @@ func (b *batch) fit(msgs [][]byte) *batch {
 }
 
 // Messages that were written one by one would each hold the memory of a batch. So a batch
-// of at most maxAbsorbed bytes is copied to the one before it, unless that has maxMessages or
-// would have more than minBatch bytes, which are freed together, or was begun more than
-// maxApart earlier: the deadlines of its requests are late by as much, see batch.written.
+// of at most maxAbsorbed bytes is copied to the one before it, unless that has maxMessages, or
+// would have more than minBatch bytes of a small budget, or was begun more than maxApart earlier: the deadlines of its requests are late by as much, see batch.written.
 const (
 	maxAbsorbed = 1 << 10
 	maxMessages = 256

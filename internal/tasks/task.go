@@ -22,3 +22,14 @@ func Run(t Task) {
 	t.Run()
 	returned = true
 }
+
+// RunApart is Run on a goroutine of its own, whose end it waits for: the caller's goroutine does
+// not end if t calls runtime.Goexit.
+func RunApart(t Task) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		Run(t)
+	}()
+	<-done
+}

@@ -65,7 +65,7 @@ func TestFloodOfSubscribes(t *testing.T) {
 			growth := load.Heap() - first
 			load.Figure("flood of subscribes, "+c.name, "at most 1,024 topics nobody has, + 16 MiB",
 				"%d in %v, at most %d topics, heap %+d KiB", n, took.Round(time.Millisecond), most, growth>>10)
-			if most > 1024+10*200 { // so many that it has, at most, and that the server has yet to read
+			if most > 1024+10*200 { // so many that it has, at most, and what the server has yet to read
 				t.Errorf("%d topics are held", most)
 			}
 			if growth > 16<<20 {
