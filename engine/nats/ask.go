@@ -83,17 +83,13 @@ func (q *questions) handle(m *nats.Msg) {
 		q.node.opts.Logger.Error("natsengine: a question that no node asks", "subject", m.Subject)
 		return
 	}
-	ctx, cancel := context.WithCancel(q.node.ctx)
-	if ms, err := strconv.ParseInt(first(m.Header, headerWithin), 10, 64); err == nil {
-		ctx, cancel = context.WithTimeout(q.node.ctx, time.Duration(ms)*time.Millisecond)
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || len(q.open) >= maxAsked {
-		cancel()
 		m.RespondMsg(&nats.Msg{Header: nats.Header{headerError: {"too many questions, or closing"}}})
 		return
 	}
+	ctx, cancel := q.context(m)
 	q.open[m.Reply] = cancel
 	q.running.Go(func() {
 		defer q.done(m.Reply, cancel)
@@ -109,6 +105,15 @@ func (q *questions) handle(m *nats.Msg) {
 			m.RespondMsg(&nats.Msg{Header: nats.Header{headerError: {headerText(err.Error())}}})
 		}
 	})
+}
+
+// context returns the context of the answer to a question.
+func (q *questions) context(m *nats.Msg) (context.Context, context.CancelFunc) {
+	ms, err := strconv.ParseInt(first(m.Header, headerWithin), 10, 64)
+	if err != nil {
+		return context.WithCancel(q.node.ctx)
+	}
+	return context.WithTimeout(q.node.ctx, time.Duration(ms)*time.Millisecond)
 }
 
 // headerText returns a text as a header can carry it, and not empty.
@@ -197,7 +202,7 @@ func (n *node) Ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, 
 		select {
 		case <-time.After(absentAgain):
 		case <-ctx.Done():
-			return nil, err
+			return nil, ctx.Err()
 		}
 	}
 }
@@ -210,7 +215,8 @@ func (n *node) ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, 
 	}
 	// Not RequestMsg: the subject of the answer names the question when it is over.
 	inbox := n.nc.NewRespInbox()
-	sub, err := n.nc.SubscribeSync(inbox)
+	answers := make(chan *nats.Msg, 1) // that of SubscribeSync takes 512 KiB
+	sub, err := n.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return nil, n.callError("ask", err, engine.ErrAway)
 	}
@@ -225,20 +231,17 @@ func (n *node) ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, 
 	if err := n.nc.PublishMsg(m); err != nil {
 		return nil, n.callError("ask", err, engine.ErrAway)
 	}
-	wait, cancel := context.WithCancelCause(call)
-	defer cancel(nil)
-	defer context.AfterFunc(attached, func() { cancel(nil) })()
-	reply, err := sub.NextMsgWithContext(wait)
-	switch {
-	case err == nil && first(reply.Header, "Status") == "503" && len(reply.Data) == 0:
-		return nil, fmt.Errorf("%w: %v", engine.ErrNoNode, to)
-	case err == nil:
+	select {
+	case reply := <-answers:
+		if first(reply.Header, "Status") == "503" && len(reply.Data) == 0 { // nobody has subscribed to the question
+			return nil, fmt.Errorf("%w: %v", engine.ErrNoNode, to)
+		}
 		if text := first(reply.Header, headerError); text != "" {
 			return nil, &engine.AskError{Node: to, Text: textOf(text)}
 		}
 		return reply.Data, nil
-	case errors.Is(err, nats.ErrNoResponders):
-		return nil, fmt.Errorf("%w: %v", engine.ErrNoNode, to)
+	case <-call.Done():
+	case <-attached.Done():
 	}
 	if attached.Err() == nil {
 		n.nc.PublishMsg(&nats.Msg{Subject: m.Subject, Header: nats.Header{headerCancel: {inbox}}})
@@ -246,5 +249,5 @@ func (n *node) ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, 
 	if context.Cause(call) == errNodeDied {
 		return nil, fmt.Errorf("%w: natsengine: ask: %w", engine.ErrUnconfirmed, errNodeDied)
 	}
-	return nil, n.failure(ctx, attached, "ask", err, engine.ErrUnconfirmed)
+	return nil, n.failure(ctx, attached, "ask", call.Err(), engine.ErrUnconfirmed)
 }

@@ -158,7 +158,7 @@ func (r reader) entries(ctx context.Context, after uint64, most int, end uint64)
 		return e, nil
 	}
 	// Beginning at the position, not behind it: see joined.
-	b, err := r.direct(ctx, r.attached, "read", r.stream,
+	b, err := r.direct(ctx, r.attached, "read", r.stream, most+1,
 		nextBySubject{Seq: max(after, 1), Subject: r.subject, Batch: most + 1, Bytes: batchBytes})
 	if err != nil {
 		return e, err

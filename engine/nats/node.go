@@ -127,6 +127,7 @@ func (n *node) open(ctx context.Context) error {
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { n.disconnected(err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { n.back() }),
 		nats.ErrorHandler(n.asyncError),
+		endOnWriteError,
 	)...)
 	if err != nil {
 		return err

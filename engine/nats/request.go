@@ -146,12 +146,13 @@ type batch struct {
 	upTo     uint64 // the end of the stream; only for lastOfSubjects, if there are messages
 }
 
-// direct asks any replica of a stream for messages, which the query describes.
-func (n *node) direct(ctx, attached context.Context, what string, s *stream, query any) (b batch, err error) {
+// direct asks any replica of a stream for messages, at most as many, which the query describes.
+func (n *node) direct(ctx, attached context.Context, what string, s *stream, most int, query any) (b batch, err error) {
 	call, cancel := n.call(ctx, attached)
 	defer cancel()
 	inbox := n.nc.NewInbox()
-	sub, err := n.nc.SubscribeSync(inbox)
+	answers := make(chan *nats.Msg, most+1) // and the end; that of SubscribeSync takes 512 KiB
+	sub, err := n.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return b, n.failure(ctx, attached, what, err, engine.ErrAway)
 	}
@@ -164,9 +165,11 @@ func (n *node) direct(ctx, attached context.Context, what string, s *stream, que
 		return b, n.failure(ctx, attached, what, err, engine.ErrAway)
 	}
 	for {
-		m, err := sub.NextMsgWithContext(call)
-		if err != nil {
-			return b, n.failure(ctx, attached, what, err, engine.ErrAway)
+		var m *nats.Msg
+		select {
+		case m = <-answers:
+		case <-call.Done():
+			return b, n.failure(ctx, attached, what, call.Err(), engine.ErrAway)
 		}
 		switch status := first(m.Header, "Status"); status {
 		case "":

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/engine/enginetest"
 	"github.com/webwire-go/webwire/session"
 )
@@ -106,4 +107,45 @@ func inParallel(t *testing.T, count int, do func(i int) error) {
 		})
 	}
 	wg.Wait()
+}
+
+// A question takes little memory while it is not answered, and none afterwards.
+func TestMemoryOfQuestions(t *testing.T) {
+	const waiting, answered, room = 100, 20_000, 1 << 20 // the heap is also that of the NATS server
+	o := shared(1).settings(t, 0)
+	arrived, release := make(chan bool), make(chan struct{})
+	_, there := open(t, o, &enginetest.Inlet{OnAsked: func(_ context.Context, _ engine.NodeID, data []byte) ([]byte, error) {
+		if len(data) > 0 {
+			arrived <- true
+			<-release
+		}
+		return nil, nil
+	}})
+	here, _ := open(t, o, &enginetest.Inlet{})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ask := func(data string) error {
+		_, err := here.Bus.Ask(ctx, there, []byte(data))
+		return err
+	}
+	inParallel(t, 100, func(int) error { return ask("") })
+	before := heapInUse()
+	var all sync.WaitGroup
+	for range waiting {
+		all.Go(func() {
+			if err := ask("wait"); err != nil {
+				t.Error(err)
+			}
+		})
+		<-arrived
+	}
+	if grown := heapInUse() - before; grown > waiting*64<<10 {
+		t.Errorf("a question that waits takes %d bytes", grown/waiting)
+	}
+	close(release)
+	all.Wait()
+	inParallel(t, answered, func(int) error { return ask("") })
+	if grown := heapInUse() - before; grown > room {
+		t.Errorf("%d questions that were answered take %d bytes", answered, grown)
+	}
 }

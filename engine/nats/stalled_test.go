@@ -3,7 +3,10 @@ package natsengine_test
 import (
 	"context"
 	"errors"
+	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,5 +101,63 @@ func TestAskWhileReconnecting(t *testing.T) {
 				t.Errorf("Ask of a node that is connecting again: %v", err)
 			}
 		}
+	}
+}
+
+// Whoever asks a node that is connecting again learns that its own time is over, not that there is
+// no such node.
+func TestAskEndsInTime(t *testing.T) {
+	c := shared(1)
+	p := newProxy(t, c.url)
+	o := c.settings(t, 0)
+	o.URL = p.url()
+	_, there := open(t, o, &enginetest.Inlet{OnAsked: func(context.Context, engine.NodeID, []byte) ([]byte, error) { return nil, nil }})
+	o.URL = c.url
+	here, _ := open(t, o, &enginetest.Inlet{})
+	if _, err := here.Bus.Ask(t.Context(), there, nil); err != nil {
+		t.Fatal(err)
+	}
+	p.cut()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := here.Bus.Ask(ctx, there, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Ask returns %v", err)
+	}
+}
+
+// failing is a connection of which a long write fails, once, without anything being written.
+type failing struct {
+	net.Conn
+	fails *atomic.Bool
+}
+
+func (c failing) Write(p []byte) (int, error) {
+	if len(p) > 16<<10 && c.fails.CompareAndSwap(true, false) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return c.Conn.Write(p)
+}
+
+type failingDialer struct{ fails atomic.Bool }
+
+func (d *failingDialer) Dial(network, address string) (net.Conn, error) {
+	c, err := net.Dial(network, address)
+	return failing{c, &d.fails}, err
+}
+
+// What could not be written is lost, and a subscription may be a part of it: the connection ends.
+func TestWriteFails(t *testing.T) {
+	o := shared(1).settings(t, 0)
+	d := new(failingDialer)
+	o.Connect = append(o.Connect, nats.SetCustomDialer(d))
+	away := make(chan error, 1)
+	o.OnAway = func(err error) { away <- err }
+	e, _ := open(t, o, &enginetest.Inlet{})
+	d.fails.Store(true)
+	_ = e.Bus.Publish(t.Context(), "long", make([]byte, 64<<10))
+	select {
+	case <-away:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection goes on")
 	}
 }

@@ -119,7 +119,7 @@ func (h history) snapshot(ctx, attached context.Context, what string, s *stream,
 	marker := s.marker()
 	query := lastOfSubjects{append(subjects[:len(subjects):len(subjects)], marker), batchBytes}
 	for range 10 {
-		b, err := h.direct(ctx, attached, what, s, query)
+		b, err := h.direct(ctx, attached, what, s, len(query.Subjects), query)
 		if err != nil || b.upTo > 0 {
 			return b, err
 		}

@@ -1,0 +1,52 @@
+package natsengine
+
+import (
+	"net"
+
+	"github.com/nats-io/nats.go"
+)
+
+// endOnWriteError is an option that ends a connection when a write fails. nats.go forgets what
+// it could not write: if none of it was written the connection goes on, and a subscription that was
+// part of it is confirmed by the answer to a later ping.
+func endOnWriteError(o *nats.Options) error {
+	dialer := strictDialer{o.CustomDialer}
+	if dialer.CustomDialer == nil && o.Dialer != nil {
+		dialer.CustomDialer = o.Dialer
+	}
+	if dialer.CustomDialer == nil {
+		d := &net.Dialer{Timeout: o.Timeout}
+		if o.AllowMultipathTCP != nil {
+			d.SetMultipathTCP(*o.AllowMultipathTCP)
+		}
+		dialer.CustomDialer = d
+	}
+	o.CustomDialer = dialer
+	return nil
+}
+
+type strictDialer struct{ nats.CustomDialer }
+
+func (d strictDialer) Dial(network, address string) (net.Conn, error) {
+	c, err := d.CustomDialer.Dial(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return strictConn{c}, nil
+}
+
+// SkipTLSHandshake is asked for by nats.go.
+func (d strictDialer) SkipTLSHandshake() bool {
+	s, ok := d.CustomDialer.(interface{ SkipTLSHandshake() bool })
+	return ok && s.SkipTLSHandshake()
+}
+
+type strictConn struct{ net.Conn }
+
+func (c strictConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.Close()
+	}
+	return n, err
+}
