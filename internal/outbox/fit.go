@@ -53,26 +53,33 @@ func (k *kept) fit(most int) {
 }
 
 // fit returns a batch of the last messages of b, those that are still kept, that has the memory
-// which they need. It returns nil if b has little more, or if outboxes share its messages.
+// which they need: none, if outboxes share all of them. It returns nil if b has little more.
 func (b *batch) fit(msgs [][]byte) *batch {
-	size := 0
+	size, shared := 0, b.shared && b.holdsNothing()
 	for _, msg := range msgs {
 		size += len(msg)
 	}
-	need := batchCost + size + addedCost*len(msgs)
-	if b.shared || b.holds <= need+need/8 {
+	need := batchCost + addedCost*len(msgs)
+	if !shared {
+		need += size
+	}
+	if b.holds <= need+need/8 {
 		return nil
 	}
 	c := &batch{
 		first: b.first + uint64(len(b.msgs)-len(msgs)), began: b.began, written: b.written, fitted: true,
-		msgs: make([][]byte, 0, len(msgs)), pieces: [][]byte{make([]byte, 0, size)},
+		size: size, shared: shared, msgs: make([][]byte, 0, len(msgs)),
 	}
+	if shared {
+		c.msgs = append(c.msgs, msgs...)
+		return c
+	}
+	c.pieces = [][]byte{make([]byte, 0, size)}
 	for _, msg := range msgs {
 		start := len(c.pieces[0])
 		c.pieces[0] = append(c.pieces[0], msg...)
 		c.msgs = append(c.msgs, c.pieces[0][start:len(c.pieces[0]):len(c.pieces[0])])
 	}
-	c.size = size
 	return c
 }
 
@@ -95,7 +102,7 @@ func (b *batch) absorb(other *batch) bool {
 	switch {
 	case other.written-b.began > maxApart, len(b.msgs) >= maxMessages:
 		return false
-	case other.shared && other.holdsNothing() || len(other.msgs) == 0:
+	case other.shared && other.holdsNothing():
 		b.msgs = append(b.msgs, other.msgs...)
 		b.shared = b.shared || other.shared
 	case size > maxAbsorbed || other.shared || b.limit < maxBatch && b.filled()+size > minBatch:

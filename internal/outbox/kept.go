@@ -88,7 +88,11 @@ func (k *kept) numbered(b *batch) {
 func (o *Outbox) retain(b *batch) {
 	k := o.kept
 	invariant.Check(b.first == k.end, "what is kept has a gap")
-	b.compact()
+	if b.compact(); len(b.msgs) == 0 { // it was not written
+		b.release()
+		o.wakeSettled()
+		return
+	}
 	b.began = b.written
 	size := 0
 	for _, msg := range b.msgs {

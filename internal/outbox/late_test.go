@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -412,6 +413,57 @@ func TestDeadlinesShrink(t *testing.T) {
 		}
 		if got := strings.Join(all, " "); got != step.want {
 			t.Errorf("after %v: %q, want %q", clock.now, got, step.want)
+		}
+	}
+	b.Fail(errTestOver)
+}
+
+// A batch of which everything was removed was not written: the request before it keeps its time.
+func TestDeadlineBeforeWhatWasRemoved(t *testing.T) {
+	w := newWire()
+	b := newBox(w, Config{Conn: w, Version: protocol.V3_0, Size: 64 << 10, Keeping: &Keeping{}})
+	clock := &ticking{box: b, now: time.Hour}
+	b.owner = clock
+	add := func(id uint64, size int) (at Mark) {
+		t.Helper()
+		m := protocol.Message{Kind: protocol.Request, ID: protocol.NewID(id), Name: "n", Payload: protocol.Text(strings.Repeat("x", size))}
+		m.Head = m.Head.AppendDeadline(30 * time.Second)
+		flush, err := b.Add(t.Context(), &m, &at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if flush {
+			b.Write(MaxRounds)
+		}
+		return at
+	}
+	add(1, 1)
+	b.Hold()
+	at := add(2, minBatch) // a batch
+	add(3, 1)              // and another one
+	if !b.Remove(&at) {
+		t.Fatal("it is not removed")
+	}
+	clock.now += time.Second
+	if b.LetGo() {
+		b.Write(MaxRounds)
+	}
+	if n := len(slices.Concat(w.written()...)); n != 2 {
+		t.Fatalf("%d messages are written", n)
+	}
+	b.Suspend()
+	next := newWire()
+	if flush, err := b.Resume(next, 0, nil); !flush || err != nil {
+		t.Fatal(flush, err)
+	}
+	b.Write(MaxRounds)
+	for i, msg := range slices.Concat(next.written()...) {
+		m, err := protocol.V3_0.Parse([]byte(msg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left, _ := m.Head.Deadline(); left < 29*time.Second {
+			t.Errorf("request %d: %v are left", i, left)
 		}
 	}
 	b.Fail(errTestOver)

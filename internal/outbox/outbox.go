@@ -300,10 +300,15 @@ func (o *Outbox) Empty() <-chan struct{} {
 	defer o.mu.Unlock()
 	w := o.waiters()
 	idle := await(&w.idle)
-	if o.hasNothing() && !o.flushing || o.err != nil {
-		wake(&w.idle)
-	}
+	o.wakeIdle()
 	return idle
+}
+
+// wakeIdle wakes those that wait for everything to be written, if it is.
+func (o *Outbox) wakeIdle() {
+	if o.waits != nil && (o.hasNothing() && !o.flushing || o.err != nil) {
+		wake(&o.waits.idle)
+	}
 }
 
 // counts are those of messages given to the connection, and of bytes written.

@@ -59,4 +59,8 @@ func (o *Outbox) trim() {
 	if o.bytes < before {
 		o.madeRoom()
 	}
+	if len(o.queue) == 0 {
+		o.wakeIdle()
+		o.wakeSettled()
+	}
 }

@@ -328,3 +328,30 @@ func TestUrgent(t *testing.T) {
 		}
 	})
 }
+
+// Whoever waits until everything is written, or acknowledged, need not wait for what was removed.
+func TestNothingIsLeftToWrite(t *testing.T) {
+	for _, keeping := range []*Keeping{nil, {}, {Displace: true}} {
+		w := newWire()
+		b := newBox(w, Config{Conn: w, Version: protocol.V3_0, Size: 1 << 20, Keeping: keeping})
+		if err := b.send(t.Context(), "s", "x"); err != nil {
+			t.Fatal(err)
+		}
+		b.drain(t.Context())
+		b.Acknowledged(1)
+		b.Hold()
+		at := b.add(t, "x")
+		empty, settled := b.Empty(), b.Settled()
+		if !b.Remove(&at) {
+			t.Fatal("it is not removed")
+		}
+		for name, ch := range map[string]<-chan struct{}{"Empty": empty, "Settled": settled} {
+			select {
+			case <-ch:
+			default:
+				t.Errorf("%s waits, %+v", name, keeping)
+			}
+		}
+		b.Fail(errTestOver)
+	}
+}
