@@ -139,7 +139,9 @@ func (s *Server) add(c *Conn) bool {
 	}
 	if r := c.resumption; r != nil {
 		s.resumable[r.id] = c
-		if r.former != (protocol.ConnID{}) {
+		// The id of before may be that of a connection here whose handlers run: what is for them
+		// has to reach it. It knows where the connection is.
+		if old := s.resumable[r.former]; r.former != (protocol.ConnID{}) && (old == nil || old.resumption.id != r.former) {
 			s.resumable[r.former] = c
 		}
 	}

@@ -1,0 +1,78 @@
+package handover_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+	"github.com/webwire-go/webwire/transport"
+)
+
+// Handlers that run at a node that had the connection before.
+
+// failingCluster are nodes that have a handler which runs until its context ends, and buses
+// that fail on demand.
+func failingCluster(t *testing.T, nodes int, b *book) (*cluster, []*bus) {
+	buses := make([]*bus, nodes)
+	c := newCluster(t, 0, nil)
+	c.opts = func(i int) server.Options {
+		o := server.Options{Hooks: b.hooks(i)}
+		o.Hooks.OnRequest = func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+			if r.Name == "slow" {
+				return text("done"), sleep(ctx, 5*time.Second)
+			}
+			<-ctx.Done()
+			b.note("%d: %s ended: %v", i, r.Name, context.Cause(ctx))
+			return protocol.Payload{}, ctx.Err()
+		}
+		o.Engine, buses[i] = c.failing()
+		return o
+	}
+	for i := range nodes {
+		c.start(i)
+	}
+	return c, buses
+}
+
+// The client comes back to the node where the connection began, and knows it by the id that it had
+// there: a handler that runs there since is cancelled, and ends with the connection.
+func TestHandlerOfBeforeAndWelcomeLost(t *testing.T) {
+	for _, cancels := range []bool{true, false} {
+		bubble(t, func(t *testing.T) {
+			b := new(book)
+			c, _ := failingCluster(t, 2, b)
+			h, first := c.dial(0, nil)
+			h.send(protocol.Message{Kind: protocol.Request, ID: protocol.NewID(1), Name: "forever", Payload: text("x")})
+			synctest.Wait()
+			_ = h.conn.Abort()
+			synctest.Wait()
+			claim := &protocol.Resume{Conn: first.Conn, Secret: first.Secret, FirstKept: 1}
+			for i, node := range []int{1, 0, 0} { // and no welcome but the last arrives
+				claim.Attempt = uint32(i + 1)
+				var w protocol.WelcomeBody
+				if h, w = c.dial(node, claim); w.Outcome != protocol.OutcomeResumed {
+					t.Fatalf("at node %d: outcome %v", node, w.Outcome)
+				}
+				if i < 2 {
+					_ = h.conn.Abort()
+				}
+				synctest.Wait()
+			}
+			b.want(t, "0: connected", "0: away", "0: back, moved true, value <nil>", "0: away", "0: back, moved true, value mine again",
+				"1: back, moved true, value <nil>", "1: away", "1: disconnected: server: the connection has moved to another node")
+			if cancels {
+				h.send(protocol.CancelBody{ID: protocol.NewID(1)}.Message())
+				b.want(t, "0: forever ended: webwire: the requester gave up", "0: disconnected: server: the connection has moved to another node")
+			}
+			_ = h.conn.Close(transport.StatusNormalClosure, "")
+			synctest.Wait()
+			if n := c.node(0).Stats().Open; n != 0 {
+				t.Errorf("cancelled %t: node 0 has %d connections", cancels, n)
+			}
+		})
+	}
+}
+
