@@ -84,13 +84,15 @@ func (s *Server) answerTake(ctx context.Context, claim *protocol.Resume) []byte 
 	return answer
 }
 
-func (s *Server) answerPart(id protocol.ConnID, token, at uint64) ([]byte, error) {
+func (s *Server) answerPart(ctx context.Context, id protocol.ConnID, token, at uint64) ([]byte, error) {
 	c, _ := s.named(id)
 	if c == nil {
 		return nil, errQuestion
 	}
 	r := c.resumption
-	c.take(&r.turn)
+	if !c.takeWithin(ctx, &r.turn) {
+		return nil, ctx.Err()
+	}
 	defer c.give(&r.turn)
 	f := r.frozen
 	if f == nil || f.token != token || at > uint64(len(f.data)) {
@@ -101,9 +103,8 @@ func (s *Server) answerPart(id protocol.ConnID, token, at uint64) ([]byte, error
 }
 
 // answerRelease goes on with a connection that another node does not want after all.
-func (s *Server) answerRelease(id protocol.ConnID, token uint64) {
-	if c, _ := s.named(id); c != nil {
-		c.take(&c.resumption.turn)
+func (s *Server) answerRelease(ctx context.Context, id protocol.ConnID, token uint64) {
+	if c, _ := s.named(id); c != nil && c.takeWithin(ctx, &c.resumption.turn) {
 		defer c.give(&c.resumption.turn)
 		if f := c.resumption.frozen; f != nil && f.token == token {
 			c.thaw()
@@ -266,30 +267,32 @@ func (t *sessions) moveOut(c *Conn, f *frozen) bool {
 }
 
 // answerCommit gives a connection up to another node, and reports whether it did, now or
-// before.
-func (s *Server) answerCommit(id protocol.ConnID, token uint64, to place) bool {
+// before. After an error nobody knows: an earlier question may be in progress.
+func (s *Server) answerCommit(ctx context.Context, id protocol.ConnID, token uint64, to place) (bool, error) {
 	c, _ := s.named(id)
 	if c == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		moved, ok := s.moved.of[id]
-		return ok && moved.first == to
+		return ok && moved.first == to, nil
 	}
 	r := c.resumption
-	c.take(&r.turn)
+	if !c.takeWithin(ctx, &r.turn) {
+		return false, ctx.Err()
+	}
 	defer c.give(&r.turn)
 	if relay := r.relay.Load(); relay != nil {
-		return relay.first == to
+		return relay.first == to, nil
 	}
 	f := r.frozen
 	if f == nil || f.token != token {
-		return false
+		return false, nil
 	}
 	if !c.moveTo(f, to) {
 		c.thaw()
-		return false
+		return false, nil
 	}
-	return true
+	return true, nil
 }
 
 // moveTo makes the connection one that another node has. The caller holds resumption.turn.

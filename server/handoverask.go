@@ -61,22 +61,23 @@ func (t *topics) answerHandover(ctx context.Context, from engine.NodeID, data []
 		if err := r.end(); err != nil {
 			return nil, err
 		}
-		return s.answerPart(id, token, at)
+		return s.answerPart(ctx, id, token, at)
 	case opCommit:
 		token, to := r.u64(), place{node: from, conn: r.conn()}
 		if err := r.end(); err != nil {
 			return nil, err
 		}
-		if s.answerCommit(id, token, to) {
+		committed, err := s.answerCommit(ctx, id, token, to)
+		if committed {
 			return []byte{answerYes}, nil
 		}
-		return []byte{answerNo}, nil
+		return []byte{answerNo}, err
 	case opRelease:
 		token := r.u64()
 		if err := r.end(); err != nil {
 			return nil, err
 		}
-		s.answerRelease(id, token)
+		s.answerRelease(ctx, id, token)
 		return []byte{answerYes}, nil
 	case opForward:
 		origin, at := place{from, r.conn()}, r.u64()

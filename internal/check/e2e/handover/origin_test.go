@@ -2,6 +2,7 @@ package handover_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,3 +77,39 @@ func TestHandlerOfBeforeAndWelcomeLost(t *testing.T) {
 	}
 }
 
+// A hook of a node that has handed a connection over, and got it back, closes the node while the
+// other one asks to keep the connection.
+func TestCloseWhileCommitting(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, 0, nil)
+		closed := make(chan struct{})
+		c.opts = func(i int) server.Options {
+			return server.Options{Hooks: server.Hooks{OnClientBack: func(ctx context.Context, _ *server.Conn) error {
+				time.Sleep(time.Duration(3-i) * time.Second)
+				if i == 0 {
+					_ = c.node(0).Close()
+					close(closed)
+				}
+				return nil
+			}}}
+		}
+		c.start(0)
+		c.start(1)
+		h, first := c.dial(0, nil)
+		_ = h.conn.Abort()
+		synctest.Wait()
+		var dialling sync.WaitGroup
+		for i := range uint32(2) {
+			dialling.Go(func() {
+				claim := &protocol.Resume{Conn: first.Conn, Secret: first.Secret, Attempt: i + 1, FirstKept: 1}
+				_, w, err := c.tryDial(1-int(i), claim)
+				if err == nil && w.Outcome == protocol.OutcomeResumed {
+					t.Errorf("at node %d the connection is resumed", 1-i)
+				}
+			})
+			synctest.Wait()
+		}
+		<-closed
+		dialling.Wait()
+	})
+}
