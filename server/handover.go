@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"sync"
 	"time"
 
 	"github.com/webwire-go/webwire/internal/link"
@@ -328,15 +329,19 @@ func (c *Conn) moveTo(f *frozen, to place) bool {
 	}
 	// When the handlers that run here have returned the connection ends for this node.
 	c.link.Close(0, "", ErrMoved)
-	go c.carryMoved() // until it is removed from Server.conns
+	go c.carryMoved(relay) // until it is removed from Server.conns
 	return true
 }
 
 // carryMoved serves the handlers of a connection that another node has.
-func (c *Conn) carryMoved() {
+func (c *Conn) carryMoved(relay *relay) {
+	var watching sync.WaitGroup
+	watching.Go(relay.watch)
 	_ = c.link.Run() // finish tells the reason
 	if c.link.IsAway() {
 		c.link.Abort(ErrClientGone)
 	}
+	_ = relay.Abort()
+	watching.Wait()
 	_ = c.finish() // OnClientDisconnected gets the reason
 }

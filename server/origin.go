@@ -298,7 +298,7 @@ func (c *Conn) callOrigins(from place) {
 }
 
 // watchEvery is how often a node is asked whether the handlers still run there that it has of
-// a connection of another node.
+// a connection of another node, and that node whether it has the connection.
 const watchEvery = 2 * time.Second
 
 // watchAgain is how long a node may be out of reach of the engine, as one is that connects to it
@@ -364,7 +364,7 @@ func (c *Conn) tellOrigins() {
 		t.work(func() {
 			ctx, cancel := context.WithTimeout(t.ctx, askNode)
 			defer cancel()
-			// A node that does not learn it finds out with the next message.
+			// A node that does not learn it finds out when it forwards something, see relay.watch.
 			_, _ = t.ask(ctx, from.node, questionHandover, handoverQuestion(opGone, from.conn))
 		})
 	}

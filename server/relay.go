@@ -155,6 +155,17 @@ func (r *relay) awaitMove(from place) bool {
 	return true
 }
 
+// watch ends the connection when it has ended at the other node, or that is gone. A handler that
+// only waits would not find out.
+func (r *relay) watch() {
+	for wait(r.ctx, watchEvery) {
+		// That node has all of nothing.
+		if _, err := r.forward(0, nil); err != nil && r.ctx.Err() == nil {
+			r.conn.link.Abort(ErrClientGone)
+		}
+	}
+}
+
 var errGoneThere = errors.New("server: the connection has ended at the node to which it moved")
 
 // Read implements transport.Conn: it returns what the client has sent.
@@ -221,7 +232,7 @@ func (r *relay) Abort() error {
 	return nil
 }
 
-func (r *relay) Ping() error          { return nil } // that the other node is gone shows when something is forwarded
+func (r *relay) Ping() error          { return nil } // see watch
 func (r *relay) Protocol() string     { return "" }
 func (r *relay) LocalAddr() net.Addr  { return unknownAddr{} }
 func (r *relay) RemoteAddr() net.Addr { return unknownAddr{} }

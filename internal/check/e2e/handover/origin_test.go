@@ -7,12 +7,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/webwire-go/webwire/client"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
 )
 
 // Handlers that run at a node that had the connection before.
+
+const opGone = 8
 
 // failingCluster are nodes that have a handler which runs until its context ends, and buses
 // that fail on demand.
@@ -36,6 +39,15 @@ func failingCluster(t *testing.T, nodes int, b *book) (*cluster, []*bus) {
 		c.start(i)
 	}
 	return c, buses
+}
+
+// wait begins a stream whose handler runs until its context ends.
+func (m *member) wait(ctx context.Context) {
+	go func() {
+		for range m.Stream(ctx, "forever", text("")) {
+		}
+	}()
+	synctest.Wait()
 }
 
 // The client comes back to the node where the connection began, and knows it by the id that it had
@@ -75,6 +87,32 @@ func TestHandlerOfBeforeAndWelcomeLost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The node that has the connection dies: a handler that runs at the node before ends.
+func TestHandlerOfBeforeAndNodeGone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		c, buses := failingCluster(t, 2, b)
+		m := c.join(0, client.Options{})
+		m.wait(t.Context())
+		m.move(t, 1)
+		time.Sleep(time.Minute) // it runs on as long as the connection
+		b.want(t, "0: connected", "0: away", "1: back, moved true, value <nil>")
+		buses[1].setFail(func(op byte) failure {
+			if op == opGone {
+				return lostAsk
+			}
+			return works
+		})
+		m.route.goTo(-1)
+		_ = c.node(1).Close()
+		time.Sleep(10 * time.Second)
+		b.want(t, "0: forever ended: server: the client did not come back", "0: disconnected: server: the client did not come back", "1: disconnected: server: closed")
+		if n := c.node(0).Stats().Open; n != 0 {
+			t.Errorf("node 0 has %d connections", n)
+		}
+	})
 }
 
 // A hook of a node that has handed a connection over, and got it back, closes the node while the
