@@ -180,6 +180,7 @@ func (c *Conn) elsewhere(m protocol.Message) bool {
 // sendBack sends an origin what waits for it.
 func (c *Conn) sendBack(o *origin) {
 	os, t := c.resumption.origins, &c.server.topics
+	var absent absence
 	for {
 		os.mu.Lock()
 		if len(o.back) == 0 {
@@ -189,11 +190,13 @@ func (c *Conn) sendBack(o *origin) {
 		}
 		f := handoverQuestion(opBack, o.from.conn)
 		f.raw(o.back[0])
+		known := os.all[o.from] == o
 		os.mu.Unlock()
 		ctx, cancel := context.WithTimeout(t.ctx, askNode)
 		_, err := t.ask(ctx, o.from.node, questionHandover, f)
 		cancel()
-		if err != nil && !errors.Is(err, engine.ErrNoNode) && wait(t.ctx, askAgain) {
+		pause, gone := absent.note(err)
+		if err != nil && known && !gone && wait(t.ctx, pause) {
 			continue
 		}
 		os.mu.Lock()
@@ -285,11 +288,13 @@ func (c *Conn) callOrigins(from place) {
 		f := handoverQuestion(opFollow, to.conn)
 		f.raw(c.resumption.id[:])
 		t.work(func() {
-			for c.Context().Err() == nil && t.ctx.Err() == nil {
+			var absent absence
+			for c.Context().Err() == nil {
 				ctx, cancel := context.WithTimeout(t.ctx, askNode)
 				_, err := t.ask(ctx, to.node, questionHandover, f)
 				cancel()
-				if err == nil || errors.Is(err, engine.ErrNoNode) || !wait(t.ctx, askAgain) {
+				pause, gone := absent.note(err)
+				if err == nil || gone || !wait(t.ctx, pause) {
 					return
 				}
 			}

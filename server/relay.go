@@ -20,13 +20,33 @@ const (
 	// askNode is how long a node waits for the answer of another one before it asks again.
 	askNode = 5 * time.Second
 
-	// followTime is how long a relay whose node is gone waits to learn where the connection
-	// has moved from there.
-	followTime = 3 * time.Second
+	// absentTime is how long a node that has something to do with a connection may be out of
+	// reach before it counts as gone: it may be about to connect to the engine again, and another
+	// node may be about to tell that the connection has moved from there. It is longer than
+	// watchOrigin takes, which answers the requests of a node that is gone.
+	absentTime = 5 * time.Second
 
-	// askAgain is the pause between two attempts to reach a node.
-	askAgain = 20 * time.Millisecond
+	// askAgain is the pause between two attempts to reach a node, and askAbsent that if there
+	// is no such node.
+	askAgain  = 20 * time.Millisecond
+	askAbsent = 200 * time.Millisecond
 )
+
+// absence is for how long a node that is asked again and again has been out of reach.
+type absence struct{ since time.Time }
+
+// note notes the outcome of a question. It returns the pause before the next one, and whether the
+// node counts as gone.
+func (a *absence) note(err error) (pause time.Duration, gone bool) {
+	if !errors.Is(err, engine.ErrNoNode) {
+		a.since = time.Time{}
+		return askAgain, false
+	}
+	if a.since.IsZero() {
+		a.since = time.Now()
+	}
+	return askAbsent, time.Since(a.since) >= absentTime
+}
 
 // relay is the socket of a connection that another node has. What handlers send that still
 // run here goes to that node, as a stream of messages with their lengths in front: the
@@ -110,6 +130,7 @@ func forwards(k protocol.Kind) bool {
 // forward forwards the beginning of rest, which is at a position in the stream, and returns
 // the position up to which the other node has everything.
 func (r *relay) forward(at uint64, rest []byte) (uint64, error) {
+	var absent absence
 	for {
 		to := r.place()
 		f := handoverQuestion(opForward, to.conn)
@@ -120,10 +141,11 @@ func (r *relay) forward(at uint64, rest []byte) (uint64, error) {
 		data, err := r.conn.server.topics.ask(ctx, to.node, questionHandover, f)
 		cancel()
 		answer := formReader{rest: data}
+		pause, gone := absent.note(err)
 		switch {
 		case r.ctx.Err() != nil:
 			return 0, net.ErrClosed
-		case errors.Is(err, engine.ErrClosed), errors.Is(err, engine.ErrNoNode) && !r.awaitMove(to):
+		case gone, errors.Is(err, engine.ErrClosed):
 			return 0, err
 		case err != nil: // nobody knows whether it was forwarded
 		case answer.u8() == answerYes:
@@ -139,20 +161,10 @@ func (r *relay) forward(at uint64, rest []byte) (uint64, error) {
 		case data[0] == answerNo:
 			return 0, errGoneThere
 		}
-		if !wait(r.ctx, askAgain) {
+		if !wait(r.ctx, pause) {
 			return 0, net.ErrClosed
 		}
 	}
-}
-
-// awaitMove waits until the connection is elsewhere, and reports whether it is.
-func (r *relay) awaitMove(from place) bool {
-	for deadline := time.Now().Add(followTime); r.place() == from; {
-		if time.Now().After(deadline) || !wait(r.ctx, askAgain) {
-			return false
-		}
-	}
-	return true
 }
 
 // watch ends the connection when it has ended at the other node, or that is gone. A handler that
@@ -258,12 +270,14 @@ func (r *relay) call(op handoverOp, args form) {
 	t.work(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, askNode)
 		defer cancel()
+		var absent absence
 		for {
 			to := r.place()
 			data, err := t.ask(ctx, to.node, questionHandover, append(handoverQuestion(op, to.conn), args...))
 			answer := formReader{rest: data}
+			pause, gone := absent.note(err)
 			switch {
-			case errors.Is(err, engine.ErrNoNode) && !r.awaitMove(to):
+			case gone:
 				return
 			case err != nil:
 			case answer.u8() == answerMoved:
@@ -272,7 +286,7 @@ func (r *relay) call(op handoverOp, args form) {
 			case data[0] != answerBusy:
 				return
 			}
-			if !wait(ctx, askAgain) {
+			if !wait(ctx, pause) {
 				return
 			}
 		}

@@ -30,6 +30,7 @@ const (
 	works      failure = iota
 	lostAsk            // the question does not arrive
 	lostAnswer         // the answer does not
+	noNode             // the other node cannot be reached now
 )
 
 func (b *bus) setFail(f func(op byte) failure) {
@@ -50,6 +51,9 @@ func (b *bus) Ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, e
 	}
 	if how == lostAsk {
 		return nil, errors.Join(engine.ErrUnconfirmed, errLost)
+	}
+	if how == noNode {
+		return nil, engine.ErrNoNode
 	}
 	answer, err := b.Bus.Ask(ctx, to, data)
 	if how == lostAnswer {

@@ -2,6 +2,7 @@ package handover_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,7 +16,10 @@ import (
 
 // Handlers that run at a node that had the connection before.
 
-const opGone = 8
+const (
+	opGone   = 8
+	opFollow = 9
+)
 
 // failingCluster are nodes that have a handler which runs until its context ends, and buses
 // that fail on demand.
@@ -111,6 +115,70 @@ func TestHandlerOfBeforeAndNodeGone(t *testing.T) {
 		b.want(t, "0: forever ended: server: the client did not come back", "0: disconnected: server: the client did not come back", "1: disconnected: server: closed")
 		if n := c.node(0).Stats().Open; n != 0 {
 			t.Errorf("node 0 has %d connections", n)
+		}
+	})
+}
+
+// A node cannot be reached for a while, as one that connects to the engine again: what a handler
+// at another node sends to the client arrives all the same, and what the client sends to it.
+func TestHandlerOfBeforeOutOfReach(t *testing.T) {
+	for node, lost := range []byte{opForward, opBack} {
+		t.Run(fmt.Sprint(lost), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := new(book)
+				c, buses := failingCluster(t, 2, b)
+				m := c.join(0, client.Options{})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				m.wait(ctx)
+				slow := m.ask(t.Context(), "slow", "")
+				synctest.Wait()
+				m.move(t, 1)
+				b.want(t, "0: connected", "0: away", "1: back, moved true, value <nil>")
+				time.Sleep(4 * time.Second)
+				var away sync.Once
+				var until time.Time
+				buses[node].setFail(func(op byte) failure {
+					if op != lost {
+						return works
+					}
+					away.Do(func() { until = time.Now().Add(time.Second) })
+					if time.Now().Before(until) {
+						return noNode
+					}
+					return works
+				})
+				cancel()
+				if a := <-slow; a.String() != "done" {
+					t.Errorf("question %d: %v", lost, a)
+				}
+				time.Sleep(2 * time.Second)
+				b.want(t, "0: forever ended: webwire: the requester gave up", "0: disconnected: server: the connection has moved to another node")
+			})
+		})
+	}
+}
+
+// The node where a handler runs cannot be reached when the connection has moved on, and is to be told
+// where it is, and the node that it has moved from is gone then.
+func TestHandlerOfBeforeIsToldLate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, buses := failingCluster(t, 3, new(book))
+		m := c.join(0, client.Options{})
+		slow := m.ask(t.Context(), "slow", "")
+		synctest.Wait()
+		m.move(t, 1)
+		until := time.Now().Add(2 * time.Second)
+		buses[2].setFail(func(op byte) failure {
+			if op == opFollow && time.Now().Before(until) {
+				return noNode
+			}
+			return works
+		})
+		m.move(t, 2)
+		_ = c.node(1).Close()
+		if a := <-slow; a.String() != "done" {
+			t.Error(a)
 		}
 	})
 }
