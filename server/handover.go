@@ -41,7 +41,7 @@ type frozen struct {
 	data    []byte // what take answers
 	next    uint64 // the number of the first message that was not handed over
 	queued  []protocol.Message
-	members []membership
+	members []*membership
 	slot    sessionSlot
 	updates int // of the session
 	timer   *time.Timer

@@ -29,7 +29,7 @@ type move struct {
 	running []protocol.ID // requests whose handlers run on at the node itself
 	queued  [][]byte      // messages that were received and not begun, in order
 	origins []originState // where other handlers run
-	members []membership
+	members []*membership
 
 	session *session.Session // nil: none
 	stored  infoHash         // of the info in the store, as far as the node knows
@@ -188,7 +188,7 @@ func decodeMove(data []byte) (*move, error) {
 		})
 	}
 	for range r.count(4 + 4 + 1 + 4 + 4 + 16) {
-		m.members = append(m.members, membership{
+		m.members = append(m.members, &membership{
 			topic: string(r.bytes()), ref: r.u32(), watching: r.bool(), info: r.bytes(), id: string(r.bytes()),
 			at: engine.Position{Epoch: r.u64(), Offset: r.u64()},
 		})

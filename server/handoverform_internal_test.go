@@ -30,7 +30,7 @@ func fullMove() *move {
 		running:   []protocol.ID{id(11)},
 		queued:    [][]byte{[]byte("queued")},
 		origins:   []originState{{node: engine.NodeID{1}, conn: protocol.ConnID{2}, offset: 3, running: []protocol.ID{id(4)}, asked: []protocol.ID{id(5)}}},
-		members:   []membership{{topic: "room", ref: 1, watching: true, info: []byte("{}"), id: "a.1", at: engine.Position{Epoch: 1, Offset: 2}}, {topic: "hall"}},
+		members:   []*membership{{topic: "room", ref: 1, watching: true, info: []byte("{}"), id: "a.1", at: engine.Position{Epoch: 1, Offset: 2}}, {topic: "hall"}},
 		session:   &session.Session{Key: "key", Created: time.Unix(1, 2), LastSeen: time.Unix(3, 4), Info: json.RawMessage(`{"a":1}`)},
 		stored:    infoHash{1, 2, 3},
 		made:      true,

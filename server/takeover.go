@@ -250,6 +250,7 @@ func (t *taking) conn(ctx context.Context, conn transport.Conn, conf link.Config
 	}
 	c := &Conn{server: s, info: info, negotiated: true, limit: conf.MaxMessage, spoke: m.spoke, fails: int32(m.fails)}
 	c.info.Request, c.members.coming = nil, true
+	c.members.await(m.members...)
 	conf.Conn, conf.Role = link.Nowhere, (*receiver)(c)
 	c.resumable(&conf)
 	c.resumption.arriving.Store(true)

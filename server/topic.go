@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/internal/link"
@@ -85,24 +86,42 @@ func (t Topic) Publish(ctx context.Context, name string, p protocol.Payload) (en
 
 // Join makes a connection a member until Leave, or until the connection ends. When it
 // returns nil the membership is effective: what any node publishes from then on reaches
-// the connection as a signal. To join again does nothing. On a connection that has ended
-// the error wraps ErrConnClosed.
+// the connection as a signal. To join again does nothing; that includes a membership that
+// Hooks.OnClientBack finds on its way from another node. While the connection may move to
+// another node Join waits, until ctx ends. On a connection that has ended, or that another
+// node has, the error wraps ErrConnClosed.
 func (t Topic) Join(ctx context.Context, c *Conn) error {
 	e, err := t.topics.hold(ctx, t.name)
 	if err != nil {
 		return err
 	}
 	m := newMember(e, c)
-	e.mu.Lock() // whoever joins at the same time returns only once m is live
-	joined, err := c.members.join(m)
-	if joined {
-		e.admit(m)
+	joined, err := e.join(m)
+	for err == errMoving {
+		if !wait(ctx, joinAgain) {
+			err = ctx.Err()
+			break
+		}
+		joined, err = e.join(m)
 	}
-	e.mu.Unlock()
 	if !joined {
 		e.release()
 	}
 	return err
+}
+
+// joinAgain is how often Join looks whether a connection has moved or stays, and is a member of
+// its topics again.
+const joinAgain = 20 * time.Millisecond
+
+// join is one attempt of Join.
+func (e *topic) join(m *member) (joined bool, err error) {
+	e.mu.Lock() // whoever joins at the same time returns only once m is live
+	defer e.mu.Unlock()
+	if joined, err = m.conn.members.join(m); joined {
+		e.admit(m)
+	}
+	return joined, err
 }
 
 // Leave undoes Join. It does not end subscriptions of the client. Publications that are

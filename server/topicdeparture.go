@@ -61,7 +61,7 @@ func (ms *memberships) arrived(at *membership) {
 
 // seeOff ends the departures of members that another node has now, after a while for which
 // Shutdown waits.
-func (s *Server) seeOff(all []membership) {
+func (s *Server) seeOff(all []*membership) {
 	var departures []*departure
 	for _, at := range all {
 		if at.departure != nil {

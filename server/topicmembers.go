@@ -57,7 +57,7 @@ type memberships struct {
 	coming bool // from another node: what it is a member of is yet to come, see rejoin
 	refs   map[uint32]*reservation
 	joined map[string]*member
-	again  map[*membership]struct{} // that the connection is to become a member of again, see rejoin; while moving or coming: that it is not
+	again  map[*membership]struct{} // that the connection is to become a member of again, see rejoin
 }
 
 // reservation is a ref that is taken. A client that ends a subscription before it is a member
@@ -131,15 +131,19 @@ func (ms *memberships) detach(ref uint32) *member {
 	return r.member
 }
 
-// join makes m a member by the server's will, unless there is one. err is why it cannot.
+// join makes m a member by the server's will, unless there is one, or will be one as soon as the
+// connection has come from another node. err is why it cannot: after errMoving it may later.
 func (ms *memberships) join(m *member) (joined bool, err error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if ms.over || ms.moving {
+	awaited := ms.awaits(m.topic.name)
+	switch {
+	case ms.over:
 		return false, ErrConnClosed
-	}
-	if ms.joined[m.topic.name] != nil {
+	case ms.joined[m.topic.name] != nil, awaited && ms.coming:
 		return false, nil
+	case awaited, ms.moving: // another member would miss what was published since the connection was one
+		return false, errMoving
 	}
 	if ms.joined == nil {
 		ms.joined = make(map[string]*member)
@@ -152,24 +156,47 @@ func (ms *memberships) join(m *member) (joined bool, err error) {
 func (ms *memberships) hasParted() bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	return len(ms.again) > 0
+	for at := range ms.again {
+		if at.parted {
+			return true
+		}
+	}
+	return false
 }
 
 func (ms *memberships) has(topic string) bool {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	return ms.joined[topic] != nil
+	return ms.joined[topic] != nil || ms.awaits(topic)
+}
+
+// await notes what the connection is to become a member of again. The caller holds mu.
+func (ms *memberships) await(all ...*membership) {
+	if ms.over || len(all) == 0 {
+		return
+	}
+	if ms.again == nil {
+		ms.again = make(map[*membership]struct{}, len(all))
+	}
+	for _, at := range all {
+		ms.again[at] = struct{}{}
+	}
+}
+
+// awaits reports whether the connection is to become a member of a topic again by the server's
+// will. The caller holds mu.
+func (ms *memberships) awaits(topic string) bool {
+	for at := range ms.again {
+		if at.ref == 0 && at.topic == topic && !at.parted {
+			return true
+		}
+	}
+	return false
 }
 
 func (ms *memberships) part(topic string) *member {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if ms.moving || ms.coming {
-		if ms.again == nil {
-			ms.again = make(map[*membership]struct{})
-		}
-		ms.again[&membership{topic: topic}] = struct{}{}
-	}
 	for at := range ms.again {
 		at.parted = at.parted || at.ref == 0 && at.topic == topic
 	}

@@ -13,50 +13,54 @@ import (
 // suspendTopics takes a connection out of its topics, whose members it cannot become before
 // rejoin, and returns where it was in each. It reports false if that is not known yet:
 // what it has missed is being sent. The caller calls rejoin then too.
-func (c *Conn) suspendTopics() (at []membership, ok bool) {
+func (c *Conn) suspendTopics() (all []*membership, ok bool) {
 	ms := &c.members
 	ms.mu.Lock()
 	ms.moving = true
 	for again := range ms.again { // it is not yet what it is to be again
 		if again.ref == 0 && !again.parted || again.ref != 0 && ms.refs[again.ref] == again.reserved {
-			at = append(at, *again)
+			at := *again
+			all = append(all, &at)
 			again.departure = nil // the copy has it
 		}
 	}
 	ms.again = nil
-	var all []*member
+	ms.await(all...)
+	var members []*member
 	for _, r := range ms.refs {
 		if r.member != nil {
-			all = append(all, r.member)
+			members = append(members, r.member)
 		}
 	}
 	for _, m := range ms.joined {
-		all = append(all, m)
+		members = append(members, m)
 	}
 	ms.mu.Unlock()
-	for _, m := range all {
-		where, known := m.suspend()
+	for _, m := range members {
+		at, known := m.suspend()
 		if !known {
-			return at, false
+			return all, false
 		}
-		at = append(at, where)
+		all = append(all, at)
 		ms.mu.Lock()
 		if m.ref != 0 {
 			delete(ms.refs, m.ref)
 		} else {
-			delete(ms.joined, m.topic.name)
+			at.parted = ms.joined[at.topic] != m // since mu was released
+			delete(ms.joined, at.topic)
 		}
+		ms.await(at)
 		ms.mu.Unlock()
-		if where.departure == nil {
+		if at.departure == nil {
 			m.topic.release()
 		}
 	}
-	return at, true
+	return all, true
 }
 
 // suspend ends a membership and returns where it is. It reports false if that is not known,
 // and changes nothing then. The caller releases the topic, unless there is a departure.
-func (m *member) suspend() (at membership, known bool) {
+func (m *member) suspend() (at *membership, known bool) {
 	var f fan
 	defer f.flush()
 	e := m.topic
@@ -64,9 +68,9 @@ func (m *member) suspend() (at membership, known bool) {
 	defer e.mu.Unlock()
 	m.catchUp(&f, lagFrom) // an outbox that is away has room
 	if m.left || m.index < 0 || m.lag != nil || m.cut || e.presence.telling(m) {
-		return at, false
+		return nil, false
 	}
-	at = membership{topic: e.name, ref: m.ref, watching: m.watching, info: m.info()}
+	at = &membership{topic: e.name, ref: m.ref, watching: m.watching, info: m.info()}
 	if e.opts.History {
 		at.at = e.position
 		if m.has(at.at) {
@@ -87,16 +91,9 @@ func (m *member) suspend() (at membership, known bool) {
 
 // rejoin makes a connection a member again of what suspendTopics took it out of, here or at
 // another node. It does not wait for the engine.
-func (c *Conn) rejoin(all []membership) {
+func (c *Conn) rejoin(all []*membership) {
 	ms := &c.members
 	ms.mu.Lock()
-	parted := make(map[string]bool)
-	if ms.moving || ms.coming {
-		for at := range ms.again {
-			parted[at.topic] = true
-		}
-		ms.again = nil
-	}
 	ms.moving, ms.coming = false, false
 	if ms.over {
 		ms.mu.Unlock()
@@ -105,23 +102,14 @@ func (c *Conn) rejoin(all []membership) {
 		}
 		return
 	}
-	again := make([]*membership, len(all))
-	for i := range all {
-		again[i] = &all[i]
-		if ref := all[i].ref; ref != 0 {
-			all[i].reserved = ms.reserveLocked(ref)
-		} else {
-			all[i].parted = parted[all[i].topic]
+	for _, at := range all {
+		if at.ref != 0 {
+			at.reserved = ms.reserveLocked(at.ref)
 		}
 	}
-	if ms.again == nil && len(again) > 0 {
-		ms.again = make(map[*membership]struct{}, len(again))
-	}
-	for _, at := range again {
-		ms.again[at] = struct{}{}
-	}
+	ms.await(all...)
 	ms.mu.Unlock()
-	for _, at := range again {
+	for _, at := range all {
 		c.server.topics.work(func() { c.rejoinTopic(at) })
 	}
 }
