@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -189,7 +190,8 @@ func decodeMove(data []byte) (*move, error) {
 	}
 	for range r.count(4 + 4 + 1 + 4 + 4 + 16) {
 		m.members = append(m.members, &membership{
-			topic: string(r.bytes()), ref: r.u32(), watching: r.bool(), info: r.bytes(), id: string(r.bytes()),
+			topic: string(r.bytes()), ref: r.u32(), watching: r.bool(),
+			info: bytes.Clone(r.bytes()), id: string(r.bytes()), // all of m would be kept for the info
 			at: engine.Position{Epoch: r.u64(), Offset: r.u64()},
 		})
 	}

@@ -61,6 +61,19 @@ func TestHandoverForm(t *testing.T) {
 	}
 }
 
+// A member keeps its info as long as it lives, and nothing else of the hand-over.
+func TestHandoverFormInfo(t *testing.T) {
+	data := fullMove().encode()
+	m, err := decodeMove(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(data)
+	if info := m.members[0].info; string(info) != "{}" {
+		t.Errorf("the info is a part of the hand-over: %q", info)
+	}
+}
+
 // A node of another version is refused, and nothing happens whatever the rest says.
 func TestHandoverVersion(t *testing.T) {
 	s := New(Options{})
