@@ -224,10 +224,10 @@ func (c *Conn) thaw() {
 		f.timer.Stop()
 	}
 	c.stayOrigins()
+	c.rejoin(f.members) // a subscribe is refused before
 	for _, m := range f.queued {
 		(*receiver)(c).Receive(m)
 	}
-	c.rejoin(f.members)
 }
 
 // moveSession adds the session to m and f. It reports false if it is about to change.

@@ -222,12 +222,12 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 	}
 	ours = true
 	c.admit()
+	c.rejoin(m.members)
 	for _, msg := range m.queued {
 		if m, err := protocol.V3_0.Parse(msg); err == nil { // the other node has parsed it
 			(*receiver)(c).Receive(m)
 		}
 	}
-	c.rejoin(m.members)
 	c.callOrigins(t.from)
 	if err := c.goOn(conn, claim); err != nil {
 		c.log(cannotResume, "webwire: a connection cannot be resumed", "error", err)

@@ -91,3 +91,55 @@ func testUnsubscribedWhenMoving(t *testing.T, cancelled, stays bool) {
 		t.Errorf("%d connections have the ref again, want 1", n)
 	}
 }
+
+// Subscribes that wait when another node takes the connection, and refuses it, are made.
+func TestSubscribesOfARefusedMove(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		over := make(chan struct{})
+		release := sync.OnceFunc(func() { close(over) })
+		defer release()
+		var memory engine.Memory
+		var all []*server.Server
+		for i := range 2 {
+			srv := newTopical(t, server.Options{Engine: memory.Node(), Concurrency: 1, Hooks: server.Hooks{
+				OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
+					<-over
+					return r.Payload, nil
+				},
+				OnClientBack: func(context.Context, *server.Conn) error {
+					if i == 0 {
+						return nil
+					}
+					release() // nothing holds up the subscribes any more
+					time.Sleep(time.Second)
+					return fmt.Errorf("no")
+				},
+			}})
+			if err := srv.OpenEngine(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, srv)
+		}
+		p, w := first(t, all[0])
+		p.request(1, "x", "y")
+		synctest.Wait()
+		const count = 1000
+		for i := range uint64(count) {
+			p.subscribe(2+i, uint32(1+i), "room", nil)
+		}
+		synctest.Wait()
+		p.lose()
+		c := claim(w, 1, 0)
+		if _, _, err := sayHello(t, context.Background(), all[1], protocol.HelloBody{Resume: &c}); err == nil {
+			t.Fatal("the other node takes the connection")
+		}
+		time.Sleep(time.Second)
+		c.Attempt = 2
+		p, _ = back(t, all[0], c)
+		for range 1 + count {
+			if m := p.receive(); m.Kind != protocol.Reply {
+				t.Fatalf("a %v: %s", m.Kind, m.Payload.Text())
+			}
+		}
+	})
+}
