@@ -142,23 +142,23 @@ func (r *relay) forward(at uint64, rest []byte) (uint64, error) {
 		cancel()
 		answer := formReader{rest: data}
 		pause, gone := absent.note(err)
-		switch {
+		switch kind := answer.u8(); {
 		case r.ctx.Err() != nil:
 			return 0, net.ErrClosed
 		case gone, errors.Is(err, engine.ErrClosed):
 			return 0, err
 		case err != nil: // nobody knows whether it was forwarded
-		case answer.u8() == answerYes:
+		case kind == answerYes:
 			at := answer.u64()
 			return at, answer.end()
-		case data[0] == answerMoved:
+		case kind == answerMoved:
 			to := answer.place()
 			if err := answer.end(); err != nil {
 				return 0, err
 			}
 			r.follow(to)
 			continue
-		case data[0] == answerNo:
+		case kind == answerNo:
 			return 0, errGoneThere
 		}
 		if !wait(r.ctx, pause) {
@@ -223,13 +223,13 @@ func (r *relay) Close(transport.Status, string) error {
 		f.raw(r.conn.resumption.id[:])
 		data, err := r.conn.server.topics.ask(ctx, to.node, questionHandover, f)
 		answer := formReader{rest: data}
-		switch {
+		switch kind := answer.u8(); {
 		case errors.Is(err, engine.ErrNoNode), errors.Is(err, engine.ErrClosed):
 			return r.Abort()
 		case err != nil:
-		case answer.u8() == answerYes:
+		case kind == answerYes:
 			return r.Abort()
-		case data[0] == answerMoved:
+		case kind == answerMoved:
 			r.follow(answer.place())
 			continue
 		}
@@ -276,14 +276,14 @@ func (r *relay) call(op handoverOp, args form) {
 			data, err := t.ask(ctx, to.node, questionHandover, append(handoverQuestion(op, to.conn), args...))
 			answer := formReader{rest: data}
 			pause, gone := absent.note(err)
-			switch {
+			switch kind := answer.u8(); {
 			case gone:
 				return
 			case err != nil:
-			case answer.u8() == answerMoved:
+			case kind == answerMoved:
 				r.follow(answer.place())
 				continue
-			case data[0] != answerBusy:
+			case kind != answerBusy:
 				return
 			}
 			if !wait(ctx, pause) {
