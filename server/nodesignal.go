@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
@@ -56,14 +57,17 @@ func (s *Server) signalNodes(ctx context.Context, key, name string, p protocol.P
 }
 
 // signalHere sends a signal to the connections of this node that have the session, or to
-// all if key is empty.
+// all if key is empty. Nodes are not asked in the same moment. So the node to which a connection
+// moves counts it from just before the node before gives it up, rather than after that: a
+// signal may arrive twice then, but is not missed by all for as long as the commit takes.
 func (s *Server) signalHere(key, name string, p protocol.Payload) (sent int, err error) {
+	conns := s.SessionConns(key)
 	if key == "" {
-		return Broadcast(s.Conns(), name, p)
+		conns = slices.Values(s.snapshot())
 	}
 	return Broadcast(func(yield func(*Conn) bool) {
-		for c := range s.SessionConns(key) {
-			if c.isArriving() { // it gets the signal from the node that has it
+		for c := range conns {
+			if c.isArriving() || key == "" && !c.getsSignals() {
 				continue
 			}
 			if !yield(c) {
@@ -72,6 +76,10 @@ func (s *Server) signalHere(key, name string, p protocol.Payload) (sent int, err
 		}
 	}, name, p)
 }
+
+// getsSignals reports whether the connection is in Server.Conns, or will be once the node before
+// has given it up.
+func (c *Conn) getsSignals() bool { return (c.admitted.Load() || c.info.Moved) && !c.hasMoved() }
 
 // isArriving reports whether a connection is about to move here, and is still at another node.
 func (c *Conn) isArriving() bool { return c.resumption != nil && c.resumption.arriving.Load() }

@@ -82,7 +82,7 @@ func TestPlaceOfAConnectionThatMoves(t *testing.T) {
 	}
 }
 
-// A signal to a session reaches a connection that moves once.
+// A signal to a session, or to all, reaches a connection that moves once.
 func TestSignalToAConnectionThatMoves(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := new(book)
@@ -91,9 +91,12 @@ func TestSignalToAConnectionThatMoves(t *testing.T) {
 		if n != 1 || err != nil {
 			t.Errorf("SignalSession returned %d, %v", n, err)
 		}
+		if n, err := c.node(2).SignalAll(t.Context(), "all", text("")); n != 1 || err != nil {
+			t.Errorf("SignalAll returned %d, %v", n, err)
+		}
 		m.connect(t)
 		time.Sleep(5 * time.Second)
-		b.want(t, "client: signal hello")
+		b.want(t, "client: signal hello", "client: signal all")
 	})
 }
 
