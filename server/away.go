@@ -124,12 +124,13 @@ func (t *away) Panicked(value any, stack []byte) { t.conn.panicked("OnClientAway
 
 // giveUpPlace ends a connection that is away and has the session, so that another gets its
 // place, and reports whether there was one. Of several it is the one that has had the
-// session longest. The caller holds the mutex of sessions.
-func (t *sessions) giveUpPlace(l *live) bool {
+// session longest. Without coming it is none that moves here. The caller holds the mutex of
+// sessions.
+func (t *sessions) giveUpPlace(l *live, coming bool) bool {
 	for {
 		var oldest *Conn
 		for c := range l.conns {
-			if c.link.IsAway() && (oldest == nil || c.session.number < oldest.session.number) {
+			if c.link.IsAway() && (coming || !c.isComing()) && (oldest == nil || c.session.number < oldest.session.number) {
 				oldest = c
 			}
 		}

@@ -23,7 +23,7 @@ const (
 // places is who has a session on a node.
 type places struct {
 	pending int      // connections that are about to have it
-	away    int      // of joined, have no socket
+	away    int      // of joined, have no socket, and are certainly here
 	joined  []uint64 // numbers of the joins
 }
 
@@ -37,7 +37,7 @@ func (t *sessions) places(l *live) (p places) {
 	p.pending = l.held - len(l.conns) - l.arriving
 	for c := range l.conns {
 		p.joined = append(p.joined, c.session.number)
-		if c.link.IsAway() {
+		if c.link.IsAway() && !c.isComing() {
 			p.away++
 		}
 	}
@@ -139,14 +139,15 @@ func (t *sessions) isFull(ctx context.Context, l *live) (full, again bool) {
 
 const gaveUp = "y"
 
-// answerGiveUp ends a connection that is away and has the session. l may be nil.
+// answerGiveUp ends a connection that is away and has the session. It is not one that moves here:
+// that has its place at the node before, and would go on there. l may be nil.
 func (t *sessions) answerGiveUp(l *live) []byte {
 	if l == nil {
 		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.giveUpPlace(l) {
+	if !t.giveUpPlace(l, false) {
 		return nil
 	}
 	return []byte(gaveUp)

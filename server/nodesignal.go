@@ -84,6 +84,9 @@ func (c *Conn) getsSignals() bool { return (c.admitted.Load() || c.info.Moved) &
 // isArriving reports whether a connection is about to move here, and is still at another node.
 func (c *Conn) isArriving() bool { return c.resumption != nil && c.resumption.arriving.Load() }
 
+// isComing reports whether a connection is about to move here, and may still be at another node.
+func (c *Conn) isComing() bool { return c.info.Moved && !c.admitted.Load() }
+
 // answerSignal sends a signal of another node. The answer is the number of connections,
 // and the text of an error if there is one.
 func (t *sessions) answerSignal(h keyHash, data []byte) ([]byte, error) {

@@ -141,7 +141,7 @@ func (t *sessions) hold(ctx context.Context, key string, fresh bool) (*live, err
 		case fresh:
 			t.mu.Unlock()
 			return nil, errKeyInUse
-		case l.busy == nil && t.giveUpPlace(l):
+		case l.busy == nil && t.giveUpPlace(l, true):
 			t.mu.Unlock()
 			continue
 		case l.busy == nil:

@@ -82,6 +82,30 @@ func TestPlaceOfAConnectionThatMoves(t *testing.T) {
 	}
 }
 
+// The place of a connection that moves is given up where the connection is, or nowhere: in the end
+// no more connections have the session than may have it.
+func TestPlaceOfAConnectionThatMovesIsGivenUp(t *testing.T) {
+	for range 20 { // which of the two nodes is asked first is random
+		bubble(t, func(t *testing.T) {
+			b := new(book)
+			c, m, key, _ := meanwhile(t, b, server.Options{MaxSessionConns: 1, SessionPolicy: server.RefuseNewest})
+			other := c.join(2, client.Options{})
+			err := other.RestoreSession(t.Context(), key)
+			m.connect(t)
+			time.Sleep(20 * time.Second)
+			has := 0
+			for i := range 3 {
+				for range c.node(i).SessionConns(key) {
+					has++
+				}
+			}
+			if has != 1 {
+				t.Errorf("%d connections have the session; it was restored with: %v", has, err)
+			}
+		})
+	}
+}
+
 // A signal to a session, or to all, reaches a connection that moves once.
 func TestSignalToAConnectionThatMoves(t *testing.T) {
 	bubble(t, func(t *testing.T) {
