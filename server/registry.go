@@ -368,7 +368,7 @@ func (t *sessions) close(ctx context.Context, key string, by *Conn, r *sessionRe
 	t.mu.Unlock()
 
 	deleted := false
-	defer func() { // also if a hook ends this goroutine
+	defer func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		close(l.busy)

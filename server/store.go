@@ -43,7 +43,7 @@ func (h *hookedStore) newKey() (key string, err error) {
 func (h *hookedStore) create(ctx context.Context, c *Conn, s session.Session) error {
 	created := false
 	if h.store != nil {
-		defer func() { // also if a hook ends this goroutine
+		defer func() {
 			if !created {
 				h.discard(ctx, s.Key)
 			}
@@ -218,11 +218,11 @@ func (h *hookedStore) closed(ctx context.Context, key string) error {
 	return h.run("OnSessionClosed", key, func() error { return h.hooks.OnSessionClosed(ctx, key) })
 }
 
-// run calls the store or a hook. A panic is logged, and becomes an error that is
-// protocol.ErrInternal.
+// run calls the store or a hook. A panic or runtime.Goexit, which does not end the caller's
+// goroutine, is logged, and becomes an error that is protocol.ErrInternal.
 func (h *hookedStore) run(what, key string, call func() error) error {
 	t := &storeCall{log: h.log, what: what, key: key, call: call}
-	tasks.Run(t)
+	tasks.RunApart(t)
 	return t.err
 }
 

@@ -49,7 +49,7 @@ func (t *sessions) update(ctx context.Context, c *Conn, info []byte) (session.Se
 	if err != nil {
 		return session.Session{}, err
 	}
-	defer func() { // also if a hook ends this goroutine
+	defer func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		close(l.busy)
