@@ -221,7 +221,8 @@ func (c *Conn) finish() error {
 	if r := c.resumption; r != nil && r.origins != nil && c.admitted.Load() && !c.hasMoved() {
 		c.tellOrigins()
 	}
-	if c.server.opts.Hooks.OnClientDisconnected != nil && c.admitted.Load() {
+	prepared := c.admitted.Load() || c.resumption != nil && c.resumption.prepared
+	if c.server.opts.Hooks.OnClientDisconnected != nil && prepared {
 		tasks.Run(&disconnected{c, reason})
 	}
 	return reason

@@ -43,8 +43,9 @@ var (
 	// come back within Options.ResumeWindow.
 	ErrClientGone = errors.New("server: the client did not come back")
 
-	// ErrMoved is the reason if the client has come back to another node that shares
-	// Options.Engine and has the connection from then on, see Hooks.OnClientBack.
+	// ErrMoved is the reason if another node that shares Options.Engine has the connection:
+	// the client has come back to that node, or has come back here and that node has kept the
+	// connection, see Hooks.OnClientBack.
 	ErrMoved = errors.New("server: the connection has moved to another node")
 
 	// ErrCredentialsExpired is the reason after the time given to Conn.ExpiresAt.

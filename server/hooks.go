@@ -45,7 +45,8 @@ type Hooks struct {
 	// closed the connection; ErrSlowConsumer, ErrServerClosed, ErrProtocolViolation,
 	// ErrConnClosed, ErrSessionReplaced, ErrCredentialsExpired or ErrTooManyRestores if
 	// this side ended it; ErrMoved if another node has it; and an error of the network
-	// otherwise. The context of c has ended.
+	// otherwise. The context of c has ended. For the Conn of a connection that began at
+	// another node OnClientBack takes the place of OnClientConnected.
 	OnClientDisconnected func(c *Conn, reason error)
 
 	// OnClientAway is called when a connection has lost its socket, and its client may come
@@ -66,7 +67,9 @@ type Hooks struct {
 	//
 	// If nodes share Options.Engine, a client may come back to another node, which goes on with
 	// the connection. There it has a Conn of its own: Info.Moved is true, Value is nil the first
-	// time, and the hook prepares the Conn as OnClientConnected does, which is not called. A
+	// time, and the hook prepares the Conn as OnClientConnected does, which is not called. If
+	// the other node keeps the connection after all, because the hook took more than five
+	// seconds for instance, OnClientDisconnected gets the Conn with ErrMoved. A
 	// server with OnClientConnected and without this hook takes no connections over.
 	OnClientBack func(ctx context.Context, c *Conn) error
 

@@ -54,6 +54,7 @@ type resumption struct {
 	origins *origins              // nil: it began here
 
 	arriving atomic.Bool // the node before certainly has it still
+	prepared bool        // OnClientBack returned nil when it came here
 
 	// Guarded by server.mu:
 

@@ -276,6 +276,7 @@ func (t *taking) prepare(ctx context.Context, c *Conn, conn transport.Conn, hell
 	if err := c.comeBack(conn, hello, info); err != nil {
 		return 0, err
 	}
+	c.resumption.prepared = t.server.opts.Hooks.OnClientBack != nil
 	return protocol.OutcomeResumed, nil
 }
 

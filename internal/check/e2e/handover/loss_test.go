@@ -265,6 +265,39 @@ func testRefusedThere(t *testing.T, refuse func() error) {
 	})
 }
 
+// A node that has prepared a connection, and then does not get it, says that its Conn is over.
+func TestPreparedInVain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		late := true
+		c := newCluster(t, 2, func(i int) server.Options {
+			o := server.Options{Hooks: b.hooks(i)}
+			back := o.Hooks.OnClientBack
+			o.Hooks.OnClientBack = func(ctx context.Context, c *server.Conn) error {
+				if err := back(ctx, c); err != nil || i == 0 || !late {
+					return err
+				}
+				late = false
+				return sleep(context.Background(), 6*time.Second) // the other node does not wait for that long
+			}
+			return o
+		})
+		h, first := c.dial(0, nil)
+		_ = h.conn.Abort()
+		synctest.Wait()
+		claim := &protocol.Resume{Conn: first.Conn, Secret: first.Secret, Attempt: 1, FirstKept: 1}
+		if _, w := c.dial(1, claim); w.Outcome != protocol.OutcomeUnavailable {
+			t.Errorf("outcome %v", w.Outcome)
+		}
+		b.want(t, "0: connected", "0: away", "1: back, moved true, value <nil>", "1: disconnected: server: the connection has moved to another node")
+		claim.Attempt = 2
+		if _, w := c.dial(1, claim); w.Outcome != protocol.OutcomeResumed {
+			t.Errorf("outcome %v", w.Outcome)
+		}
+		b.want(t, "0: disconnected: server: the connection has moved to another node", "1: back, moved true, value <nil>")
+	})
+}
+
 // hand is a client of 3.0 made by hand.
 type hand struct {
 	t    *testing.T
