@@ -270,13 +270,16 @@ func (t *taking) prepare(ctx context.Context, c *Conn, conn transport.Conn, hell
 		}
 		return protocol.OutcomeUnavailable, nil
 	}
-	if expires := t.move.expires; expires.After(time.Now()) { // else OnClientBack checks new credentials
+	asks := t.server.opts.Hooks.OnClientBack != nil
+	if expires := t.move.expires; expires.After(time.Now()) {
 		c.ExpiresAt(expires)
+	} else if !expires.IsZero() && !asks { // by the clock of this node
+		return protocol.OutcomeExpired, nil // nobody would check new credentials
 	}
 	if err := c.comeBack(conn, hello, info); err != nil {
 		return 0, err
 	}
-	c.resumption.prepared = t.server.opts.Hooks.OnClientBack != nil
+	c.resumption.prepared = asks
 	return protocol.OutcomeResumed, nil
 }
 

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/internal/link"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -38,6 +40,40 @@ func TestSilentNodes(t *testing.T) {
 					}
 				}
 			})
+		})
+	}
+}
+
+// A connection whose credentials have expired by the clock of the node that it comes to goes on
+// there only if OnClientBack checks new ones.
+func TestExpiredOnTheWay(t *testing.T) {
+	checks := func(context.Context, *Conn) error { return nil }
+	past, future := time.Now().Add(-time.Second), time.Now().Add(time.Hour)
+	for name, test := range map[string]struct {
+		expires time.Time
+		hook    func(context.Context, *Conn) error
+		want    protocol.Outcome
+		sets    bool // the time
+	}{
+		"never":             {time.Time{}, nil, protocol.OutcomeResumed, false},
+		"later":             {future, nil, protocol.OutcomeResumed, true},
+		"later and checked": {future, checks, protocol.OutcomeResumed, true},
+		"past":              {past, nil, protocol.OutcomeExpired, false},
+		"past and checked":  {past, checks, protocol.OutcomeResumed, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := New(Options{Hooks: Hooks{OnClientBack: test.hook}})
+			c := &Conn{server: s, resumption: new(resumption)}
+			c.link = link.New(t.Context(), link.Config{Conn: link.Nowhere, Version: protocol.V3_0, Limits: &s.limits, Role: (*receiver)(c)})
+			on := &taking{server: s, move: &move{expires: test.expires}}
+			outcome, err := on.prepare(t.Context(), c, nil, protocol.HelloBody{}, Info{})
+			if outcome != test.want || err != nil {
+				t.Errorf("outcome %v, %v, want %v", outcome, err, test.want)
+			}
+			if got := !c.expiresAt().IsZero(); got != test.sets {
+				t.Errorf("the connection expires: %t, want %t", got, test.sets)
+			}
+			c.neverExpires()
 		})
 	}
 }
