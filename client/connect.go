@@ -29,7 +29,7 @@ type trying struct {
 	last    uint64    // kind of the last failure
 	same    int       // failures of that kind in a row, if it is not zero
 	failing bool      // the last one failed, and that is in the log
-	spread  bool      // the next attempt needs no pause: the server has spread its clients
+	spread  bool      // the server has spread its clients: they need no pause, once
 }
 
 // maintain owns the connection: it connects, reads until the connection ends, and
@@ -215,9 +215,10 @@ func (c *Client) logRecovered() {
 // The caller holds mu.
 func (c *Client) delay(err error) {
 	pause := c.backoff(c.trying.retries, err)
-	if c.trying.spread {
-		pause, c.trying.spread = 0, false
+	if c.trying.spread && c.trying.retries == 0 { // retries: the socket did not last
+		pause = 0
 	}
+	c.trying.spread = false
 	c.trying.due = time.Now().Add(pause)
 	c.trying.retries++
 }

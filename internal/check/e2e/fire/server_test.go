@@ -98,10 +98,11 @@ func (v *villain) stop() {
 	v.conns.Wait()
 }
 
+var hostileConf = protocol.Conf{Version: protocol.V3_0, ReadTimeout: time.Minute, MessageSize: 1 << 20, StreamCredit: 64 << 10, Requests: 100}.Message()
+
 // open says what a server says first.
 func open(conn transport.Conn) bool {
-	conf := protocol.Conf{Version: protocol.V3_0, ReadTimeout: time.Minute, MessageSize: 1 << 20, StreamCredit: 64 << 10, Requests: 100}
-	return conn.Write(encode(conf.Message())) == nil &&
+	return conn.Write(encode(hostileConf)) == nil &&
 		conn.Write(encode(protocol.WelcomeBody{Outcome: protocol.OutcomeFresh, From: 1}.Message())) == nil
 }
 
@@ -152,6 +153,13 @@ func TestHostileServers(t *testing.T) {
 		{"requests", repeat(protocol.Message{Kind: protocol.Request, ID: id, Name: "r", Payload: protocol.Bytes(make([]byte, 1000))})},
 		{"cancels", repeat(protocol.CancelBody{ID: id}.Message())},
 		{"drain over an hour in a loop", repeat(protocol.DrainBody{Reason: protocol.DrainShutdown, Spread: time.Hour}.Message())},
+		{"drain within a millisecond, on each connection", func(v *villain, conn transport.Conn) {
+			_ = conn.Write(encode(hostileConf), encode(protocol.WelcomeBody{Window: time.Minute, From: 1}.Message()))
+			for ok := true; ok; time.Sleep(time.Millisecond) {
+				ok = conn.Write(encode(protocol.DrainBody{Spread: time.Millisecond, Grace: 2 * time.Millisecond}.Message())) == nil
+				v.sent.Add(1)
+			}
+		}},
 		{"drain in a loop", func(v *villain, conn transport.Conn) {
 			for ok := open(conn); ok; {
 				ok = conn.Write(encode(protocol.DrainBody{Reason: protocol.DrainShutdown}.Message())) == nil
