@@ -18,8 +18,8 @@ const leaveGrace = time.Second
 var errServerLeaves = fmt.Errorf("client: left the server: %w", &protocol.PeerError{Err: protocol.ErrShutdown})
 
 // leave leaves a server that answered that it shuts down, once it has answered the
-// other requests on the connection, or after Options.Timeout. Published servers keep
-// such connections open for ever.
+// other requests on the connection, or after Options.Timeout, unless the connection goes on
+// with another socket before. Published servers keep such connections open for ever.
 func (c *Client) leave(l *link.Link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -33,12 +33,19 @@ func (c *Client) leaveSoon(l *link.Link) {
 	}
 	c.served.Store(math.MinInt64) // it is refused requests already
 	c.leaving.Store(l)
+	over := l.SocketOver()
 	c.owned.Go(func() {
 		limit := time.NewTimer(c.opts.Timeout)
 		defer limit.Stop()
+		idle := l.Drain
+		if l.Version() >= protocol.V3_0 {
+			idle = l.Quiet // draining refuses requests of the server, for ever
+		}
 		select {
-		case <-l.Drain():
+		case <-idle():
 		case <-limit.C:
+		case <-over:
+			return
 		case <-l.Context().Done():
 			return
 		}
@@ -47,6 +54,7 @@ func (c *Client) leaveSoon(l *link.Link) {
 		select {
 		case <-grace.C:
 			l.Disconnect(transport.StatusNormalClosure, "", errServerLeaves)
+		case <-over:
 		case <-l.Context().Done():
 		}
 	})
