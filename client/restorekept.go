@@ -200,7 +200,8 @@ func (s *serving) restoreDue(pause time.Duration) (key string, number uint64, ok
 			c.mu.Unlock()
 			return "", 0, false
 		}
-		if due && st.asked == 0 { // two at a time count twice at some servers
+		// Two at a time count twice at some servers, and one that shuts down refuses them.
+		if due && st.asked == 0 && c.leaving.Load() != s.link {
 			key, number = st.key, st.number
 			st.restoring = key != ""
 			c.mu.Unlock()
@@ -233,27 +234,24 @@ func (s *serving) settleAgain(number uint64, err error) (again, fatal bool) {
 	case err == nil, errors.As(err, &lost):
 		return false, false
 	case errors.As(err, &unsent) && !refused: // there is no socket, or the server takes no more requests
-		if st.number != number {
-			c.adopt()
-		}
-		return st.number == number, false
+		again = true
 	case errors.Is(err, protocol.ErrSessionNotFound):
 		c.gone(number)
 		c.adopt()
 		return false, false
 	case errors.Is(err, protocol.ErrShutdown):
 		c.leaveSoon(s.link)
-		return false, false
+		again = true // if the connection goes on with another socket
 	case !refused:
 		return false, true
-	case st.number != number:
-		c.adopt()
-		return false, false
-	case st.held != nil && st.held.replaces:
+	}
+	if st.number != number || st.held != nil && st.held.replaces {
 		c.adopt()
 		return false, false
 	}
-	c.sessionError(err)
+	if refused {
+		c.sessionError(err)
+	}
 	return again, false
 }
 
