@@ -122,15 +122,21 @@ export class Client extends EventTarget {
 
   async closeSession(options) {
     this.#refuseClosed();
-    if (this.#lasting && this.#session.key) {
+    const session = this.#session;
+    const { key } = session;
+    if (this.#lasting && key) {
       return this.#call(options, 0, (caller, connection) => {
-        this.#session.change(caller, connection, this.#patience(options), CLOSE_SESSION, undefined, this.#session.closeBegins(connection));
+        if (session.key === key) {
+          session.change(caller, connection, this.#patience(options), CLOSE_SESSION, undefined, session.closeBegins(connection));
+        } else {
+          // While it waited the connection was lost, and this one has another session, or none.
+          if (session.awaits(key)) session.renounce();
+          caller.settle();
+        }
       });
     }
-    const { key } = this.#session;
-    this.#session.renounce();
+    session.renounce();
     if (key) this.#connection?.end(gone()); // the server believes in it
-    this.#flush();
     return undefined;
   }
 

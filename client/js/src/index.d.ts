@@ -163,8 +163,9 @@ export class Client extends EventTarget {
   restoreSession(key?: string, options?: CallOptions): Promise<void>;
 
   /**
-   * Closes the client's session, for all who have it. Without a connection it only
-   * makes the client forget the session, which stays on the server until it expires.
+   * Closes the client's session, for all who have it. Without a connection, or on one on which
+   * the session cannot be restored for the moment, it only makes the client forget the session,
+   * which stays on the server until it expires.
    */
   closeSession(options?: CallOptions): Promise<void>;
 

@@ -43,7 +43,7 @@ export class SessionState {
   #keys;
   #options;
   #tell;
-  #changed; // is called when a request that changes the session has ended
+  #changed; // is called when a request that changes the session has ended, and when it is given up
   #session = null;
   #active = false; // the connection has it
   #changes = 0; // of the key, by this client
@@ -252,6 +252,7 @@ export class SessionState {
     this.#unset();
     this.#keys.save(null);
     if (!this.#restoring) this.#adopt(this.#held);
+    this.#changed();
   }
 
   // closedByServer takes note that the server closed the session: because it was

@@ -696,6 +696,48 @@ test('the kept session stays; it is closed when the connection is back', async (
   assert.equal(client.session, null);
 });
 
+// closing returns a client whose socket is lost, and a closeSession that waits for the next one.
+async function closing(t, items) {
+  const { server, client, socket } = await connected(t, { storage: storage(items), storageKey: 'k' });
+  socket.say([21], session('KEY'));
+  await settled();
+  socket.drop();
+  await settled();
+  return { server, client, closed: client.closeSession() };
+}
+
+test('a session that is to be closed and cannot be restored for the moment is forgotten', async (t) => {
+  const items = {};
+  const { server, client, closed } = await closing(t, items);
+  const request = client.request('n', 'x');
+  const second = await resumed(server, 3);
+  second.say([13], second.take().id, [4, 0]); // full
+  assert.deepEqual(await outcome(closed), { value: undefined });
+  assert.deepEqual([items, client.session, client.status], [{}, null, 'connected']);
+  assert.equal((await outcome(request)).error.sent, false);
+  await server.clock.pass(10_000);
+  assert.deepEqual([taken(second), client.events().at(-1)], [[], 'connected'], 'and not asked for again');
+});
+
+test('a session that is to be closed and is gone meanwhile is closed', async (t) => {
+  const items = {};
+  const { server, closed } = await closing(t, items);
+  const second = await resumed(server, 3);
+  second.say([13], second.take().id, [3, 0]);
+  assert.deepEqual(await outcome(closed), { value: undefined });
+  assert.deepEqual([items, taken(second)], [{}, []]);
+});
+
+test('closing a session does not close the one with which another tab signed in', async (t) => {
+  const items = {};
+  const { server, client, closed } = await closing(t, items);
+  items.k = 'OTHER';
+  const second = await resumed(server, 3);
+  second.say(192, second.take().id, [0, 0], session('OTHER'));
+  assert.deepEqual(await outcome(closed), { value: undefined });
+  assert.deepEqual([items, client.session.key, taken(second)], [{ k: 'OTHER' }, 'OTHER', []]);
+});
+
 test('a socket that is lost while the session is restored was none that could be used', async (t) => {
   const server = new FakeServer(t);
   server.metadata.versions = ['3.0'];
