@@ -71,7 +71,7 @@ export function number(bytes) {
   return n;
 }
 
-function need(ok) {
+export function need(ok) {
   if (!ok) throw new RangeError();
 }
 

@@ -122,7 +122,8 @@ export class Client extends EventTarget {
    *
    * The iteration throws what refuses the subscription, an {@link ErrorReply} for instance, now
    * or on a later connection; a {@link FailureError} with the code 9 if the server speaks no 3.0 or
-   * the topic does not have what is asked for; a {@link DisconnectedError} when the client gives up
+   * the topic does not have what is asked for; a {@link MalformedError} if the server answers with what
+   * is no position; a {@link DisconnectedError} when the client gives up
    * connecting, after `disconnect()`, and with `autoconnect: false` when the connection is lost; a
    * {@link ClosedError} after `close()`; the reason of `signal`. `subscribe` itself throws a
    * `TypeError` if `since` is no position, and a {@link MalformedError} if the name of the topic

@@ -2,7 +2,7 @@
 
 import { backoff } from './backoff.js';
 import { Call, later } from './call.js';
-import { little, number, utf8 } from './codec.js';
+import { little, need, number, utf8 } from './codec.js';
 import {
   DisconnectedError, FailureError, GapError, InternalError, MalformedError, ShutdownError, TimeoutError,
 } from './errors.js';
@@ -157,8 +157,14 @@ export class Subscription {
   }
 
   #confirmed({ bytes }, since) {
+    try {
+      need(bytes.length === 16);
+      this.#received = [0, 8].map((at) => number(bytes.subarray(at, at + 8)));
+    } catch {
+      this.#fail(new MalformedError('the answer is no position'));
+      return;
+    }
     this.#tries = 0;
-    this.#received = [0, 8].map((at) => number(bytes.subarray(at, at + 8)));
     // Without a position nothing says what was missed.
     if (this.#confirms++ && !since) this.#gap(0);
   }

@@ -123,6 +123,19 @@ test('nothing happens before the iteration, and each subscription has a ref of i
   assert.notEqual(a.ref, 0);
 });
 
+test('an answer that is no position ends the loop, and nothing else', async (t) => {
+  const { client, socket } = await connected(t);
+  for (const answer of [[], [1, 2, 3], Array(16).fill(255), Array(17).fill(0)]) {
+    const all = subscribe(client);
+    const s = asked(socket);
+    socket.say(191, s.id, [0, 0], answer);
+    await settled();
+    assert.ok(all.end instanceof MalformedError, `${answer}: ${all.end}`);
+    left(socket, s.ref);
+  }
+  assert.equal(client.status, 'connected');
+});
+
 test('since begins where another page stopped', async (t) => {
   const { client, socket } = await connected(t);
   for (const [since, want] of [['5-17', [5, 17]], [JSON.parse(JSON.stringify('5-10')), [5, 10]], [0, [0, 0]], ['0', [0, 0]], [null, undefined], [undefined, undefined]]) {
