@@ -51,8 +51,12 @@ export class Pauses {
     if (now() - since >= (code === GOING_AWAY ? minBackoff : maxBackoff)) this.#retries = 0;
   }
 
-  failed(reason) {
-    this.#notBefore = now() + backoff(this.#options, this.#retries++, reason);
+  // failed is told why there is no connection, and whether the server has spread its clients: then
+  // there is no pause, unless it does so too often.
+  failed(reason, spread) {
+    const pause = backoff(this.#options, this.#retries, reason);
+    this.#notBefore = spread && !this.#retries ? 0 : now() + pause;
+    this.#retries++;
   }
 
   skip() {

@@ -300,7 +300,6 @@ export class Client extends EventTarget {
           gap: (missed) => this.#gap(missed),
           away: (reason) => {
             this.#ended(run, reason, connection, true);
-            if (reason.code === GOING_AWAY) this.#pauses.skip(); // the server has spread its clients
             over();
           },
           resumed: (before, missed) => {
@@ -373,7 +372,7 @@ export class Client extends EventTarget {
     this.#gaveUp = !run.stopped && permanent(reason, before);
     const again = !run.stopped && !this.#gaveUp && this.#options.autoconnect;
     if (used) this.#pauses.lasted(this.#since, reason);
-    if (again || this.#gaveUp) this.#pauses.failed(reason);
+    if (again || this.#gaveUp) this.#pauses.failed(reason, reason.code === GOING_AWAY && connection?.spread);
     else this.#pauses.skip();
     const goesOn = again && kept && (resumable || !used);
     if (kept && !used && !goesOn) {

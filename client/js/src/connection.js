@@ -42,6 +42,7 @@ export class Connection {
   ended = false;
   used = false; // the client has it: it may go on if its socket is lost
   holding = true; // requests that waited for the connection go on waiting
+  spread = false; // the client moves at a moment of its own
 
   #events;
   #expect;
@@ -266,7 +267,7 @@ export class Connection {
     this.#configure(opened.#conf);
     this.#liveness.heard();
     this.#away = undefined;
-    this.#leaving = this.#moving = false;
+    this.#leaving = this.#moving = this.spread = false;
     this.#open = true;
     for (const message of this.#ledger.again()) this.#socket.send(message);
     this.#requests.repeat();
@@ -280,7 +281,9 @@ export class Connection {
   #drain({ spread, grace }) {
     if (!this.#expect.autoconnect) return;
     const last = grace * 0.9;
-    this.#later('leave', Math.min(Math.random() * spread, last), () => {
+    const wait = Math.random() * spread;
+    this.spread = wait > 0 && wait <= last;
+    this.#later('leave', Math.min(wait, last), () => {
       this.#leaving = this.#moving = true;
       this.idle();
     });

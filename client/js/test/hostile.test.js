@@ -19,6 +19,7 @@ const ATTACKS = [
   'accept and close', 'open and close', 'never conf', 'never welcome', 'garbage', 'conf again and again', 'signals', 'sessions created',
   'another session each time', 'replies to nothing', 'items of nothing', 'publications of nothing', 'requests', 'requests, and reads no answer',
   'the same, and the connection can be resumed', 'cancels', 'drain over an hour in a loop', 'drain in a loop',
+  'drain of each socket, and the connection can be resumed',
   'presence: members that enter', 'presence: a snapshot that does not end', 'presence: members without anything',
 ];
 

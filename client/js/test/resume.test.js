@@ -1049,8 +1049,7 @@ test('drain: it does not wait longer than two seconds for acks', async (t) => {
   assert.equal(socket.closedWith, undefined);
   await server.clock.pass(1);
   assert.equal(socket.closedWith, 4000);
-  await server.clock.pass(1);
-  await greeted(server, 3);
+  await resumed(server, 3);
   assert.deepEqual(lost, [[undefined, 1]]);
 });
 
@@ -1128,6 +1127,20 @@ test('drain without a window, and for a client that connects but once', async (t
   other.socket.reply(other.socket.take(), 'y');
   assert.equal((await request).text(), 'y');
 });
+
+for (const [spread, grace] of [[0, 0], [0, 60_000], [1, 60_000], [60_000, 1]]) {
+  test(`drain: again and again, ${spread} ms with a grace of ${grace} ms`, async (t) => {
+    const { server, client } = await connected(t, { minBackoff: 1000, storage: null });
+    const end = server.clock.now + 60_000;
+    for (let n = 0; server.clock.now < end && n < 100; n++) {
+      drain(server.socket, spread, grace);
+      while (server.socket.readyState && server.clock.now < end) await server.clock.pass(10);
+      if (!server.socket.readyState) await greeted(server, 1);
+    }
+    assert.ok(server.sockets.length > 5 && server.sockets.length < 60, `${server.sockets.length} sockets in a minute`);
+    assert.deepEqual(client.events().filter((event) => event !== 'resumed'), []);
+  });
+}
 
 // A server that refuses because it shuts down.
 

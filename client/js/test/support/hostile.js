@@ -15,7 +15,7 @@ const BULK = zeros(1000);
 const conf = message([23, 3, 0], little(60_000, 4), little(1 << 20, 4), little(64 << 10, 4), little(100, 2));
 const welcome = message([25], zeros(59));
 const lasting = message([25], zeros(33), little(120_000, 4), zeros(22)); // it can be resumed for two minutes
-const drain = (spread) => message([11, 0], little(spread, 4), little(0, 4));
+const drain = (spread, grace = 0) => message([11, 0], little(spread, 4), little(grace, 4));
 
 // send resolves when the message was sent, to true unless the socket has ended. Meanwhile the
 // server does other things too.
@@ -93,6 +93,10 @@ const attacks = {
   cancels: repeat(message([9], ID, [0])),
   'drain over an hour in a loop': repeat(drain(3_600_000)),
   'drain in a loop': repeat(drain(0)),
+  'drain of each socket, and the connection can be resumed': async (socket, counts) => {
+    if (!await send(socket, conf) || !await send(socket, lasting)) return;
+    if (await send(socket, counts.connections % 2 ? drain(1, 2) : drain(0))) counts.messages++;
+  },
   'presence: members that enter': presence(2, (i) => ({ id: `${i}`, data: INFO })),
   'presence: a snapshot that does not end': presence(0, (i) => [{ id: `${i}`, data: INFO }]),
   'presence: members without anything': presence(0, (i) => Array.from({ length: 1000 }, (_, j) => ({ id: `${1000 * i + j}` }))),
