@@ -54,7 +54,7 @@ export class Connection {
   #timers = {};
   #requests = new Requests(this);
   #liveness = new Liveness(this);
-  #tasks = new Map(); // how to abort the handlers of requests of the server, by id
+  #tasks = new Map(); // ids of requests of the server, by how to abort their handlers
   #unread = 0; // answers since the queue became full, or the server acknowledged something
   #subscriptions = new Map(); // by ref
   #ledger = new Ledger();
@@ -183,7 +183,7 @@ export class Connection {
     } else if (type === REQUEST) {
       this.#serve(message);
     } else if (type === CANCEL) {
-      this.#tasks.get(id)?.(new WebWireError('cancelled by the server'), CANCELLED);
+      this.#tasks.forEach((asked, abort) => asked === id && abort(new WebWireError('cancelled by the server'), CANCELLED));
     } else if (type === ACK) {
       this.#unread = 0;
       this.#try(() => this.#ledger.free(message.received));
@@ -459,7 +459,7 @@ export class Connection {
     const subscriptions = this.#subscriptions;
     this.#subscriptions = new Map();
     subscriptions.forEach((each) => each.subscribe()); // on the next connection
-    this.#tasks.forEach((abort) => abort(reason));
+    this.#tasks.forEach((_, abort) => abort(reason));
     this.#events.end(reason, this.#away && this.#ledger.signals);
   }
 }

@@ -19,10 +19,10 @@ const MAYBE = 2;
 
 export const CANCELLED = 6;
 
-// serve executes a request, beside others. running has how to abort the handlers, by the id of
-// the request: the place of one is free when the handler has returned, also if the request is
-// cancelled. say sends an answer; there is always one. failed is called with what the handler
-// threw if the server is not told.
+// serve executes a request, beside others. running has the ids of the requests, by how to abort
+// their handlers: an id that is used again takes another place. The place of one is free when the
+// handler has returned, also if the request is cancelled. say sends an answer; there is always
+// one. failed is called with what the handler threw if the server is not told.
 export async function serve(running, say, { id, name, payload, meta, trace, deadline, critical }, handler, failed) {
   const answer = (type, message) => say(type, { id, ...message });
   const fail = (code, executed) => answer(FAILURE, { payload: new Payload([code, executed]) });
@@ -37,7 +37,7 @@ export async function serve(running, say, { id, name, payload, meta, trace, dead
     if (!signal.aborted) code = why;
     controller.abort(reason);
   };
-  running.set(id, abort);
+  running.set(abort, id);
   const timer = later(deadline ?? Infinity, () => abort(new TimeoutError(deadline), DEADLINE));
   try {
     try {
@@ -51,5 +51,5 @@ export async function serve(running, say, { id, name, payload, meta, trace, dead
     if (!signal.aborted) failed(error);
   }
   clearTimeout(timer);
-  running.delete(id);
+  running.delete(abort);
 }

@@ -413,6 +413,26 @@ test('sixteen at once, and each can ask back; one more is refused', async (t) =>
   assert.equal(socket.take().name, 'back');
 });
 
+test('sixteen at once also if the server uses an id again, and each ends with the connection', async (t) => {
+  const { client, socket } = await connected(t);
+  const signals = [];
+  const stops = [];
+  client.handle('wait', (payload, { signal }) => {
+    signals.push(signal);
+    return new Promise((resolve) => { stops.push(resolve); });
+  });
+  for (let i = 0; i < 100; i++) ask(socket, 1, 'wait');
+  assert.equal(signals.length, 16);
+  for (let i = 0; i < 84; i++) assert.deepEqual(socket.take(), failure(1, 8, 0));
+  stops[0]();
+  await settled();
+  assert.equal(socket.take().type, 191);
+  for (let i = 0; i < 2; i++) ask(socket, 1, 'wait');
+  assert.equal(signals.length, 17);
+  client.close();
+  assert.deepEqual(signals.map(({ aborted }) => aborted), [false, ...Array(16).fill(true)]);
+});
+
 test('a server that asks and reads no answers is left once the queue is full', async (t) => {
   const { client, socket } = await connected(t, { maxQueue: 1000 });
   client.handle('n', () => 'x');

@@ -155,7 +155,7 @@ export class FakeConnection {
     this.#refs.clear();
     const reason = new DisconnectedError(true);
     for (const { reject } of this.#pending.values()) reject(reason);
-    for (const abort of this.#tasks.values()) abort(reason, CANCELLED);
+    for (const abort of this.#tasks.keys()) abort(reason, CANCELLED);
   }
 
   // received is called with each message of the client.
@@ -194,7 +194,7 @@ export class FakeConnection {
       const { name, payload, meta, trace } = message;
       this.#server.signals.push({ name, payload, meta, trace, connection: this });
     } else if (type === CANCEL) {
-      this.#tasks.get(id)?.(new WebWireError('cancelled by the client'), CANCELLED);
+      this.#tasks.forEach((asked, abort) => asked === id && abort(new WebWireError('cancelled by the client'), CANCELLED));
     } else if (type === REPLY) {
       const { resolve, reject } = this.#pending.get(id) ?? {};
       this.#pending.delete(id);
