@@ -66,32 +66,30 @@ export class Liveness {
   // verify finds out whether the connection is still there. Pings are out of reach in
   // browsers, so something must be asked that changes nothing: a session is restored
   // once more. If there is none a server that acknowledges what it gets is sent something, and
-  // another is asked to close it. In the latter case no request may be sent
-  // until the answer is there, when answered is called: it might create one. Published
-  // servers are not asked, they would count a session twice: the requests in flight will
+  // another is asked to close it, unless one of the requests in flight, count, may create one. No
+  // request may be sent until the answer is there, when answered is called: it might do so as well.
+  // Published servers are not asked, they would count a session twice. The requests in flight will
   // show it, and if there is none, or the connection can be resumed, a new socket does no
   // harm, if the reason to doubt is a serious one.
   verify(key, serious, count, answered) {
     const connection = this.#connection;
     if (this.#probing) return;
-    if (!connection.usable) {
+    const asks = connection.negotiated && (key || !count);
+    if (!connection.usable || (serious && !asks && (connection.resumable || !count))) {
       connection.giveUp();
-    } else if (connection.negotiated && (key || !count)) {
-      if (key || !connection.nudge()) {
-        this.quiet = !key;
-        const call = new Call(() => {
-          this.quiet = false;
-          answered();
-        }, Infinity);
-        connection.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
-      }
-      this.#doubtful = true;
-      this.#judge();
-    } else if (serious && (connection.resumable || !count)) {
-      connection.giveUp();
-    } else {
-      this.#doubtful = count > 0;
+      return;
     }
+    const nudged = !key && connection.nudge();
+    if (asks && !nudged) {
+      this.quiet = !key;
+      const call = new Call(() => {
+        this.quiet = false;
+        answered();
+      }, Infinity);
+      connection.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
+    }
+    this.#doubtful = asks || count > 0;
+    if (asks || nudged) this.#judge();
   }
 
   // judge gives up a connection on which nothing is heard. If the time is long over the

@@ -402,7 +402,7 @@ export class Connection {
 
   // verify finds out whether the connection is still there.
   verify(key, serious) {
-    if (this.#open) this.#liveness.verify(key, serious, this.#requests.count, this.#events.answered);
+    if (this.#open) this.#liveness.verify(key, serious, this.#requests.wanted, this.#events.answered);
   }
 
   // suspend gives up the socket if the connection can be resumed. Chromium would close it when

@@ -28,6 +28,11 @@ export class Requests {
     return this.#pending.size;
   }
 
+  // wanted is how many of them somebody waits for.
+  get wanted() {
+    return [...this.#pending.values()].filter(({ over }) => !over).length;
+  }
+
   // bytes is how many bytes wait.
   get bytes() {
     let bytes = 0;

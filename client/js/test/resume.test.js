@@ -643,6 +643,42 @@ test('a dead socket is given up, and the connection goes on', async (t) => {
   assert.equal(client.status, 'connected');
 });
 
+for (const [what, options, lasts] of [['without a window', {}, 0], ['of a client that connects but once', { autoconnect: false }, WINDOW]]) {
+  test(`a dead socket ${what} is noticed although a request without an answer was given up`, async (t) => {
+    const { server, client, socket } = await connected(t, options, conf(), lasts);
+    const abort = new AbortController();
+    const left = client.request('left', 'x', { signal: abort.signal });
+    const late = client.request('late', 'x', { timeout: 20_000 });
+    abort.abort();
+    await server.clock.pass(20_000);
+    assert.deepEqual([(await outcome(left)).error.name, (await outcome(late)).error.name], ['AbortError', 'TimeoutError']);
+    await server.clock.pass(4_999);
+    assert.equal(client.status, 'connected');
+    await server.clock.pass(1);
+    assert.equal(socket.closedWith, 1000);
+  });
+}
+
+test('a dead socket is noticed although a stream waits for items', async (t) => {
+  const { server, client, socket } = await connected(t);
+  const items = client.stream('s', 'x');
+  const first = items.next();
+  first.catch(() => {});
+  const [{ id }] = taken(socket);
+  for (let i = 0; i < 3; i++) {
+    await server.clock.pass(30_000);
+    assert.deepEqual(taken(socket).map(({ type }) => type), [35], 'it asks');
+    socket.say([8], u64(2 + i));
+    await server.clock.pass(4_000);
+  }
+  await server.clock.pass(31_000);
+  assert.deepEqual([socket.closedWith, client.status], [4000, 'resuming']);
+  if (server.socket === socket) await next(server);
+  const second = await greeted(server, 1, { received: 5 });
+  item(second, id, 'a');
+  assert.equal((await first).value.text(), 'a');
+});
+
 test('a page that is about to be frozen gives up its socket, and goes on at once when it is active', async (t) => {
   globalThis.document = new EventTarget();
   t.after(() => { delete globalThis.document; });
