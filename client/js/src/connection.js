@@ -408,7 +408,7 @@ export class Connection {
   // suspend gives up the socket if the connection can be resumed. Chromium would close it when
   // the page goes on, with a status by which the server takes the page to be gone.
   suspend() {
-    if (this.resumable) this.#lose(new WebWireError('the page is frozen'));
+    if (this.#open && this.resumable) this.#lose(new WebWireError('the page is frozen'));
   }
 
   giveUp() {
@@ -417,7 +417,8 @@ export class Connection {
 
   // lose gives up the socket, and with it the connection if that cannot go on without.
   #lose(reason) {
-    if (!this.#open || !this.resumable || !(this.#moving || SURVIVES.test(reason.code ?? 1006))) {
+    const { code = 1006 } = reason;
+    if (!this.#open || !this.resumable || !((this.#moving && code === GOING_AWAY) || SURVIVES.test(code))) {
       this.#abandon(reason);
       return;
     }

@@ -703,6 +703,22 @@ test('a page that is about to be frozen gives up its socket, and goes on at once
   assert.equal(other.socket.closedWith, undefined, 'of 2.0: nothing is gained');
 });
 
+test('a page that is frozen while its socket is lost goes on as well', async (t) => {
+  globalThis.document = new EventTarget();
+  t.after(() => { delete globalThis.document; });
+  const { server, client, socket } = await connected(t, { storage: null });
+  const request = client.request('n', 'x');
+  socket.drop();
+  await settled();
+  document.dispatchEvent(new Event('freeze'));
+  await settled();
+  assert.equal(client.status, 'resuming');
+  const second = await resumed(server, 1, { received: 1 });
+  second.say(192, ID(1), [0, 0], 'y');
+  assert.equal((await outcome(request)).value?.text(), 'y');
+  assert.deepEqual(client.events(), ['resumed']);
+});
+
 test('a device that wakes up with a request in flight and no session tries another socket', async (t) => {
   const { server, client, socket } = await connected(t);
   const request = client.request('n', 'x', { timeout: Infinity });
@@ -1162,6 +1178,21 @@ test('drain without a window, and for a client that connects but once', async (t
   await other.socket.open();
   other.socket.reply(other.socket.take(), 'y');
   assert.equal((await request).text(), 'y');
+});
+
+test('drain: a final status ends the connection of a client that is about to move', async (t) => {
+  for (const [code, status] of [[4500, 'disconnected'], [3500, 'disconnected'], [1000, 'connecting']]) {
+    const { server, client, socket } = await connected(t);
+    const items = client.stream('s', 'x').next();
+    items.catch(() => {});
+    const request = client.request('n', 'x');
+    drain(socket, 0, 60_000);
+    await server.clock.pass(1);
+    socket.drop(code);
+    for (const promise of [items, request]) assert.equal((await outcome(promise))?.error.sent, true, code);
+    assert.deepEqual([client.status, client.events()[0]], [status, 'disconnected']);
+    client.close();
+  }
 });
 
 for (const [spread, grace] of [[0, 0], [0, 60_000], [1, 60_000], [60_000, 1]]) {
