@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { minify } from 'terser';
 
-const LIMIT = 13340; // bytes, minified and compressed
+const LIMIT = 13460; // bytes, minified and compressed
 
 // Properties that nobody outside of this package sees, and that have no namesake in
 // the platform.
@@ -21,7 +21,7 @@ const INTERNAL = [
   'raise', 'read', 'readTimeout', 'received', 'ref', 'release', 'renewed', 'renounce', 'repeat', 'repeated',
   'requests', 'restore', 'restored', 'resumable', 'resume', 'resumed', 'save', 'say', 'settle', 'signals', 'silence',
   'silent', 'skip', 'skipPause', 'spread', 'start', 'stop', 'stopped', 'suspend', 'take', 'tokens', 'uncounted',
-  'unsubscribe', 'until', 'usable', 'used', 'verify', 'version', 'waived', 'watch', 'wrote',
+  'unsubscribe', 'until', 'usable', 'used', 'verify', 'version', 'waived', 'wanted', 'watch', 'wrote',
 ];
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));

@@ -51,11 +51,11 @@ export class Pauses {
     if (now() - since >= (code === GOING_AWAY ? minBackoff : maxBackoff)) this.#retries = 0;
   }
 
-  // failed is told why there is no connection, and whether the server has spread its clients: then
+  // failed is told why there is no connection, and whether a server that leaves has spread its clients: then
   // there is no pause, unless it does so too often.
   failed(reason, spread) {
-    const pause = backoff(this.#options, this.#retries, reason);
-    this.#notBefore = spread && !this.#retries ? 0 : now() + pause;
+    const pause = spread && reason.code === GOING_AWAY && !this.#retries ? 0 : backoff(this.#options, this.#retries, reason);
+    this.#notBefore = now() + pause;
     this.#retries++;
   }
 

@@ -1,7 +1,7 @@
 // The client: a connection that is made when it is needed and made again when it is
 // lost, and those who wait for it.
 
-import { GOING_AWAY, Pauses, permanent } from './backoff.js';
+import { Pauses, permanent } from './backoff.js';
 import { Call, later, now } from './call.js';
 import { CLOSE_SESSION, REQUEST, RESTORE_SESSION, SESSION_CLOSED, SESSION_CREATED, SIGNAL } from './codec.js';
 import { Connection } from './connection.js';
@@ -372,7 +372,7 @@ export class Client extends EventTarget {
     this.#gaveUp = !run.stopped && permanent(reason, before);
     const again = !run.stopped && !this.#gaveUp && this.#options.autoconnect;
     if (used) this.#pauses.lasted(this.#since, reason);
-    if (again || this.#gaveUp) this.#pauses.failed(reason, reason.code === GOING_AWAY && connection?.spread);
+    if (again || this.#gaveUp) this.#pauses.failed(reason, connection?.spread);
     else this.#pauses.skip();
     const goesOn = again && kept && (resumable || !used);
     if (kept && !used && !goesOn) {

@@ -282,7 +282,7 @@ export class Connection {
     if (!this.#expect.autoconnect) return;
     const last = grace * 0.9;
     const wait = Math.random() * spread;
-    this.spread = wait > 0 && wait <= last;
+    this.spread = wait && wait <= last;
     this.#later('leave', Math.min(wait, last), () => {
       this.#leaving = this.#moving = true;
       this.idle();

@@ -161,7 +161,7 @@ export class Subscription {
       need(bytes.length === 16);
       this.#received = [0, 8].map((at) => number(bytes.subarray(at, at + 8)));
     } catch {
-      this.#fail(new MalformedError('the answer is no position'));
+      this.#fail(new MalformedError('no position'));
       return;
     }
     this.#tries = 0;
