@@ -10,9 +10,13 @@
 package js
 
 import (
+	"crypto/sha256"
 	"embed"
+	"fmt"
 	"io/fs"
 	"net/http"
+	"path"
+	"sync"
 )
 
 //go:embed src/*.js
@@ -34,7 +38,8 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // Handler serves the files of a directory at / and the modules of the client at /webwire/.
 // A policy in the header keeps pages from loading or connecting to anything of another origin,
 // and from running scripts and styles that are written into the HTML. It also forbids frames.
-// Browsers ask for each file again and may keep what has not changed.
+// Browsers ask for each file again. They keep the modules as long as those do not change, and files
+// of which the file system knows when they were changed, which an embed.FS does not.
 //
 // Handler panics if dir is not a valid name, see [fs.ValidPath].
 func Handler(files fs.FS, dir string) http.Handler {
@@ -44,7 +49,13 @@ func Handler(files fs.FS, dir string) http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(page))
-	mux.Handle("GET /webwire/", http.StripPrefix("/webwire/", http.FileServerFS(Source())))
+	modules := http.FileServerFS(Source())
+	mux.HandleFunc("GET /webwire/", func(w http.ResponseWriter, r *http.Request) {
+		if tag := tags()[path.Base(r.URL.Path)]; tag != "" {
+			w.Header().Set("ETag", tag)
+		}
+		http.StripPrefix("/webwire/", modules).ServeHTTP(w, r)
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -53,3 +64,20 @@ func Handler(files fs.FS, dir string) http.Handler {
 		mux.ServeHTTP(w, r)
 	})
 }
+
+// tags are the entity tags of the modules, by name.
+var tags = sync.OnceValue(func() map[string]string {
+	tags := make(map[string]string)
+	names, err := fs.Glob(files, "src/*.js")
+	if err != nil {
+		panic(err) // the pattern is above
+	}
+	for _, name := range names {
+		data, err := files.ReadFile(name)
+		if err != nil {
+			panic(err)
+		}
+		tags[path.Base(name)] = fmt.Sprintf(`"%x"`, sha256.Sum256(data))
+	}
+	return tags
+})

@@ -67,7 +67,8 @@ export class Liveness {
   // browsers, so something must be asked that changes nothing: a session is restored
   // once more. If there is none a server that acknowledges what it gets is sent something, and
   // another is asked to close it, unless one of the requests in flight, count, may create one. No
-  // request may be sent until the answer is there, when answered is called: it might do so as well.
+  // request may be sent until the answer is there, when answered is called: it might do so as well. The server may have created
+  // one of its own accord: answered is told that it may have been closed.
   // Published servers are not asked, they would count a session twice. The requests in flight will
   // show it, and if there is none, or the connection can be resumed, a new socket does no
   // harm, if the reason to doubt is a serious one.
@@ -84,7 +85,7 @@ export class Liveness {
       this.quiet = !key;
       const call = new Call(() => {
         this.quiet = false;
-        answered();
+        answered(!key);
       }, Infinity);
       connection.request(call, key ? RESTORE_SESSION : CLOSE_SESSION, { payload: Payload.from(key) });
     }

@@ -290,7 +290,10 @@ export class Client extends EventTarget {
           handler: (name) => this.#handlers.get(name),
           failed: (name, error) => this.#tell('handlererror', { name, error }),
           silent: () => this.#verify(false),
-          answered: () => this.#flush(),
+          answered: (closed) => {
+            if (closed && this.#session.key) connection.end(gone());
+            else this.#flush();
+          },
           again: (call, error) => {
             // A call that was not executed waits for the next connection, in its place.
             call.sent = false;

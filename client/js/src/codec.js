@@ -103,14 +103,15 @@ export function compose(version, type, { id, head: fields, name, payload = Paylo
   const start = [type];
   if (id !== undefined) start.push(...(id.split?.(',') ?? little(id, 8)));
   if (modern && [HELLO, SIGNAL, REQUEST, REPLY].includes(type)) start.push(...head(fields));
+  let refused = utf16 && bytes.length % 2 && 'odd';
+  if (type === ERROR_REPLY && !name?.length) throw new MalformedError('an error has a code');
   if (name !== undefined) {
     if (!/^[ -~]{0,255}$/.test(name)) throw new MalformedError('a name is up to 255 printable ASCII characters');
     // From 2.0 on a name is enough, but for signals in UTF-16 of 2.0.
-    const empty = !bytes.length && (!name || version === '1.2' || (type === SIGNAL && utf16 && !modern));
-    const odd = utf16 && bytes.length % 2;
-    if (odd || empty) throw new MalformedError(`${version} takes no ${odd ? 'odd' : 'empty'} payload here`);
+    if (!bytes.length && (!name || version === '1.2' || (type === SIGNAL && utf16 && !modern))) refused = 'empty';
     start.push(name.length, ...utf8(name));
   }
+  if (refused) throw new MalformedError(`${version} takes no ${refused} payload here`);
   if (type >= SIGNAL) {
     start[0] += ENCODINGS.indexOf(encoding);
     if (utf16 && start.length % 2) start.push(0);

@@ -42,10 +42,11 @@ export class Connection {
   ended = false;
   used = false; // the client has it: it may go on if its socket is lost
   holding = true; // requests that waited for the connection go on waiting
-  spread = false; // the client moves at a moment of its own
+  spread = false; // the client has left at a moment of its own
 
   #events;
   #expect;
+  #spreads = false; // it is to leave at a moment of its own
   #socket;
   #before; // the connection to go on with
   #open = false;
@@ -282,7 +283,7 @@ export class Connection {
     if (!this.#expect.autoconnect) return;
     const last = grace * 0.9;
     const wait = Math.random() * spread;
-    this.spread = wait && wait <= last;
+    this.#spreads = wait && wait <= last;
     this.#later('leave', Math.min(wait, last), () => {
       this.#leaving = this.#moving = true;
       this.idle();
@@ -293,6 +294,7 @@ export class Connection {
   // leave leaves a server that shuts down.
   #leave() {
     const reason = new CloseError(GOING_AWAY, 'the server is shutting down');
+    this.spread = this.#moving && this.#spreads;
     if (this.#moving) this.#lose(reason);
     else this.#abandon(reason);
   }

@@ -4,7 +4,7 @@
 import { ErrorReply, InternalError, MalformedError, TooLongError } from './errors.js';
 
 // After these a request is not sent again: the server has answered it, or it cannot be sent.
-const FINAL = [ErrorReply, InternalError, MalformedError, TooLongError];
+const FINAL = [ErrorReply, InternalError, MalformedError, TooLongError, TypeError];
 
 export class Outbox extends EventTarget {
   #client;

@@ -58,6 +58,25 @@ for (const [what, key, type] of [['a session', 'KEY', 32], ['no session', undefi
   });
 }
 
+test('a session that was created while the server was asked is asked for', async (t) => {
+  const server = new FakeServer(t);
+  const client = await server.connected({ storage: null });
+  const { socket, clock } = server;
+  await clock.pass(30_000);
+  const probe = socket.take();
+  assert.equal(probe.type, 31);
+  socket.say(21, session('KEY')); // it came before the question, which has closed it
+  socket.say(191, probe.id, '');
+  assert.equal(client.status, 'connecting');
+  await clock.pass(1_000);
+  await server.socket.open();
+  const again = server.socket.take();
+  assert.deepEqual([again.type, text(again.payload)], [32, 'KEY']);
+  server.socket.say(3, again.id); // there is no such session
+  await settled();
+  assert.equal(client.session, null);
+});
+
 test('the server is asked after half of its read timeout', async (t) => {
   const server = new FakeServer(t);
   server.conf = bytes(23, 2, 0, ...[0x30, 0x75, 0, 0], 0, 0, 0, 0); // 30 s

@@ -388,12 +388,16 @@ test('a reply that cannot be sent is a failure, and told', async (t) => {
   client.handle('long', () => 'x'.repeat(1024));
   client.handle('map', () => new Map());
   client.handle('code', () => { throw new ErrorReply('ä', ''); });
-  for (const [i, name] of ['long', 'map', 'code'].entries()) {
+  client.handle('no code', () => { throw new ErrorReply('', 'x'); });
+  client.handle('undefined', () => { throw new ErrorReply(undefined, 'x'); });
+  client.handle('number', () => { throw new ErrorReply(404, 'x'); });
+  client.handle('odd', () => new Payload(Uint8Array.of(1), 'utf16'));
+  for (const [i, name] of ['long', 'map', 'code', 'no code', 'undefined', 'number', 'odd'].entries()) {
     ask(socket, i, name);
     await settled();
     assert.deepEqual(socket.take(), failure(i, 2, 1));
   }
-  assert.deepEqual(errors, ['TooLongError', 'TypeError', 'MalformedError']);
+  assert.deepEqual(errors, ['TooLongError', 'TypeError', ...Array(5).fill('MalformedError')]);
 });
 
 test('sixteen at once, and each can ask back; one more is refused', async (t) => {

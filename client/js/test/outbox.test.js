@@ -66,6 +66,17 @@ test('what is added offline is sent later, by another page too', async (t) => {
   assert.equal(storage.length, 0);
 });
 
+test('what can never be sent is refused, and holds nothing up', async (t) => {
+  const { server, edits, storage } = start(t);
+  const outbox = new Outbox(server.client(), 'a', { storage });
+  const refused = [];
+  outbox.addEventListener('refused', ({ data, error }) => refused.push([data, error.name]));
+  outbox.add(undefined, 1);
+  outbox.add('edit', 2);
+  await empty(outbox);
+  assert.deepEqual([edits, refused], [['2'], [[1, 'TypeError']]]);
+});
+
 test('an aborted outbox sends nothing, and keeps what was in flight', async (t) => {
   let finish;
   const { server, edits, storage } = start(t, () => new Promise((resolve) => { finish = resolve; }));

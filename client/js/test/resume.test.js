@@ -1195,6 +1195,19 @@ test('drain: a final status ends the connection of a client that is about to mov
   }
 });
 
+test('drain: those that the server closes at once do not come back at once', async (t) => {
+  const { server, socket } = await connected(t, { minBackoff: 1000, storage: null });
+  t.mock.method(Math, 'random', () => 0.5);
+  await server.clock.pass(5_000);
+  drain(socket, 60_000, 120_000);
+  await server.clock.pass(10_000);
+  socket.drop(1001, '');
+  await server.clock.pass(100);
+  assert.equal(server.sockets.length, 1);
+  await server.clock.pass(900);
+  assert.equal(server.sockets.length, 2);
+});
+
 for (const [spread, grace] of [[0, 0], [0, 60_000], [1, 60_000], [60_000, 1]]) {
   test(`drain: again and again, ${spread} ms with a grace of ${grace} ms`, async (t) => {
     const { server, client } = await connected(t, { minBackoff: 1000, storage: null });
