@@ -156,13 +156,8 @@ func (s *Server) add(c *Conn) bool {
 func (s *Server) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := c.resumption; r != nil {
-		delete(s.resumable, r.id)
-		if s.resumable[r.former] == c {
-			delete(s.resumable, r.former)
-		}
-		s.countAway(c, false)
-	}
+	s.unnameLocked(c)
+	s.countAway(c, false)
 	last := len(s.conns) - 1
 	moved := s.conns[last]
 	moved.index, s.conns[c.index] = c.index, moved
@@ -170,6 +165,23 @@ func (s *Server) remove(c *Conn) {
 	s.conns = s.conns[:last]
 	s.past.Add(c.link.Stats())
 	s.notify()
+}
+
+// unname makes a connection one that clients and other nodes cannot ask for.
+func (s *Server) unname(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unnameLocked(c)
+}
+
+// unnameLocked is unname for callers that hold mu.
+func (s *Server) unnameLocked(c *Conn) {
+	if r := c.resumption; r != nil {
+		delete(s.resumable, r.id)
+		if s.resumable[r.former] == c {
+			delete(s.resumable, r.former)
+		}
+	}
 }
 
 // isClosing reports whether the server accepts no connections any more. The answer does

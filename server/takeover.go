@@ -209,7 +209,10 @@ func (t *taking) begin(ctx context.Context, conn transport.Conn, conf link.Confi
 			c.give(&r.socket)
 			t.release()
 			c.link.Abort(ErrMoved)
-			_ = c.finish() // it was never here
+			// It was never here: the client, which has no answer yet, may come again at once.
+			s.sessions.vacate(c)
+			s.unname(c)
+			go c.finish() // its hook may take long; until it is removed from Server.conns
 		}
 	}()
 	outcome, err := t.prepare(ctx, c, conn, hello, info)

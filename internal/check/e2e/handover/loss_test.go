@@ -298,6 +298,64 @@ func TestPreparedInVain(t *testing.T) {
 	})
 }
 
+// OnClientDisconnected of what was prepared in vain takes long: the client gets its answer all the
+// same, and can come again.
+func TestPreparedInVainAndSlowToEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		over, end := context.WithCancel(context.Background())
+		defer end()
+		late := true
+		var ended atomic.Int32
+		c := newCluster(t, 2, func(i int) server.Options {
+			return server.Options{MaxSessionConns: 1, Hooks: server.Hooks{
+				OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+					_, err := r.Conn.CreateSession(ctx, map[string]string{"name": "x"})
+					return r.Payload, err
+				},
+				OnClientBack: func(context.Context, *server.Conn) error {
+					if i == 0 || !late {
+						return nil
+					}
+					late = false
+					return sleep(context.Background(), 6*time.Second) // the other node does not wait for that long
+				},
+				OnClientDisconnected: func(*server.Conn, error) {
+					if i == 1 {
+						<-over.Done()
+						ended.Add(1)
+					}
+				},
+			}}
+		})
+		h, first := c.dial(0, nil)
+		h.send(protocol.Message{Kind: protocol.Request, ID: protocol.NewID(1), Name: "login", Payload: text("x")})
+		if _, err := h.tryReceive(protocol.Reply); err != nil {
+			t.Fatal(err)
+		}
+		_ = h.conn.Abort()
+		synctest.Wait()
+		claim := &protocol.Resume{Conn: first.Conn, Secret: first.Secret, Attempt: 1, FirstKept: 1}
+		start := time.Now()
+		for _, want := range []protocol.Outcome{protocol.OutcomeUnavailable, protocol.OutcomeResumed} {
+			if _, w := c.dial(1, claim); w.Outcome != want {
+				t.Errorf("outcome %v, want %v", w.Outcome, want)
+			}
+			claim.Attempt++
+		}
+		if took := time.Since(start); took > 7*time.Second {
+			t.Errorf("the client has waited for %v", took)
+		}
+		if n := ended.Load(); n != 0 {
+			t.Errorf("%d hooks have returned", n)
+		}
+		end()
+		synctest.Wait()
+		if n := ended.Load(); n != 1 {
+			t.Errorf("%d hooks have returned", n)
+		}
+	})
+}
+
 // hand is a client of 3.0 made by hand.
 type hand struct {
 	t    *testing.T
