@@ -3,11 +3,9 @@ package server
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"sync"
 	"time"
 
-	"github.com/webwire-go/webwire/engine"
 	"github.com/webwire-go/webwire/protocol"
 )
 
@@ -180,7 +178,7 @@ func (c *Conn) elsewhere(m protocol.Message) bool {
 // sendBack sends an origin what waits for it.
 func (c *Conn) sendBack(o *origin) {
 	os, t := c.resumption.origins, &c.server.topics
-	var absent absence
+	absent := absence{limit: absentTime}
 	for {
 		os.mu.Lock()
 		if len(o.back) == 0 {
@@ -288,7 +286,7 @@ func (c *Conn) callOrigins(from place) {
 		f := handoverQuestion(opFollow, to.conn)
 		f.raw(c.resumption.id[:])
 		t.work(func() {
-			var absent absence
+			absent := absence{limit: absentTime}
 			for c.Context().Err() == nil {
 				ctx, cancel := context.WithTimeout(t.ctx, askNode)
 				_, err := t.ask(ctx, to.node, questionHandover, f)
@@ -306,17 +304,13 @@ func (c *Conn) callOrigins(from place) {
 // a connection of another node, and that node whether it has the connection.
 const watchEvery = 2 * time.Second
 
-// watchAgain is how long a node may be out of reach of the engine, as one is that connects to it
-// again.
-const watchAgain = time.Second
-
 // watchOrigin answers the requests whose handlers run at a node if that is gone.
 func (c *Conn) watchOrigin(o *origin) {
 	os, t := c.resumption.origins, &c.server.topics
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
-	missed := false
+	absent := absence{limit: absentOrigin}
 	for pause := watchEvery; wait(ctx, pause); {
 		os.mu.Lock()
 		over := c.hasMoved() || os.all[o.from] != o || len(o.running) == 0
@@ -327,14 +321,11 @@ func (c *Conn) watchOrigin(o *origin) {
 		asking, cancel := context.WithTimeout(ctx, askNode)
 		answer, err := t.ask(asking, o.from.node, questionHandover, handoverQuestion(opAlive, o.from.conn))
 		cancel()
-		gone := err == nil && len(answer) == 1 && answer[0] == answerNo
-		pause = watchEvery
-		if errors.Is(err, engine.ErrNoNode) {
-			gone, missed = missed, true
-			pause = watchAgain
-		} else {
-			missed = false
+		again, gone := absent.note(err)
+		if pause = watchEvery; !absent.since.IsZero() {
+			pause = again
 		}
+		gone = gone || err == nil && len(answer) == 1 && answer[0] == answerNo
 		if gone && c.loseOrigin(ctx, o) {
 			return
 		}

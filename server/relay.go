@@ -23,8 +23,10 @@ const (
 	// absentTime is how long a node that has something to do with a connection may be out of
 	// reach before it counts as gone: it may be about to connect to the engine again, and another
 	// node may be about to tell that the connection has moved from there. It is longer than
-	// watchOrigin takes, which answers the requests of a node that is gone.
-	absentTime = 5 * time.Second
+	// watchOrigin takes, from one question to the next and then for absentOrigin: that answers
+	// the requests of a node that is gone, and what waits for the node may be dropped only then.
+	absentTime   = 8 * time.Second
+	absentOrigin = 3500 * time.Millisecond
 
 	// askAgain is the pause between two attempts to reach a node, and askAbsent that if there
 	// is no such node.
@@ -33,7 +35,10 @@ const (
 )
 
 // absence is for how long a node that is asked again and again has been out of reach.
-type absence struct{ since time.Time }
+type absence struct {
+	limit time.Duration // after which the node counts as gone
+	since time.Time     // zero: it is not out of reach
+}
 
 // note notes the outcome of a question. It returns the pause before the next one, and whether the
 // node counts as gone.
@@ -45,7 +50,7 @@ func (a *absence) note(err error) (pause time.Duration, gone bool) {
 	if a.since.IsZero() {
 		a.since = time.Now()
 	}
-	return askAbsent, time.Since(a.since) >= absentTime
+	return askAbsent, time.Since(a.since) >= a.limit
 }
 
 // relay is the socket of a connection that another node has. What handlers send that still
@@ -130,7 +135,7 @@ func forwards(k protocol.Kind) bool {
 // forward forwards the beginning of rest, which is at a position in the stream, and returns
 // the position up to which the other node has everything.
 func (r *relay) forward(at uint64, rest []byte) (uint64, error) {
-	var absent absence
+	absent := absence{limit: absentTime}
 	for {
 		to := r.place()
 		f := handoverQuestion(opForward, to.conn)
@@ -270,7 +275,7 @@ func (r *relay) call(op handoverOp, args form) {
 	t.work(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, askNode)
 		defer cancel()
-		var absent absence
+		absent := absence{limit: absentTime}
 		for {
 			to := r.place()
 			data, err := t.ask(ctx, to.node, questionHandover, append(handoverQuestion(op, to.conn), args...))

@@ -111,7 +111,7 @@ func TestHandlerOfBeforeAndNodeGone(t *testing.T) {
 		})
 		m.route.goTo(-1)
 		_ = c.node(1).Close()
-		time.Sleep(10 * time.Second)
+		time.Sleep(15 * time.Second)
 		b.want(t, "0: forever ended: server: the client did not come back", "0: disconnected: server: the client did not come back", "1: disconnected: server: closed")
 		if n := c.node(0).Stats().Open; n != 0 {
 			t.Errorf("node 0 has %d connections", n)
@@ -157,6 +157,39 @@ func TestHandlerOfBeforeOutOfReach(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A node where handlers run cannot be reached for three seconds, nor reach the others: none of what
+// it has to do with the connection is lost.
+func TestHandlerOfBeforeOutOfReachForLong(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		c, buses := failingCluster(t, 2, b)
+		m := c.join(0, client.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		m.wait(ctx)
+		slow := m.ask(t.Context(), "slow", "")
+		synctest.Wait()
+		m.move(t, 1)
+		b.want(t, "0: connected", "0: away", "1: back, moved true, value <nil>")
+		time.Sleep(1900 * time.Millisecond) // the other node is about to look whether it is alive
+		until := time.Now().Add(3200 * time.Millisecond)
+		for _, bus := range buses {
+			bus.setFail(func(byte) failure {
+				if time.Now().Before(until) {
+					return noNode
+				}
+				return works
+			})
+		}
+		cancel() // what the client sends to it waits, too
+		if a := <-slow; a.String() != "done" {
+			t.Error(a)
+		}
+		time.Sleep(2 * time.Second)
+		b.want(t, "0: forever ended: webwire: the requester gave up", "0: disconnected: server: the connection has moved to another node")
+	})
 }
 
 // The node where a handler runs cannot be reached when the connection has moved on, and is to be told
