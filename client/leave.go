@@ -18,8 +18,8 @@ const leaveGrace = time.Second
 var errServerLeaves = fmt.Errorf("client: left the server: %w", &protocol.PeerError{Err: protocol.ErrShutdown})
 
 // leave leaves a server that answered that it shuts down, once it has answered the
-// other requests on the connection, or after Options.Timeout, unless the connection goes on
-// with another socket before. Published servers keep such connections open for ever.
+// other requests on the connection and handlers have answered its own, or after Options.Timeout,
+// unless the connection goes on with another socket before. Published servers keep such connections open for ever.
 func (c *Client) leave(l *link.Link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -35,18 +35,9 @@ func (c *Client) leaveSoon(l *link.Link) {
 	c.leaving.Store(l)
 	over := l.SocketOver()
 	c.owned.Go(func() {
-		limit := time.NewTimer(c.opts.Timeout)
-		defer limit.Stop()
-		idle := l.Drain
-		if l.Version() >= protocol.V3_0 {
-			idle = l.Quiet // draining refuses requests of the server, for ever
-		}
-		select {
-		case <-idle():
-		case <-limit.C:
-		case <-over:
-			return
-		case <-l.Context().Done():
+		late, cancel := context.WithTimeout(l.Context(), c.opts.Timeout)
+		defer cancel()
+		if !calm(late, l, over) {
 			return
 		}
 		grace := time.NewTimer(leaveGrace)
@@ -58,6 +49,33 @@ func (c *Client) leaveSoon(l *link.Link) {
 		case <-l.Context().Done():
 		}
 	})
+}
+
+// leaveLook is how often calm looks whether handlers still run.
+const leaveLook = 50 * time.Millisecond
+
+// calm waits until no request is in flight, in either direction, or it is late. It returns false
+// if the socket is over.
+func calm(late context.Context, l *link.Link, over <-chan struct{}) bool {
+	idle := l.Drain
+	if l.Version() >= protocol.V3_0 {
+		idle = l.Quiet // draining refuses requests of the server, for ever
+	}
+	for {
+		select {
+		case <-idle():
+		case <-late.Done():
+			return true
+		case <-over:
+			return false
+		}
+		if _, tasks := l.InFlight(); tasks == 0 {
+			return true
+		}
+		if !passed(leaveLook, over) {
+			return false
+		}
+	}
 }
 
 // settleTime is how long the client waits for the server to acknowledge what it has sent,

@@ -69,6 +69,7 @@ func TestRequestOfTheServerWhileLeaving(t *testing.T) {
 		if m := p.next(); m.Kind != protocol.Reply || m.ID != asked {
 			t.Errorf("the answer is %v", m.Kind)
 		}
+		synctest.Wait() // until the handler is over
 		start := time.Now()
 		p.reply(waits, "waited")
 		if out := <-done; out.err != nil || out.reply.Text() != "waited" {
@@ -83,3 +84,38 @@ func TestRequestOfTheServerWhileLeaving(t *testing.T) {
 		_ = ln.Close()
 	})
 }
+
+// A handler of a request of the server that runs while the client leaves finishes, and its reply
+// arrives.
+func TestHandlerWhileLeaving(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var mux client.Mux
+		mux.Request("ask", func(ctx context.Context, r *client.Request) (protocol.Payload, error) {
+			select {
+			case <-time.After(5 * time.Second):
+			case <-ctx.Done():
+			}
+			return r.Payload, ctx.Err()
+		})
+		ln, _, p, waits, done, _ := refusing(t, t.Context(), client.Options{Logger: discard, Handler: &mux})
+		start := time.Now()
+		asked := p.ask(1, "ask", nil)
+		p.reply(waits, "waited")
+		if out := <-done; out.err != nil || out.reply.Text() != "waited" {
+			t.Errorf("the outcome is %q, %v", out.reply.Text(), out.err)
+		}
+		if m := p.next(); m.Kind != protocol.Reply || m.ID != asked {
+			t.Errorf("the answer is %v", m.Kind)
+		}
+		took(t, "the reply", start, 5*time.Second, 5*time.Second)
+		for {
+			if _, err := p.conn.Read(nil); err != nil {
+				break
+			}
+		}
+		took(t, "leaving", start, 6*time.Second, 6*time.Second+leaveLook)
+		_ = ln.Close()
+	})
+}
+
+const leaveLook = 50 * time.Millisecond // as in leave.go
