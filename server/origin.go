@@ -178,7 +178,7 @@ func (c *Conn) elsewhere(m protocol.Message) bool {
 // sendBack sends an origin what waits for it.
 func (c *Conn) sendBack(o *origin) {
 	os, t := c.resumption.origins, &c.server.topics
-	absent := absence{limit: absentTime}
+	absent := absence{server: c.server, limit: absentTime}
 	for {
 		os.mu.Lock()
 		if len(o.back) == 0 {
@@ -193,7 +193,7 @@ func (c *Conn) sendBack(o *origin) {
 		ctx, cancel := context.WithTimeout(t.ctx, askNode)
 		_, err := t.ask(ctx, o.from.node, questionHandover, f)
 		cancel()
-		pause, gone := absent.note(err)
+		pause, gone := absent.note(o.from.node, err)
 		if err != nil && known && !gone && wait(t.ctx, pause) {
 			continue
 		}
@@ -286,12 +286,12 @@ func (c *Conn) callOrigins(from place) {
 		f := handoverQuestion(opFollow, to.conn)
 		f.raw(c.resumption.id[:])
 		t.work(func() {
-			absent := absence{limit: absentTime}
+			absent := absence{server: c.server, limit: absentTime}
 			for c.Context().Err() == nil {
 				ctx, cancel := context.WithTimeout(t.ctx, askNode)
 				_, err := t.ask(ctx, to.node, questionHandover, f)
 				cancel()
-				pause, gone := absent.note(err)
+				pause, gone := absent.note(to.node, err)
 				if err == nil || gone || !wait(t.ctx, pause) {
 					return
 				}
@@ -310,7 +310,7 @@ func (c *Conn) watchOrigin(o *origin) {
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
-	absent := absence{limit: absentOrigin}
+	absent := absence{server: c.server, limit: absentOrigin}
 	for pause := watchEvery; wait(ctx, pause); {
 		os.mu.Lock()
 		over := c.hasMoved() || os.all[o.from] != o || len(o.running) == 0
@@ -321,7 +321,7 @@ func (c *Conn) watchOrigin(o *origin) {
 		asking, cancel := context.WithTimeout(ctx, askNode)
 		answer, err := t.ask(asking, o.from.node, questionHandover, handoverQuestion(opAlive, o.from.conn))
 		cancel()
-		again, gone := absent.note(err)
+		again, gone := absent.note(o.from.node, err)
 		if pause = watchEvery; !absent.since.IsZero() {
 			pause = again
 		}

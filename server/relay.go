@@ -36,14 +36,17 @@ const (
 
 // absence is for how long a node that is asked again and again has been out of reach.
 type absence struct {
-	limit time.Duration // after which the node counts as gone
-	since time.Time     // zero: it is not out of reach
+	server *Server
+	limit  time.Duration // after which the node counts as gone
+	since  time.Time     // zero: it is not out of reach
 }
 
-// note notes the outcome of a question. It returns the pause before the next one, and whether the
-// node counts as gone.
-func (a *absence) note(err error) (pause time.Duration, gone bool) {
-	if !errors.Is(err, engine.ErrNoNode) {
+// note notes the outcome of a question to a node. It returns the pause before the next one, and
+// whether the node counts as gone. One that does not answer is out of reach if it is not known to
+// be alive: its machine may have vanished, of which an engine may hear much later.
+func (a *absence) note(node engine.NodeID, err error) (pause time.Duration, gone bool) {
+	silent := errors.Is(err, engine.ErrUnconfirmed) || errors.Is(err, context.DeadlineExceeded)
+	if !errors.Is(err, engine.ErrNoNode) && (!silent || a.server.knows(node)) {
 		a.since = time.Time{}
 		return askAgain, false
 	}
@@ -135,7 +138,7 @@ func forwards(k protocol.Kind) bool {
 // forward forwards the beginning of rest, which is at a position in the stream, and returns
 // the position up to which the other node has everything.
 func (r *relay) forward(at uint64, rest []byte) (uint64, error) {
-	absent := absence{limit: absentTime}
+	absent := absence{server: r.conn.server, limit: absentTime}
 	for {
 		to := r.place()
 		f := handoverQuestion(opForward, to.conn)
@@ -146,7 +149,7 @@ func (r *relay) forward(at uint64, rest []byte) (uint64, error) {
 		data, err := r.conn.server.topics.ask(ctx, to.node, questionHandover, f)
 		cancel()
 		answer := formReader{rest: data}
-		pause, gone := absent.note(err)
+		pause, gone := absent.note(to.node, err)
 		switch kind := answer.u8(); {
 		case r.ctx.Err() != nil:
 			return 0, net.ErrClosed
@@ -275,12 +278,12 @@ func (r *relay) call(op handoverOp, args form) {
 	t.work(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, askNode)
 		defer cancel()
-		absent := absence{limit: absentTime}
+		absent := absence{server: t.server, limit: absentTime}
 		for {
 			to := r.place()
 			data, err := t.ask(ctx, to.node, questionHandover, append(handoverQuestion(op, to.conn), args...))
 			answer := formReader{rest: data}
-			pause, gone := absent.note(err)
+			pause, gone := absent.note(to.node, err)
 			switch kind := answer.u8(); {
 			case gone:
 				return

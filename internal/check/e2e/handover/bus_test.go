@@ -3,7 +3,9 @@ package handover_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
+	"sync/atomic"
 
 	"github.com/webwire-go/webwire/engine"
 )
@@ -22,6 +24,8 @@ type bus struct {
 
 	mu   sync.Mutex
 	fail func(op byte) failure
+
+	alone atomic.Bool // the roster knows nobody
 }
 
 type failure int
@@ -62,10 +66,23 @@ func (b *bus) Ask(ctx context.Context, to engine.NodeID, data []byte) ([]byte, e
 	return answer, err
 }
 
+// roster is that of a bus.
+type roster struct {
+	engine.Roster
+	bus *bus
+}
+
+func (r roster) Nodes() iter.Seq[engine.NodeID] {
+	if r.bus.alone.Load() {
+		return func(func(engine.NodeID) bool) {}
+	}
+	return r.Roster.Nodes()
+}
+
 // failing returns an engine whose questions fail on demand.
 func (c *cluster) failing() (engine.Engine, *bus) {
 	e := c.engine.Node()
 	b := &bus{Bus: e.Bus}
-	e.Bus = b
+	e.Bus, e.Roster = b, roster{e.Roster, b}
 	return e, b
 }

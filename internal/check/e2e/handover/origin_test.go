@@ -2,6 +2,7 @@ package handover_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -117,6 +118,43 @@ func TestHandlerOfBeforeAndNodeGone(t *testing.T) {
 			t.Errorf("node 0 has %d connections", n)
 		}
 	})
+}
+
+// The machine of a node vanishes: questions to it are lost, and it is gone from the roster. The
+// handlers at the other node end, and what runs at the node that is gone is answered.
+func TestHandlerOfBeforeAndNodeVanished(t *testing.T) {
+	for gone := range 2 {
+		t.Run(fmt.Sprint(gone), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := new(book)
+				c, buses := failingCluster(t, 2, b)
+				m := c.join(0, client.Options{})
+				asked := m.ask(t.Context(), "forever", "")
+				synctest.Wait()
+				m.move(t, 1)
+				b.want(t, "0: connected", "0: away", "1: back, moved true, value <nil>")
+				for _, bus := range buses {
+					bus.setFail(func(byte) failure { return lostAsk })
+				}
+				time.Sleep(20 * time.Second) // the roster has it: it is asked again and again
+				b.want(t)
+				buses[1-gone].alone.Store(true)
+				time.Sleep(11 * time.Second)
+				if gone == 1 {
+					b.want(t, "0: forever ended: server: the client did not come back", "0: disconnected: server: the client did not come back")
+					return
+				}
+				select {
+				case a := <-asked:
+					if !errors.Is(a.err, protocol.ErrOutcomeUnknown) {
+						t.Error(a)
+					}
+				default:
+					t.Error("the request has no outcome")
+				}
+			})
+		})
+	}
 }
 
 // A node cannot be reached for a while, as one that connects to the engine again: what a handler
