@@ -107,8 +107,9 @@ func TestLatestBesideOthers(t *testing.T) {
 			cancel()
 			p.conn.Abort()
 			<-done
-			// The outbox holds what is read in about a second.
-			if got < 30 || latest < 570 {
+			// The outbox holds what is read in about a second. How many messages of the others
+			// come before a publication is up to the scheduler: seldom those of three seconds more.
+			if got < 30 || latest < 540 {
 				t.Errorf("%d streams: %d publications in a minute, the latest of 600 is %d", streams, got, latest)
 			}
 		})
