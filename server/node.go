@@ -69,8 +69,14 @@ func (in *inlet) Asked(ctx context.Context, from engine.NodeID, data []byte) ([]
 	return nil, errQuestion
 }
 
-// ask asks another node a question of a kind. The error wraps those of Bus.Ask.
+// ask asks another node a question of a kind, for at most engineTimeout if ctx has no deadline:
+// the question or its answer may be lost. The error wraps those of Bus.Ask.
 func (t *topics) ask(ctx context.Context, to engine.NodeID, kind questionKind, data []byte) ([]byte, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, engineTimeout)
+		defer cancel()
+	}
 	return t.engine.Bus.Ask(ctx, to, append([]byte{byte(kind)}, data...))
 }
 
