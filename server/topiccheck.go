@@ -100,7 +100,9 @@ func (e *topic) compare(top engine.Top) {
 	defer e.mu.Unlock()
 	switch {
 	case e.filling || e.position.IsZero(): // it will be, or has yet to begin
-	case top.Now.Epoch != e.position.Epoch || top.Last.Offset > e.position.Offset:
+	case top.Now.Epoch != e.position.Epoch || top.Last.Offset > e.position.Offset || top.Now.Offset < e.position.Offset:
+		// A log that ends before the position has lost its end, unless the topic has moved
+		// on meanwhile: the log says which.
 		e.fill()
 	default:
 		e.position.Offset = max(e.position.Offset, top.Now.Offset)

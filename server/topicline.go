@@ -232,6 +232,11 @@ func before(page engine.Page) engine.Position {
 
 // jump goes on at another position, and tells members that publications are lost.
 func (e *topic) jump(f *fan, to engine.Position) {
+	if to.Offset < e.position.Offset { // what members have read is not what follows
+		for _, m := range e.members {
+			m.read = nil
+		}
+	}
 	e.position, e.ringFrom, e.ring = to, to, nil
 	e.topics.gaps.Add(1)
 	e.sendGap(f, to)

@@ -1,0 +1,81 @@
+package server_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/server"
+)
+
+// shortened is an engine whose log can lose its end, and stay in its epoch: that happens
+// when servers lose what they had not written to the disk.
+type shortened struct {
+	engine.Bus
+	engine.Log
+	inlet engine.Inlet
+	end   atomic.Uint64 // the offset of the last entry that is left; zero: nothing is lost
+}
+
+func (s *shortened) Open(ctx context.Context, self engine.NodeID, in engine.Inlet) error {
+	s.inlet = in
+	return s.Bus.Open(ctx, self, in)
+}
+
+func (s *shortened) Tops(ctx context.Context, topics []string) ([]engine.Top, error) {
+	tops, err := s.Log.Tops(ctx, topics)
+	if end := s.end.Load(); end > 0 {
+		for i := range tops {
+			tops[i].Now.Offset = end
+			tops[i].Last = tops[i].Now
+		}
+	}
+	return tops, err
+}
+
+func (s *shortened) Read(ctx context.Context, topic string, after engine.Position, most int) (engine.Page, error) {
+	end := s.end.Load()
+	if end > 0 && after.Offset > end {
+		page, err := s.Log.Read(ctx, topic, engine.Position{}, int(end))
+		page.Now.Offset, page.More, page.Complete = end, false, false
+		return page, err
+	}
+	return s.Log.Read(ctx, topic, after, most)
+}
+
+// A log that has lost its end goes on at a position that members had already seen: they
+// learn of that, and get what follows.
+func TestTopicLogLosesItsEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var memory engine.Memory
+		e := memory.Node()
+		s := &shortened{Bus: e.Bus, Log: e.Log}
+		srv := newTopical(t, server.Options{Engine: engine.Engine{Bus: s, Log: s}, Topics: history})
+		p := connect(t, srv, protocol.V3_0)
+		p.subscribed(1, 1, "room", nil)
+		texts := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}
+		var at []engine.Position
+		for _, text := range texts {
+			at = append(at, publish(t, srv, "room", text))
+			p.published(1, text)
+		}
+		s.end.Store(5)
+		s.inlet.Lost(nil, engine.ErrAway)
+		if g := p.gap(1); g.Next.Epoch != at[0].Epoch || g.Next.Offset >= 5 {
+			t.Errorf("got %+v", g)
+		}
+		for _, text := range texts[:5] { // nobody knows whether these are the same
+			p.published(1, text)
+		}
+		page, err := e.Log.Read(t.Context(), "room", at[0], 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.end.Store(6)
+		s.inlet.Deliver("room", engine.Delivery{At: at[5], Prev: at[4], Data: page.Entries[0].Data})
+		p.published(1, "2")
+		p.quiet()
+	})
+}
