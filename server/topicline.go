@@ -123,6 +123,9 @@ func (e *topic) step(f *fan, d arrival) {
 func (e *topic) take(f *fan, d arrival) {
 	if e.position.IsZero() {
 		e.ringFrom = d.Prev
+		if d.Prev.Offset == 0 { // others before it may have expired
+			e.ringFrom = engine.Position{Epoch: d.At.Epoch, Offset: d.At.Offset - 1}
+		}
 	}
 	e.position = d.At
 	e.ring = append(e.ring, engine.Entry{At: d.At, Data: d.Data})

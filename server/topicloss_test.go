@@ -4,8 +4,11 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/webwire-go/webwire/engine"
+	"github.com/webwire-go/webwire/engine/enginetest"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 )
@@ -77,5 +80,37 @@ func TestTopicLogLosesItsEnd(t *testing.T) {
 		s.inlet.Deliver("room", engine.Delivery{At: at[5], Prev: at[4], Data: page.Entries[0].Data})
 		p.published(1, "2")
 		p.quiet()
+	})
+}
+
+// A publication that arrives before the node knows where the log ends does not show that
+// nothing was published before: that may have expired.
+func TestTopicExpiredBeforeSubscribing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		memory := engine.Memory{MaxAge: time.Minute}
+		f := enginetest.NewFaulty(memory.Node())
+		srv := newTopical(t, server.Options{Engine: f.Engine(), Topics: history})
+		other := newTopical(t, server.Options{Engine: memory.Node(), Topics: history})
+		since := publish(t, other, "room", "seen")
+		publish(t, other, "room", "missed")
+		time.Sleep(2 * time.Minute)
+		goOn := make(chan struct{})
+		f.Break(enginetest.Tops, func(ctx context.Context, next func(context.Context) error) error {
+			<-goOn
+			return next(ctx)
+		})
+		first, second := connect(t, srv, protocol.V3_0), connect(t, srv, protocol.V3_0)
+		first.subscribe(1, 1, "room", wire(since))
+		synctest.Wait()
+		publish(t, other, "room", "new")
+		synctest.Wait()
+		close(goOn)
+		second.subscribe(1, 1, "room", wire(since))
+		for _, p := range []*peer{first, second} {
+			p.gap(1)
+			p.reply(1, protocol.Reply)
+			p.published(1, "new")
+			p.quiet()
+		}
 	})
 }

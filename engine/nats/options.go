@@ -34,7 +34,7 @@
 // node on the smaller side an old state of the logs for about ten seconds, until
 // the servers there step down. Messages that an operator deletes from the middle of a
 // stream, or a purge of a single subject, go unnoticed; a purge of a stream is
-// noticed.
+// noticed by readers whose position is before its end.
 package natsengine
 
 import (
