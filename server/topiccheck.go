@@ -99,7 +99,9 @@ func (e *topic) compare(top engine.Top) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case e.filling || e.position.IsZero(): // it will be, or has yet to begin
+	case e.position.IsZero(): // it has yet to begin
+	case e.filling: // perhaps with a page that was read before
+		e.refill = true
 	case top.Now.Epoch != e.position.Epoch || top.Last.Offset > e.position.Offset || top.Now.Offset < e.position.Offset:
 		// A log that ends before the position has lost its end, unless the topic has moved
 		// on meanwhile: the log says which.

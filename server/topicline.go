@@ -39,6 +39,7 @@ type topic struct {
 	ring     []engine.Entry  // the latest, without holes up to position
 	ringFrom engine.Position // nothing is missing between it and ring
 	filling  bool            // what was missed is being read
+	refill   bool            // once more, because more may be missing
 	ahead    []arrival
 	aheadOut bool        // ahead was full
 	joining  int         // members that are catching up
@@ -203,6 +204,10 @@ func (e *topic) fillWith(page engine.Page) (done bool) {
 	}
 	e.position.Offset = max(e.position.Offset, page.Now.Offset)
 	if page.More {
+		return false
+	}
+	if e.refill {
+		e.refill = false
 		return false
 	}
 	if e.aheadOut {

@@ -114,3 +114,40 @@ func TestTopicExpiredBeforeSubscribing(t *testing.T) {
 		}
 	})
 }
+
+// What is lost while a topic reads what it missed before is read too.
+func TestTopicLosesMoreWhileReading(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var memory engine.Memory
+		f := enginetest.NewFaulty(memory.Node())
+		srv := newTopical(t, server.Options{Engine: f.Engine(), Topics: history})
+		other := newTopical(t, server.Options{Engine: memory.Node(), Topics: history})
+		p := connect(t, srv, protocol.V3_0)
+		p.subscribed(1, 1, "room", nil)
+		time.Sleep(5 * time.Second) // the first check is over
+		goOn := make(chan struct{})
+		f.Break(enginetest.Read, func(ctx context.Context, next func(context.Context) error) error {
+			err := next(ctx)
+			<-goOn
+			return err
+		})
+		f.Lose(1)
+		publish(t, other, "room", "a")
+		publish(t, other, "room", "b")
+		synctest.Wait()
+		f.Cut()
+		publish(t, other, "room", "c")
+		synctest.Wait()
+		f.Heal()
+		synctest.Wait()
+		began := time.Now()
+		close(goOn)
+		for _, text := range []string{"a", "b", "c"} {
+			p.published(1, text)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("found after %v", took)
+		}
+		p.quiet()
+	})
+}
