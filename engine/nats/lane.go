@@ -4,37 +4,42 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/webwire-go/webwire/engine"
 )
 
 // laneSize is how many deliveries wait in a lane. What comes when it is full is
-// dropped by nats.go, which reports a slow consumer.
+// dropped by nats.go, which reports a slow consumer: once, until something else of the
+// same subject has found room.
 const laneSize = 1 << 14
 
 // lane passes deliveries of some of the subjects to the inlet, in order.
 type lane struct {
 	node    *node
 	arrived chan *nats.Msg
-	wake    chan struct{}      // one slot: there is something in slow
+	wake    chan struct{}      // one slot: there is something new in slow
 	newest  map[*stream]uint64 // the latest sequence that was delivered; of run only
 
 	mu   sync.Mutex
-	slow map[string]struct{} // subjects of which something was dropped
+	slow map[*subscription]int // of which something was dropped: how much of that is told
 }
 
 func newLane(n *node) *lane {
 	return &lane{
 		node: n, arrived: make(chan *nats.Msg, laneSize), wake: make(chan struct{}, 1),
-		newest: make(map[*stream]uint64), slow: make(map[string]struct{}),
+		newest: make(map[*stream]uint64), slow: make(map[*subscription]int),
 	}
 }
 
-// overflow notes that deliveries of a subject were dropped.
-func (l *lane) overflow(name string) {
+// overflow notes that deliveries of a subject were dropped. From now on its drops are
+// counted.
+func (l *lane) overflow(s *subscription) {
 	l.mu.Lock()
-	l.slow[name] = struct{}{}
+	if _, known := l.slow[s]; !known {
+		l.slow[s] = 0
+	}
 	l.mu.Unlock()
 	signal(l.wake)
 }
@@ -42,6 +47,9 @@ func (l *lane) overflow(name string) {
 var errSlow = errors.New("natsengine: the node is too slow for its deliveries")
 
 func (l *lane) run() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	due := false
 	for {
 		select {
 		case <-l.node.ctx.Done():
@@ -49,29 +57,36 @@ func (l *lane) run() {
 		case m := <-l.arrived:
 			l.deliver(m)
 		case <-l.wake:
+			due = true
+		case <-tick.C:
+			due = true
 		}
 		// More may be dropped until the lane is empty: only then it is known that
 		// whoever checks sees all of it.
-		if len(l.arrived) == 0 {
+		if due && len(l.arrived) == 0 {
+			due = false
 			l.report()
 		}
 	}
 }
 
+// report tells of the subjects of which more was dropped.
 func (l *lane) report() {
-	l.mu.Lock()
-	if len(l.slow) == 0 {
-		l.mu.Unlock()
-		return
-	}
 	var names []string
-	for name := range l.slow {
-		names = append(names, name)
+	l.mu.Lock()
+	for s, told := range l.slow {
+		dropped, err := s.nats.Dropped()
+		switch {
+		case err != nil: // it was unsubscribed
+			delete(l.slow, s)
+		case dropped > told:
+			l.slow[s] = dropped
+			names = append(names, s.name)
+		}
 	}
-	clear(l.slow)
 	l.mu.Unlock()
 	slices.Sort(names)
-	if l.node.ctx.Err() == nil {
+	if len(names) > 0 && l.node.ctx.Err() == nil {
 		l.node.inlet.Lost(names, errSlow)
 	}
 }

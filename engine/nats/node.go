@@ -264,7 +264,7 @@ func (n *node) ended(err error) {
 // asyncError is called by nats.go for errors that belong to no call.
 func (n *node) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if s := n.subscription(sub); s != nil && errors.Is(err, nats.ErrSlowConsumer) {
-		s.lane.overflow(s.name)
+		s.lane.overflow(s)
 		return
 	}
 	n.opts.Logger.Error("natsengine: NATS reports an error", "error", err)

@@ -40,6 +40,7 @@ func TestTraps(t *testing.T) {
 		"SessionsExpire":        testSessionExpires,
 		"Silence":               testSilence,
 		"SlowNode":              testSlowNode,
+		"SlowNodeAgain":         testSlowNodeAgain,
 		"TakenForDead":          testTakenForDead,
 		"RecordsOfTheDead":      testRecordsOfTheDead,
 		"CutOffAtStart":         testCutOffAtStart,
@@ -284,6 +285,68 @@ func testSlowNode(t *testing.T, c *cluster) {
 	})
 	if n := len(in.Deliveries("a")); n == 0 || n >= count {
 		t.Errorf("%d deliveries", n)
+	}
+}
+
+// A node that is too slow again learns again which subjects lost deliveries, also those of
+// which nothing else arrived in between.
+func testSlowNodeAgain(t *testing.T, c *cluster) {
+	var gate sync.RWMutex // locked: deliveries wait
+	var mu sync.Mutex
+	lost := make(map[string]int)
+	in := &enginetest.Inlet{
+		OnDeliver: func(string, engine.Delivery) {
+			gate.RLock()
+			defer gate.RUnlock()
+		},
+		OnLost: func(subjects []string, _ error) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, s := range subjects {
+				lost[s]++
+			}
+		},
+	}
+	e, _ := open(t, c.settings(t, 0), in)
+	all := []string{"busy"}
+	for i := range 100 { // some are in the lane of busy
+		all = append(all, fmt.Sprint("quiet", i))
+	}
+	if err := e.Bus.Subscribe(t.Context(), all...); err != nil {
+		t.Fatal(err)
+	}
+	for round := 1; round <= 3; round++ {
+		gate.Lock()
+		release := sync.OnceFunc(gate.Unlock)
+		t.Cleanup(release)
+		for range 17_000 {
+			if err := e.Bus.Publish(t.Context(), "busy", []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, s := range all[1:] {
+			if err := e.Bus.Publish(t.Context(), s, []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// What follows on the same connection has passed the lanes.
+		if err := e.Bus.Subscribe(t.Context(), all[0]); err != nil {
+			t.Fatal(err)
+		}
+		release()
+		eventually(t, 20*time.Second, fmt.Sprint("Lost, round ", round), func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if lost["busy"] < round {
+				return false
+			}
+			for s, n := range lost {
+				if s != "busy" && n < round {
+					return false
+				}
+			}
+			return len(lost) > 1
+		})
 	}
 }
 
