@@ -330,10 +330,17 @@ func (n *node) afterReturn() {
 	n.mu.Lock()
 	cause := n.cause
 	n.mu.Unlock()
-	ctx, cancel := context.WithTimeout(n.ctx, n.opts.Timeout)
+	attached, err := n.ready(n.ctx)
+	if err != nil {
+		return // lost again, it will be back again
+	}
+	ctx, cancel := n.call(n.ctx, attached)
 	defer cancel()
 	if err := n.nc.FlushWithContext(ctx); err != nil {
-		return // lost again, it will be back again
+		if attached.Err() == nil && ctx.Err() != nil {
+			signal(n.returned) // the server is slow
+		}
+		return
 	}
 	n.members.returned(ctx)
 	n.opts.Logger.Info("natsengine: connected again")

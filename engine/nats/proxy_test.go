@@ -18,6 +18,7 @@ type proxy struct {
 	mu      sync.Mutex
 	conns   map[net.Conn]*passage
 	refuses bool
+	passing func(toServer bool, data []byte) // called before data is passed on; nil: nothing
 	running sync.WaitGroup
 }
 
@@ -85,6 +86,12 @@ func (p *proxy) copy(to, from net.Conn, pass *passage) {
 			pass.system.Store(true)
 		}
 		if n > 0 {
+			p.mu.Lock()
+			passing := p.passing
+			p.mu.Unlock()
+			if passing != nil {
+				passing(from.LocalAddr().String() == p.ln.Addr().String(), buf[:n])
+			}
 			pass.stall.RLock()
 			_, err = to.Write(buf[:n])
 			pass.stall.RUnlock()
@@ -108,6 +115,14 @@ func (p *proxy) cut() {
 	for c := range p.conns {
 		c.Close()
 	}
+}
+
+// watch has f called before anything is passed on, by one goroutine for each direction of
+// a connection.
+func (p *proxy) watch(f func(toServer bool, data []byte)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.passing = f
 }
 
 func (p *proxy) heal() {

@@ -240,9 +240,8 @@ func (b *membership) checkRecord() {
 	if err != nil || record != nil {
 		return
 	}
-	if err := b.putRecord(ctx, attached); err == nil {
-		n.report(errors.New("natsengine: others took the node for dead"))
-	}
+	b.putRecord(ctx, attached) // even if this fails the record may be there the next time
+	n.report(errors.New("natsengine: others took the node for dead"))
 }
 
 // buryUnknown removes the records of nodes that died before this one started. It reports

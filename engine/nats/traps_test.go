@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,7 +43,9 @@ func TestTraps(t *testing.T) {
 		"SlowNode":              testSlowNode,
 		"SlowNodeAgain":         testSlowNodeAgain,
 		"TakenForDead":          testTakenForDead,
+		"TakenForDeadSlowly":    testTakenForDeadSlowly,
 		"RecordsOfTheDead":      testRecordsOfTheDead,
+		"BackSlowly":            testBackSlowly,
 		"CutOffAtStart":         testCutOffAtStart,
 		"NoLimitPerTopic":       testNoLimitPerTopic,
 		"Purge":                 testPurge,
@@ -372,6 +375,65 @@ func testTakenForDead(t *testing.T, c *cluster) {
 	if _, err := s.GetLastMsgForSubject(t.Context(), "ww."+o.App+".kv.n."+id.String()); err != nil {
 		t.Errorf("the node's record: %v", err)
 	}
+}
+
+// It is told too if NATS acknowledges the node's own record too late: the next time that the
+// node looks, the record is there.
+func testTakenForDeadSlowly(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	p := newProxy(t, c.url)
+	o.URL = p.url()
+	in := &enginetest.Inlet{}
+	_, id := open(t, o, in)
+	nc, js := c.connect(t)
+	defer nc.Close()
+	s, err := js.Stream(t.Context(), "WW_"+o.App+"_nodes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := "ww." + o.App + ".kv.n." + id.String()
+	put := make(chan struct{})
+	puts := sync.OnceFunc(func() { close(put) })
+	hold := sync.OnceFunc(func() { pause(2500 * time.Millisecond) })
+	p.watch(func(toServer bool, data []byte) {
+		if toServer && bytes.Contains(data, []byte("PUB "+record)) {
+			puts()
+		}
+		select {
+		case <-put:
+			if !toServer {
+				hold()
+			}
+		default:
+		}
+	})
+	if err := s.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 12*time.Second, "Lost", func() bool { return in.Losses() > 0 })
+	if _, err := s.GetLastMsgForSubject(t.Context(), record); err != nil {
+		t.Errorf("the node's record: %v", err)
+	}
+}
+
+// A node that is connected again, to a server that is slow to answer, is told that
+// deliveries may be missing.
+func testBackSlowly(t *testing.T, c *cluster) {
+	o := c.settings(t, 0)
+	p := newProxy(t, c.url)
+	o.URL, o.Timeout = p.url(), time.Second
+	in := &enginetest.Inlet{}
+	open(t, o, in)
+	p.cut()
+	var pongs atomic.Int32
+	p.watch(func(toServer bool, data []byte) {
+		// The first is a part of connecting.
+		if !toServer && bytes.Contains(data, []byte("PONG\r\n")) && pongs.Add(1) == 2 {
+			pause(1500 * time.Millisecond)
+		}
+	})
+	p.heal()
+	eventually(t, 10*time.Second, "Lost", func() bool { return in.Losses() > 0 })
 }
 
 // What nodes left behind that died when nobody else was there is removed.
