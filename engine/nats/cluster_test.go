@@ -22,6 +22,7 @@ func TestServersFail(t *testing.T) {
 	t.Parallel()
 	atOnce(t, map[string]func(*testing.T){
 		"OpenWhileServersStart": testOpenWhileServersStart,
+		"OpenBeforeServers":     testOpenBeforeServers,
 		"RoutesAreCut":          testRoutesAreCut,
 		"ReplicaLags":           testReplicaLags,
 		"ServerStops":           testServerStops,
@@ -51,6 +52,27 @@ func testOpenWhileServersStart(t *testing.T) {
 		c.run(t, i+1)
 		t.Cleanup(func() { c.stop(i + 1) })
 	}
+	if err := <-opened; err != nil {
+		t.Errorf("Open: %v", err)
+	}
+}
+
+// A node that starts before the first server opens when that has started.
+func testOpenBeforeServers(t *testing.T) {
+	c := newCluster(t, 1)
+	t.Cleanup(func() { c.stop(0) })
+	o := c.settings(t, 0)
+	o.Timeout = 20 * time.Second
+	e := natsengine.New(o)
+	defer e.Bus.Close()
+	opened := make(chan error, 1)
+	go func() { opened <- e.Bus.Open(context.Background(), engine.NewNodeID(), &enginetest.Inlet{}) }()
+	select {
+	case err := <-opened:
+		t.Fatalf("Open without a server: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	c.run(t, 0)
 	if err := <-opened; err != nil {
 		t.Errorf("Open: %v", err)
 	}

@@ -1,10 +1,29 @@
 package natsengine
 
 import (
+	"context"
+	"errors"
 	"net"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
+
+// connect connects to a server. As long as none can be reached it tries again, until ctx ends.
+func connect(ctx context.Context, url string, options []nats.Option) (*nats.Conn, error) {
+	for {
+		nc, err := nats.Connect(url, options...)
+		var network *net.OpError
+		if !errors.Is(err, nats.ErrNoServers) && !errors.As(err, &network) {
+			return nc, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
 
 // endOnWriteError is an option that ends a connection when a write fails. nats.go forgets what
 // it could not write: if none of it was written the connection goes on, and a subscription that was

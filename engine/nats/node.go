@@ -112,7 +112,9 @@ func (n *node) beginOpen() error {
 }
 
 func (n *node) open(ctx context.Context) error {
-	nc, err := nats.Connect(n.opts.URL, append(n.opts.Connect[:len(n.opts.Connect):len(n.opts.Connect)],
+	ctx, cancel := context.WithTimeout(ctx, 4*n.opts.Timeout)
+	defer cancel()
+	nc, err := connect(ctx, n.opts.URL, append(n.opts.Connect[:len(n.opts.Connect):len(n.opts.Connect)],
 		nats.Name("webwire "+n.opts.App+" "+n.self.String()),
 		nats.MaxReconnects(-1),
 		nats.ReconnectBufSize(-1), // nothing is kept for later
@@ -128,7 +130,7 @@ func (n *node) open(ctx context.Context) error {
 		nats.ReconnectHandler(func(*nats.Conn) { n.back() }),
 		nats.ErrorHandler(n.asyncError),
 		endOnWriteError,
-	)...)
+	))
 	if err != nil {
 		return err
 	}

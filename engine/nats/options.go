@@ -79,7 +79,7 @@ type Options struct {
 	MaxSessionAge time.Duration
 
 	// Timeout is how long a call waits for an answer of NATS if its context allows
-	// more. Open waits up to four times as long for servers that have just started.
+	// more. Open waits up to four times as long for servers that are starting.
 	// Zero: 5 seconds.
 	Timeout time.Duration
 

@@ -653,7 +653,7 @@ func testOptions(t *testing.T, c *cluster) {
 	for what, change := range map[string]func(*natsengine.Options){
 		"App":   func(o *natsengine.Options) { o.App = "a.b" },
 		"Class": func(o *natsengine.Options) { o.Classes = []natsengine.Class{{Name: "a b"}} },
-		"URL":   func(o *natsengine.Options) { o.URL = "nats://127.0.0.1:1" },
+		"URL":   func(o *natsengine.Options) { o.URL, o.Timeout = "nats://127.0.0.1:1", 50*time.Millisecond },
 	} {
 		o := c.settings(t, 0)
 		change(&o)
