@@ -48,8 +48,8 @@ type Conn struct {
 
 // Info describes a connection.
 type Info struct {
-	RemoteAddr  net.Addr         // of the client; never nil
-	LocalAddr   net.Addr         // of this end; never nil
+	RemoteAddr  net.Addr         // of the client, on its latest socket; never nil
+	LocalAddr   net.Addr         // of this end, likewise; never nil
 	UserAgent   string           // header of the HTTP request, at most 256 bytes; empty for other transports
 	Connected   time.Time        // when the connection was accepted
 	Version     protocol.Version // version of the protocol that both ends speak

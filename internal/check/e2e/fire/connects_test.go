@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/webwire-go/webwire/client"
@@ -18,6 +19,7 @@ import (
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
 	"github.com/webwire-go/webwire/transport"
+	"github.com/webwire-go/webwire/transport/memory"
 	"github.com/webwire-go/webwire/transport/websocket"
 )
 
@@ -185,24 +187,35 @@ func TestMaxConns(t *testing.T) {
 type perAddress struct {
 	limit int
 	mu    sync.Mutex
-	conns map[string]int
+	conns map[string]int          // by address
+	hosts map[*server.Conn]string // where each began
 }
 
+// connected is Hooks.OnClientConnected. Where nodes share an engine, OnClientBack calls it too.
 func (p *perAddress) connected(_ context.Context, c *server.Conn) error {
 	host, _, _ := net.SplitHostPort(c.Info().RemoteAddr.String())
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if _, ok := p.hosts[c]; ok {
+		return nil
+	}
 	if p.conns[host] >= p.limit {
 		return &transport.CloseError{Status: transport.StatusTryAgainLater, Reason: "too many connections from this address"}
 	}
+	p.hosts[c] = host
 	p.conns[host]++
 	return nil
 }
 
-func (p *perAddress) disconnected(c *server.Conn, _ error) { // once for each that connected let in
-	host, _, _ := net.SplitHostPort(c.Info().RemoteAddr.String())
+// disconnected is Hooks.OnClientDisconnected. The client may have another address by then.
+func (p *perAddress) disconnected(c *server.Conn, _ error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	host, ok := p.hosts[c]
+	if !ok {
+		return
+	}
+	delete(p.hosts, c)
 	if p.conns[host]--; p.conns[host] == 0 {
 		delete(p.conns, host)
 	}
@@ -212,7 +225,7 @@ func (p *perAddress) disconnected(c *server.Conn, _ error) { // once for each th
 func TestMaxConnsPerAddress(t *testing.T) {
 	const limit = 5
 	connects := load.Either(2000, 50)
-	p := &perAddress{limit: limit, conns: map[string]int{}}
+	p := &perAddress{limit: limit, conns: map[string]int{}, hosts: map[*server.Conn]string{}}
 	srv := load.Start(t, server.Options{ResumeWindow: -1, Hooks: server.Hooks{
 		OnRequest:            echo,
 		OnClientConnected:    p.connected,
@@ -243,4 +256,65 @@ func TestMaxConnsPerAddress(t *testing.T) {
 	if !empty {
 		t.Errorf("left: %v", p.conns)
 	}
+}
+
+// fromHost is a connection from an address.
+type fromHost struct {
+	transport.Conn
+	host string
+}
+
+func (c fromHost) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.host), Port: 1} }
+
+// A connection that goes on from another address keeps its place at the first one until it ends.
+func TestMaxConnsPerAddressOfResumes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &perAddress{limit: 1, conns: map[string]int{}, hosts: map[*server.Conn]string{}}
+		srv := server.New(server.Options{Version: protocol.V3_0, Hooks: server.Hooks{
+			OnRequest:            echo,
+			OnClientConnected:    p.connected,
+			OnClientDisconnected: p.disconnected,
+		}})
+		connect := func(host string) transport.Conn {
+			ours, theirs := memory.Pipe()
+			go func() { _ = srv.ServeConn(context.Background(), fromHost{theirs, host}) }() // the client learns of the end
+			return ours
+		}
+		want := func(counts string) {
+			t.Helper()
+			synctest.Wait()
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if got := fmt.Sprint(p.conns); got != counts {
+				t.Errorf("counted %s, want %s", got, counts)
+			}
+		}
+		first := connect("192.0.2.1")
+		w := greet(t, first, nil)
+		want("map[192.0.2.1:1]")
+		second := connect("192.0.2.2")
+		w = greet(t, second, &protocol.Resume{Conn: w.Conn, Secret: w.Secret, Attempt: 1, FirstKept: 1})
+		if w.Outcome != protocol.OutcomeResumed {
+			t.Fatalf("got outcome %d", w.Outcome)
+		}
+		want("map[192.0.2.1:1]")
+		refused := connect("192.0.2.1")
+		if err := refused.Write(encode(protocol.HelloBody{MessageSize: 1 << 20, StreamCredit: 64 << 10, Requests: 1}.Message())); err != nil {
+			t.Fatal(err)
+		}
+		var closed *transport.CloseError
+		if err := discard(refused); !errors.As(err, &closed) || closed.Status != transport.StatusTryAgainLater {
+			t.Errorf("the second connection from an address ended with %v", err)
+		}
+		want("map[192.0.2.1:1]")
+		_ = second.Close(transport.StatusNormalClosure, "")
+		want("map[]")
+		if len(p.hosts) > 0 {
+			t.Errorf("left: %v", p.hosts)
+		}
+		_ = first.Abort()
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -35,6 +35,12 @@ func claim(t *testing.T, addr string, resume *protocol.Resume) (transport.Conn, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return conn, greet(t, conn, resume)
+}
+
+// greet says hello and returns the welcome.
+func greet(t *testing.T, conn transport.Conn, resume *protocol.Resume) protocol.WelcomeBody {
+	t.Helper()
 	hello := protocol.HelloBody{MessageSize: 1 << 20, StreamCredit: 64 << 10, Requests: 1, Resume: resume}
 	if err := conn.Write(encode(hello.Message())); err != nil {
 		t.Fatal(err)
@@ -53,7 +59,7 @@ func claim(t *testing.T, addr string, resume *protocol.Resume) (transport.Conn, 
 			if err != nil {
 				t.Fatal(err)
 			}
-			return conn, w
+			return w
 		}
 	}
 }
