@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/internal/manners"
+	"github.com/webwire-go/webwire/internal/outbox"
 	"github.com/webwire-go/webwire/internal/tasks"
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/session"
@@ -228,7 +229,10 @@ func (t *sessions) join(c *Conn, l *live, j joining) error {
 	// Once the client has its reply, nothing begins on the connections that it replaces.
 	t.makeRoom(l)
 	if err := c.link.TrySendEncoded(j.msg); err != nil {
-		return c.sendError(err) // c is about to end
+		if errors.Is(err, outbox.ErrFull) {
+			c.tooSlow()
+		}
+		return c.sendError(err)
 	}
 	if c.session.state == taken {
 		t.detach(c)

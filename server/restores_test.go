@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/webwire-go/webwire/protocol"
 	"github.com/webwire-go/webwire/server"
@@ -88,4 +90,59 @@ func TestTriesAtOnce(t *testing.T) {
 			t.Errorf("%d keys were tried", n)
 		}
 	})
+}
+
+// A client that is too slow for the message about its session loses its connection. Once it
+// kept it without a session, and the previous connection had lost the session.
+func TestSessionForSlowConsumer(t *testing.T) {
+	for _, create := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			failed, reasons := make(chan error, 1), make(chan error, 2)
+			srv := server.New(server.Options{
+				Version: protocol.V3_0, OutboxSize: 4096, MaxSessionConns: 1, SessionPolicy: server.ReplaceOldest, Logger: discard,
+				Hooks: server.Hooks{
+					OnRequest: func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
+						s, err := r.Conn.CreateSession(ctx, nil)
+						if err != nil {
+							failed <- err
+						}
+						return protocol.Text(s.Key), err
+					},
+					OnSignal: func(_ context.Context, s *server.Signal) {
+						go func() {
+							ctx, cancel := context.WithTimeout(s.Conn.Context(), time.Second)
+							defer cancel()
+							for s.Conn.Signal(ctx, "s", protocol.Text("x")) == nil {
+							}
+						}()
+					},
+					OnClientDisconnected: func(_ *server.Conn, reason error) { reasons <- reason },
+				},
+			})
+			owner := connect(t, srv, protocol.V3_0)
+			owner.request(1, "login", "x")
+			owner.receive()
+			key := owner.reply(1, protocol.Reply).Payload.Text()
+			slow := connectDeaf(t, context.Background(), srv, protocol.V3_0)
+			slow.signal("fill", "x")
+			synctest.Wait()
+			if create {
+				slow.request(1, "login", "x")
+				if err := <-failed; !errors.Is(err, server.ErrConnClosed) {
+					t.Errorf("CreateSession: %v", err)
+				}
+				if reason := <-reasons; !errors.Is(reason, server.ErrSlowConsumer) {
+					t.Errorf("the connection ended because %v", reason)
+				}
+			} else {
+				slow.send(protocol.Message{Kind: protocol.RestoreSession, ID: protocol.NewID(1), Payload: protocol.Text(key)})
+				if reason := errors.Join(<-reasons, <-reasons); !errors.Is(reason, server.ErrSessionReplaced) || !errors.Is(reason, server.ErrSlowConsumer) {
+					t.Errorf("the connections ended because %v", reason)
+				}
+			}
+			if err := srv.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

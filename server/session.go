@@ -33,8 +33,8 @@ func (c *Conn) sessionKey() string {
 // CreateSession creates a session for the connection and encodes info as JSON into it.
 // The session is saved, and then the client gets it, before the reply to the request that
 // is being handled. After an error there is no session. The error is ErrSessionActive if
-// the connection has a session, protocol.ErrSessionsDisabled, or the error of the store or
-// of OnSessionCreated.
+// the connection has a session, protocol.ErrSessionsDisabled, the error of the store or of
+// OnSessionCreated, or wraps ErrConnClosed: a connection whose outbox is full ends.
 //
 // info must encode to a JSON object of at most 64 KiB, nested at most 32 levels deep, or be
 // nil; otherwise the error wraps ErrSessionInfo. Clients of version 1.2 and clients that
