@@ -50,13 +50,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		defer s.exempt(caller)()
 	}
 	err := s.beginShutdown()
+	var closed chan struct{} // not nil: only connections whose handlers call Shutdown are left
 	for {
 		changed := s.change()
-		if s.isIdle(caller != nil) {
-			s.topics.close()
-			return err
+		if closed == nil && s.isIdle(caller != nil) {
+			if caller == nil {
+				s.topics.close()
+				return err
+			}
+			closed = make(chan struct{})
+			go func() { // it waits for what is being sent to those that are left
+				defer close(closed)
+				s.topics.close()
+			}()
 		}
 		select {
+		case <-closed:
+			return err
 		case <-changed:
 		case <-ctx.Done():
 			if caller != nil && caller.hasLeft(ctx) { // the others stay

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -628,4 +629,53 @@ func TestShutdownByOnClientBack(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A handler's Shutdown ends in time although what is sent to its own client makes no progress.
+func TestShutdownByClientThatReadsSlowly(t *testing.T) {
+	for _, cancelled := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			result := make(chan error, 1)
+			var srv *server.Server
+			srv = newTopical(t, server.Options{Topics: everything, OutboxSize: 20_000, WriteTimeout: time.Hour, ReadTimeout: 24 * time.Hour, Hooks: server.Hooks{
+				OnSubscribe: func(context.Context, *server.Conn, string) (any, error) { return strings.Repeat("x", 4<<10), nil },
+				OnRequest: func(ctx context.Context, _ *server.Request) (protocol.Payload, error) {
+					if !cancelled {
+						ctx = context.WithoutCancel(ctx)
+					}
+					ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+					defer cancel()
+					err := srv.Shutdown(ctx)
+					result <- err
+					return protocol.Payload{}, err
+				},
+			}})
+			others := crowd(t, srv, 100)
+			slow := connectDeaf(t, context.Background(), srv, protocol.V3_0)
+			watch(slow)
+			time.Sleep(time.Minute) // the outbox is full, and the snapshot waits
+			_ = others.conn.Close(transport.StatusNormalClosure, "")
+			others.over()
+			began := time.Now()
+			slow.request(2, "stop", "x")
+			want := context.DeadlineExceeded
+			if cancelled {
+				want = context.Canceled
+				synctest.Wait()
+				slow.send(protocol.CancelBody{ID: protocol.NewID(2)}.Message())
+			}
+			select {
+			case err := <-result:
+				if took := time.Since(began); err != want || took > 10*time.Second {
+					t.Errorf("Shutdown: %v after %v", err, took)
+				}
+			case <-time.After(time.Minute):
+				t.Error("Shutdown does not return")
+			}
+			_ = slow.conn.Abort()
+			if err := srv.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
