@@ -166,3 +166,33 @@ func TestRunListenerFails(t *testing.T) {
 		}
 	})
 }
+
+// A client of HTTP that does not send the body that it announced does not hold Run up.
+func TestRunWithoutBody(t *testing.T) {
+	for _, path := range []string{"/ws", "/nothing"} {
+		bubble(t, func(t *testing.T) {
+			srv := server.New(server.Options{})
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			ln := newPipes()
+			done := make(chan error, 1)
+			go func() { done <- srv.Run(ctx, ln, page(srv, 0)) }()
+			ours, theirs := net.Pipe()
+			defer ours.Close()
+			ln.conns <- theirs
+			if _, err := io.WriteString(ours, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			stop()
+			var reading sync.WaitGroup
+			reading.Go(func() { _, _ = io.Copy(io.Discard, ours) })
+			start := time.Now()
+			if err := <-done; err != nil || time.Since(start) > 10*time.Second {
+				t.Errorf("%s: Run returns %v after %v", path, err, time.Since(start))
+			}
+			_ = ours.Close()
+			reading.Wait()
+		})
+	}
+}
