@@ -85,6 +85,10 @@ func (s *subscribing) Run() {
 	if !ended {
 		s.call.End()
 	}
+	if err == errUnsubscribed {
+		c.reply(protocol.FailureCancelled.Failure().Message(s.call.ID()))
+		return
+	}
 	m, theirs := s.call.Failure(err)
 	if theirs {
 		c.reply(m)
@@ -126,7 +130,10 @@ func (s *subscribing) subscribe(ctx context.Context, end func()) error {
 		if c.members.isMoving() {
 			return &engineError{errMoving} // the client subscribes again
 		}
-		return context.Canceled // the client has unsubscribed, or is gone
+		if c.link.Context().Err() == nil {
+			return errUnsubscribed
+		}
+		return context.Canceled
 	}
 	if err := e.recover(ctx, m, s.call.ID(), s.body.Since, end); err != nil {
 		m.leave()
@@ -135,7 +142,10 @@ func (s *subscribing) subscribe(ctx context.Context, end func()) error {
 	return nil
 }
 
-var errMoving = errors.New("server: the connection moves to another node")
+var (
+	errMoving       = errors.New("server: the connection moves to another node")
+	errUnsubscribed = errors.New("server: the client has unsubscribed before the reply")
+)
 
 // engineError is why the engine does not let a client subscribe.
 type engineError struct{ err error }

@@ -80,3 +80,30 @@ func TestCancelledSubscriptions(t *testing.T) {
 		}
 	})
 }
+
+// A client may end a subscription before it has the reply. That is not an error of the server.
+func TestUnsubscribedBeforeReply(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var log record
+		srv := newTopical(t, server.Options{Topics: everything, Logger: log.logger(), Hooks: server.Hooks{
+			OnSubscribe: func(context.Context, *server.Conn, string) (any, error) {
+				<-release
+				return nil, nil
+			},
+		}})
+		p := connect(t, srv, protocol.V3_0)
+		p.subscribe(1, 7, "room", nil)
+		synctest.Wait()
+		p.send(protocol.Message{Kind: protocol.Unsubscribe, Ref: 7})
+		synctest.Wait()
+		close(release)
+		if f, err := p.reply(1, protocol.ReplyFailure).Failure(); err != nil || f.Code != protocol.FailureCancelled {
+			t.Errorf("got %v, %v", f, err)
+		}
+		p.subscribed(2, 7, "room", nil) // the ref is free
+		if text := log.take(); text != "" {
+			t.Errorf("logged %s", text)
+		}
+	})
+}
