@@ -44,7 +44,9 @@ type Options struct {
 	// MaxConns is the maximum number of connections at once, from before the handshake
 	// until OnClientDisconnected has returned. Above it HTTP requests are answered with
 	// 503 and a Retry-After header, and other connections are closed with
-	// StatusTryAgainLater. Zero: no limit.
+	// StatusTryAgainLater. As many handshakes as connections are away are let through above
+	// it, because their clients may come back; new clients among them are closed with
+	// StatusTryAgainLater after their hello. Zero: no limit.
 	MaxConns int
 
 	// Sessions stores the sessions. While connections have a session, its use is noted
@@ -159,7 +161,8 @@ type SessionPolicy uint8
 
 const (
 	// RefuseNewest answers the restore with protocol.ErrSessionFull. A client that lost
-	// its connection may be refused until the server has noticed the loss.
+	// its connection may be refused until the server has noticed the loss. A connection
+	// that is away by then, see Options.ResumeWindow, ends and gives its place up.
 	RefuseNewest SessionPolicy = iota + 1
 
 	// ReplaceOldest gives the session to the newest connection. The connection that has
