@@ -307,6 +307,9 @@ func (e *sendFailed) Unwrap() []error { return []error{ErrConnClosed, e.cause} }
 // called when it is done. Later calls do nothing. A connection whose client is away ends at
 // once: the client learns no status, and gets a new connection when it comes back.
 //
+// Close has no time limit: it waits for handlers that do not return, and for a client that
+// does not read but sends pings. Abort ends the connection then.
+//
 // The status tells the client whether to come back: after 4500 to 4999, the final statuses
 // of applications, it does not connect again; after 4000 to 4499 and after most others it
 // does, see transport.Status.Final. Published clients connect again after any status. A

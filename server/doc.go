@@ -51,8 +51,9 @@
 //
 // The queues of a connection are bounded, see Options.OutboxSize and InboxSize. A client
 // that sends too fast is not read until its messages are handled. A client that does not
-// read blocks callers of Conn.Signal; it is disconnected when a write exceeds
-// WriteTimeout, or when a broadcast finds its outbox full.
+// read blocks callers of Conn.Signal; it is disconnected when a write makes no
+// progress for WriteTimeout and nothing arrives either, or when a broadcast finds its outbox
+// full.
 //
 // Hooks.OnClientConnected refuses a connection by returning an error, Options.MaxConns
 // limits their number.
