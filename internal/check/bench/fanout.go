@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,7 +43,8 @@ func fanoutServer(up transport.Upgrader) *wwserver.Server {
 // webwireFanout is server.Broadcast to all connections of a server.
 func webwireFanout(s *wwserver.Server, addr string, listeners int, stop func()) broadcaster {
 	msg := protocol.Bytes(payload(payloads[0]))
-	return broadcaster{addr, func() int { return s.Stats().Open }, func() error {
+	// Stats().Open also counts those that are not admitted yet, which get nothing.
+	return broadcaster{addr, func() int { return len(slices.Collect(s.Conns())) }, func() error {
 		sent, err := wwserver.Broadcast(s.Conns(), name, msg)
 		if err == nil && sent != listeners {
 			err = fmt.Errorf("%d connections took the signal, not %d", sent, listeners)
