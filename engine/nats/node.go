@@ -112,9 +112,9 @@ func (n *node) beginOpen() error {
 }
 
 func (n *node) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*n.opts.Timeout)
+	connecting, cancel := context.WithTimeout(ctx, 4*n.opts.Timeout)
 	defer cancel()
-	nc, err := connect(ctx, n.opts.URL, append(n.opts.Connect[:len(n.opts.Connect):len(n.opts.Connect)],
+	nc, err := connect(connecting, n.opts.URL, append(n.opts.Connect[:len(n.opts.Connect):len(n.opts.Connect)],
 		nats.Name("webwire "+n.opts.App+" "+n.self.String()),
 		nats.MaxReconnects(-1),
 		nats.ReconnectBufSize(-1), // nothing is kept for later

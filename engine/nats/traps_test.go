@@ -421,7 +421,7 @@ func testTakenForDeadSlowly(t *testing.T, c *cluster) {
 func testBackSlowly(t *testing.T, c *cluster) {
 	o := c.settings(t, 0)
 	p := newProxy(t, c.url)
-	o.URL, o.Timeout = p.url(), time.Second
+	o.URL, o.Timeout = p.url(), 2*time.Second
 	in := &enginetest.Inlet{}
 	open(t, o, in)
 	p.cut()
@@ -429,7 +429,7 @@ func testBackSlowly(t *testing.T, c *cluster) {
 	p.watch(func(toServer bool, data []byte) {
 		// The first is a part of connecting.
 		if !toServer && bytes.Contains(data, []byte("PONG\r\n")) && pongs.Add(1) == 2 {
-			pause(1500 * time.Millisecond)
+			pause(2500 * time.Millisecond)
 		}
 	})
 	p.heal()
