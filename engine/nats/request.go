@@ -18,6 +18,7 @@ const (
 	codeNotAvailable     = 10008 // no leader at the moment
 	codeNotLeader        = 10009
 	codeNoMessage        = 10037
+	codeNotCreated       = 10049 // files of a stream could not be made: those of one with its name may be on their way out
 	codeTooBig           = 10054
 	codeNoStream         = 10059
 	codeNotClustered     = 10074

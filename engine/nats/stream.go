@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -220,13 +221,13 @@ func (n *node) ensure(ctx context.Context, s *stream) error {
 }
 
 // isStarting reports whether err is what a cluster answers that has no leader, or not
-// enough servers, until more of them have started.
+// enough servers, until more of them have started, or one that is busy.
 func isStarting(err error) bool {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
 		return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders)
 	}
-	return api.ErrorCode == codeNoPeers || api.ErrorCode == codeNotAvailable || api.ErrorCode == codeNotLeader
+	return slices.Contains([]jetstream.ErrorCode{codeNoPeers, codeNotAvailable, codeNotLeader, codeNotCreated}, api.ErrorCode)
 }
 
 func (n *node) tryEnsure(ctx context.Context, s *stream) error {
