@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -166,6 +167,8 @@ func TestTakesOverASocketThatIsStuck(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const requests = 20
 		goOn := make(chan struct{})
+		release := sync.OnceFunc(func() { close(goOn) })
+		defer release()
 		srv := server.New(server.Options{
 			Version: protocol.V3_0, Logger: discard, InboxSize: 1 << 10, OutboxSize: 1 << 10, Concurrency: 1,
 			Hooks: server.Hooks{OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
@@ -206,7 +209,7 @@ func TestTakesOverASocketThatIsStuck(t *testing.T) {
 		if w.Received == 0 || w.Received == requests {
 			t.Fatalf("%d messages were received", w.Received)
 		}
-		close(goOn)
+		release()
 		for _, msg := range msgs[w.Received:] {
 			p.sendRaw(msg)
 		}

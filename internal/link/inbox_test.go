@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/webwire-go/webwire/protocol"
+	"github.com/webwire-go/webwire/transport"
 )
 
 // blocking is a Role whose tasks wait for the end of the connection, or for release.
@@ -106,6 +107,38 @@ func TestEndBehindAFullInbox(t *testing.T) {
 		if d := time.Since(start); d > 11*time.Second {
 			t.Errorf("the end was found after %v", d)
 		}
+	})
+}
+
+// What has arrived when a socket is given up, and for which there is no room, is not read any
+// more, however long the socket takes to close: the peer sends it again on the next one.
+func TestSocketGivenUpBehindAFullInbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &lingering{newWire(), make(chan struct{})}
+		conf := resuming(s.wire)
+		conf.Conn = s
+		conf.Limits.Tasks.Budget = 1 << 10
+		l, _ := runBlocking(t, conf, false)
+		for range 100 {
+			s.arrive(inBytes(t, signal("s", "x")))
+		}
+		synctest.Wait()
+		before := l.Received()
+		if !l.CloseSocket(transport.StatusGoingAway, "", errTestOver) {
+			t.Error("the connection has ended")
+		}
+		synctest.Wait()
+		if n := l.Received(); n != before || n == 0 || n == 100 {
+			t.Errorf("%d messages were received, %d before the socket was given up", n, before)
+		}
+		select {
+		case <-l.reason:
+		default:
+			t.Error("Run waits for the socket")
+		}
+		close(s.release)
+		l.Abort(errTestOver)
+		_ = l.Finish()
 	})
 }
 

@@ -18,7 +18,10 @@ func (l *Link) read(own bool) {
 	together := 0 // messages since the time was taken
 	for {
 		if l.tasks.Full() {
-			l.awaitRoom()
+			if l.awaitRoom(); l.IsAway() { // what has not been read is sent again, on another socket
+				l.reading.Done()
+				return
+			}
 			together = maxTogether
 		}
 		b, err := conn.Read(buf)
