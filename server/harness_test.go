@@ -19,7 +19,11 @@ import (
 // bubble runs a test in virtual time.
 func bubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
-	synctest.Test(t, test)
+	synctest.Test(t, func(t *testing.T) {
+		// Connections that end with the test may take a moment for that, in which time must go on.
+		t.Cleanup(func() { time.Sleep(time.Second) })
+		test(t)
+	})
 }
 
 // peer is the client's end of a connection, without a client: the test decides
