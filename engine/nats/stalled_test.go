@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -88,6 +89,9 @@ func TestAskWhileReconnecting(t *testing.T) {
 	if err := ask(); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, 10*time.Second, "that the node is known", func() bool {
+		return slices.Contains(slices.Collect(here.Roster.Nodes()), there)
+	})
 	for range 3 {
 		p.cut()
 		p.heal()
@@ -117,6 +121,9 @@ func TestAskEndsInTime(t *testing.T) {
 	if _, err := here.Bus.Ask(t.Context(), there, nil); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, 10*time.Second, "that the node is known", func() bool {
+		return slices.Contains(slices.Collect(here.Roster.Nodes()), there)
+	})
 	p.cut()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
