@@ -29,18 +29,18 @@ func connect(ctx context.Context, url string, options []nats.Option) (*nats.Conn
 // it could not write: if none of it was written the connection goes on, and a subscription that was
 // part of it is confirmed by the answer to a later ping.
 func endOnWriteError(o *nats.Options) error {
-	dialer := strictDialer{o.CustomDialer}
-	if dialer.CustomDialer == nil && o.Dialer != nil {
-		dialer.CustomDialer = o.Dialer
-	}
-	if dialer.CustomDialer == nil {
-		d := &net.Dialer{Timeout: o.Timeout}
+	dialer := o.CustomDialer
+	if dialer == nil { // as nats.go does it
+		d := net.Dialer{Timeout: o.Timeout}
+		if o.Dialer != nil {
+			d = *o.Dialer
+		}
 		if o.AllowMultipathTCP != nil {
 			d.SetMultipathTCP(*o.AllowMultipathTCP)
 		}
-		dialer.CustomDialer = d
+		dialer = &d
 	}
-	o.CustomDialer = dialer
+	o.CustomDialer = strictDialer{dialer}
 	return nil
 }
 

@@ -55,10 +55,7 @@ func (k *kept) fit(most int) {
 // fit returns a batch of the last messages of b, those that are still kept, that has the memory
 // which they need: none, if outboxes share all of them. It returns nil if b has little more.
 func (b *batch) fit(msgs [][]byte) *batch {
-	size, shared := 0, b.shared && b.holdsNothing()
-	for _, msg := range msgs {
-		size += len(msg)
-	}
+	size, shared := sizeOf(msgs), b.shared && b.holdsNothing()
 	need := batchCost + addedCost*len(msgs)
 	if !shared {
 		need += size
@@ -75,17 +72,14 @@ func (b *batch) fit(msgs [][]byte) *batch {
 		return c
 	}
 	c.pieces = [][]byte{make([]byte, 0, size)}
-	for _, msg := range msgs {
-		start := len(c.pieces[0])
-		c.pieces[0] = append(c.pieces[0], msg...)
-		c.msgs = append(c.msgs, c.pieces[0][start:len(c.pieces[0]):len(c.pieces[0])])
-	}
+	c.copyTo(0, msgs)
 	return c
 }
 
 // Messages that were written one by one would each hold the memory of a batch. So a batch
 // of at most maxAbsorbed bytes is copied to the one before it, unless that has maxMessages, or
-// would have more than minBatch bytes of a small budget, or was begun more than maxApart earlier: the deadlines of its requests are late by as much, see batch.written.
+// would have more than minBatch bytes of a small budget, or was begun more than maxApart earlier:
+// the deadlines of its requests are late by as much, see batch.written.
 const (
 	maxAbsorbed = 1 << 10
 	maxMessages = 256
@@ -95,10 +89,7 @@ const (
 // absorb moves the messages of another batch, which were written soon after, to the end of
 // b, and reports whether it did. Then the other batch is released.
 func (b *batch) absorb(other *batch) bool {
-	size := 0
-	for _, msg := range other.msgs {
-		size += len(msg)
-	}
+	size := sizeOf(other.msgs)
 	switch {
 	case other.written-b.began > maxApart, len(b.msgs) >= maxMessages:
 		return false
@@ -108,17 +99,29 @@ func (b *batch) absorb(other *batch) bool {
 	case size > maxAbsorbed || other.shared || b.limit < maxBatch && b.filled()+size > minBatch:
 		return false
 	default:
-		i := b.room(size)
-		for _, msg := range other.msgs {
-			start := len(b.pieces[i])
-			b.pieces[i] = append(b.pieces[i], msg...)
-			b.msgs = append(b.msgs, b.pieces[i][start:len(b.pieces[i]):len(b.pieces[i])])
-		}
-		b.piece = i
+		b.piece = b.room(size)
+		b.copyTo(b.piece, other.msgs)
 	}
 	b.written = other.written
 	other.release()
 	return true
+}
+
+// copyTo adds copies of messages, which are in the piece with the index i.
+func (b *batch) copyTo(i int, msgs [][]byte) {
+	for _, msg := range msgs {
+		start := len(b.pieces[i])
+		b.pieces[i] = append(b.pieces[i], msg...)
+		b.msgs = append(b.msgs, b.pieces[i][start:len(b.pieces[i]):len(b.pieces[i])])
+	}
+}
+
+// sizeOf returns the size of messages, in bytes.
+func sizeOf(msgs [][]byte) (bytes int) {
+	for _, msg := range msgs {
+		bytes += len(msg)
+	}
+	return bytes
 }
 
 // holdsNothing reports whether none of the messages are in the memory of the batch.
@@ -127,9 +130,4 @@ func (b *batch) holdsNothing() bool {
 }
 
 // filled returns how many bytes of the batch's memory are taken.
-func (b *batch) filled() (bytes int) {
-	for _, p := range b.pieces {
-		bytes += len(p)
-	}
-	return bytes
-}
+func (b *batch) filled() int { return sizeOf(b.pieces) }

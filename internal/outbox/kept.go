@@ -94,10 +94,7 @@ func (o *Outbox) retain(b *batch) {
 		return
 	}
 	b.began = b.written
-	size := 0
-	for _, msg := range b.msgs {
-		size += addedCost + len(msg)
-	}
+	size := addedCost*len(b.msgs) + sizeOf(b.msgs)
 	k.end += uint64(len(b.msgs))
 	k.bytes += size
 	k.Total.add(size)
