@@ -27,30 +27,37 @@ func TestUnsubscribedWhenMoving(t *testing.T) {
 	}
 }
 
-func testUnsubscribedWhenMoving(t *testing.T, cancelled, stays bool) {
-	over := make(chan struct{})
-	release := sync.OnceFunc(func() { close(over) })
-	defer release()
+// twoBusyNodes starts two nodes that handle one request at a time, until over is closed. back
+// is OnClientBack.
+func twoBusyNodes(t *testing.T, over <-chan struct{}, back func(node int) error) (all []*server.Server) {
+	t.Helper()
 	var memory engine.Memory
-	var all []*server.Server
 	for i := range 2 {
 		srv := newTopical(t, server.Options{Engine: memory.Node(), Concurrency: 1, Hooks: server.Hooks{
 			OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
 				<-over
 				return r.Payload, nil
 			},
-			OnClientBack: func(context.Context, *server.Conn) error {
-				if i == 1 && stays {
-					return fmt.Errorf("no")
-				}
-				return nil
-			},
+			OnClientBack: func(context.Context, *server.Conn) error { return back(i) },
 		}})
 		if err := srv.OpenEngine(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, srv)
 	}
+	return all
+}
+
+func testUnsubscribedWhenMoving(t *testing.T, cancelled, stays bool) {
+	over := make(chan struct{})
+	release := sync.OnceFunc(func() { close(over) })
+	defer release()
+	all := twoBusyNodes(t, over, func(node int) error {
+		if node == 1 && stays {
+			return fmt.Errorf("no")
+		}
+		return nil
+	})
 	p, w := first(t, all[0])
 	p.request(1, "x", "y")
 	synctest.Wait()
@@ -98,28 +105,14 @@ func TestSubscribesOfARefusedMove(t *testing.T) {
 		over := make(chan struct{})
 		release := sync.OnceFunc(func() { close(over) })
 		defer release()
-		var memory engine.Memory
-		var all []*server.Server
-		for i := range 2 {
-			srv := newTopical(t, server.Options{Engine: memory.Node(), Concurrency: 1, Hooks: server.Hooks{
-				OnRequest: func(_ context.Context, r *server.Request) (protocol.Payload, error) {
-					<-over
-					return r.Payload, nil
-				},
-				OnClientBack: func(context.Context, *server.Conn) error {
-					if i == 0 {
-						return nil
-					}
-					release() // nothing holds up the subscribes any more
-					time.Sleep(time.Second)
-					return fmt.Errorf("no")
-				},
-			}})
-			if err := srv.OpenEngine(t.Context()); err != nil {
-				t.Fatal(err)
+		all := twoBusyNodes(t, over, func(node int) error {
+			if node == 0 {
+				return nil
 			}
-			all = append(all, srv)
-		}
+			release() // nothing holds up the subscribes any more
+			time.Sleep(time.Second)
+			return fmt.Errorf("no")
+		})
 		p, w := first(t, all[0])
 		p.request(1, "x", "y")
 		synctest.Wait()

@@ -31,23 +31,31 @@ func TestServersFail(t *testing.T) {
 	}, func(t *testing.T, test func(*testing.T)) { test(t) })
 }
 
+// opening opens a node, which must take longer than a while, and returns a channel of what Open
+// returns. what is for errors.
+func (c *cluster) opening(t *testing.T, what string, while time.Duration) <-chan error {
+	t.Helper()
+	o := c.settings(t, 0)
+	o.Timeout = 20 * time.Second
+	e := natsengine.New(o)
+	t.Cleanup(func() { _ = e.Bus.Close() })
+	opened := make(chan error, 1)
+	go func() { opened <- e.Bus.Open(context.Background(), engine.NewNodeID(), &enginetest.Inlet{}) }()
+	select {
+	case err := <-opened:
+		t.Fatalf("%s: %v", what, err)
+	case <-time.After(while):
+	}
+	return opened
+}
+
 // A node that starts together with the servers opens when enough of them have started.
 func testOpenWhileServersStart(t *testing.T) {
 	c := newCluster(t, 3)
 	c.connectRoutes(func(_, to int) string { return fmt.Sprint("127.0.0.1:", c.options[to].Cluster.Port) })
 	c.run(t, 0)
 	t.Cleanup(func() { c.stop(0) })
-	o := c.settings(t, 0)
-	o.Timeout = 20 * time.Second
-	e := natsengine.New(o)
-	defer e.Bus.Close()
-	opened := make(chan error, 1)
-	go func() { opened <- e.Bus.Open(context.Background(), engine.NewNodeID(), &enginetest.Inlet{}) }()
-	select {
-	case err := <-opened:
-		t.Fatalf("Open with one server of three: %v", err)
-	case <-time.After(500 * time.Millisecond):
-	}
+	opened := c.opening(t, "Open with one server of three", 500*time.Millisecond)
 	for i := range 2 {
 		c.run(t, i+1)
 		t.Cleanup(func() { c.stop(i + 1) })
@@ -61,17 +69,7 @@ func testOpenWhileServersStart(t *testing.T) {
 func testOpenBeforeServers(t *testing.T) {
 	c := newCluster(t, 1)
 	t.Cleanup(func() { c.stop(0) })
-	o := c.settings(t, 0)
-	o.Timeout = 20 * time.Second
-	e := natsengine.New(o)
-	defer e.Bus.Close()
-	opened := make(chan error, 1)
-	go func() { opened <- e.Bus.Open(context.Background(), engine.NewNodeID(), &enginetest.Inlet{}) }()
-	select {
-	case err := <-opened:
-		t.Fatalf("Open without a server: %v", err)
-	case <-time.After(300 * time.Millisecond):
-	}
+	opened := c.opening(t, "Open without a server", 300*time.Millisecond)
 	c.run(t, 0)
 	if err := <-opened; err != nil {
 		t.Errorf("Open: %v", err)

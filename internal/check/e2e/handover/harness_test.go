@@ -41,7 +41,7 @@ type node struct {
 
 // newCluster starts nodes. It is called in a bubble.
 func newCluster(t *testing.T, nodes int, opts func(node int) server.Options) *cluster {
-	c := &cluster{t: t, faults: transporttest.NewFaults(1), opts: opts}
+	c := &cluster{t: t, faults: transporttest.NewFaults(1)}
 	t.Cleanup(c.serving.Wait)
 	t.Cleanup(c.faults.Close)
 	t.Cleanup(func() {
@@ -49,10 +49,16 @@ func newCluster(t *testing.T, nodes int, opts func(node int) server.Options) *cl
 			_ = n.Close()
 		}
 	})
+	c.startAll(nodes, opts)
+	return c
+}
+
+// startAll starts so many nodes of a cluster that has none, with options that may need the cluster.
+func (c *cluster) startAll(nodes int, opts func(node int) server.Options) {
+	c.opts = opts
 	for i := range nodes {
 		c.start(i)
 	}
-	return c
 }
 
 // start starts the node with a number, anew if there was one.

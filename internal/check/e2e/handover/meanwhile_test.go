@@ -201,7 +201,7 @@ func TestUpdateWhileMoving(t *testing.T) {
 		store := &slowLoad{release: make(chan struct{})}
 		there := &taken{}
 		c := newCluster(t, 0, nil)
-		c.opts = func(i int) server.Options {
+		c.startAll(3, func(i int) server.Options {
 			o := server.Options{Handler: named(), Engine: c.engine.Node()}
 			switch i {
 			case 0:
@@ -212,10 +212,7 @@ func TestUpdateWhileMoving(t *testing.T) {
 				o.Engine.Bus = there
 			}
 			return o
-		}
-		for i := range 3 {
-			c.start(i)
-		}
+		})
 		m := c.join(0, client.Options{})
 		if a := <-m.ask(t.Context(), "login", "ann"); a.err != nil {
 			t.Fatal(a)
@@ -365,7 +362,7 @@ func TestUpdateThatTheOldNodeLearnsLate(t *testing.T) {
 				b := new(book)
 				behind, there := &late{to: new(known), release: make(chan struct{})}, new(taken)
 				c := newCluster(t, 0, nil)
-				c.opts = func(i int) server.Options {
+				c.startAll(3, func(i int) server.Options {
 					o := server.Options{Handler: named(), Engine: c.engine.Node(), Hooks: server.Hooks{OnSessionLookup: test.lookup}}
 					switch i {
 					case 0:
@@ -376,10 +373,7 @@ func TestUpdateThatTheOldNodeLearnsLate(t *testing.T) {
 						behind.Bus, o.Engine.Bus = o.Engine.Bus, behind
 					}
 					return o
-				}
-				for i := range 3 {
-					c.start(i)
-				}
+				})
 				other := c.join(2, client.Options{})
 				if a := <-other.ask(t.Context(), "login", "ann"); a.err != nil {
 					t.Fatal(a)
@@ -447,16 +441,13 @@ func TestUpdateWhileTheNewNodeReads(t *testing.T) {
 		b := new(book)
 		store := &oldLoad{release: make(chan struct{})}
 		c := newCluster(t, 0, nil)
-		c.opts = func(i int) server.Options {
+		c.startAll(3, func(i int) server.Options {
 			o := server.Options{Handler: named(), Engine: c.engine.Node()}
 			if i == 1 {
 				store.Store, o.Engine.Sessions = o.Engine.Sessions, store
 			}
 			return o
-		}
-		for i := range 3 {
-			c.start(i)
-		}
+		})
 		m := c.join(0, client.Options{Hooks: b.updates()})
 		if a := <-m.ask(t.Context(), "login", "ann"); a.err != nil {
 			t.Fatal(a)

@@ -27,7 +27,7 @@ const (
 func failingCluster(t *testing.T, nodes int, b *book) (*cluster, []*bus) {
 	buses := make([]*bus, nodes)
 	c := newCluster(t, 0, nil)
-	c.opts = func(i int) server.Options {
+	c.startAll(nodes, func(i int) server.Options {
 		o := server.Options{Hooks: b.hooks(i)}
 		o.Hooks.OnRequest = func(ctx context.Context, r *server.Request) (protocol.Payload, error) {
 			if r.Name == "slow" {
@@ -39,10 +39,7 @@ func failingCluster(t *testing.T, nodes int, b *book) (*cluster, []*bus) {
 		}
 		o.Engine, buses[i] = c.failing()
 		return o
-	}
-	for i := range nodes {
-		c.start(i)
-	}
+	})
 	return c, buses
 }
 
@@ -157,23 +154,38 @@ func TestHandlerOfBeforeAndNodeVanished(t *testing.T) {
 	}
 }
 
+// outOfReach has a connection move while a stream and a slow request are handled at the node before. A
+// while later fail makes nodes unreachable, and the client gives the stream up: none of what the nodes
+// have to tell each other is lost.
+func outOfReach(t *testing.T, later time.Duration, fail func(buses []*bus)) {
+	bubble(t, func(t *testing.T) {
+		b := new(book)
+		c, buses := failingCluster(t, 2, b)
+		m := c.join(0, client.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		m.wait(ctx)
+		slow := m.ask(t.Context(), "slow", "")
+		synctest.Wait()
+		m.move(t, 1)
+		b.want(t, "0: connected", "0: away", "1: back, moved true, value <nil>")
+		time.Sleep(later)
+		fail(buses)
+		cancel() // what the client sends waits, too
+		if a := <-slow; a.String() != "done" {
+			t.Error(a)
+		}
+		time.Sleep(2 * time.Second)
+		b.want(t, "0: forever ended: webwire: the requester gave up", "0: disconnected: server: the connection has moved to another node")
+	})
+}
+
 // A node cannot be reached for a while, as one that connects to the engine again: what a handler
 // at another node sends to the client arrives all the same, and what the client sends to it.
 func TestHandlerOfBeforeOutOfReach(t *testing.T) {
 	for node, lost := range []byte{opForward, opBack} {
 		t.Run(fmt.Sprint(lost), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				b := new(book)
-				c, buses := failingCluster(t, 2, b)
-				m := c.join(0, client.Options{})
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				m.wait(ctx)
-				slow := m.ask(t.Context(), "slow", "")
-				synctest.Wait()
-				m.move(t, 1)
-				b.want(t, "0: connected", "0: away", "1: back, moved true, value <nil>")
-				time.Sleep(4 * time.Second)
+			outOfReach(t, 4*time.Second, func(buses []*bus) {
 				var away sync.Once
 				var until time.Time
 				buses[node].setFail(func(op byte) failure {
@@ -186,32 +198,15 @@ func TestHandlerOfBeforeOutOfReach(t *testing.T) {
 					}
 					return works
 				})
-				cancel()
-				if a := <-slow; a.String() != "done" {
-					t.Errorf("question %d: %v", lost, a)
-				}
-				time.Sleep(2 * time.Second)
-				b.want(t, "0: forever ended: webwire: the requester gave up", "0: disconnected: server: the connection has moved to another node")
 			})
 		})
 	}
 }
 
-// A node where handlers run cannot be reached for three seconds, nor reach the others: none of what
-// it has to do with the connection is lost.
+// A node where handlers run cannot be reached for three seconds, nor reach the others.
 func TestHandlerOfBeforeOutOfReachForLong(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b := new(book)
-		c, buses := failingCluster(t, 2, b)
-		m := c.join(0, client.Options{})
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		m.wait(ctx)
-		slow := m.ask(t.Context(), "slow", "")
-		synctest.Wait()
-		m.move(t, 1)
-		b.want(t, "0: connected", "0: away", "1: back, moved true, value <nil>")
-		time.Sleep(1900 * time.Millisecond) // the other node is about to look whether it is alive
+	// The other node is about to look whether it is alive.
+	outOfReach(t, 1900*time.Millisecond, func(buses []*bus) {
 		until := time.Now().Add(3200 * time.Millisecond)
 		for _, bus := range buses {
 			bus.setFail(func(byte) failure {
@@ -221,12 +216,6 @@ func TestHandlerOfBeforeOutOfReachForLong(t *testing.T) {
 				return works
 			})
 		}
-		cancel() // what the client sends to it waits, too
-		if a := <-slow; a.String() != "done" {
-			t.Error(a)
-		}
-		time.Sleep(2 * time.Second)
-		b.want(t, "0: forever ended: webwire: the requester gave up", "0: disconnected: server: the connection has moved to another node")
 	})
 }
 
@@ -260,7 +249,7 @@ func TestCloseWhileCommitting(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 0, nil)
 		closed := make(chan struct{})
-		c.opts = func(i int) server.Options {
+		c.startAll(2, func(i int) server.Options {
 			return server.Options{Hooks: server.Hooks{OnClientBack: func(ctx context.Context, _ *server.Conn) error {
 				time.Sleep(time.Duration(3-i) * time.Second)
 				if i == 0 {
@@ -269,9 +258,7 @@ func TestCloseWhileCommitting(t *testing.T) {
 				}
 				return nil
 			}}}
-		}
-		c.start(0)
-		c.start(1)
+		})
 		h, first := c.dial(0, nil)
 		_ = h.conn.Abort()
 		synctest.Wait()

@@ -36,16 +36,13 @@ func TestSignalDuringCommit(t *testing.T) {
 				b := new(book)
 				there := new(committed)
 				c := newCluster(t, 0, nil)
-				c.opts = func(i int) server.Options {
+				c.startAll(3, func(i int) server.Options {
 					o := server.Options{Handler: named(), Engine: c.engine.Node()}
 					if i == 1 {
 						there.Bus, o.Engine.Bus = o.Engine.Bus, there
 					}
 					return o
-				}
-				for i := range 3 {
-					c.start(i)
-				}
+				})
 				m := c.join(0, client.Options{Hooks: b.signals()})
 				if a := <-m.ask(t.Context(), "login", "ann"); a.err != nil {
 					t.Fatal(a)

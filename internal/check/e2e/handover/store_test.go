@@ -30,17 +30,14 @@ func (s *endingLoad) Load(ctx context.Context, key string) (session.Session, err
 func endingAt(t *testing.T, opts server.Options) (*cluster, *endingLoad) {
 	store := new(endingLoad)
 	c := newCluster(t, 0, nil)
-	c.opts = func(i int) server.Options {
+	c.startAll(2, func(i int) server.Options {
 		o := opts
 		o.Handler, o.Engine = named(), c.engine.Node()
 		if i == 1 {
 			store.Store, o.Engine.Sessions = o.Engine.Sessions, store
 		}
 		return o
-	}
-	for i := range 2 {
-		c.start(i)
-	}
+	})
 	return c, store
 }
 
