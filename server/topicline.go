@@ -24,8 +24,8 @@ type topic struct {
 	name   string
 	opts   TopicOptions
 
-	holds      int    // guarded by the shard's mu
-	generation uint64 // of holds being zero; guarded by the shard's mu
+	holds  int         // guarded by the shard's mu
+	expiry *time.Timer // once nobody held it; guarded by the shard's mu
 
 	turn       chan struct{} // held while the engine is asked to subscribe
 	subscribed bool          // guarded by turn
@@ -50,7 +50,7 @@ type topic struct {
 func newTopic(t *topics, name string, opts TopicOptions) *topic {
 	e := &topic{topics: t, name: name, opts: opts, turn: make(chan struct{}, 1)}
 	if opts.Presence {
-		e.presence = &presence{most: maxRecord}
+		e.presence = &presence{most: maxRecord, hurried: make(chan struct{}, 1)}
 	}
 	return e
 }

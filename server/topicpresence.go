@@ -45,6 +45,7 @@ type presence struct {
 	events  []protocol.PresenceBody // of this node, to be told; the data is news
 	dirty   bool                    // the record of this node has changed
 	running bool                    // announce
+	hurried chan struct{}           // see hurry
 	most    int                     // bytes of a record that lists members
 	leaving map[string]*departure   // by id
 
@@ -118,7 +119,7 @@ func (e *topic) startAnnouncing() {
 }
 
 // announce tells all nodes what has changed, and puts the record of this node, at most
-// every recordEvery.
+// every recordEvery, unless the topic is spare.
 func (e *topic) announce() {
 	t := e.topics
 	for {
@@ -129,7 +130,7 @@ func (e *topic) announce() {
 		if len(events) == 0 && !dirty {
 			p.running = false
 			e.mu.Unlock()
-			e.retireEarly() // it has waited for that
+			e.told()
 			return
 		}
 		data := e.record()
@@ -137,9 +138,35 @@ func (e *topic) announce() {
 		if err := e.tell(events, data); err != nil && !e.shorten(err, len(data)) && !wait(t.ctx, time.Second) {
 			return
 		}
-		if !wait(t.ctx, recordEvery) {
+		if !e.pause() {
 			return
 		}
+	}
+}
+
+// pause waits for recordEvery, or until the topic is spare. It reports false if the server is closed.
+func (e *topic) pause() bool {
+	ctx := e.topics.ctx
+	if e.isSpare() {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(recordEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-e.presence.hurried:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// hurry ends a pause of announce.
+func (p *presence) hurry() {
+	select {
+	case p.hurried <- struct{}{}:
+	default: // it ends already
 	}
 }
 

@@ -26,9 +26,11 @@ const (
 	// idleTopic is for how long a topic without members stays subscribed.
 	idleTopic = 2 * time.Second
 
-	// maxIdle is how many topics without members stay subscribed, apart from those whose presence
-	// has yet to be told: a client that subscribes to one after the other must not fill the memory.
-	maxIdle = 1024
+	// maxIdle is how many topics without members stay subscribed for that long, and maxUntold how many
+	// there may be if the engine does not take their presence: a client that subscribes to one after
+	// the other must not fill the memory.
+	maxIdle   = 1024
+	maxUntold = 8 * maxIdle
 )
 
 // topics are the topics of a server that have members, or had some lately.
@@ -74,7 +76,10 @@ func (t *topics) init(s *Server) {
 	t.seed = maphash.MakeSeed()
 }
 
-var errNoBus = errors.New("server: Options.Engine has no Bus")
+var (
+	errNoBus  = errors.New("server: Options.Engine has no Bus")
+	errUntold = fmt.Errorf("server: topic: the engine has yet to take that the last member has left %d topics: %w", maxUntold, engine.ErrAway)
+)
 
 // ready waits until the engine is open, and opens it if nobody has. An engine that could not
 // be opened is of no use any more.
@@ -211,15 +216,20 @@ func (t *topics) hold(ctx context.Context, name string) (*topic, error) {
 	s := t.shard(name)
 	s.mu.Lock()
 	e := s.all[name]
-	if e == nil {
+	switch {
+	case e == nil && t.idle.Load() >= maxUntold:
+		s.mu.Unlock()
+		return nil, errUntold
+	case e == nil:
 		e = newTopic(t, name, opts)
 		if s.all == nil {
 			s.all = make(map[string]*topic)
 		}
 		s.all[name] = e
 		t.live.Store(name, e)
-	} else if e.holds == 0 {
+	case e.holds == 0:
 		t.idle.Add(-1)
+		e.stopExpiry()
 	}
 	e.holds++
 	s.mu.Unlock()
@@ -237,42 +247,58 @@ func (e *topic) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.holds--
-	if e.holds > 0 {
-		return
+	if e.holds == 0 {
+		e.topics.idle.Add(1)
+		e.expire()
 	}
-	e.generation++
-	if e.topics.idle.Add(1) > maxIdle && e.retired() {
-		return
-	}
-	generation := e.generation
-	time.AfterFunc(idleTopic, func() { e.retire(generation) })
 }
 
-// retire unsubscribes a topic that nobody has held since the generation began.
-func (e *topic) retire(generation uint64) {
+// told does what release has left because the presence was being told.
+func (e *topic) told() {
 	s := e.topics.shard(e.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.holds > 0 || e.generation != generation {
-		return
-	}
-	if !e.retired() {
-		time.AfterFunc(idleTopic, func() { e.retire(generation) })
+	if s.all[e.name] == e && e.holds == 0 {
+		e.expire()
 	}
 }
 
-// retireEarly unsubscribes a topic that nobody holds if there are many.
-func (e *topic) retireEarly() {
+// expire unsubscribes a topic that nobody holds, now or later. If its presence is being told it
+// hurries that if there are many, and told comes afterwards. The caller holds the shard's mu.
+func (e *topic) expire() {
+	if e.topics.idle.Load() > maxIdle {
+		if !e.retired() {
+			e.presence.hurry()
+		}
+		return
+	}
+	e.stopExpiry()
+	e.expiry = time.AfterFunc(idleTopic, func() {
+		s := e.topics.shard(e.name)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.all[e.name] == e && e.holds == 0 {
+			e.retired()
+		}
+	})
+}
+
+func (e *topic) stopExpiry() {
+	if e.expiry != nil {
+		e.expiry.Stop()
+	}
+}
+
+// isSpare reports whether nobody holds the topic, and there are many like it.
+func (e *topic) isSpare() bool {
 	s := e.topics.shard(e.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all[e.name] == e && e.holds == 0 && e.topics.idle.Load() > maxIdle && e.retired() {
-		e.generation++ // retire is not to do it again
-	}
+	return e.holds == 0 && e.topics.idle.Load() > maxIdle
 }
 
-// retired unsubscribes a topic that nobody holds, and reports false if that has to wait. The
-// caller holds the shard's mu.
+// retired unsubscribes a topic that nobody holds, and reports false if that has to wait until its
+// presence is told. The caller holds the shard's mu.
 func (e *topic) retired() bool {
 	t := e.topics
 	if t.ctx.Err() != nil {
@@ -281,6 +307,7 @@ func (e *topic) retired() bool {
 	if !e.stop() { // what it puts must not come after what another topic of this name puts
 		return false
 	}
+	e.stopExpiry()
 	delete(t.shard(e.name).all, e.name)
 	t.live.Delete(e.name)
 	t.idle.Add(-1)
