@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -111,8 +111,8 @@ func inParallel(t *testing.T, count int, do func(i int) error) {
 }
 
 // A question takes little memory while it is not answered, and none afterwards. The heap is that of
-// the NATS server and of ended tests too, so the least of some rounds counts: what questions take,
-// they take in all of them.
+// the NATS server too, which takes and gives back buffers of 8 MiB, so the median of some rounds
+// counts: what questions take, they take in all of them.
 func TestMemoryOfQuestions(t *testing.T) {
 	const rounds, waiting, answered, room = 3, 100, 10_000, 512 << 10
 	o := shared(1).settings(t, 0)
@@ -132,8 +132,8 @@ func TestMemoryOfQuestions(t *testing.T) {
 		return err
 	}
 	inParallel(t, 100, func(int) error { return ask("") })
-	whileWaiting, afterwards := int64(math.MaxInt64), int64(math.MaxInt64)
-	for range rounds {
+	var whileWaiting, afterwards [rounds]int64
+	for i := range rounds {
 		before := heapInUse()
 		var all sync.WaitGroup
 		for range waiting {
@@ -144,19 +144,21 @@ func TestMemoryOfQuestions(t *testing.T) {
 			})
 			<-arrived
 		}
-		whileWaiting = min(whileWaiting, heapInUse()-before)
+		whileWaiting[i] = heapInUse() - before
 		for range waiting {
 			release <- struct{}{}
 		}
 		all.Wait()
 		inParallel(t, answered, func(int) error { return ask("") })
-		afterwards = min(afterwards, heapInUse()-before)
+		afterwards[i] = heapInUse() - before
 	}
 	t.Logf("%d bytes while %d questions wait, %d bytes after %d", whileWaiting, waiting, afterwards, answered)
-	if whileWaiting > waiting*16<<10 {
-		t.Errorf("a question that waits takes %d bytes", whileWaiting/waiting)
+	slices.Sort(whileWaiting[:])
+	slices.Sort(afterwards[:])
+	if grown := whileWaiting[rounds/2]; grown > waiting*16<<10 {
+		t.Errorf("a question that waits takes %d bytes", grown/waiting)
 	}
-	if afterwards > room {
-		t.Errorf("%d questions that were answered take %d bytes", answered, afterwards)
+	if grown := afterwards[rounds/2]; grown > room {
+		t.Errorf("%d questions that were answered take %d bytes", answered, grown)
 	}
 }
