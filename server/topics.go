@@ -254,12 +254,15 @@ func (e *topic) release() {
 }
 
 // told does what release has left because the presence was being told.
-func (e *topic) told() {
+func (e *topic) told() { e.unlessHeld(e.expire) }
+
+// unlessHeld calls f, with the shard's mu held, if nobody holds the topic and it is still subscribed.
+func (e *topic) unlessHeld(f func()) {
 	s := e.topics.shard(e.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all[e.name] == e && e.holds == 0 {
-		e.expire()
+		f()
 	}
 }
 
@@ -273,14 +276,7 @@ func (e *topic) expire() {
 		return
 	}
 	e.stopExpiry()
-	e.expiry = time.AfterFunc(idleTopic, func() {
-		s := e.topics.shard(e.name)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.all[e.name] == e && e.holds == 0 {
-			e.retired()
-		}
-	})
+	e.expiry = time.AfterFunc(idleTopic, func() { e.unlessHeld(func() { e.retired() }) })
 }
 
 func (e *topic) stopExpiry() {

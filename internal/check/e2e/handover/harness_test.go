@@ -53,7 +53,7 @@ func newCluster(t *testing.T, nodes int, opts func(node int) server.Options) *cl
 	return c
 }
 
-// startAll starts so many nodes of a cluster that has none, with options that may need the cluster.
+// startAll starts the nodes of a cluster that has none yet. opts may use the cluster.
 func (c *cluster) startAll(nodes int, opts func(node int) server.Options) {
 	c.opts = opts
 	for i := range nodes {
